@@ -1,0 +1,62 @@
+# One command each; `make help` lists them. They need a Python that the pinned TensorFlow supports, and make.
+
+PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.13,$(shell command -v python$(version))) python3)
+BIN := .venv/bin
+LIST := sample_file_list.txt
+VECTORS := $(LIST).saved_predictions.npy
+INDEX := sample_file_list.faiss.index
+COCO := ms_coco_file_list
+# Without a display, or on a server, the address is printed and no browser is opened.
+BROWSER := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s)),,--no-browser)
+
+.PHONY: help install demo sample coco test lint screenshots clean
+.DELETE_ON_ERROR:
+
+help:  ## list what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
+
+install: .venv/installed  ## make .venv with all packages
+
+demo: $(INDEX)  ## the whole way on the sample collection, then the notebook in the browser
+	$(BIN)/jupyter notebook "Similar image.ipynb" -y --ip=127.0.0.1 $(BROWSER)
+
+sample: $(INDEX)  ## the sample collection with its vectors and index, without the notebook
+
+coco: .venv/installed  ## the whole way with COCO's 40,504 images and VGG16: 13 GB, hours without a GPU
+	./get_ms_coco_dataset.sh val2014
+	$(BIN)/python extract_image_vectors.py -l $(COCO).txt -d val2014 -m vgg_4096.h5
+	test -e $(COCO).faiss.index.json || $(BIN)/python build_search_db.py -i $(COCO).txt.saved_predictions.npy -o $(COCO).faiss.index --overwrite
+
+test: .venv/installed-dev  ## all tests
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev  ## check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/shellcheck *.sh .ci/run
+
+screenshots: $(INDEX) .venv/installed-dev  ## take the README's picture anew, with a Chromium that is installed
+	$(BIN)/python docs/screenshot.py
+
+clean:  ## remove .venv, the sample collection and what was made of it
+	rm -rf .venv sample $(LIST)* sample_file_list.faiss.index*
+
+.venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("expected Python 3.11 to 3.13, got %d.%d: name one with make PYTHON=python3.11" % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+sample/.whole: .venv/installed similar_images/sample.py
+	$(BIN)/python -m similar_images.sample sample
+	touch $@
+
+$(VECTORS): sample/.whole similar_images/hog_colour.py
+	$(BIN)/python extract_image_vectors.py -d sample --network hog-colour --overwrite
+
+$(INDEX): $(VECTORS)
+	$(BIN)/python build_search_db.py -i $(VECTORS) --overwrite

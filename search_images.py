@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""The images most like a given one, in the shell."""
+
+import json
+from pathlib import Path
+
+import click
+
+from similar_images.command import Command
+from similar_images.networks import NETWORKS
+
+
+@click.command(cls=Command)
+@click.argument("queries", metavar="QUERY...", nargs=-1, required=True)
+@click.option("-k", type=click.IntRange(min=1), default=8, show_default=True, help="Number of hits.")
+@click.option(
+    "-i",
+    "--vectors",
+    "vectors_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The collection: its list or its vectors.  [default: the only *.saved_predictions.npy here]",
+)
+@click.option(
+    "--index",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Its index.  [default: the one beside the vectors]",
+)
+@click.option(
+    "-d",
+    "--images",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of its images.  [default: as when they were extracted]",
+)
+@click.option("--network", type=click.Choice(list(NETWORKS)), help="What made vectors that have no manifest.")
+@click.option(
+    "-m",
+    "--model",
+    "model_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The file of the network.  [default: as when they were extracted]",
+)
+@click.option(
+    "--weights",
+    "weights_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The weights of the network.  [default: as when they were extracted]",
+)
+@click.option("--exact", is_flag=True, help="Compare with every vector, not through the index.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: query, then row, name and similarity of each hit.")
+def main(
+    queries: tuple[str, ...],
+    k: int,
+    vectors_file: Path | None,
+    index: Path | None,
+    folder: Path | None,
+    network: str | None,
+    model_file: Path | None,
+    weights_file: Path | None,
+    exact: bool,
+    as_json: bool,
+) -> None:
+    """Print the images of a collection that look most like each QUERY, with their cosine similarity.
+
+    A QUERY is the file of an image, a name in the collection, or an http(s) address. For an image of the
+    collection its stored vector is used, and the image itself is left out.
+
+    \b
+    Examples:
+      ./search_images.py holiday.jpg
+      ./search_images.py -i photos_file_list.txt -k 20 holiday.jpg beach.png
+      ./search_images.py -i sample_file_list.txt --json apple/apple-00.jpg
+    """
+    from similar_images.collection import Collection
+    from similar_images.images import fetch
+
+    collection = Collection.open(
+        vectors_file or _only_vectors_here(), index, folder, network=network, model=model_file, weights=weights_file
+    )
+    answers, failed = [], False
+    for query in queries:
+        try:
+            row = collection.row(query)
+            if row is not None:
+                found = row
+            elif query.lower().startswith(("http://", "https://")):
+                found = fetch(query)
+            else:
+                found = Path(query)
+            answers.append((query, collection.nearest(found, k, exact)))
+        except ValueError as error:
+            failed = True
+            click.echo(f"Error: {query}: {error}", err=True)
+    if as_json:
+        click.echo(json.dumps([{"query": query, "hits": [hit._asdict() for hit in hits]} for query, hits in answers]))
+    else:
+        for query, hits in answers:
+            if len(queries) > 1:
+                click.echo(f"{query}:")
+            for hit in hits:
+                click.echo(f"{hit.similarity:.4f}  {hit.name}")
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _only_vectors_here() -> Path:
+    from similar_images.vectors import SUFFIX
+
+    found = sorted(Path().glob(f"*{SUFFIX}"))
+    if len(found) != 1:
+        raise click.ClickException(
+            f"expected one collection (*{SUFFIX}) in this folder, found {len(found)}: name it with -i"
+        )
+    return found[0]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""Find the images of a collection that look most like a given one."""
+
+from importlib import import_module
+
+_HOMES = {"Collection": "collection", "Hit": "collection", "Query": "collection", "Gallery": "gallery"}
+
+__all__ = ["Collection", "Gallery", "Hit", "Query"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what is heavy only when it is asked for."""
+    if name in _HOMES:
+        return getattr(import_module(f"similar_images.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__} has no attribute {name}")

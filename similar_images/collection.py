@@ -1,0 +1,229 @@
+"""A collection: names, vectors and index, opened together and checked against each other; query to hits."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from similar_images import images, networks
+from similar_images import index as indexes
+from similar_images.files import relative
+from similar_images.index import Index
+from similar_images.networks import Encoder
+from similar_images.vectors import Vectors, index_path, open_vectors, vectors_path
+
+
+class Hit(NamedTuple):
+    row: int
+    name: str
+    similarity: float  # cosine, -1 to 1
+
+
+class Query(NamedTuple):
+    """A vector (d,) with the network that made it."""
+
+    vector: np.ndarray
+    network: dict
+
+
+class Collection:
+    """Images that can be searched by what they look like.
+
+    >>> collection = Collection.open("photos_file_list.txt")
+    >>> collection.nearest("holiday.jpg", k=8)
+    """
+
+    def __init__(
+        self,
+        vectors: Vectors,
+        index: Index | None = None,
+        folder: Path | None = None,
+        model_file: Path | None = None,
+        weights_file: Path | None = None,
+    ):
+        """Raises ValueError where the index was not built from these vectors."""
+        if vectors.names is None:
+            raise ValueError(f"there is no list of names for {vectors.path}: give it with names=, a path a line")
+        if index is not None:
+            indexes.check_matches(index, vectors)
+        self.vectors, self.index = vectors, index
+        self.folder = folder or vectors.images
+        self._files = {"model": model_file, "weights": weights_file}
+        self._encoder: Encoder | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        index: str | Path | None = None,
+        images: str | Path | None = None,
+        names: str | Path | None = None,
+        network: str | None = None,
+        model: str | Path | None = None,
+        weights: str | Path | None = None,
+    ) -> "Collection":
+        """Open the collection of a list (LIST.txt) or of its vectors (.npy).
+
+        The rest is found beside it and in its manifest, unless named here: the `index` (without one the search
+        is exact), the folder of `images`, the list of `names`, and the `network` with the file of its `model` or
+        `weights`, which only queries by a new image need.
+        Raises OSError or ValueError, with the remedy, where files are missing, damaged or of something else.
+        """
+        path = Path(path)
+        if path.suffix != ".npy":
+            names, path = path, vectors_path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"there are no vectors {path}: make them with extract_image_vectors.py")
+        vectors = open_vectors(path, _path(names), network)
+        index = Path(index) if index else index_path(path)
+        opened = indexes.open_index(index) if index.exists() else None
+        return cls(vectors, opened, _path(images), _path(model), _path(weights))
+
+    def __len__(self) -> int:
+        return len(self.vectors.array)
+
+    @property
+    def names(self) -> list[str]:
+        return self.vectors.names
+
+    @property
+    def network(self) -> dict | None:
+        """What made the vectors, as networks.describe gives it; None where it is not known."""
+        return self.vectors.network
+
+    @property
+    def recipe(self) -> str:
+        """How a search goes by default: the index's recipe, or exact."""
+        return self.index.recipe if self.index else "exact"
+
+    def path(self, row: int) -> Path:
+        """Return where the image of a row is. Raises ValueError where the folder is not known."""
+        if self.folder is None:
+            raise ValueError("the folder of the images is not known: open the collection with images=FOLDER")
+        return self.folder / self.names[row]
+
+    def row(self, image: str | Path) -> int | None:
+        """Return the row of an image by its name or its file in the collection's folder; None: it is not of it."""
+        name = str(image)
+        if name not in self.names and self.folder is not None:
+            name = relative(Path(image), self.folder)
+        return self.names.index(name) if name in self.names else None
+
+    def encode(self, image: images.Source | np.ndarray) -> Query:
+        """Return the query of an image: a file, bytes, a Pillow image or RGB uint8 (height, width, 3).
+
+        The first call loads the network. Raises UnreadableImage, and ValueError where the network is another
+        one than the collection was made with.
+        """
+        if isinstance(image, np.ndarray):
+            image = Image.fromarray(image)
+        image = images.open_image(image)
+        self.load_network()
+        return Query(self._encoder.encode_image(image), self._encoder.description)
+
+    def load_network(self) -> None:
+        """Load the network for new images, if it is not loaded. Raises ValueError where it is another one."""
+        if self._encoder is not None:
+            return
+        if self.network is None:
+            raise ValueError("the network of these vectors is not known: open the collection with network=NAME")
+        files = {kind: file for kind, file in self._files.items() if file}
+        if not files and self.vectors.manifest:
+            recorded = self.vectors.manifest["files"]
+            files = {kind: self.vectors.path.parent / file for kind, file in recorded.items()}
+            if len(files) > 1:  # the model was saved from the weights
+                files.pop("weights" if files["model"].exists() else "model")
+        encoder = networks.load(
+            self.network["name"], files.get("model"), files.get("weights"), self.network["resampling"]
+        )
+        self._check_network(encoder.description)
+        self._encoder = encoder
+
+    def vector(self, row: int) -> np.ndarray:
+        """Return the stored vector (d,) of a row. Raises IndexError, and ValueError for a skipped image."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"expected a row from 0 to {len(self) - 1}, got {row}")
+        vector = np.array(self.vectors.array[row], dtype=np.float32)
+        if not vector.any():
+            reasons = [entry.reason for entry in self.vectors.skipped if entry.row == row]
+            raise ValueError(f"{self.names[row]} has no vector, it was skipped: {', '.join(reasons) or 'unknown why'}")
+        return vector
+
+    def nearest(
+        self, query: int | str | Path | bytes | Image.Image | np.ndarray | Query, k: int = 8, exact: bool = False
+    ) -> list[Hit]:
+        """Return up to k hits, the most similar first.
+
+        A query is a row (which is then left out of the hits), an image as `encode` takes it, what `encode`
+        returned, or a vector (d,) of floats. Hits of an approximate index are ranked anew with the exact vectors;
+        `exact` compares with all vectors instead.
+        """
+        if k < 1:
+            raise ValueError(f"expected k of at least 1, got {k}")
+        if isinstance(query, (int, np.integer)):
+            return self._search(self.vector(int(query)), k, exact, without=int(query))
+        if isinstance(query, np.ndarray) and query.dtype != np.uint8:
+            return self._search(query, k, exact)
+        if not isinstance(query, Query):
+            query = self.encode(query)
+        self._check_network(query.network)
+        return self._search(query.vector, k, exact)
+
+    def _search(self, vector: np.ndarray, k: int, exact: bool, without: int = -1) -> list[Hit]:
+        n, d = self.vectors.array.shape
+        if vector.shape != (d,):
+            raise ValueError(f"expected a vector of shape ({d},), made by {self._name()}, got {vector.shape}")
+        try:
+            unit = indexes.normalised(vector[None])
+        except ValueError as error:
+            raise ValueError(f"expected a vector of numbers, got NaN or infinity in {vector}") from error
+        if not unit.any():
+            raise ValueError("expected a vector with a direction, got zeros")
+        wanted = min(k + (without >= 0), n)
+        if exact or self.index is None:
+            similarities, rows = self._exact(unit, wanted)
+        else:
+            similarities, rows = self._approximate(unit, wanted)
+        hits = [
+            Hit(int(row), self.names[row], float(similarity))
+            for similarity, row in zip(similarities, rows, strict=True)
+            if row != without
+        ]
+        return hits[:k]
+
+    def _approximate(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        candidates = max(self.index.reranked, 2 * k) if self.index.reranked else k
+        similarities, rows = (found[0] for found in self.index.search(unit, min(candidates, len(self))))
+        similarities, rows = similarities[rows >= 0], rows[rows >= 0]
+        if self.index.reranked and len(rows):
+            rows = np.sort(rows)  # the file is read in one direction
+            similarities = indexes.normalised(self.vectors.array[rows]) @ unit[0]
+        return _best(similarities, rows, k)
+
+    def _exact(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        best = np.empty(0, np.float32), np.empty(0, np.int64)
+        for rows, block in indexes.blocks(self.vectors.array):
+            best = _best(np.append(best[0], block @ unit[0]), np.append(best[1], rows), k)
+        return best
+
+    def _check_network(self, network: dict) -> None:
+        if self.network is not None and not networks.same(self.network, network):
+            keys = [key for key in network if network[key] != self.network.get(key)]
+            raise ValueError(
+                f"expected a query made by {self._name()} as the collection was, got one of {network['name']}; "
+                f"different: {', '.join(f'{key} {network[key]}, not {self.network.get(key)}' for key in keys)}"
+            )
+
+    def _name(self) -> str:
+        return self.network["name"] if self.network else "the network of the collection"
+
+
+def _best(similarities: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k highest similarities and their rows, highest first; equal ones by row."""
+    order = np.lexsort((rows, -similarities))[:k]
+    return np.clip(similarities[order], -1, 1), rows[order]
+
+
+def _path(path: str | Path | None) -> Path | None:
+    return Path(path) if path is not None else None

@@ -1,0 +1,177 @@
+"""Find, fetch, open and decode images, safely."""
+
+import io
+import os
+import stat
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF")  # nothing else is opened
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif"}
+RESAMPLINGS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")  # Pillow's filters
+MAX_PIXELS = 100_000_000  # an RGB image of this size takes 300 MB
+PILLOW_LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # pixels; above it Pillow itself refuses
+MAX_FETCH_BYTES = 25_000_000
+MAX_FETCH_SECONDS = 10
+
+# Pillow warns at half its limit; here every image is held to an own limit before it is decoded.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+Source = str | Path | bytes | Image.Image
+
+
+class UnreadableImage(ValueError):
+    """An image that cannot be read, with the reason a person can act on."""
+
+
+class Found(NamedTuple):
+    names: list[str]  # paths relative to the folder, with /, sorted
+    unlistable: list[str]  # names that do not fit in a list of a name a line
+
+
+def find(folder: Path) -> Found:
+    """Return the names of all images below `folder`, by suffix; hidden files and folders are left out."""
+    names, unlistable = [], []
+    for directory, subfolders, files in os.walk(folder):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for file in files:
+            if not file.startswith(".") and Path(file).suffix.lower() in SUFFIXES:
+                name = Path(directory, file).relative_to(folder).as_posix()
+                (names if _fits_a_line(name) else unlistable).append(name)
+    return Found(sorted(names), sorted(unlistable))
+
+
+def open_image(source: Source, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Return the image in a file, in bytes, or as Pillow has it: upright, RGB, its first frame.
+
+    Transparency is put on white, 16 bits are scaled to 8. Raises UnreadableImage.
+    """
+    try:
+        if isinstance(source, Image.Image):
+            return _upright_rgb(source)
+        with _open_bytes(source) as file, Image.open(file, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise UnreadableImage(_too_large(f"{width} x {height} pixels", max_pixels))
+            return _upright_rgb(image)
+    except UnreadableImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(_too_large("the image", max_pixels)) from error
+    except Exception as error:  # on broken files decoders raise anything, from OSError to IndexError
+        raise UnreadableImage(_reason(error, source)) from error
+
+
+def read(source: Source, side: int, resampling: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Return the image, upright and squeezed to a square, as RGB uint8 of shape (side, side, 3).
+
+    Raises UnreadableImage with the reason a person can act on.
+    """
+    image = open_image(source, max_pixels)
+    return np.asarray(image.resize((side, side), Image.Resampling[resampling.upper()]))
+
+
+def thumbnail(source: Source, side: int, max_pixels: int = MAX_PIXELS) -> bytes:
+    """Return the image as JPEG bytes, its longer side at most `side` pixels. Raises UnreadableImage."""
+    image = open_image(source, max_pixels)
+    image.thumbnail((side, side))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def fetch(address: str) -> bytes:
+    """Return what is at an http(s) address: at most 25 MB, within 10 seconds.
+
+    Raises UnreadableImage with the reason a person can act on.
+    """
+    import requests
+
+    if not address.lower().startswith(("http://", "https://")):
+        raise UnreadableImage(f"expected an address that begins with http:// or https://, got {address}")
+    deadline = time.monotonic() + MAX_FETCH_SECONDS
+    content = bytearray()
+    try:
+        with requests.get(address, stream=True, timeout=MAX_FETCH_SECONDS) as response:
+            response.raise_for_status()
+            for chunk in response.iter_content(64 * 1024):
+                content += chunk
+                if len(content) > MAX_FETCH_BYTES:
+                    raise UnreadableImage(f"{address} is larger than {MAX_FETCH_BYTES / 1e6:.0f} MB")
+                if time.monotonic() > deadline:
+                    raise UnreadableImage(f"{address} took longer than {MAX_FETCH_SECONDS} s")
+    except (requests.RequestException, UnicodeError) as error:  # a host name may be no valid IDNA
+        raise UnreadableImage(f"{address} cannot be fetched: {_innermost(error)}") from error
+    return bytes(content)
+
+
+def _fits_a_line(name: str) -> bool:
+    return not any(character in "\r\n" or "\ud800" <= character <= "\udfff" for character in name)
+
+
+def _open_bytes(source: str | Path | bytes) -> io.IOBase:
+    if isinstance(source, bytes):
+        if not source:
+            raise UnreadableImage("empty (0 bytes)")
+        return io.BytesIO(source)
+    status = Path(source).stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe or a device would be waited for without end
+        raise UnreadableImage("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
+    if status.st_size == 0:
+        raise UnreadableImage("empty file (0 bytes)")
+    return Path(source).open("rb")
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    image.load()
+    with suppress(Exception):  # damaged EXIF says nothing of the pixels: they stay as they are
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _deep_grey(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _deep_grey(image: Image.Image) -> Image.Image:
+    """Scale 16 bits to 8; what goes beyond 16 bits (float, 32 bits) is stretched from its own range."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
+    low, high = 0.0, 65535.0
+    if image.mode == "F" or values.min() < low or values.max() > high:
+        low, high = float(values.min()), float(values.max())
+    scaled = (values - low) * (255 / max(high - low, 1e-9))
+    return Image.fromarray(scaled.round().astype(np.uint8)).convert("RGB")
+
+
+def _too_large(what: str, max_pixels: int) -> str:
+    return f"{what}: more than the limit of {max_pixels} pixels (--max-pixels)"
+
+
+def _reason(error: Exception, source: Source) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    if isinstance(error, UnidentifiedImageError):
+        with _open_bytes(source) as file:
+            start = file.read(512).lstrip().lower()
+        if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+            return "a web page or other markup, not an image"
+        return f"not an image of a known format, or its header is damaged ({', '.join(FORMATS)})"
+    message = " ".join(str(error).split()) or type(error).__name__
+    return f"damaged or truncated: {message}"
+
+
+def _innermost(error: BaseException) -> str:
+    while error.__cause__ or error.__context__:
+        error = error.__cause__ or error.__context__
+    return " ".join(str(error).split()) or type(error).__name__
