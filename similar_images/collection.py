@@ -76,6 +76,8 @@ class Collection:
         if not path.is_file():
             raise FileNotFoundError(f"there are no vectors {path}: make them with extract_image_vectors.py")
         vectors = open_vectors(path, _path(names), network)
+        if index and not Path(index).is_file():
+            raise FileNotFoundError(f"there is no index {index}: build it with build_search_db.py")
         index = Path(index) if index else index_path(path)
         opened = indexes.open_index(index) if index.exists() else None
         return cls(vectors, opened, _path(images), _path(model), _path(weights))

@@ -14,7 +14,8 @@ from similar_images import images
 from similar_images.networks import Encoder
 from similar_images.vectors import Skipped, Writer, list_path, read_names
 
-CHECKPOINT_SECONDS = 5  # at most this much work is done again after a kill
+CHECKPOINT_SECONDS = 1  # about so much work is done again after a kill
+CHECKPOINT_SHARE = 0.02  # of the time goes to checkpoints, at most
 BLOCKS_AHEAD = 3  # decoded while the network works
 DECODERS = 2  # threads; Pillow decodes without Python's lock
 
@@ -61,14 +62,14 @@ def extract(
     After each batch `progress` gets the number of rows and those that were skipped.
     Raises ValueError where the network gives NaN or infinity.
     """
-    checked = monotonic()
+    due = monotonic() + CHECKPOINT_SECONDS
     try:
         for rows, pixels in _blocks(names, folder, encoder, writer.rows_done, batch, max_pixels):
             vectors, skipped = _encode(encoder, names, rows, pixels)
             writer.write(vectors, skipped)
-            if monotonic() - checked > CHECKPOINT_SECONDS:
+            if (began := monotonic()) > due:
                 writer.checkpoint()
-                checked = monotonic()
+                due = monotonic() + max(CHECKPOINT_SECONDS, (monotonic() - began) / CHECKPOINT_SHARE)
             progress(len(rows), skipped)
     finally:
         writer.finish()

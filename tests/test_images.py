@@ -1,0 +1,208 @@
+import io
+import os
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from similar_images import images
+from similar_images.images import UnreadableImage
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def plain(mode: str, colour: object) -> Image.Image:
+    return Image.new(mode, (40, 30), colour)
+
+
+def near(pixels: np.ndarray, colour: tuple[int, int, int], tolerance: int = 4) -> bool:
+    return bool((np.abs(pixels.astype(int) - colour) <= tolerance).all())
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF"])
+def test_every_format_is_read_as_rgb(form):
+    pixels = images.read(encoded(plain("RGB", RED), form), 8, "bilinear")
+    assert pixels.shape == (8, 8, 3) and pixels.dtype == np.uint8
+    assert near(pixels, RED)
+
+
+@pytest.mark.parametrize(
+    ("image", "form", "colour"),
+    [
+        (plain("1", 1), "PNG", WHITE),
+        (plain("L", 128), "PNG", (128, 128, 128)),
+        (plain("L", 128), "JPEG", (128, 128, 128)),
+        (plain("LA", (128, 255)), "PNG", (128, 128, 128)),
+        (plain("LA", (0, 0)), "PNG", WHITE),
+        (plain("RGBA", (255, 0, 0, 255)), "PNG", RED),
+        (plain("RGBA", (0, 0, 0, 0)), "PNG", WHITE),
+        (plain("RGBA", (255, 0, 0, 128)), "PNG", (255, 127, 127)),
+        (plain("RGBA", (0, 0, 0, 0)), "WEBP", WHITE),
+        (plain("RGB", RED).convert("P"), "PNG", RED),
+        (plain("RGBA", (0, 0, 0, 0)).quantize(4), "PNG", WHITE),
+        (plain("CMYK", (0, 255, 255, 0)), "JPEG", RED),
+        (plain("CMYK", (0, 255, 255, 0)), "TIFF", RED),
+        (plain("YCbCr", (76, 85, 255)), "JPEG", RED),
+        (plain("I;16", 128 * 257), "PNG", (128, 128, 128)),
+        (plain("I;16", 128 * 257), "TIFF", (128, 128, 128)),
+        (plain("I", 128 * 257), "TIFF", (128, 128, 128)),
+    ],
+)
+def test_every_kind_of_pixel_becomes_rgb_on_white(image, form, colour):
+    assert near(images.read(encoded(image, form), 8, "bilinear"), colour)
+
+
+def test_floats_are_stretched_over_their_own_range():
+    ramp = Image.fromarray(np.linspace(-3, 7, 256, dtype=np.float32).reshape(16, 16))
+    pixels = images.read(encoded(ramp, "TIFF"), 16, "nearest")
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+def test_an_animation_gives_its_first_frame():
+    frames = encoded(plain("RGB", RED), "GIF", save_all=True, append_images=[plain("RGB", (0, 0, 255))])
+    assert near(images.read(frames, 8, "nearest"), RED)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation):
+    upright = Image.new("RGB", (40, 20), "white")
+    upright.paste(RED, (0, 0, 10, 10))  # the mark is at the upper left
+    turns = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # what a camera does: the inverse of what EXIF asks for
+    stored = upright if orientation == 1 else upright.transpose(Image.Transpose(turns[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    shown = images.open_image(encoded(stored, "PNG", exif=exif))
+    assert np.array_equal(np.asarray(shown), np.asarray(upright))
+
+
+def test_nearest_takes_the_pixels_that_keras_took_in_2022():
+    from keras.utils import load_img
+
+    photograph = np.random.default_rng(0).integers(0, 256, (301, 450, 3), dtype=np.uint8)
+    content = encoded(Image.fromarray(photograph), "JPEG")
+    expected = np.asarray(load_img(io.BytesIO(content), target_size=(224, 224), interpolation="nearest"))
+    assert np.array_equal(images.read(content, 224, "nearest"), expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"only text", "not an image of a known format"),
+        (b"<!DOCTYPE html><html>404</html>", "a web page"),
+        (encoded(plain("RGB", RED), "JPEG")[:400], "damaged or truncated"),
+        (encoded(Image.effect_noise((200, 200), 90), "JPEG")[:4000], "truncated"),
+        (encoded(Image.effect_noise((200, 200), 90), "PNG")[:4000], "truncated"),
+        (encoded(plain("RGB", RED), "PNG")[:20], "truncated"),
+        (encoded(plain("RGB", RED), "PPM"), "not an image of a known format"),
+        (b"%PDF-1.7", "not an image of a known format"),
+    ],
+)
+def test_an_unreadable_image_has_a_reason(content, reason):
+    with pytest.raises(UnreadableImage, match=reason):
+        images.read(content, 8, "nearest")
+
+
+def test_an_unreadable_file_has_a_reason(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "empty.jpg").touch()
+    for name, reason in (
+        ("absent.jpg", "no such file"),
+        (".", "a folder"),
+        ("pipe.jpg", "not a regular file"),
+        ("empty.jpg", "empty file"),
+    ):
+        with pytest.raises(UnreadableImage, match=reason):
+            images.read(tmp_path / name, 8, "nearest")
+
+
+def test_pixels_are_limited_before_decoding():
+    content = encoded(Image.new("1", (20_000, 20_000)), "PNG")  # 50 kB that would take 1.2 GB as RGB
+    with pytest.raises(UnreadableImage, match="limit"):
+        images.read(content, 8, "nearest")
+    with pytest.raises(UnreadableImage, match=r"40 x 30 pixels: more than the limit of 1000 pixels"):
+        images.read(encoded(plain("RGB", RED), "PNG"), 8, "nearest", max_pixels=1000)
+
+
+def test_a_folder_is_searched_in_depth_sorted_by_name_and_without_hidden_files(tmp_path):
+    for name in (
+        "b/2.PNG",
+        "b/1.jpeg",
+        "a.webp",
+        ".hidden.jpg",
+        ".git/x.jpg",
+        "notes.txt",
+        "b/ü ö.avif",
+        "b/line\nfeed.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = images.find(tmp_path)
+    assert found.names == ["a.webp", "b/1.jpeg", "b/2.PNG", "b/ü ö.avif"]
+    assert found.unlistable == ["b/line\nfeed.jpg"]
+
+
+def test_a_thumbnail_is_a_small_jpeg_in_proportion():
+    small = Image.open(io.BytesIO(images.thumbnail(encoded(Image.new("RGB", (800, 400), RED), "PNG"), 100)))
+    assert (small.format, small.size) == ("JPEG", (100, 50))
+
+
+@pytest.fixture
+def server():
+    """A server on loopback: /image, /missing, /endless."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if self.path == "/missing":
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.end_headers()
+            if self.path == "/image":
+                self.wfile.write(encoded(plain("RGB", RED), "PNG"))
+            else:
+                block = bytes(1_000_000)
+                for _ in range(40):
+                    self.wfile.write(block)
+
+        def log_message(self, *args):
+            pass
+
+        def handle(self):
+            with suppress(ConnectionError):  # the client had enough
+                super().handle()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_an_address_is_fetched(server):
+    assert near(images.read(images.fetch(f"{server}/image"), 8, "nearest"), RED)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("/missing", "404"), ("/endless", "larger than 25 MB")], ids=["missing", "endless"]
+)
+def test_what_cannot_be_fetched_has_a_reason(server, path, reason):
+    with pytest.raises(UnreadableImage, match=reason):
+        images.fetch(server + path)
+
+
+@pytest.mark.parametrize(
+    "address", ["file:///etc/passwd", "ftp://host/a.jpg", "a.jpg", "http://", "http://.", "http://[::1"]
+)
+def test_only_http_addresses_are_fetched(address):
+    with pytest.raises(UnreadableImage):
+        images.fetch(address)
