@@ -1,6 +1,6 @@
-"""How good a search is: recall against exact search, precision against labels.
+"""How good a search is: precision against labels.
 
-Shape letters: n vectors, q queries, k hits, d numbers in a vector.
+Shape letters: n vectors, k hits, d numbers in a vector.
 """
 
 from pathlib import PurePosixPath
@@ -11,11 +11,6 @@ import numpy as np
 def folder_labels(names: list[str]) -> np.ndarray:
     """Return the label of each name: the folder that the image is in."""
     return np.array([str(PurePosixPath(name).parent) for name in names])
-
-
-def recall(found: np.ndarray, true: np.ndarray) -> float:
-    """Return the share of the true nearest rows (q, k) that are among the found rows (q, k)."""
-    return float(np.mean([np.isin(one, other).mean() for one, other in zip(true, found, strict=True)]))
 
 
 def precision(unit: np.ndarray, labels: np.ndarray, k: int) -> float:

@@ -118,6 +118,11 @@ def build(
     return manifest
 
 
+def recall(found: np.ndarray, true: np.ndarray) -> float:
+    """Return the share of the true nearest rows (q, k) that are among the found rows (q, k)."""
+    return float(np.mean([np.isin(one, other).mean() for one, other in zip(true, found, strict=True)]))
+
+
 def manifest_path(index: Path) -> Path:
     return index.with_name(index.name + ".json")
 
@@ -201,7 +206,9 @@ def _inverted(sample: np.ndarray, factory: str, nprobe: int | None = None) -> Tr
         ) from error
     lists = faiss.try_extract_index_ivf(index)
     if lists is not None:
-        lists.cp.seed, lists.cp.min_points_per_centroid = SEED, 1
+        lists.cp.seed, lists.cp.min_points_per_centroid = SEED, 1  # Faiss would warn on stderr below 39
+        if isinstance(lists, faiss.IndexIVFPQ):
+            lists.pq.cp.min_points_per_centroid = 1
         if nprobe:
             lists.nprobe = min(nprobe, lists.nlist)
     elif not isinstance(index, faiss.IndexIDMap):

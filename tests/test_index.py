@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from similar_images import index as indexes
-from similar_images.evaluation import recall
-from similar_images.index import build, normalised, open_index
+from similar_images.index import build, normalised, open_index, recall
 from similar_images.vectors import open_vectors
 
 
