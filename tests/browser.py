@@ -1,0 +1,113 @@
+"""Notebook 7 as it is really served, and Chromium to look at it: for tests/test_browser.py and docs/screenshot.py."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.parse import quote
+from urllib.request import urlopen
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parent.parent
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+SETTINGS = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+START_SECONDS = 60
+KERNEL_MILLISECONDS = 120_000  # to start and to run all cells, on a machine that is busy
+LOADED = "images => images.length > 0 && images.every(image => image.complete && image.naturalWidth > 0)"
+
+
+def chromium_path() -> str | None:
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Raises FileNotFoundError where none is installed."""
+    path = chromium_path()
+    if path is None:
+        raise FileNotFoundError(f"expected one of {', '.join(NAMES)} on the path: install Chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def notebook_server(folder: Path) -> Iterator[str]:
+    """Serve a folder's notebooks on loopback, with no settings of the user's; yield an address to put a name into."""
+    with tempfile.TemporaryDirectory() as settings:
+        port, token = _free_port(), secrets.token_hex()
+        own = {name: f"{settings}/{name}" for name in SETTINGS}
+        options = {"ip": "127.0.0.1", "port": port, "port_retries": 0, "allow_root": True, "open_browser": False}
+        server = subprocess.Popen(
+            [sys.executable, "-m", "notebook", *(f"--ServerApp.{key}={value}" for key, value in options.items())],
+            cwd=folder,
+            env=os.environ | own | {"JUPYTER_TOKEN": token, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/api", server)
+            yield f"http://127.0.0.1:{port}/notebooks/{{}}?token={token}"
+        finally:
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def run_all_cells(page: Page, address: str, name: str) -> None:
+    """Open a notebook, run its cells, and wait until the gallery shows its pictures."""
+    with page.expect_websocket(lambda socket: "/api/kernels/" in socket.url, timeout=KERNEL_MILLISECONDS):
+        page.goto(address.format(quote(name)))  # without a connection to the kernel nothing would be run
+    expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=KERNEL_MILLISECONDS)
+    kernel = page.locator(".jp-Notebook-ExecutionIndicator")
+    expect(kernel).to_have_attribute("data-status", "idle", timeout=KERNEL_MILLISECONDS)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    expect(page.locator(".similar-images-card").first).to_be_visible(timeout=KERNEL_MILLISECONDS)
+    wait_for_pictures(page)
+
+
+def wait_for_pictures(page: Page) -> None:
+    """Wait until every picture of the gallery was really decoded."""
+    page.wait_for_function(f"({LOADED})([...document.querySelectorAll('.similar-images img')])")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_for(address: str, server: subprocess.Popen) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urlopen(address, timeout=5):
+                return
+        except (URLError, ConnectionError):
+            time.sleep(0.2)
+    raise RuntimeError(f"the notebook's server did not answer at {address}; it ended with {server.poll()}")
