@@ -9,6 +9,9 @@ COCO := ms_coco_file_list
 # Without a display, or on a server, the address is printed and no browser is opened.
 BROWSER := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s)),,--no-browser)
 
+# Jupyter serves the user root, in a container for instance, only where it is told to.
+ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+
 .PHONY: help install demo sample coco test lint screenshots clean
 .DELETE_ON_ERROR:
 
@@ -18,7 +21,7 @@ help:  ## list what can be made
 install: .venv/installed  ## make .venv with all packages
 
 demo: $(INDEX)  ## the whole way on the sample collection, then the notebook in the browser
-	$(BIN)/jupyter notebook "Similar image.ipynb" -y --ip=127.0.0.1 $(BROWSER)
+	$(BIN)/jupyter notebook -y --ip=127.0.0.1 $(BROWSER) $(ROOT) --JupyterNotebookApp.default_url="/notebooks/Similar%20image.ipynb"
 
 sample: $(INDEX)  ## the sample collection with its vectors and index, without the notebook
 

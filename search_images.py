@@ -46,6 +46,12 @@ from similar_images.networks import NETWORKS
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The weights of the network.  [default: as when they were extracted]",
 )
+@click.option(
+    "--min-percentile",
+    type=click.FloatRange(0, 100),
+    default=0,
+    help="Leave out hits that are not more similar than this share of random pairs, such as 99.9.",
+)
 @click.option("--exact", is_flag=True, help="Compare with every vector, not through the index.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: query, then row, name and similarity of each hit.")
 def main(
@@ -57,6 +63,7 @@ def main(
     network: str | None,
     model_file: Path | None,
     weights_file: Path | None,
+    min_percentile: float,
     exact: bool,
     as_json: bool,
 ) -> None:
@@ -87,7 +94,10 @@ def main(
                 found = fetch(query)
             else:
                 found = Path(query)
-            answers.append((query, collection.nearest(found, k, exact)))
+            hits = collection.nearest(found, k, exact)
+            if collection.is_like_nothing(hits):
+                click.echo(f"Nothing in this collection is like {query}; what is nearest follows", err=True)
+            answers.append((query, [hit for hit in hits if _percentile(collection, hit) >= min_percentile]))
         except ValueError as error:
             failed = True
             click.echo(f"Error: {query}: {error}", err=True)
@@ -101,6 +111,11 @@ def main(
                 click.echo(f"{hit.similarity:.4f}  {hit.name}")
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _percentile(collection, hit) -> float:
+    percentile = collection.percentile(hit.similarity)
+    return 100 if percentile is None else percentile
 
 
 def _only_vectors_here() -> Path:

@@ -13,6 +13,9 @@ from similar_images.index import Index
 from similar_images.networks import Encoder
 from similar_images.vectors import Vectors, index_path, open_vectors, vectors_path
 
+FEW = 100  # images; below it there is no saying what is unlike them
+UNLIKE = 1  # percent of the collection's images find nothing more similar than what is like nothing
+
 
 class Hit(NamedTuple):
     row: int
@@ -74,7 +77,9 @@ class Collection:
         if path.suffix != ".npy":
             names, path = path, vectors_path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"there are no vectors {path}: make them with extract_image_vectors.py")
+            raise FileNotFoundError(
+                f"there are no vectors {path}: make them with extract_image_vectors.py, the sample's with make sample"
+            )
         vectors = open_vectors(path, _path(names), network)
         if index and not Path(index).is_file():
             raise FileNotFoundError(f"there is no index {index}: build it with build_search_db.py")
@@ -98,6 +103,33 @@ class Collection:
     def recipe(self) -> str:
         """How a search goes by default: the index's recipe, or exact."""
         return self.index.recipe if self.index else "exact"
+
+    @property
+    def measured(self) -> dict | None:
+        """What the index reached when it was built or changed: recall (at 10), its interval, milliseconds, bytes."""
+        return self.index.manifest.get("measured") if self.index and self.index.manifest else None
+
+    def percentile(self, similarity: float) -> float | None:
+        """Return the share of random pairs of this collection, in percent, that are less similar than this.
+
+        None where the index does not know.
+        """
+        known = self._similarities
+        return float(np.interp(similarity, known["random_pairs"], known["percentiles"])) if known else None
+
+    def is_like_nothing(self, hits: list[Hit]) -> bool:
+        """Return whether the best hit is less similar than 99 % of the collection's images find theirs.
+
+        False where the index does not know, or the collection is too small to tell.
+        """
+        known = self._similarities
+        if not known or not hits or self.measured["queries"] < FEW:
+            return False
+        return hits[0].similarity < np.interp(UNLIKE, known["percentiles"], known["nearest"])
+
+    @property
+    def _similarities(self) -> dict | None:
+        return self.index.manifest.get("similarities") if self.index and self.index.manifest else None
 
     def path(self, row: int) -> Path:
         """Return where the image of a row is. Raises ValueError where the folder is not known."""
@@ -184,30 +216,16 @@ class Collection:
             raise ValueError("expected a vector with a direction, got zeros")
         wanted = min(k + (without >= 0), n)
         if exact or self.index is None:
-            similarities, rows = self._exact(unit, wanted)
+            removed = self.index.removed if self.index else []
+            similarities, rows = indexes.exact_search(self.vectors.array, unit, wanted, removed)
         else:
-            similarities, rows = self._approximate(unit, wanted)
+            similarities, rows = self.index.search(unit, wanted, self.vectors.array)
         hits = [
             Hit(int(row), self.names[row], float(similarity))
-            for similarity, row in zip(similarities, rows, strict=True)
-            if row != without
+            for similarity, row in zip(similarities[0], rows[0], strict=True)
+            if row != without and 0 <= row < n
         ]
         return hits[:k]
-
-    def _approximate(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        candidates = max(self.index.reranked, 2 * k) if self.index.reranked else k
-        similarities, rows = (found[0] for found in self.index.search(unit, min(candidates, len(self))))
-        similarities, rows = similarities[rows >= 0], rows[rows >= 0]
-        if self.index.reranked and len(rows):
-            rows = np.sort(rows)  # the file is read in one direction
-            similarities = indexes.normalised(self.vectors.array[rows]) @ unit[0]
-        return _best(similarities, rows, k)
-
-    def _exact(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        best = np.empty(0, np.float32), np.empty(0, np.int64)
-        for rows, block in indexes.blocks(self.vectors.array):
-            best = _best(np.append(best[0], block @ unit[0]), np.append(best[1], rows), k)
-        return best
 
     def _check_network(self, network: dict) -> None:
         if self.network is not None and not networks.same(self.network, network):
@@ -219,12 +237,6 @@ class Collection:
 
     def _name(self) -> str:
         return self.network["name"] if self.network else "the network of the collection"
-
-
-def _best(similarities: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k highest similarities and their rows, highest first; equal ones by row."""
-    order = np.lexsort((rows, -similarities))[:k]
-    return np.clip(similarities[order], -1, 1), rows[order]
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -38,7 +38,7 @@ STYLE = """<style>
 .similar-images-controls > .widget-upload > i { font-size: var(--jp-widgets-font-size); }
 .similar-images-controls > .widget-upload::after { content: "Upload image, up to 10 MB"; font-size: var(--jp-widgets-font-size); }
 .similar-images-answer { display: flex; flex-flow: row wrap; gap: 16px; align-items: flex-start; overflow: visible; }
-.similar-images-query { flex: 0 1 250px; margin: 0; }
+.similar-images-query { flex: 0 1 250px; min-width: 0; margin: 0; }
 .similar-images-hits {
   flex: 1 1 460px; display: grid; gap: 12px; overflow: visible;
   grid-template-columns: repeat(auto-fill, minmax(max(135px, (100% - 36px) / 4), 1fr));  /* at most four */
@@ -104,10 +104,12 @@ def shuffled(collection: Collection, seed: int | None = None) -> Iterator[int]:
 
 
 def describe(collection: Collection, answer: Answer) -> str:
-    """Say what a search went through, and what its parts took."""
+    """Say what a search went through, what its parts took, and whether what it found is like the query at all."""
     way = f"{collection.recipe} index of" if collection.index else "exact search in"
     encoding = "stored vector" if answer.encoding is None else f"network {_milliseconds(answer.encoding)}"
-    return f"{network_name(collection)}, {way} {len(collection):,} images: {encoding}, search {_milliseconds(answer.searching)}"
+    took = f"{encoding}, search {_milliseconds(answer.searching)}"
+    strange = ". Nothing in this collection is like it" if collection.is_like_nothing(answer.hits) else ""
+    return f"{network_name(collection)}, {way} {len(collection):,} images: {took}{strange}"
 
 
 def network_name(collection: Collection) -> str:

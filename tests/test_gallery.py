@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from similar_images import Collection, Gallery, gallery, images, networks
+from similar_images.building import build
 from similar_images.extraction import extract
 from similar_images.gallery import shuffled
-from similar_images.index import build
 from similar_images.vectors import Writer, index_path, open_vectors, vectors_path
 
 
@@ -303,3 +303,10 @@ def test_a_long_name_keeps_its_end_and_has_its_whole_as_tooltip():
     html = gallery.figure(b"", "a/very/long/name/of/a/picture-0001.jpg", "0.93")
     assert "<span>a/very/long/name/of/a/pict</span><span>ure-0001.jpg</span><b>0.93</b>" in html
     assert '<figure title="a/very/long/name/of/a/picture-0001.jpg" aria-label=' in html
+
+
+def test_a_query_that_is_like_nothing_in_the_collection_is_said(shown, monkeypatch):
+    for answer, said in ((True, True), (False, False)):
+        monkeypatch.setattr(Collection, "is_like_nothing", lambda *_, answer=answer: answer)
+        shown.search_row(0)
+        assert ("Nothing in this collection is like it" in shown.status.value) == said

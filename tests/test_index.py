@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from similar_images import index as indexes
-from similar_images.index import build, normalised, open_index, recall
+from similar_images.building import build
+from similar_images.index import normalised, open_index, recall
 from similar_images.vectors import open_vectors
 
 
@@ -70,7 +71,7 @@ def test_approximate_recipes_reach_their_recall_and_give_cosines(stored, tmp_pat
     cosines = np.where(found, (queries[:, None] * normalised(vectors.array)[rows]).sum(axis=2), -2)
     assert np.abs(similarities - cosines)[found].mean() < 0.1
     reranked = np.take_along_axis(rows, np.argsort(-cosines, axis=1)[:, :10], axis=1)
-    assert recall(reranked, exact(vectors.array, queries, 10)) >= at_least
+    assert recall(reranked, exact(vectors.array, queries, 10)).mean() >= at_least
 
 
 def test_small_collections_are_flat_and_large_ones_reduced(stored, tmp_path):
@@ -83,7 +84,10 @@ def test_two_builds_give_the_same_bytes(stored, tmp_path):
     build(vectors, tmp_path / "one.index")
     build(vectors, tmp_path / "two.index")
     assert (tmp_path / "one.index").read_bytes() == (tmp_path / "two.index").read_bytes()
-    assert (tmp_path / "one.index.json").read_bytes() == (tmp_path / "two.index.json").read_bytes()
+    one, two = (json.loads((tmp_path / f"{name}.index.json").read_text()) for name in ("one", "two"))
+    for manifest in (one, two):  # what was timed differs
+        del manifest["measured"]["p50_ms"], manifest["measured"]["p95_ms"]
+    assert one == two
 
 
 def test_blocks_equal_the_whole(stored, tmp_path, monkeypatch):
@@ -154,7 +158,7 @@ def test_a_truncated_altered_or_foreign_index_is_refused(stored, tmp_path):
     build(stored(clustered(300, 20)), path)
     good = path.read_bytes()
     path.write_bytes(good[:-100])
-    with pytest.raises(ValueError, match="altered or truncated: build it again"):
+    with pytest.raises(ValueError, match="altered or truncated; build it again"):
         open_index(path)
     path.write_bytes(good[:1000] + bytes([good[1000] ^ 1]) + good[1001:])
     with pytest.raises(ValueError, match="altered or truncated"):
@@ -162,7 +166,7 @@ def test_a_truncated_altered_or_foreign_index_is_refused(stored, tmp_path):
     (tmp_path / "i.index.json").unlink()
     for content in (b"", b"only text", good[:-100]):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="not a Faiss index, or it is truncated"):
+        with pytest.raises(ValueError, match="is not an index that can be used"):
             open_index(path)
 
 

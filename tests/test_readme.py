@@ -5,8 +5,8 @@ import subprocess
 import pytest
 from conftest import ROOT
 
-from similar_images.index import RECIPES
 from similar_images.networks import NETWORKS
+from similar_images.recipes import RECIPES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))

@@ -212,7 +212,7 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(photos, run, tmp_p
         (("build_search_db.py", "-i", "pickled.npy", "-o", "o.index"), "cannot be read as vectors"),
         (("build_search_db.py", "-i", "cut.npy", "-o", "o.index"), "truncated"),
         (("search_images.py",), "Missing argument 'QUERY...'"),
-        (("search_images.py", "red/0.jpg", "--index", "cut.index"), "not a Faiss index, or it is truncated"),
+        (("search_images.py", "red/0.jpg", "--index", "cut.index"), "cut.index is not an index that can be used"),
         (("search_images.py", "red/0.jpg", "-i", "nan.npy"), "there is no list of names"),
         (("search_images.py", "red/0.jpg", "-k", "0"), "0 is not in the range"),
         (("search_images.py", "absent.jpg"), "absent.jpg: no such file"),

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""The near-duplicates of a collection, from the shell."""
+
+from pathlib import Path
+
+import click
+
+from similar_images.command import Command
+from similar_images.networks import NETWORKS
+
+
+@click.command(cls=Command)
+@click.argument("vectors_file", metavar="VECTORS", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--index",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The collection's index.  [default: the one beside the vectors]",
+)
+@click.option("--exact", is_flag=True, help="Compare every image with every other, not through the index.")
+@click.option(
+    "-t",
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="The cosine similarity from which images are near-duplicates.  [default: as measured for the network]",
+)
+@click.option(
+    "--calibrate",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Find the threshold on altered copies of N images of the collection, 50 say.",
+)
+@click.option(
+    "-d",
+    "--images",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of the images.  [default: as when they were extracted]",
+)
+@click.option("--network", type=click.Choice(list(NETWORKS)), help="What made vectors that have no manifest.")
+@click.option(
+    "-m",
+    "--model",
+    "model_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The file of the network, for --calibrate.  [default: as when they were extracted]",
+)
+@click.option(
+    "--weights",
+    "weights_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The weights of the network, for --calibrate.  [default: as when they were extracted]",
+)
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write the groups here, not to stdout.")
+@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write a contact sheet here, to look at.")
+@click.option("--overwrite", is_flag=True, help="Put new files in the place of those that are there.")
+def main(
+    vectors_file: Path,
+    index: Path | None,
+    exact: bool,
+    threshold: float | None,
+    calibrate: int | None,
+    folder: Path | None,
+    network: str | None,
+    model_file: Path | None,
+    weights_file: Path | None,
+    csv_file: Path | None,
+    html_file: Path | None,
+    overwrite: bool,
+) -> None:
+    """Find groups of images that are (nearly) the same: recompressed, resized, cropped, mirrored, recoloured.
+
+    VECTORS is the collection: its list or its vectors. The groups are printed as CSV, a line an image: the group's
+    number, row, name, similarity to the group's first image, bytes, width and height, and the image of the group
+    that is the same file, byte for byte. No image is ever changed, moved or deleted.
+
+    \b
+    Examples:
+      ./find_duplicates.py photos_file_list.txt --html duplicates.html > duplicates.csv
+      ./find_duplicates.py photos_file_list.txt --threshold 0.95
+      ./find_duplicates.py photos_file_list.txt --calibrate 50
+    """
+    from tqdm import tqdm
+
+    from similar_images import duplicates
+    from similar_images.collection import Collection
+    from similar_images.files import check_writeable, replacing
+
+    if threshold is not None and calibrate is not None:
+        raise ValueError("expected --threshold or --calibrate, got both")
+    for file in filter(None, (csv_file, html_file)):
+        check_writeable(file)
+        if file.exists() and not overwrite:
+            raise FileExistsError(f"{file} exists and is not overwritten: choose another, or pass --overwrite")
+    collection = Collection.open(vectors_file, index, folder, network=network, model=model_file, weights=weights_file)
+    if threshold is None and calibrate is None:
+        threshold = duplicates.default_threshold(collection.network)
+    searched = None if exact else duplicates.whole_index(collection)
+
+    if threshold is None:
+        with tqdm(total=calibrate, unit=" images altered", disable=None) as bar:
+            calibration = duplicates.calibrate(collection, calibrate, searched, bar.update)
+        threshold = calibration.threshold
+        found = f"precision {calibration.precision:.3f} on {calibration.images} images without a copy here"
+        click.echo(f"threshold {threshold:.4f}: {found}; of their altered copies it finds", err=True)
+        for alteration, recall in calibration.recalls.items():
+            click.echo(f"  {alteration:9} {recall:4.0%}", err=True)
+    with tqdm(total=len(collection), unit=" images", disable=None) as bar:
+        pairs = duplicates.find_pairs(collection.vectors.array, threshold, searched, progress=bar.update)
+    groups = duplicates.group(collection.vectors.array, pairs, threshold)
+    with tqdm(total=sum(len(group.rows) for group in groups), unit=" files read", disable=None) as bar:
+        members = duplicates.describe(collection, groups, bar.update)
+
+    summary = duplicates.summary(collection, members, threshold)
+    if html_file:
+        duplicates.write_html(html_file, collection, members, summary)
+    if csv_file:
+        with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            duplicates.write_csv(file, members)
+    else:
+        duplicates.write_csv(click.get_text_stream("stdout", encoding="utf-8"), members)
+    click.echo(summary, err=True)
+
+
+if __name__ == "__main__":
+    main()

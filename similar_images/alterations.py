@@ -1,0 +1,82 @@
+"""Images altered as copies of photographs are: the table of what is done to them."""
+
+import io
+import math
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
+
+CROP = 0.10  # of the width or height, off each edge
+ROTATION = 5  # degrees, counter-clockwise
+JPEG_QUALITY = 25  # of 100, as Pillow counts
+SATURATION, BRIGHTNESS, CONTRAST = 0.6, 1.2, 1.2  # 1: as it was
+BLUR = 0.005  # standard deviation of the Gaussian, of the longer side
+RESIZE = 0.5  # of the width and height
+TEXT = "Similar images"
+TEXT_HEIGHT = 0.10  # of the image's height
+
+
+def crop(image: Image.Image) -> Image.Image:
+    """Return the image without its edges."""
+    x, y = round(CROP * image.width), round(CROP * image.height)
+    return image.crop((x, y, max(x + 1, image.width - x), max(y + 1, image.height - y)))
+
+
+def flip(image: Image.Image) -> Image.Image:
+    """Return the image with left and right exchanged."""
+    return ImageOps.mirror(image)
+
+
+def rotation(image: Image.Image) -> Image.Image:
+    """Return the image turned by a few degrees; the corners are filled with its own mirrored edges."""
+    margin = math.ceil(math.sin(math.radians(ROTATION)) * max(image.size))
+    wider = np.pad(np.asarray(image), ((margin, margin), (margin, margin), (0, 0)), "symmetric")
+    turned = Image.fromarray(wider).rotate(ROTATION, Image.Resampling.BICUBIC)
+    return turned.crop((margin, margin, margin + image.width, margin + image.height))
+
+
+def jpeg(image: Image.Image) -> Image.Image:
+    """Return the image after a strong compression."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return Image.open(buffer).convert("RGB")
+
+
+def colour(image: Image.Image) -> Image.Image:
+    """Return the image paler, brighter and with more contrast."""
+    image = ImageEnhance.Color(image).enhance(SATURATION)
+    image = ImageEnhance.Brightness(image).enhance(BRIGHTNESS)
+    return ImageEnhance.Contrast(image).enhance(CONTRAST)
+
+
+def blur(image: Image.Image) -> Image.Image:
+    """Return the image out of focus."""
+    return image.filter(ImageFilter.GaussianBlur(BLUR * max(image.size)))
+
+
+def text(image: Image.Image) -> Image.Image:
+    """Return the image with a line of text across it, white with a black edge, at two thirds of its height."""
+    lettered = image.copy()
+    size = max(1, round(TEXT_HEIGHT * image.height))
+    ImageDraw.Draw(lettered).text(
+        (image.width / 2, image.height * 2 / 3),
+        TEXT,
+        "white",
+        ImageFont.load_default(size),
+        anchor="mm",
+        stroke_width=max(1, size // 12),
+        stroke_fill="black",
+    )
+    return lettered
+
+
+def resize(image: Image.Image) -> Image.Image:
+    """Return the image smaller."""
+    return image.resize((max(1, round(RESIZE * image.width)), max(1, round(RESIZE * image.height))))
+
+
+# RGB in, RGB out, the same for the same image.
+ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    alteration.__name__: alteration for alteration in (crop, flip, rotation, jpeg, colour, blur, text, resize)
+}

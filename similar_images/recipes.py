@@ -1,0 +1,112 @@
+"""How an index is made: a table of recipes, each trained on a sample of unit vectors.
+
+Shape letters: n vectors in all, m in a sample, d numbers in a vector.
+"""
+
+from typing import NamedTuple
+
+import faiss
+import numpy as np
+
+SEED = 1234
+REDUCED_DIMENSION = 256
+RERANKED = 100  # hits of a coarse index that are ranked anew with the exact vectors
+
+
+class Trained(NamedTuple):
+    faiss: faiss.Index
+    parameters: dict  # what the manifest says of the recipe; "reranked": 0 where hits are exact
+
+
+def train(recipe: str, sample: np.ndarray, n: int) -> Trained | None:
+    """Return an empty index for n vectors, trained on unit vectors (m, d); None where these are too few.
+
+    `recipe` is a name of RECIPES, or a string that faiss.index_factory takes. Raises ValueError for any other.
+    """
+    return RECIPES[recipe](sample, n) if recipe in RECIPES else _factory(sample, recipe)
+
+
+def lists(n: int) -> int:
+    """Return the number of inverted lists for n vectors."""
+    return max(1, round(n**0.5))
+
+
+class Reduction:
+    """The centred projection on principal components, without the d x d matrices that Faiss' own PCA keeps."""
+
+    def __init__(self, sample: np.ndarray, d: int):
+        """Find the first d components of unit vectors (m, any), by a randomised method (Halko et al. 2011)."""
+        from sklearn.decomposition import PCA
+
+        pca = PCA(d, svd_solver="randomized", random_state=SEED).fit(sample)
+        self.components, self.mean = pca.components_.astype(np.float32), pca.mean_.astype(np.float32)
+
+    def first(self, d: int) -> faiss.LinearTransform:
+        """Return the projection on the first d components."""
+        components = np.ascontiguousarray(self.components[:d])
+        transform = faiss.LinearTransform(components.shape[1], d, True)
+        faiss.copy_array_to_vector(components.ravel(), transform.A)
+        faiss.copy_array_to_vector(-components @ self.mean, transform.b)
+        transform.is_trained = True
+        return transform
+
+
+def reduced(reduction: Reduction, sample: np.ndarray, n: int, d: int, codes: str) -> Trained | None:
+    """Return principal components, then inverted lists of codes such as `PQ64x4fs` or `SQ8`.
+
+    The metric must be L2: an inner product does not survive the centring. Source of the fast scan of 4-bit
+    codes: Andre, Kermarrec & Le Scouarnec, "Quicker ADC", 2019.
+    """
+    transform = reduction.first(d)
+    inner = _factory(transform.apply(sample), f"IVF{lists(n)},{codes}", nprobe=max(16, lists(n) // 16))
+    if inner is None:
+        return None
+    return Trained(faiss.IndexPreTransform(transform, inner.faiss), {"dimension": d, **inner.parameters})
+
+
+def _flat(sample: np.ndarray, n: int) -> Trained:
+    """Exact search: the vectors as they are."""
+    return Trained(faiss.index_factory(sample.shape[1], "IDMap,Flat", faiss.METRIC_INNER_PRODUCT), {"reranked": 0})
+
+
+def _classic(sample: np.ndarray, n: int) -> Trained | None:
+    """The recipe of 2022: sqrt(n) inverted lists of 16-byte product codes, 4 lists probed."""
+    return _factory(sample, f"IVF{lists(n)},PQ16x8", nprobe=4)
+
+
+def _reduced(sample: np.ndarray, n: int) -> Trained | None:
+    """The default for large collections."""
+    d = min(REDUCED_DIMENSION, sample.shape[1], len(sample)) // 2 * 2
+    return reduced(Reduction(sample, d), sample, n, d, f"PQ{d // 2}x4fs") if d else None
+
+
+RECIPES = {"flat": _flat, "classic": _classic, "reduced": _reduced}
+
+
+def _factory(sample: np.ndarray, factory: str, nprobe: int | None = None) -> Trained | None:
+    """Train what faiss.index_factory makes of a string; None where the sample is too small for it."""
+    try:
+        index = faiss.index_factory(sample.shape[1], factory, faiss.METRIC_L2)
+    except RuntimeError as error:
+        raise ValueError(
+            f"expected a recipe of auto, {', '.join(RECIPES)} or a string of faiss.index_factory that fits "
+            f"{sample.shape[1]} dimensions, got {factory}"
+        ) from error
+    inverted = faiss.try_extract_index_ivf(index)
+    if inverted is not None:
+        inverted = faiss.downcast_index(inverted)
+        inverted.cp.seed, inverted.cp.min_points_per_centroid = SEED, 1  # Faiss would warn on stderr below 39
+        if isinstance(inverted, faiss.IndexIVFPQ):
+            inverted.pq.cp.min_points_per_centroid = 1
+        if nprobe:
+            inverted.nprobe = min(nprobe, inverted.nlist)
+    elif not isinstance(index, faiss.IndexIDMap):
+        index = faiss.IndexIDMap(index)  # ids must be rows, and skipped rows are left out
+    try:
+        index.train(sample)
+    except RuntimeError as error:
+        if "training points" in str(error):
+            return None
+        raise ValueError(f"the recipe {factory} cannot be trained: {str(error).splitlines()[0]}") from error
+    parameters = {"factory": factory, "metric": "L2", "seed": SEED, "reranked": RERANKED}
+    return Trained(index, parameters | ({"nprobe": inverted.nprobe} if inverted is not None else {}))
