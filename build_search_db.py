@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.command import Bytes, Command
+from similar_images.command import FILE, Bytes, Command
 
 
 @click.command(cls=Command)
@@ -14,7 +14,7 @@ from similar_images.command import Bytes, Command
     "--vectors",
     "vectors_file",
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="The vectors, LIST.saved_predictions.npy or any .npy of shape (n, d).",
 )
 @click.option(
@@ -42,7 +42,7 @@ from similar_images.command import Bytes, Command
 @click.option(
     "--remove",
     "removing",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Remove the images named in this file, a name a line, for good.",
 )
 @click.option("--overwrite", is_flag=True, help="Put the new index in the place of one that is there.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.command import Command
+from similar_images.command import FILE, FOLDER, Command
 from similar_images.images import MAX_PIXELS, PILLOW_LIMIT, RESAMPLINGS
 from similar_images.networks import NETWORKS
 
@@ -16,14 +16,14 @@ from similar_images.networks import NETWORKS
     "-l",
     "--list",
     "list_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="A path of an image a line, relative to -d.  [default: all images below -d, listed in DIR_file_list.txt]",
 )
 @click.option(
     "-d",
     "--images",
     "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=FOLDER,
     help="The folder of the images.  [default with -l: the current folder]",
 )
 @click.option(
@@ -43,7 +43,7 @@ from similar_images.networks import NETWORKS
 @click.option(
     "--weights",
     "weights_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Weights of your own for the network (.weights.h5, .h5).  [default: ImageNet's, downloaded by Keras]",
 )
 @click.option(

@@ -5,17 +5,12 @@ from pathlib import Path
 
 import click
 
-from similar_images.command import Command
-from similar_images.networks import NETWORKS
+from similar_images.command import FILE, Command, collection_options
 
 
 @click.command(cls=Command)
-@click.argument("vectors_file", metavar="VECTORS", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--index",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The collection's index.  [default: the one beside the vectors]",
-)
+@click.argument("vectors_file", metavar="VECTORS", type=FILE)
+@collection_options
 @click.option("--exact", is_flag=True, help="Compare every image with every other, not through the index.")
 @click.option(
     "-t",
@@ -27,45 +22,20 @@ from similar_images.networks import NETWORKS
     "--calibrate",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Find the threshold on altered copies of N images of the collection, 50 say.",
-)
-@click.option(
-    "-d",
-    "--images",
-    "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The folder of the images.  [default: as when they were extracted]",
-)
-@click.option("--network", type=click.Choice(list(NETWORKS)), help="What made vectors that have no manifest.")
-@click.option(
-    "-m",
-    "--model",
-    "model_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The file of the network, for --calibrate.  [default: as when they were extracted]",
-)
-@click.option(
-    "--weights",
-    "weights_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The weights of the network, for --calibrate.  [default: as when they were extracted]",
+    help="Find the threshold on altered copies of N images of the collection, 100 say.",
 )
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write the groups here, not to stdout.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write a contact sheet here, to look at.")
 @click.option("--overwrite", is_flag=True, help="Put new files in the place of those that are there.")
 def main(
     vectors_file: Path,
-    index: Path | None,
     exact: bool,
     threshold: float | None,
     calibrate: int | None,
-    folder: Path | None,
-    network: str | None,
-    model_file: Path | None,
-    weights_file: Path | None,
     csv_file: Path | None,
     html_file: Path | None,
     overwrite: bool,
+    **opening: Path | str | None,
 ) -> None:
     """Find groups of images that are (nearly) the same: recompressed, resized, cropped, mirrored, recoloured.
 
@@ -77,7 +47,7 @@ def main(
     Examples:
       ./find_duplicates.py photos_file_list.txt --html duplicates.html > duplicates.csv
       ./find_duplicates.py photos_file_list.txt --threshold 0.95
-      ./find_duplicates.py photos_file_list.txt --calibrate 50
+      ./find_duplicates.py photos_file_list.txt --calibrate 100
     """
     from tqdm import tqdm
 
@@ -91,7 +61,7 @@ def main(
         check_writeable(file)
         if file.exists() and not overwrite:
             raise FileExistsError(f"{file} exists and is not overwritten: choose another, or pass --overwrite")
-    collection = Collection.open(vectors_file, index, folder, network=network, model=model_file, weights=weights_file)
+    collection = Collection.open(vectors_file, **opening)
     if threshold is None and calibrate is None:
         threshold = duplicates.default_threshold(collection.network)
     searched = None if exact else duplicates.whole_index(collection)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.command import Command
-from similar_images.networks import NETWORKS
+from similar_images.command import FILE, Command, collection_options
 
 
 @click.command(cls=Command)
@@ -17,35 +16,10 @@ from similar_images.networks import NETWORKS
     "-i",
     "--vectors",
     "vectors_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="The collection: its list or its vectors.  [default: the only *.saved_predictions.npy here]",
 )
-@click.option(
-    "--index",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Its index.  [default: the one beside the vectors]",
-)
-@click.option(
-    "-d",
-    "--images",
-    "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The folder of its images.  [default: as when they were extracted]",
-)
-@click.option("--network", type=click.Choice(list(NETWORKS)), help="What made vectors that have no manifest.")
-@click.option(
-    "-m",
-    "--model",
-    "model_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The file of the network.  [default: as when they were extracted]",
-)
-@click.option(
-    "--weights",
-    "weights_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The weights of the network.  [default: as when they were extracted]",
-)
+@collection_options
 @click.option(
     "--min-percentile",
     type=click.FloatRange(0, 100),
@@ -58,14 +32,10 @@ def main(
     queries: tuple[str, ...],
     k: int,
     vectors_file: Path | None,
-    index: Path | None,
-    folder: Path | None,
-    network: str | None,
-    model_file: Path | None,
-    weights_file: Path | None,
     min_percentile: float,
     exact: bool,
     as_json: bool,
+    **opening: Path | str | None,
 ) -> None:
     """Print the images of a collection that look most like each QUERY, with their cosine similarity.
 
@@ -81,9 +51,7 @@ def main(
     from similar_images.collection import Collection
     from similar_images.images import fetch
 
-    collection = Collection.open(
-        vectors_file or _only_vectors_here(), index, folder, network=network, model=model_file, weights=weights_file
-    )
+    collection = Collection.open(vectors_file or _only_vectors_here(), **opening)
     answers, failed = [], False
     for query in queries:
         try:

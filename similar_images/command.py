@@ -1,6 +1,29 @@
-"""What the scripts share: commands whose errors are one line."""
+"""What the scripts share: commands whose errors are one line, and the options that open a collection."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import click
+
+from similar_images.networks import NETWORKS
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+AS_EXTRACTED = "[default: as when the images were extracted]"
+COLLECTION = (  # what Collection.open takes beside the list or the vectors
+    click.option("--index", type=FILE, help="The collection's index.  [default: the one beside the vectors]"),
+    click.option("-d", "--images", type=FOLDER, help=f"The folder of its images.  {AS_EXTRACTED}"),
+    click.option("--network", type=click.Choice(list(NETWORKS)), help="What made vectors that have no manifest."),
+    click.option("-m", "--model", type=FILE, help=f"The file of the network.  {AS_EXTRACTED}"),
+    click.option("--weights", type=FILE, help=f"The weights of the network.  {AS_EXTRACTED}"),
+)
+
+
+def collection_options(command: Callable) -> Callable:
+    """Give a command the options of COLLECTION, under the names that Collection.open has for them."""
+    for option in reversed(COLLECTION):
+        command = option(command)
+    return command
 
 
 class Bytes(click.ParamType):

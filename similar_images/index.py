@@ -17,7 +17,6 @@ from similar_images.vectors import Vectors, block_rows, fingerprint
 
 FORMAT = "similar-images index 1"
 REBUILD = "build it again with build_search_db.py"
-RERANK_BYTES = 64 * 2**20  # of exact vectors that are read at once to rank anew
 
 
 class Index(NamedTuple):
@@ -59,11 +58,7 @@ def search(
     _, candidates = index.search(unit, min(max(reranked, 2 * k), index.ntotal))
     candidates[candidates >= len(array)] = -1  # of an altered file without a manifest
     candidates.sort(axis=1)  # the file is read in one direction, and equal similarities go by row
-    similarities = np.empty(candidates.shape, dtype=np.float32)
-    step = max(1, RERANK_BYTES // (4 * unit.shape[1] * candidates.shape[1]))
-    for start in range(0, len(unit), step):
-        block = slice(start, start + step)
-        similarities[block] = _cosines(array[candidates[block]], unit[block])
+    similarities = _cosines(array, np.maximum(candidates, 0), unit)
     similarities[candidates < 0] = -np.inf
     return _best(similarities, candidates, k)
 
@@ -168,12 +163,22 @@ def check_matches(index: Index, vectors: Vectors) -> None:
         raise ValueError(f"{index.path} was built from other vectors than {vectors.path}: {REBUILD}")
 
 
-def _cosines(vectors: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Return the cosines (b, k) of vectors (b, k, d) with unit vectors (b, d); 0 for zeros."""
-    vectors = vectors.astype(np.float32)
-    lengths = np.sqrt(np.einsum("bkd,bkd->bk", vectors, vectors))
-    dots = np.matmul(vectors, unit[:, :, None])[:, :, 0]
-    return np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
+def _cosines(array: np.ndarray, rows: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return the cosines (b, k) of unit vectors (b, d) with the rows (b, k) of vectors (n, d); 0 for zeros."""
+    if array.dtype != np.float32 or not array.flags.c_contiguous:
+        each = [
+            _cosines(array[some].astype(np.float32), np.arange(len(some))[None], one[None])
+            for some, one in zip(rows, unit, strict=True)
+        ]
+        return np.concatenate(each)
+    rows, unit = np.ascontiguousarray(rows), np.ascontiguousarray(unit)
+    dots, squares = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.float32)
+    given, ids, queries, products, norms = map(faiss.swig_ptr, (array, rows, unit, dots, squares))
+    b, k = rows.shape
+    d = array.shape[1]
+    faiss.fvec_inner_products_by_idx(products, queries, given, ids, d, b, k)
+    faiss.pairwise_indexed_inner_product(d, b * k, given, ids, given, ids, norms)
+    return np.divide(dots, np.sqrt(squares), out=np.zeros_like(dots), where=squares > 0)
 
 
 def _best(similarities: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

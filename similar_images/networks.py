@@ -143,14 +143,14 @@ def load(
         if model_file.suffix not in (".h5", ".keras"):
             raise ValueError(f"expected a file ending in .h5 or .keras for the network (-m), got {model_file}")
         check_writeable(model_file)
-    model = _build(network, weights_file)
+    model = _build(network, model_file, weights_file)
     if model_file:
         with replacing(model_file) as partial:
             model.save(partial)
     return Encoder(network, model, resampling)
 
 
-def _build(network: Network, weights_file: Path | None):
+def _build(network: Network, model_file: Path | None, weights_file: Path | None):
     _check_weights(weights_file)
     build = getattr(_keras_module(network), network.keras.split(".")[1])
     top = {} if network.layer else {"include_top": False, "pooling": "avg"}
@@ -162,7 +162,7 @@ def _build(network: Network, weights_file: Path | None):
         except Exception as error:  # Keras raises a bare Exception for a download that fails
             if isinstance(error.__context__, HTTPError):
                 error.__context__.close()  # and leaves the connection open
-            raise NetworkUnavailable(_ways_on(network, error)) from error
+            raise NetworkUnavailable(_ways_on(network, model_file, error)) from error
     model = build(weights=None, **top)
     try:
         model.load_weights(weights_file)
@@ -268,11 +268,11 @@ def _digest(model) -> str:
     return digest.hexdigest()
 
 
-def _ways_on(network: Network, error: Exception) -> str:
+def _ways_on(network: Network, model_file: Path | None, error: Exception) -> str:
     return (
         f"the ImageNet weights of {network.name} (keras.applications.{network.keras}) could not be downloaded: "
         f"{_first_line(error)}. Three ways on: on a machine with internet run "
-        f"`./extract_image_vectors.py --network {network.name} -m {network.name}.h5 ...` and bring that file here "
+        f"`./extract_image_vectors.py --network {network.name} -m {model_file or network.name + '.h5'} ...` and bring that file here "
         f"for -m; or give weights that you have with --weights FILE; or take the network that needs none, "
         f"--network hog-colour"
     )

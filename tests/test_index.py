@@ -74,6 +74,18 @@ def test_approximate_recipes_reach_their_recall_and_give_cosines(stored, tmp_pat
     assert recall(reranked, exact(vectors.array, queries, 10)).mean() >= at_least
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_hits_are_ranked_anew_by_the_exact_cosines_of_any_vectors(stored, tmp_path, dtype):
+    array = clustered(6050, 64).astype(dtype)
+    array[3] = 0
+    vectors, queries = stored(array[:6000]), normalised(array[6000:])
+    build(vectors, tmp_path / "i.index", "reduced")
+    similarities, rows = open_index(tmp_path / "i.index").search(queries, 10, vectors.array)
+    cosines = np.einsum("bd,bkd->bk", queries, normalised(vectors.array)[rows])
+    np.testing.assert_allclose(similarities, cosines, atol=1e-6)
+    assert recall(rows, exact(vectors.array, queries, 10)).mean() >= 0.97
+
+
 def test_small_collections_are_flat_and_large_ones_reduced(stored, tmp_path):
     assert build(stored(clustered(4999, 8)), tmp_path / "small.index")["recipe"] == "flat"
     assert build(stored(clustered(5000, 8)), tmp_path / "large.index")["recipe"] == "reduced"
