@@ -76,7 +76,7 @@ def main(
     from tqdm import tqdm
 
     from similar_images import building
-    from similar_images.files import check_writeable
+    from similar_images.files import check_new, check_writeable
     from similar_images.tuning import Target
     from similar_images.vectors import index_path, open_vectors
 
@@ -97,8 +97,7 @@ def main(
         if adding:
             manifest = building.add(vectors, output)
     else:
-        if output.exists() and not overwrite:
-            raise FileExistsError(f"{output} exists and is not overwritten: choose another -o, or pass --overwrite")
+        check_new(output, overwrite)
         if any(target) and recipe != "auto":
             raise ValueError("a target chooses the recipe: leave --recipe out")
         if any(target):

@@ -53,14 +53,12 @@ def main(
 
     from similar_images import duplicates
     from similar_images.collection import Collection
-    from similar_images.files import check_writeable, replacing
+    from similar_images.files import check_new, replacing
 
     if threshold is not None and calibrate is not None:
         raise ValueError("expected --threshold or --calibrate, got both")
     for file in filter(None, (csv_file, html_file)):
-        check_writeable(file)
-        if file.exists() and not overwrite:
-            raise FileExistsError(f"{file} exists and is not overwritten: choose another, or pass --overwrite")
+        check_new(file, overwrite)
     collection = Collection.open(vectors_file, **opening)
     if threshold is None and calibrate is None:
         threshold = duplicates.default_threshold(collection.network)

@@ -14,8 +14,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images import images
-from similar_images.evaluation import folder_labels, precision
+from similar_images.evaluation import precision
 from similar_images.index import normalised
+from similar_images.labels import folder_labels
 from similar_images.networks import load
 
 BATCH = 32

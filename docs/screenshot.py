@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""The README's picture: the notebook on the sample collection, as Chromium shows it."""
+"""The README's pictures: the notebook and the report on the sample collection, as Chromium shows them."""
 
 import io
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -16,8 +17,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 from browser import chromium, notebook_server, run_all_cells  # noqa: E402
 
 NOTEBOOK = "Similar image.ipynb"
-PICTURE = ROOT / "docs" / "notebook.png"
+NOTEBOOK_PICTURE, REPORT_PICTURE = ROOT / "docs" / "notebook.png", ROOT / "docs" / "report.png"
 CELL = "Gallery(collection)"
+LIST, REPORT = "sample_file_list.txt", "report.html"
+CLASSES = 3  # the worst ones that the picture shows
 SEED = 3  # of the random image that the picture shows
 WIDTH, HEIGHT = 1100, 1600  # of the window, in CSS pixels
 SCALE = 1.3
@@ -25,12 +28,18 @@ MARGIN = 16  # CSS pixels
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        _copy_to(Path(folder))
-        with notebook_server(Path(folder)) as address, chromium() as browser:
-            page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE)
+    with tempfile.TemporaryDirectory() as name, chromium() as browser:
+        folder = Path(name)
+        _copy_to(folder)
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE)
+        with notebook_server(folder) as address:
             run_all_cells(page, address, NOTEBOOK)
-            _write(page.screenshot(clip=_from_title_to_hits(page)))
+            cell, gallery = page.locator(".jp-Cell").first, page.locator(".similar-images")
+            _write(NOTEBOOK_PICTURE, page, cell, gallery)
+        evaluation = [sys.executable, ROOT / "evaluate_search.py", LIST, "-k", "8", "--report", REPORT]
+        subprocess.run(evaluation, cwd=folder, check=True)
+        page.goto((folder / REPORT).as_uri())
+        _write(REPORT_PICTURE, page, page.locator("figure").nth(1), page.locator(".tiles").nth(CLASSES - 1))
 
 
 def _copy_to(folder: Path) -> None:
@@ -42,16 +51,16 @@ def _copy_to(folder: Path) -> None:
     (folder / "sample").symlink_to(ROOT / "sample")
 
 
-def _from_title_to_hits(page: Page) -> dict[str, float]:
-    title, gallery = page.locator(".jp-Cell").first.bounding_box(), page.locator(".similar-images").bounding_box()
-    bottom = gallery["y"] + gallery["height"] + MARGIN
-    return {"x": title["x"], "y": title["y"], "width": title["width"], "height": bottom - title["y"]}
-
-
-def _write(screenshot: bytes) -> None:
-    picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
-    picture.save(PICTURE, optimize=True)
-    print(f"{PICTURE.relative_to(ROOT)}: {picture.width} x {picture.height}, {PICTURE.stat().st_size / 1e3:.0f} kB")
+def _write(picture: Path, page: Page, first: Locator, last: Locator) -> None:
+    """Write what the page shows from one element to another."""
+    top, bottom = first.bounding_box(), last.bounding_box()
+    height = bottom["y"] + bottom["height"] + MARGIN - top["y"]
+    clip = {"x": top["x"], "y": top["y"], "width": top["width"], "height": height}
+    screenshot = Image.open(io.BytesIO(page.screenshot(clip=clip, full_page=True))).convert("RGB")
+    screenshot.save(picture, optimize=True)
+    print(
+        f"{picture.relative_to(ROOT)}: {screenshot.width} x {screenshot.height}, {picture.stat().st_size / 1e3:.0f} kB"
+    )
 
 
 if __name__ == "__main__":

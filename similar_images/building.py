@@ -66,7 +66,8 @@ def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda r
     _check_changeable(index)
     check_matches(index, vectors)
     for rows, unit in blocks(vectors.array, index.manifest["vectors"]["n"]):
-        index.faiss.add_with_ids(unit, rows)
+        kept = ~np.isin(rows, index.removed)
+        index.faiss.add_with_ids(unit[kept], rows[kept])
         progress(len(rows))
     return _rewrite(index, vectors, index.removed)
 
@@ -83,7 +84,8 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
         index.faiss.remove_ids(faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
     except RuntimeError as error:
         raise ValueError(f"{path}: an index of the recipe {index.recipe} cannot remove; build one that can") from error
-    return _rewrite(index, vectors, sorted({*index.removed, *rows}))
+    known = vectors._replace(array=vectors.array[: index.manifest["vectors"]["n"]])  # the rest is still to be added
+    return _rewrite(index, known, sorted({*index.removed, *rows}))
 
 
 def rows_of(vectors: Vectors, file: Path) -> list[int]:

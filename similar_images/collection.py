@@ -105,6 +105,11 @@ class Collection:
         return self.index.recipe if self.index else "exact"
 
     @property
+    def removed(self) -> list[int]:
+        """The rows that were removed from the index for good; no search finds them."""
+        return self.index.removed if self.index else []
+
+    @property
     def measured(self) -> dict | None:
         """What the index reached when it was built or changed: recall (at 10), its interval, milliseconds, bytes."""
         return self.index.manifest.get("measured") if self.index and self.index.manifest else None
@@ -216,8 +221,7 @@ class Collection:
             raise ValueError("expected a vector with a direction, got zeros")
         wanted = min(k + (without >= 0), n)
         if exact or self.index is None:
-            removed = self.index.removed if self.index else []
-            similarities, rows = indexes.exact_search(self.vectors.array, unit, wanted, removed)
+            similarities, rows = indexes.exact_search(self.vectors.array, unit, wanted, self.removed)
         else:
             similarities, rows = self.index.search(unit, wanted, self.vectors.array)
         hits = [

@@ -10,8 +10,7 @@ from similar_images.networks import NETWORKS
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 AS_EXTRACTED = "[default: as when the images were extracted]"
-COLLECTION = (  # what Collection.open takes beside the list or the vectors
-    click.option("--index", type=FILE, help="The collection's index.  [default: the one beside the vectors]"),
+COLLECTION = (  # what Collection.open takes beside the list or the vectors, and the index
     click.option("-d", "--images", type=FOLDER, help=f"The folder of its images.  {AS_EXTRACTED}"),
     click.option("--network", type=click.Choice(list(NETWORKS)), help="What made vectors that have no manifest."),
     click.option("-m", "--model", type=FILE, help=f"The file of the network.  {AS_EXTRACTED}"),
@@ -19,9 +18,13 @@ COLLECTION = (  # what Collection.open takes beside the list or the vectors
 )
 
 
-def collection_options(command: Callable) -> Callable:
-    """Give a command the options of COLLECTION, under the names that Collection.open has for them."""
-    for option in reversed(COLLECTION):
+def collection_options(command: Callable, several: bool = False) -> Callable:
+    """Give a command --index, which may be given several times, and the options of COLLECTION, under the names that
+    Collection.open has for them.
+    """
+    told = "An index to compare, may be given again." if several else "The collection's index."
+    index = click.option("--index", type=FILE, multiple=several, help=f"{told}  [default: the one beside the vectors]")
+    for option in reversed((index, *COLLECTION)):
         command = option(command)
     return command
 

@@ -64,4 +64,11 @@ def check_writeable(path: Path) -> None:
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror}; choose another place with -o") from error
+        raise OSError(f"{path} cannot be written: {error.strerror}; choose another place") from error
+
+
+def check_new(path: Path, overwrite: bool) -> None:
+    """Raise OSError, with the remedy, where a file at `path` could not be written, or is there and is to stay."""
+    check_writeable(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists and is not overwritten: choose another, or pass --overwrite")

@@ -99,7 +99,7 @@ def thumbnail(collection: Collection, row: int) -> bytes | UnreadableImage:
 
 def shuffled(collection: Collection, seed: int | None = None) -> Iterator[int]:
     """Yield the rows that have a vector in random order, then again from the start; none where none has."""
-    rows = np.random.default_rng(seed).permutation(len(collection))
+    rows = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(len(collection)), collection.removed))
     return cycle(int(row) for row in rows if collection.vectors.array[row].any())
 
 

@@ -16,6 +16,7 @@ from similar_images.recipes import RERANKED
 from similar_images.vectors import Vectors, block_rows, fingerprint
 
 FORMAT = "similar-images index 1"
+KEYS = ("recipe", "parameters", "removed", "target", "built_recall", "vectors", "sha256")
 REBUILD = "build it again with build_search_db.py"
 
 
@@ -86,6 +87,12 @@ def recall(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.array([np.isin(one, other).mean() for one, other in zip(true, found, strict=True)])
 
 
+def others(rows: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
+    """Return the columns (q, <= k) of the first k of rows (q, any) that are not the query itself, a row of queries (q,)."""
+    last = np.argsort(rows == queries[:, None], axis=1, kind="stable")
+    return last[:, : min(k, rows.shape[1] - 1)]
+
+
 def normalised(block: np.ndarray) -> np.ndarray:
     """Return float32 unit vectors for vectors (b, d), zeros where a row is zeros.
 
@@ -128,6 +135,8 @@ def open_index(path: Path) -> Index:
     try:
         if manifest_path(path).exists():
             manifest = read_json(manifest_path(path), FORMAT)
+            if missing := [key for key in KEYS if key not in manifest]:
+                raise ValueError(f"its manifest lacks {', '.join(missing)}")
             if sha256(path) != manifest.get("sha256"):
                 raise ValueError("it is not what its manifest says, it was altered or truncated")
         else:

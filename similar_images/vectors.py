@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from similar_images import networks
-from similar_images.files import check_writeable, read_json, relative, replacing, sha256, write_json
+from similar_images.files import check_new, check_writeable, read_json, relative, replacing, sha256, write_json
 
 FORMAT = "similar-images vectors 1"
 SUFFIX = ".saved_predictions.npy"  # of 2022
@@ -213,8 +213,8 @@ class Writer:
         if manifest_path(path).exists() and not overwrite:
             self._earlier = read_manifest(path)
             self._check_continues(self._earlier)
-        elif path.exists() and not overwrite:
-            raise FileExistsError(f"{path} exists and is not overwritten: choose another -o, or pass --overwrite")
+        else:
+            check_new(path, overwrite)
         self.rows_done = self._earlier["rows_done"] if self._earlier else 0
 
     @property

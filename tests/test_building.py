@@ -192,6 +192,11 @@ def test_the_script_chooses_adds_and_removes(store, run, tmp_path):
     smaller = run("build_search_db.py", "-i", "v.npy", "--remove", "away.txt")
     assert smaller.returncode == 0 and "5198 of 5200 vectors" in smaller.stderr
     assert json.loads((tmp_path / "v.faiss.index.json").read_text())["removed"] == [3, 5]
+    store(5201)
+    (tmp_path / "away.txt").write_text("7.jpg\n")
+    replaced = run("build_search_db.py", "-i", "v.npy", "--remove", "away.txt", "--add")
+    assert replaced.returncode == 0 and "5198 of 5201 vectors" in replaced.stderr
+    assert json.loads((tmp_path / "v.faiss.index.json").read_text())["removed"] == [3, 5, 7]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from PIL import Image
 from similar_images import Collection, Hit
 from similar_images.building import build
 from similar_images.collection import Query
-from similar_images.evaluation import folder_labels, precision
+from similar_images.evaluation import precision
 from similar_images.images import UnreadableImage, find
 from similar_images.index import normalised, recall
+from similar_images.labels import folder_labels
 from similar_images.networks import NETWORKS, describe, load
 from similar_images.vectors import open_vectors
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from similar_images import Collection, Gallery, gallery, images, networks
+from similar_images import Collection, Gallery, building, gallery, images, networks
 from similar_images.building import build
 from similar_images.extraction import extract
 from similar_images.gallery import shuffled
+from similar_images.index import open_index
 from similar_images.vectors import Writer, index_path, open_vectors, vectors_path
 
 
@@ -140,6 +141,14 @@ def test_a_random_image_has_a_vector(tmp_path, collection):
     collection = Collection.open(tmp_path / "with_broken.txt")
     rows = shuffled(collection, seed=0)
     assert sorted(next(rows) for _ in range(12)) == list(range(1, 13))  # row 0 is broken.jpg
+
+
+def test_a_random_image_was_not_removed(tmp_path, collection):
+    index = tmp_path / "i.index"
+    building.build(collection.vectors, index)
+    building.remove(collection.vectors, index, [3, 5])
+    rows = shuffled(Collection(collection.vectors, open_index(index)), seed=0)
+    assert sorted(next(rows) for _ in range(10)) == sorted({*range(12)} - {3, 5})
 
 
 def test_a_hit_is_searched_by_its_row(collection, shown):

@@ -7,8 +7,9 @@ from conftest import ROOT
 from PIL import Image
 
 from similar_images import hog_colour, images, sample
-from similar_images.evaluation import folder_labels, precision
+from similar_images.evaluation import precision
 from similar_images.index import normalised
+from similar_images.labels import folder_labels
 
 
 @pytest.fixture(scope="module")

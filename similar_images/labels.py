@@ -1,0 +1,203 @@
+"""Labels of images, and how hits are held against them.
+
+Shape letters: n images, q queries, b in a block of them, k hits, c classes.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.preprocessing import MultiLabelBinarizer
+
+FOLDERS = "folders"
+BLOCK_BYTES = 64 * 2**20  # of gains at once
+
+
+class Labels(NamedTuple):
+    source: str  # folders, or the file
+    classes: np.ndarray  # names (c,), sorted
+    borne: sparse.csr_array  # float32 (n, c): 1 where an image bears a label
+
+
+class Relevance(NamedTuple):
+    """The hits held against the labels; two images match when they share one."""
+
+    labels: Labels
+    queries: np.ndarray  # rows int64 (q,)
+    rows: np.ndarray  # hits int64 (q, k); -1: no hit
+    asked: np.ndarray  # bool (q,): the queries that match another image at all, only these count
+    gains: np.ndarray  # float (q, k): Jaccard overlap of the labels of query and hit; 0: no match
+    ideal: np.ndarray  # float (q, k): the highest gains in the collection
+    relevant: np.ndarray  # int (q,): images that match the query
+
+
+def folder_labels(names: list[str]) -> np.ndarray:
+    """Return the label of each name: the folder that the image is in."""
+    return np.array([str(PurePosixPath(name).parent) for name in names])
+
+
+def read_labels(file: Path, names: list[str]) -> list[set[str]]:
+    """Return the labels of each name by a CSV of the columns image and labels, the labels of a line joined by `;`.
+
+    An image may have several lines, or none. Raises OSError, and ValueError where the file is something else.
+    """
+    labels: dict[str, set[str]] = {name: set() for name in names}
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines)
+            if not {"image", "labels"} <= set(reader.fieldnames or []):
+                found = ", ".join(reader.fieldnames or []) or "nothing"
+                raise ValueError(f"{file}: expected columns image and labels, got {found[:200]}")
+            for line in reader:
+                if line["image"] in labels:
+                    labels[line["image"]].update(filter(None, map(str.strip, (line["labels"] or "").split(";"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{file} is not a CSV of labels in UTF-8: {error}") from error
+    if not any(labels.values()):
+        raise ValueError(f"{file}: expected labels of names such as {names[0]}, got none of this collection")
+    return [labels[name] for name in names]
+
+
+def choose_labels(choice: str | None, names: list[str]) -> Labels | None:
+    """Return the labels of a choice: folders, none, or a file; by default folders where two hold two images each.
+
+    Raises OSError or ValueError where there are none such.
+    """
+    if choice == "none":
+        return None
+    if choice not in (None, FOLDERS):
+        return as_labels(read_labels(Path(choice), names), choice)
+    folders = folder_labels(names)
+    if (np.unique(folders, return_counts=True)[1] >= 2).sum() >= 2:
+        return as_labels(folders[:, None], FOLDERS)
+    if choice:
+        raise ValueError("expected labels by folder, got fewer than two folders of two images each: give a CSV")
+    return None
+
+
+def as_labels(labels: Iterable[Iterable[str]], source: str) -> Labels:
+    """Return labels, any number an image, as a sparse matrix."""
+    binarizer = MultiLabelBinarizer(sparse_output=True)
+    borne = sparse.csr_array(binarizer.fit_transform(labels), dtype=np.float32)
+    return Labels(source, binarizer.classes_.astype(str), borne)
+
+
+def relevance(labels: Labels, queries: np.ndarray, rows: np.ndarray, absent: Sequence[int] = ()) -> Relevance:
+    """Hold the hits (q, k) of queries (q,) against the labels; the rows `absent` (skipped, removed) match nothing."""
+    present = np.ones(len(labels.borne.indptr) - 1, np.float32)
+    present[np.asarray(absent, dtype=int)] = 0
+    borne = sparse.csr_array(labels.borne.multiply(present[:, None]))
+    sizes = borne.sum(axis=1)
+    shared = np.stack([(borne[queries] * borne[hits]).sum(axis=1) for hits in rows.T], axis=1)
+    gains = np.where(rows >= 0, _jaccard(shared, sizes[queries, None], sizes[rows]), 0)
+    ideal, relevant = (np.concatenate(parts) for parts in zip(*_ideal(borne, queries, rows.shape[1]), strict=True))
+    return Relevance(labels, queries, rows, relevant > 0, gains, ideal, relevant)
+
+
+def measures(found: Relevance) -> dict[str, np.ndarray]:
+    """Return each measure at k, from 0 to 1, of the queries that count; none where no query does.
+
+    precision: the share of the k hits that match.
+    """
+    if not found.asked.any():
+        return {}
+    matches = found.gains > 0
+    each = {
+        "precision": matches.mean(axis=1),
+        "mAP": average_precision(matches, found.relevant),
+        "nDCG": ndcg(found.gains, found.ideal),
+        "kNN accuracy": voted_right(found),
+    }
+    return {name: values[found.asked] for name, values in each.items()}
+
+
+def average_precision(matches: np.ndarray, relevant: np.ndarray) -> np.ndarray:
+    """Return AP@k (q,) of matches, bool (q, k), where `relevant` images (q,) would match: the mean of the precisions
+    at each match, over min(k, relevant).
+
+    Source: Weyand et al., "Google Landmarks Dataset v2", CVPR 2020, section 4.1.
+    """
+    k = matches.shape[1]
+    precisions = matches.cumsum(axis=1) / np.arange(1, k + 1)
+    return (precisions * matches).sum(axis=1) / np.maximum(np.minimum(k, relevant), 1)
+
+
+def ndcg(gains: np.ndarray, ideal: np.ndarray) -> np.ndarray:
+    """Return nDCG@k (q,) of the hits' gains and of the highest there are, both (q, k); 0 where there are none.
+
+    Source: Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002, with the discount
+    1 / log2(rank + 1).
+    """
+    discounts = 1 / np.log2(np.arange(2, gains.shape[1] + 2))
+    best = ideal @ discounts
+    return np.divide(gains @ discounts, best, out=np.zeros(len(gains)), where=best > 0)
+
+
+def voted_right(found: Relevance) -> np.ndarray:
+    """Return, bool (q,), whether the label most common among the hits, of equal ones the nearest's, is the query's.
+
+    Source: Cover & Hart, "Nearest neighbor pattern classification", 1967.
+    """
+    k, borne = found.rows.shape[1], found.labels.borne
+    votes = 1 + 0.5 ** np.arange(1, k + 1)  # what is added breaks ties only
+    most = _most(_chosen(found, found.rows >= 0, np.broadcast_to(votes, found.rows.shape)) @ borne)
+    return (most >= 0) & (np.asarray(borne[found.queries, np.maximum(most, 0)]).ravel() > 0)
+
+
+def class_precisions(found: Relevance) -> list[tuple[str, int, float]]:
+    """Return label, number of queries and precision@k of each class that was asked for, the worst first."""
+    borne = found.labels.borne[found.queries[found.asked]]
+    asked = borne.sum(axis=0)
+    matched = borne.T @ (found.gains[found.asked] > 0).mean(axis=1)
+    classes = [
+        (str(label), int(count), float(total / count))
+        for label, count, total in zip(found.labels.classes, asked, matched, strict=True)
+        if count
+    ]
+    return sorted(classes, key=lambda entry: (entry[2], entry[0]))
+
+
+def mistaken_for(found: Relevance, label: str) -> str | None:
+    """Return the label most common among the wrong hits of a class; None: there are none with a label."""
+    wrong = (found.gains == 0) & (found.rows >= 0) & asked_for(found, label)[:, None]
+    most = _most((_chosen(found, wrong) @ found.labels.borne).sum(axis=0)[None])[0]
+    return str(found.labels.classes[most]) if most >= 0 else None
+
+
+def asked_for(found: Relevance, label: str) -> np.ndarray:
+    """Return, bool (q,), which of the queries that count bear a label."""
+    column = [np.searchsorted(found.labels.classes, label)]
+    return found.asked & (found.labels.borne[found.queries][:, column].toarray().ravel() > 0)
+
+
+def _jaccard(shared: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the overlap of label sets of sizes `one` and `other` that share so many; 0 where both are empty."""
+    return shared / np.maximum(one + other - shared, 1)
+
+
+def _ideal(borne: sparse.csr_array, queries: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield, for a block of queries at a time, the k highest gains (b, k) and how many are above 0 (b,)."""
+    sizes = borne.sum(axis=1)
+    step = max(1, BLOCK_BYTES // (8 * len(sizes)))
+    for start in range(0, len(queries), step):
+        block = queries[start : start + step]
+        shared = (borne[block] @ borne.T).toarray()
+        gains = _jaccard(shared, sizes[block, None], sizes)
+        gains[np.arange(len(block)), block] = 0  # the query itself
+        yield -np.sort(np.partition(-gains, k - 1, axis=1)[:, :k], axis=1), (gains > 0).sum(axis=1)
+
+
+def _chosen(found: Relevance, chosen: np.ndarray, weights: np.ndarray | None = None) -> sparse.csr_array:
+    """Return a matrix (q, n) of the weights, 1 by default, of the chosen hits (q, k)."""
+    weights = np.ones(found.rows.shape) if weights is None else weights
+    places = (np.nonzero(chosen)[0], found.rows[chosen])
+    return sparse.csr_array((weights[chosen], places), shape=(len(found.rows), found.labels.borne.shape[0]))
+
+
+def _most(counts: np.ndarray | sparse.csr_array) -> np.ndarray:
+    """Return the column of the largest count in each row, the first of equal ones; -1 where all are 0."""
+    counts = sparse.csr_array(counts)
+    return np.where(counts.max(axis=1).toarray() > 0, counts.argmax(axis=1), -1)
