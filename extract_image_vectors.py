@@ -2,13 +2,17 @@
 """Images to vectors, from the shell."""
 
 import logging
+import shlex
+import signal
+import sys
 from pathlib import Path
 
 import click
 
-from similar_images.command import FILE, FOLDER, Command
-from similar_images.images import MAX_PIXELS, PILLOW_LIMIT, RESAMPLINGS
-from similar_images.networks import NETWORKS
+from similar_images.command import FILE, FOLDER, Bytes, Command
+from similar_images.images import LIMITS, PILLOW_LIMIT, RESAMPLINGS, Limits
+from similar_images.networks import ENGINES, NETWORKS, PRECISIONS
+from similar_images.vectors import DTYPES
 
 
 @click.command(cls=Command)
@@ -51,14 +55,50 @@ from similar_images.networks import NETWORKS
     type=click.Choice(RESAMPLINGS),
     help="How images are squeezed to the network's input.  [default: the network's own; vgg16: nearest, as in 2022]",
 )
-@click.option("-b", "--batch", type=click.IntRange(min=1), default=32, show_default=True, help="Images at once.")
+@click.option(
+    "--engine",
+    type=click.Choice(("auto", *ENGINES)),
+    default="auto",
+    show_default=True,
+    help="What computes the network; auto: TensorFlow on a GPU, else ONNX Runtime, the fastest as measured.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    help="What it is computed in; half precision needs a processor or GPU that has it.  [default: float32]",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Cores for the network.  [default: all that are free to use]"
+)
+@click.option(
+    "-b", "--batch", type=click.IntRange(min=1), help="Images at once.  [default: the fastest, by measurement]"
+)
+@click.option(
+    "--max-memory", type=Bytes(), default="2G", show_default=True, help="Memory that a measured batch may take."
+)
+@click.option("--dtype", type=click.Choice(DTYPES), help="How vectors are kept.  [default: float32]")
 @click.option(
     "--max-pixels",
     type=click.IntRange(1, PILLOW_LIMIT),
-    default=MAX_PIXELS,
+    default=LIMITS.pixels,
     show_default=True,
     help="Larger images are skipped before they are decoded.",
 )
+@click.option(
+    "--max-bytes",
+    type=Bytes(),
+    default="200M",
+    show_default=True,
+    help="Larger files are skipped before they are read.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=LIMITS.seconds,
+    show_default=True,
+    help="Seconds to decode an image; it is skipped after that.",
+)
+@click.option("--retry-skipped", is_flag=True, help="Try again what was skipped.")
 @click.option("--overwrite", is_flag=True, help="Make all vectors anew, in place of those that are there.")
 @click.option("-v", "--verbose", is_flag=True, help="Say which network is used and what it does.")
 def main(
@@ -69,8 +109,16 @@ def main(
     model_file: Path | None,
     weights_file: Path | None,
     resampling: str | None,
-    batch: int,
+    engine: str,
+    precision: str | None,
+    threads: int | None,
+    batch: int | None,
+    max_memory: int,
+    dtype: str | None,
     max_pixels: int,
+    max_bytes: int,
+    timeout: float,
+    retry_skipped: bool,
     overwrite: bool,
     verbose: bool,
 ) -> None:
@@ -87,47 +135,68 @@ def main(
     """
     from tqdm import tqdm
 
-    from similar_images.extraction import extract, list_images
-    from similar_images.networks import load
-    from similar_images.vectors import Writer, manifest_path, vectors_path
+    from similar_images import networks, speed
+    from similar_images.extraction import extract, list_images, write_skipped
+    from similar_images.vectors import Writer, skipped_path, vectors_path
+
+    def say(message: object) -> None:
+        click.echo(message, err=True)
 
     images = list_images(list_file, folder, output)
     for name in images.unlistable:
-        click.echo(f"left out {name!r}: a name in a list is one line of UTF-8", err=True)
+        say(f"left out {name!r}: a name in a list is one line of UTF-8")
     folder, output = folder or Path(), output or vectors_path(images.list_file)
     writer = Writer(output, images.list_file, images.names, folder, overwrite)
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
-    encoder = load(network, model_file, weights_file, resampling)
+    precision = precision or writer.engine.get("precision", "float32")
+    engine = writer.engine.get("name") if engine == "auto" else engine
+    engine = engine or networks.fastest_engine(network, precision)
+    encoder = networks.load(network, model_file, weights_file, resampling, engine, precision, threads)
+    batch = batch or writer.engine.get("batch")
+    if batch is None and len(images.names) - writer.rows_done >= speed.FEW:
+        measured = list(speed.measure(encoder, max_memory))
+        if verbose:
+            say("\n".join(f"batch {one.batch}: {one.rate:.1f} images/s" for one in measured))
+        batch = speed.fastest(measured)
+    batch = batch or speed.BATCH
     if verbose:
-        click.echo("\n".join(f"{key}: {value}" for key, value in encoder.description.items()), err=True)
+        say("\n".join(f"{key}: {value}" for key, value in encoder.description.items()))
     writer.check(encoder.description)
-    if writer.is_whole:
-        click.echo(f"{output} is whole already, {len(images.names)} rows; --overwrite makes it anew", err=True)
+    if writer.is_whole and not (retry_skipped and writer.skipped):
+        say(f"{output} is whole already, {len(images.names)} rows; --overwrite makes it anew")
         click.echo(output)
         return
-    writer.begin(encoder.description, {"model": model_file, "weights": weights_file})
+    writer.begin(
+        encoder.description,
+        {"model": model_file, "weights": weights_file},
+        dtype,
+        {"name": encoder.engine.name, "precision": precision, "batch": batch},
+    )
 
-    skipped = writer.skipped
     with tqdm(total=len(images.names), initial=writer.rows_done, unit=" images", disable=None) as bar:
 
         def progress(rows: int, newly_skipped: list) -> None:
-            nonlocal skipped
-            skipped += len(newly_skipped)
             for image in newly_skipped:
-                bar.write(f"skipped {image.name}: {image.reason}", file=click.get_text_stream("stderr"))
-            bar.set_postfix(skipped=skipped, refresh=False)
+                bar.write(f"skipped {image.name}: {image.reason}", file=sys.stderr)
+            bar.set_postfix(skipped=len(writer.skipped), refresh=False)
             bar.update(rows)
 
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
         try:
-            extract(images.names, folder, encoder, writer, batch, max_pixels, progress)
+            limits = Limits(max_pixels, max_bytes, timeout)
+            extract(images.names, folder, encoder, writer, batch, limits, retry_skipped, progress)
         except KeyboardInterrupt:
             bar.close()
             raise click.ClickException(
-                f"stopped after {writer.rows_done} of {len(images.names)} images; the same command goes on there"
+                f"stopped after {writer.rows_done} of {len(images.names)} images; to go on: {shlex.join(sys.orig_argv)}"
             ) from None
-    total = len(images.names)
-    where = f": see {manifest_path(output)}" if skipped else ""
-    click.echo(f"{total - skipped} of {total} images, {skipped} skipped{where}", err=True)
+    total, skipped, where = len(images.names), writer.skipped, ""
+    if skipped:
+        write_skipped(skipped_path(output), folder, skipped)
+        where = f": see {skipped_path(output)}; --retry-skipped tries them again"
+    else:
+        skipped_path(output).unlink(missing_ok=True)
+    say(f"{total - len(skipped)} of {total} images, {len(skipped)} skipped{where}")
     click.echo(output)
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The near-duplicates of a collection, from the shell."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -85,7 +86,8 @@ def main(
         with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             duplicates.write_csv(file, members)
     else:
-        duplicates.write_csv(click.get_text_stream("stdout", encoding="utf-8"), members)
+        sys.stdout.reconfigure(encoding="utf-8")
+        duplicates.write_csv(sys.stdout, members)
     click.echo(summary, err=True)
 
 

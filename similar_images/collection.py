@@ -174,7 +174,7 @@ class Collection:
             if len(files) > 1:  # the model was saved from the weights
                 files.pop("weights" if files["model"].exists() else "model")
         encoder = networks.load(
-            self.network["name"], files.get("model"), files.get("weights"), self.network["resampling"]
+            self.network["name"], files.get("model"), files.get("weights"), self.network["resampling"], export=False
         )
         self._check_network(encoder.description)
         self._encoder = encoder

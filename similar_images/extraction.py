@@ -1,9 +1,10 @@
 """Images to vectors: decode in the background, encode in batches, write as it goes; resumable."""
 
+import csv
+import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, pairwise
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -11,13 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from similar_images import images
+from similar_images.decoding import Begun, Decoders, decoders
+from similar_images.files import replacing
 from similar_images.networks import Encoder
 from similar_images.vectors import Skipped, Writer, list_path, read_names
 
 CHECKPOINT_SECONDS = 1  # about so much work is done again after a kill
 CHECKPOINT_SHARE = 0.02  # of the time goes to checkpoints, at most
-BLOCKS_AHEAD = 3  # decoded while the network works
-DECODERS = 2  # threads; Pillow decodes without Python's lock
+EMPTY_LINE = "an empty line in the list"
+AHEAD = 32  # images decoded while the network works
 
 
 class Images(NamedTuple):
@@ -53,65 +56,86 @@ def extract(
     folder: Path,
     encoder: Encoder,
     writer: Writer,
-    batch: int = 32,
-    max_pixels: int = images.MAX_PIXELS,
+    batch: int = 8,
+    limits: images.Limits = images.LIMITS,
+    retry_skipped: bool = False,
     progress: Callable[[int, list[Skipped]], None] = lambda rows, skipped: None,
 ) -> None:
     """Write the vector of every image that `writer`, already begun, has not; an unreadable image's row is zeros.
 
-    After each batch `progress` gets the number of rows and those that were skipped.
-    Raises ValueError where the network gives NaN or infinity.
+    With `retry_skipped` those that were skipped are tried again first. After each batch `progress` gets the
+    number of new rows and those that were skipped.
+    Raises ValueError where the network gives NaN or infinity, OSError where the folder is gone.
     """
     due = monotonic() + CHECKPOINT_SECONDS
     try:
-        for rows, pixels in _blocks(names, folder, encoder, writer.rows_done, batch, max_pixels):
-            vectors, skipped = _encode(encoder, names, rows, pixels)
-            writer.write(vectors, skipped)
-            if (began := monotonic()) > due:
-                writer.checkpoint()
-                due = monotonic() + max(CHECKPOINT_SECONDS, (monotonic() - began) / CHECKPOINT_SHARE)
-            progress(len(rows), skipped)
+        with decoders(encoder, AHEAD + 2 * batch, limits) as pool:
+            again = [entry.row for entry in writer.skipped] if retry_skipped else []
+            for rows, pixels in _decoded(names, folder, _chunks(again, batch), pool):
+                writer.replace(rows, *_encode(encoder, names, rows, pixels))
+            for rows, pixels in _decoded(names, folder, _blocks(writer.rows_done, len(names), batch), pool):
+                vectors, skipped = _encode(encoder, names, rows, pixels)
+                writer.write(vectors, skipped)
+                if (began := monotonic()) > due:
+                    writer.checkpoint()
+                    due = monotonic() + max(CHECKPOINT_SECONDS, (monotonic() - began) / CHECKPOINT_SHARE)
+                progress(len(rows), skipped)
     finally:
         writer.finish()
 
 
-def _blocks(
-    names: list[str], folder: Path, encoder: Encoder, done: int, batch: int, max_pixels: int
-) -> Iterator[tuple[range, list]]:
-    """Yield rows and their pixels (or why there are none), decoded ahead.
+def write_skipped(path: Path, folder: Path, skipped: list[Skipped]) -> None:
+    """Write a CSV of the skipped images: name, reason, bytes and SHA-256, both empty where there is no file."""
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("name", "reason", "bytes", "sha256"))
+        for entry in skipped:
+            image = folder / entry.name
+            size = digest = ""
+            if entry.name and image.is_file():
+                size = image.stat().st_size
+                with image.open("rb") as content:
+                    digest = hashlib.file_digest(content, "sha256").hexdigest()
+            rows.writerow((entry.name, entry.reason, size, digest))
 
-    Blocks begin at multiples of `batch` whatever row a run begins at: a batch of the same images gives the
-    same bytes, so a run that was killed ends like an unbroken one.
+
+def _blocks(done: int, n: int, batch: int) -> Iterator[range]:
+    """Yield the rows from `done` to `n` in blocks that begin at multiples of `batch`.
+
+    So a batch of the same images gives the same bytes, and a run that was killed ends like an unbroken one.
     """
-
-    def decode(row: int) -> np.ndarray | images.UnreadableImage:
-        try:
-            if not names[row]:
-                raise images.UnreadableImage("an empty line in the list")
-            return images.read(folder / names[row], encoder.network.side, encoder.resampling, max_pixels)
-        except images.UnreadableImage as error:
-            return error
-
-    edges = [done, *range(done - done % batch + batch, len(names), batch), len(names)]
-    with ThreadPoolExecutor(DECODERS, thread_name_prefix="decoder") as pool:
-        ahead: deque[tuple[range, list[Future]]] = deque()
-        try:
-            for start, stop in pairwise(edges):
-                ahead.append((range(start, stop), [pool.submit(decode, row) for row in range(start, stop)]))
-                if len(ahead) > BLOCKS_AHEAD:
-                    yield _decoded(ahead.popleft())
-            while ahead:
-                yield _decoded(ahead.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
+    yield from (range(*edges) for edges in pairwise([done, *range(done - done % batch + batch, n, batch), n]))
 
 
-def _decoded(block: tuple[range, list[Future]]) -> tuple[range, list]:
-    rows, futures = block
-    return rows, [future.result() for future in futures]
+def _chunks(rows: list[int], batch: int) -> Iterator[list[int]]:
+    yield from (rows[start : start + batch] for start in range(0, len(rows), batch))
 
 
-def _encode(encoder: Encoder, names: list[str], rows: range, pixels: list) -> tuple[np.ndarray, list[Skipped]]:
+def _decoded(
+    names: list[str], folder: Path, blocks: Iterable[Iterable[int]], pool: Decoders
+) -> Iterator[tuple[list[int], list]]:
+    """Yield blocks of rows and their pixels (or why there are none), decoded ahead. Raises OSError, see `extract`."""
+    ahead: deque[tuple[list[int], Begun]] = deque()
+    read = None  # the last image that could be read
+    for block in chain(blocks, [None]):
+        if block is not None:
+            rows = list(block)
+            ahead.append((rows, pool.begin([folder / names[row] for row in rows if names[row]])))
+        while ahead and (block is None or sum(len(rows) for rows, _ in ahead) > AHEAD + len(ahead[0][0])):
+            rows, begun = ahead.popleft()
+            decoded = iter(pool.result(begun))
+            pixels = [next(decoded) if names[row] else images.UnreadableImage(EMPTY_LINE) for row in rows]
+            for row, image in zip(rows, pixels, strict=True):
+                if isinstance(image, np.ndarray):
+                    read = folder / names[row]
+                elif not folder.exists() or (read is not None and not read.exists()):
+                    raise FileNotFoundError(
+                        f"{read or folder} is gone: bring it back, the same command goes on where this one stopped"
+                    )
+            yield rows, pixels
+
+
+def _encode(encoder: Encoder, names: list[str], rows: list[int], pixels: list) -> tuple[np.ndarray, list[Skipped]]:
     """Return vectors (b, d), zeros for what could not be read, and what was skipped."""
     vectors = np.zeros((len(rows), encoder.network.dimension), dtype=np.float32)
     skipped = [

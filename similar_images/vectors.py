@@ -5,10 +5,14 @@ Shape letters: n images, d numbers in a vector.
 
 import hashlib
 import os
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
+import portalocker
+import psutil
 
 from similar_images import networks
 from similar_images.files import check_new, check_writeable, read_json, relative, replacing, sha256, write_json
@@ -21,6 +25,7 @@ BLOCK_BYTES = 64 * 2**20  # read at once
 MANIFEST = {  # what the manifest holds, beside its format
     "network": dict,  # as networks.describe gives it
     "files": dict,  # where the network came from: "model" or "weights", relative to the manifest
+    "engine": dict,  # what computed it: "name", "precision" and "batch"; empty where that is not known
     "n": int,
     "d": int,
     "dtype": str,
@@ -66,6 +71,11 @@ def list_path(vectors: Path) -> Path:
 
 def manifest_path(vectors: Path) -> Path:
     return vectors.with_suffix(".json")
+
+
+def skipped_path(vectors: Path) -> Path:
+    """Return where the skipped images are listed, as CSV."""
+    return vectors.with_suffix(".skipped.csv")
 
 
 def index_path(vectors: Path) -> Path:
@@ -209,7 +219,10 @@ class Writer:
         check_writeable(path)
         self.path = path
         self._names_file, self._names, self._images = names_file, names, images
-        self._earlier = None
+        self._earlier = self._manifest = None
+        if path.exists():
+            with path.open("rb") as file:
+                _lock(file, path)
         if manifest_path(path).exists() and not overwrite:
             self._earlier = read_manifest(path)
             self._check_continues(self._earlier)
@@ -224,9 +237,15 @@ class Writer:
         return earlier is not None and earlier["n"] == len(self._names) and earlier["sha256"] is not None
 
     @property
-    def skipped(self) -> int:
-        """How many rows were skipped before this run."""
-        return len(self._earlier["skipped"]) if self._earlier else 0
+    def skipped(self) -> list[Skipped]:
+        """The rows that were skipped so far."""
+        known = self._manifest or self._earlier
+        return [Skipped(**entry) for entry in known["skipped"]] if known else []
+
+    @property
+    def engine(self) -> dict:
+        """What computed the rows that are there: name, precision and batch; empty where that is not known."""
+        return self._earlier.get("engine", {}) if self._earlier else {}
 
     def check(self, network: dict) -> None:
         """Raise ValueError where the rows that are there were made by another network."""
@@ -236,21 +255,32 @@ class Writer:
                 f"choose another -o, or pass --overwrite"
             )
 
-    def begin(self, network: dict, files: dict | None = None, dtype: str = "float32") -> None:
+    def begin(
+        self, network: dict, files: dict | None = None, dtype: str | None = None, engine: dict | None = None
+    ) -> None:
         """Make room for all rows; `files` says where the network came from, for `Collection` to find it.
 
-        Raises ValueError as `check` does, OSError where the disk is too small; then nothing was changed.
+        Raises ValueError as `check` does, OSError where the disk is too small or another run is at work; then
+        nothing was changed.
         """
         self.check(network)
         earlier = self._earlier
+        if earlier and dtype not in (None, earlier["dtype"]):
+            raise ValueError(
+                f"{self.path} was made as {earlier['dtype']}, not {dtype}: choose another -o, or pass --overwrite"
+            )
+        dtype = earlier["dtype"] if earlier else dtype or "float32"
+        self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # what is there is left alone
+        _lock(self._file, self.path)
         if not self._names_file.exists() or read_names(self._names_file) != self._names:
             write_names(self._names_file, self._names)
-        manifest = _manifest(self.path, network, self._names, self._names_file, self._images, dtype, files)
+        manifest = _manifest(self.path, network, self._names, self._names_file, self._images, dtype, files, engine)
         if earlier:
-            manifest |= {key: earlier[key] for key in ("rows_done", "skipped", "dtype")}
+            manifest |= {key: earlier[key] for key in ("rows_done", "skipped")}
         self._manifest = manifest
         write_json(manifest_path(self.path), manifest)
-        self._file = self.path.open("r+b" if self.rows_done else "w+b")
+        if not self.rows_done:
+            self._file.truncate(0)
         try:
             self._reserve(manifest["n"])
         except OSError as error:
@@ -258,24 +288,57 @@ class Writer:
             raise OSError(f"no room on disk for {self.path}, {manifest['n']} vectors: {error.strerror}") from error
 
     def write(self, vectors: np.ndarray, skipped: list[Skipped]) -> None:
-        """Write the next rows: vectors (b, d), zeros where an image was skipped."""
-        self._file.write(np.ascontiguousarray(vectors, dtype=self._manifest["dtype"]))
+        """Write the next rows: vectors (b, d), zeros where an image was skipped.
+
+        Raises ValueError where a number is too large for the type of the vectors.
+        """
+        self._file.seek(self._start + self.rows_done * self._row_bytes)
+        self._file.write(self._cast(vectors))
         self.rows_done += len(vectors)
         self._manifest["skipped"] += [entry._asdict() for entry in skipped]
 
+    def replace(self, rows: list[int], vectors: np.ndarray, skipped: list[Skipped]) -> None:
+        """Write the vectors (b, d) of rows that were skipped; those in `skipped` still are."""
+        still = {entry.row: entry._asdict() for entry in skipped}
+        for row, vector in zip(rows, self._cast(vectors), strict=True):
+            self._file.seek(self._start + row * self._row_bytes)
+            self._file.write(vector)
+        self._manifest["skipped"] = [
+            still.get(entry["row"], entry)
+            for entry in self._manifest["skipped"]
+            if entry["row"] not in rows or entry["row"] in still
+        ]
+        self.checkpoint()
+
     def checkpoint(self) -> None:
-        """Put all rows so far on disk, then say so in the manifest."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Put all rows so far on disk, then say so in the manifest. Raises OSError, with the remedy."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            write_json(manifest_path(self.path), self._manifest | {"rows_done": self.rows_done})
+        except OSError as error:
+            raise OSError(
+                f"{self.path} cannot be written on, {error.strerror}: once that is mended the same command goes on "
+                f"where it was, at row {self._manifest['rows_done']} of {self._manifest['n']}"
+            ) from error
         self._manifest["rows_done"] = self.rows_done
-        write_json(manifest_path(self.path), self._manifest)
 
     def finish(self) -> None:
         """Close the vectors; once all rows are done the manifest gets their SHA-256."""
-        self.checkpoint()
-        self._file.close()
-        if self.rows_done == self._manifest["n"]:
-            write_json(manifest_path(self.path), self._manifest | {"sha256": sha256(self.path)})
+        try:
+            self.checkpoint()
+            if self.rows_done == self._manifest["n"]:
+                self._manifest["sha256"] = sha256(self.path)
+                self.checkpoint()
+        finally:
+            with suppress(OSError):  # what could not be written was told already
+                self._file.close()
+
+    def _cast(self, vectors: np.ndarray) -> np.ndarray:
+        dtype = np.dtype(self._manifest["dtype"])
+        if np.abs(vectors).max(initial=0) > np.finfo(dtype).max:
+            raise ValueError(f"the network gave {np.abs(vectors).max():g}, too large for {dtype}: use float32")
+        return np.ascontiguousarray(vectors, dtype=dtype)
 
     def _check_continues(self, earlier: dict) -> None:
         n, done = earlier["n"], earlier["rows_done"]
@@ -304,13 +367,12 @@ class Writer:
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (n, d)}
         self._file.seek(0)
         np.lib.format.write_array_header_1_0(self._file, header)  # padded by numpy: as long for any n
-        start = self._file.tell()
+        self._start, self._row_bytes = self._file.tell(), d * dtype.itemsize
         self._file.flush()
-        size = start + n * d * dtype.itemsize
+        size = self._start + n * self._row_bytes
         os.truncate(self._file.fileno(), size)
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self._file.fileno(), 0, size)
-        self._file.seek(start + self.rows_done * d * dtype.itemsize)
 
     def _undo(self) -> None:
         """Leave what was there before `begin`."""
@@ -323,13 +385,31 @@ class Writer:
         self._file.close()
 
 
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Hold the file for this process as long as it is open. Raises OSError, with the holder, where another does."""
+    try:
+        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+    except portalocker.LockException as error:
+        raise BlockingIOError(
+            f"{path} is being written by another run{_holder(path)}: wait for it, or stop it"
+        ) from error
+
+
 def _manifest(
-    path: Path, network: dict, names: list[str], names_file: Path, images: Path, dtype: str, files: dict | None = None
+    path: Path,
+    network: dict,
+    names: list[str],
+    names_file: Path,
+    images: Path,
+    dtype: str,
+    files: dict | None = None,
+    engine: dict | None = None,
 ) -> dict:
     return {
         "format": FORMAT,
         "network": network,
         "files": {key: relative(Path(file), path.parent) for key, file in (files or {}).items() if file},
+        "engine": engine or {},
         "n": len(names),
         "d": network["dimension"],
         "dtype": dtype,
@@ -339,6 +419,16 @@ def _manifest(
         "skipped": [],
         "sha256": None,
     }
+
+
+def _holder(path: Path) -> str:
+    """Return, to be told, which other process has the file open and since when; nothing where that is not known."""
+    for process in psutil.process_iter(["pid", "create_time"]):
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and any(Path(file.path) == path.resolve() for file in process.open_files()):
+                began = datetime.fromtimestamp(process.create_time()).astimezone()
+                return f", process {process.pid}, begun {began:%Y-%m-%d %H:%M:%S}"
+    return ""
 
 
 def _rows_on_disk(path: Path, manifest: dict) -> int:

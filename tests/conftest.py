@@ -12,6 +12,14 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def keras_home(tmp_path_factory):
+    """Keep what Keras downloads, and what is exported of it, away from the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        yield
+
+
 @pytest.fixture
 def run(tmp_path):
     """Run a script of the project's root in `tmp_path`, in a process of its own."""

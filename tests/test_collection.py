@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from similar_images import Collection, Hit
+from similar_images import Collection, Hit, keras_networks
 from similar_images.building import build
 from similar_images.collection import Query
 from similar_images.evaluation import precision
@@ -166,9 +166,8 @@ def test_an_index_that_was_named_and_is_not_there_is_an_error(photo_collection, 
 
 
 def test_other_weights_than_the_collections_are_refused(tmp_path, photos, run):
-    import similar_images.networks as networks
 
-    keras = networks._import_keras()
+    keras = keras_networks.import_keras()
     for seed in (0, 1):
         keras.utils.set_random_seed(seed)
         model = keras.applications.MobileNetV2(

@@ -130,7 +130,7 @@ def test_pixels_are_limited_before_decoding():
     with pytest.raises(UnreadableImage, match="limit"):
         images.read(content, 8, "nearest")
     with pytest.raises(UnreadableImage, match=r"40 x 30 pixels: more than the limit of 1000 pixels"):
-        images.read(encoded(plain("RGB", RED), "PNG"), 8, "nearest", max_pixels=1000)
+        images.read(encoded(plain("RGB", RED), "PNG"), 8, "nearest", images.Limits(pixels=1000))
 
 
 def test_a_folder_is_searched_in_depth_sorted_by_name_and_without_hidden_files(tmp_path):

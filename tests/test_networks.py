@@ -1,6 +1,7 @@
 import json
 import shutil
 import zipfile
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -8,15 +9,17 @@ import h5py
 import numpy as np
 import pytest
 
-from similar_images import images, networks
-from similar_images.networks import NETWORKS, NetworkUnavailable, load
+from similar_images import images, keras_networks, networks
+from similar_images.networks import NETWORKS, NetworkUnavailable
+
+load = partial(networks.load, engine="tensorflow")  # the others: test_onnx_networks.py
 
 KERAS_NETWORKS = [network for network in NETWORKS.values() if network.keras]
 
 
 @pytest.fixture(scope="session")
 def keras():
-    return networks._import_keras()
+    return keras_networks.import_keras()
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +44,9 @@ def pixels(n: int, side: int = 224) -> np.ndarray:
 
 @pytest.mark.parametrize("network", KERAS_NETWORKS, ids=lambda network: network.name)
 def test_the_table_agrees_with_keras(keras, network):
-    build = getattr(networks._keras_module(network), network.keras.split(".")[1])
+    build = getattr(keras_networks._keras_module(network), network.keras.split(".")[1])
     top = {} if network.layer else {"include_top": False, "pooling": "avg"}
-    model = networks._cut(build(weights=None, input_shape=(network.side, network.side, 3), **top), network)
+    model = keras_networks._cut(build(weights=None, input_shape=(network.side, network.side, 3), **top), network)
     assert model.input_shape == (None, network.side, network.side, 3)
     assert model.output_shape == (None, network.dimension)
     assert network.resampling in images.RESAMPLINGS

@@ -1,5 +1,9 @@
+import csv
+import hashlib
 import json
 import re
+import shlex
+import signal
 import subprocess
 import sys
 
@@ -57,9 +61,9 @@ def test_the_whole_way(photos, run, tmp_path):
 
 
 def test_the_command_lines_of_2022_run_unchanged(photos, run, tmp_path):
-    from similar_images.networks import _import_keras
+    from similar_images.keras_networks import import_keras
 
-    keras = _import_keras()
+    keras = import_keras()
     keras.utils.set_random_seed(0)
     whole = keras.applications.VGG16(weights=None)
     keras.Model(whole.inputs, whole.get_layer("fc2").output).save(tmp_path / "vgg_4096.h5")
@@ -115,7 +119,14 @@ def test_three_hundred_images_with_twelve_broken_ones(run, tmp_path):
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
     done = run("extract_image_vectors.py", "-l", "list.txt", "-d", "images", "--network", "hog-colour")
     assert done.returncode == 0
-    assert "288 of 300 images, 12 skipped: see list.txt.saved_predictions.json" in done.stderr
+    assert "288 of 300 images, 12 skipped: see list.txt.saved_predictions.skipped.csv" in done.stderr
+    assert "Warning" not in done.stderr
+    with (tmp_path / "list.txt.saved_predictions.skipped.csv").open(newline="") as file:
+        listed = {line["name"]: line for line in csv.DictReader(file)}
+    assert len(listed) == 12
+    text = listed["text.jpg"]
+    assert (text["bytes"], text["sha256"]) == ("8", hashlib.sha256(b"no image").hexdigest())
+    assert (listed["absent.jpg"]["reason"], listed["absent.jpg"]["bytes"]) == ("no such file", "")
     vectors = np.load(tmp_path / "list.txt.saved_predictions.npy")
     skipped = json.loads((tmp_path / "list.txt.saved_predictions.json").read_text())["skipped"]
     assert len(skipped) == 12 and all(entry["reason"] and names[entry["row"]] == entry["name"] for entry in skipped)
@@ -222,9 +233,8 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(photos, run, tmp_p
         assert listing(tmp_path) == before, arguments
 
 
-def test_an_interrupt_says_how_to_go_on(photos, tmp_path):
-    import signal
-
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_says_how_to_go_on(photos, tmp_path, sent):
     names = "".join(f"{path.relative_to(photos)}\n" for path in sorted(photos.rglob("*.jpg")))
     (tmp_path / "list.txt").write_text(names * 200)
     command = [
@@ -241,8 +251,9 @@ def test_an_interrupt_says_how_to_go_on(photos, tmp_path):
     manifest = tmp_path / "list.txt.saved_predictions.json"
     while process.poll() is None and not (manifest.exists() and json.loads(manifest.read_text())["rows_done"]):
         pass
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert re.search(r"Error: stopped after \d+ of 2400 images; the same command goes on there\n$", said)
-    assert json.loads(manifest.read_text())["rows_done"] > 0
+    stopped = re.search(r"Error: stopped after (\d+) of 2400 images; to go on: (.+)\n$", said)
+    assert stopped[2] == shlex.join(command) and "Traceback" not in said
+    assert json.loads(manifest.read_text())["rows_done"] == int(stopped[1]) > 0

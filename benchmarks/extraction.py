@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Extraction against a plain loop, and against what the machine can compute; memory; where the time goes.
+
+./benchmarks/extraction.py PHOTOGRAPHS --network mobilenetv2 --weights FILE
+./benchmarks/extraction.py PHOTOGRAPHS --network vgg16 --count 400 --gflop 30.9      (random weights: as fast as real ones)
+
+The plain loop is what the script of 2022 did: decode 32 images, one after the other, then Keras' predict_on_batch.
+Both sides run in turns, each in a process of its own; the network is loaded and warm before the clock starts, the
+decoders are not. Images are taken again in turn where the folder has fewer. Medians of all rounds are printed.
+The limit is the rate of float32 matrix products (numpy's BLAS, all cores), measured in the same run, divided by
+the network's GFLOP an image.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+BATCH = 32
+MATRIX = 4096
+
+
+def take(folder: Path, count: int) -> list[str]:
+    from similar_images.images import find
+
+    names = find(folder).names
+    return [names[i % len(names)] for i in range(count)]
+
+
+def plain(folder: Path, names: list[str], network: str, model: Path | None, weights: Path | None) -> dict:
+    from PIL import Image
+
+    from similar_images import keras_networks
+    from similar_images.networks import NETWORKS
+
+    entry = NETWORKS[network]
+    keras = keras_networks.load(entry, model, weights)
+    preprocess = keras_networks.preprocess_input(entry)
+    resampling = Image.Resampling[entry.resampling.upper()]
+    keras.predict_on_batch(np.zeros((BATCH, entry.side, entry.side, 3), np.float32))
+    began, vectors, decoding = time.perf_counter(), [], 0.0
+    for start in range(0, len(names), BATCH):
+        before = time.perf_counter()
+        pixels = [
+            np.asarray(
+                Image.open(folder / name).convert("RGB").resize((entry.side, entry.side), resampling), np.float32
+            )
+            for name in names[start : start + BATCH]
+        ]
+        decoding += time.perf_counter() - before
+        vectors.append(keras.predict_on_batch(preprocess(np.stack(pixels))))
+    seconds = time.perf_counter() - began
+    return {"rate": len(names) / seconds, "decoding": decoding / seconds}
+
+
+def ours(folder: Path, names: list[str], network: str, model, weights, engine: str | None, precision: str) -> dict:
+    from similar_images import networks, speed
+    from similar_images.extraction import extract
+    from similar_images.vectors import Writer, write_names
+
+    encoder = networks.load(network, model, weights, None, engine, precision)
+    measured = list(speed.measure(encoder, 2 * 10**9))
+    batch = speed.fastest(measured)
+    waits = []
+    encode = encoder.encode
+
+    def timed(pixels):
+        before = time.perf_counter()
+        vectors = encode(pixels)
+        waits.append(time.perf_counter() - before)
+        return vectors
+
+    encoder.encode = timed
+    with tempfile.TemporaryDirectory() as name:
+        list_file = Path(name) / "list.txt"
+        write_names(list_file, names)
+        writer = Writer(Path(name) / "v.npy", list_file, names, folder)
+        writer.begin(encoder.description)
+        began = time.perf_counter()
+        extract(names, folder, encoder, writer, batch)
+        seconds = time.perf_counter() - began
+    return {
+        "rate": len(names) / seconds,
+        "alone": max(one.rate for one in measured),
+        "network": sum(waits) / seconds,
+        "engine": encoder.engine.name,
+        "batch": batch,
+    }
+
+
+def product() -> float:
+    """Return GFLOP/s of a float32 matrix product."""
+    matrix = np.random.default_rng(0).random((MATRIX, MATRIX), dtype=np.float32)
+    matrix @ matrix
+    began = time.perf_counter()
+    matrix @ matrix
+    return 2 * MATRIX**3 / (time.perf_counter() - began) / 1e9
+
+
+def side(name: str, *arguments: object) -> dict:
+    """Run one side in a process of its own; return what it measured, with its peak memory in GB."""
+    command = [sys.executable, __file__, "--side", name, json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise click.ClickException(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run_side(name: str, arguments: str) -> None:
+    folder, count, network, model, weights, *rest = json.loads(arguments)
+    files = [Path(file) if file else None for file in (model, weights)]
+    measure = {"plain": plain, "ours": ours}[name]
+    measured = measure(Path(folder), take(Path(folder), count), network, *files, *rest)
+    measured["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(json.dumps(measured))
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--network", default="vgg16", show_default=True)
+@click.option("-m", "--model", type=click.Path(path_type=Path))
+@click.option("--weights", type=click.Path(path_type=Path))
+@click.option("--engine")
+@click.option("--precision", default="float32", show_default=True)
+@click.option("--count", default=1000, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--gflop", type=float, help="Of the network, an image: to print the limit.")
+def main(
+    folder: Path,
+    network: str,
+    model: Path | None,
+    weights: Path | None,
+    engine: str | None,
+    precision: str,
+    count: int,
+    rounds: int,
+    gflop: float | None,
+) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        if not model and not weights:
+            model = Path(temporary) / "random.h5"
+            subprocess.run([sys.executable, __file__, "--random", network, str(model)], check=True, capture_output=True)
+        common = str(folder), count, network, str(model) if model else None, str(weights) if weights else None
+        side("ours", str(folder), 200, *common[2:], engine, precision)  # exports the network
+        results = []
+        for _ in range(rounds):
+            limit = product()
+            results.append((side("plain", *common), side("ours", *common, engine, precision), limit))
+            before, after, _ = results[-1]
+            print(
+                f"plain {before['rate']:.1f} images/s ({before['memory']:.2f} GB), ours {after['rate']:.1f} "
+                f"({after['memory']:.2f} GB, {after['engine']}, batch {after['batch']}, network alone "
+                f"{after['alone']:.1f}), products {limit:.0f} GFLOP/s",
+                flush=True,
+            )
+    middle = lambda values: float(np.median(list(values)))  # noqa: E731
+    print(
+        f"{network}, {precision}, {count} images: ours / plain {middle(b['rate'] / a['rate'] for a, b, _ in results):.2f}"
+    )
+    print(f"share of the time that the network computes: {middle(b['network'] for _, b, _ in results):.2f}")
+    print(
+        f"peak memory: plain {middle(a['memory'] for a, _, _ in results):.2f} GB, ours {middle(b['memory'] for _, b, _ in results):.2f} GB"
+    )
+    if gflop:
+        print(f"of the limit: {middle(b['rate'] * gflop / limit for _, b, limit in results):.2f}")
+
+
+def save_random(network: str, file: str) -> None:
+    from similar_images import keras_networks
+    from similar_images.networks import NETWORKS
+
+    module, name = NETWORKS[network].keras.split(".")
+    top = {} if NETWORKS[network].layer else {"include_top": False, "pooling": "avg", "input_shape": (224, 224, 3)}
+    build = getattr(getattr(keras_networks.import_keras().applications, module), name)
+    build(weights=None, **top).save(file)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--side"]:
+        run_side(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--random"]:
+        save_random(*sys.argv[2:])
+    else:
+        main()
