@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.command import FILE, FOLDER, Bytes, Command
+from similar_images.command import FILE, Bytes, Command, Place
 from similar_images.images import LIMITS, PILLOW_LIMIT, RESAMPLINGS, Limits
 from similar_images.networks import ENGINES, NETWORKS, PRECISIONS
 from similar_images.vectors import DTYPES
@@ -26,9 +26,9 @@ from similar_images.vectors import DTYPES
 @click.option(
     "-d",
     "--images",
-    "folder",
-    type=FOLDER,
-    help="The folder of the images.  [default with -l: the current folder]",
+    "place",
+    type=Place(),
+    help="Their folder, or a .zip, .tar or .tar.gz, read in place.  [default with -l: the current folder]",
 )
 @click.option(
     "-o",
@@ -103,7 +103,7 @@ from similar_images.vectors import DTYPES
 @click.option("-v", "--verbose", is_flag=True, help="Say which network is used and what it does.")
 def main(
     list_file: Path | None,
-    folder: Path | None,
+    place: Path | None,
     output: Path | None,
     network: str,
     model_file: Path | None,
@@ -131,6 +131,7 @@ def main(
     Examples:
       ./extract_image_vectors.py -d photos
       ./extract_image_vectors.py -d photos --network hog-colour
+      ./extract_image_vectors.py -d photos.zip --network mobilenetv2
       ./extract_image_vectors.py -l ms_coco_file_list.txt -d val2014 -m vgg_4096.h5
     """
     from tqdm import tqdm
@@ -142,11 +143,11 @@ def main(
     def say(message: object) -> None:
         click.echo(message, err=True)
 
-    images = list_images(list_file, folder, output)
+    images = list_images(list_file, place, output)
     for name in images.unlistable:
-        say(f"left out {name!r}: a name in a list is one line of UTF-8")
-    folder, output = folder or Path(), output or vectors_path(images.list_file)
-    writer = Writer(output, images.list_file, images.names, folder, overwrite)
+        say(f"left out {name!r}: expected a name that is one line of UTF-8 and stays in {place}")
+    place, output = place or Path(), output or vectors_path(images.list_file)
+    writer = Writer(output, images.list_file, images.names, place, overwrite)
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
     precision = precision or writer.engine.get("precision", "float32")
     engine = writer.engine.get("name") if engine == "auto" else engine
@@ -184,7 +185,7 @@ def main(
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
         try:
             limits = Limits(max_pixels, max_bytes, timeout)
-            extract(images.names, folder, encoder, writer, batch, limits, retry_skipped, progress)
+            extract(images.names, place, encoder, writer, batch, limits, retry_skipped, progress)
         except KeyboardInterrupt:
             bar.close()
             raise click.ClickException(
@@ -192,7 +193,7 @@ def main(
             ) from None
     total, skipped, where = len(images.names), writer.skipped, ""
     if skipped:
-        write_skipped(skipped_path(output), folder, skipped)
+        write_skipped(skipped_path(output), place, skipped)
         where = f": see {skipped_path(output)}; --retry-skipped tries them again"
     else:
         skipped_path(output).unlink(missing_ok=True)

@@ -29,9 +29,9 @@ MATRIX = 4096
 
 
 def take(folder: Path, count: int) -> list[str]:
-    from similar_images.images import find
+    from similar_images.sources import open_source
 
-    names = find(folder).names
+    names = open_source(folder).find().names
     return [names[i % len(names)] for i in range(count)]
 
 

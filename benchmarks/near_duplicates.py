@@ -22,6 +22,7 @@ from similar_images.alterations import ALTERATIONS
 from similar_images.duplicates import THRESHOLDS, find_pairs, group
 from similar_images.index import normalised
 from similar_images.networks import Encoder, load
+from similar_images.sources import open_source
 
 PHOTOGRAPHS = 200
 COPIES = ["crop", "flip", "jpeg", "colour", "text"]
@@ -47,8 +48,8 @@ def main(
     pairs: bool,
 ) -> None:
     encoder = load(network, model, weights)
-    names = images.find(photographs).names[:PHOTOGRAPHS]
-    other_names = images.find(others).names
+    names = open_source(photographs).find().names[:PHOTOGRAPHS]
+    other_names = open_source(others).find().names
     copies = normalised(encode(encoder, with_copies(photographs, names)))
     copies = copies.reshape(len(names), 1 + len(ALTERATIONS), -1)  # photographs, itself and its alterations, d
     unit = normalised(encode(encoder, (images.open_image(others / name) for name in other_names)))

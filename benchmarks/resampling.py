@@ -18,6 +18,7 @@ from similar_images.evaluation import precision
 from similar_images.index import normalised
 from similar_images.labels import folder_labels
 from similar_images.networks import load
+from similar_images.sources import open_source
 
 BATCH = 32
 
@@ -28,7 +29,7 @@ BATCH = 32
 @click.option("-m", "--model", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path))
 def main(folder: Path, network: str, model: Path | None, weights: Path | None) -> None:
-    names = images.find(folder).names
+    names = open_source(folder).find().names
     labels = folder_labels(names)
     encoder = load(network, model, weights)
     side = encoder.network.side

@@ -11,6 +11,7 @@ from similar_images import index as indexes
 from similar_images.files import relative
 from similar_images.index import Index
 from similar_images.networks import Encoder
+from similar_images.sources import open_source
 from similar_images.vectors import Vectors, index_path, open_vectors, vectors_path
 
 FEW = 100  # images; below it there is no saying what is unlike them
@@ -41,7 +42,7 @@ class Collection:
         self,
         vectors: Vectors,
         index: Index | None = None,
-        folder: Path | None = None,
+        place: Path | None = None,
         model_file: Path | None = None,
         weights_file: Path | None = None,
     ):
@@ -51,7 +52,8 @@ class Collection:
         if index is not None:
             indexes.check_matches(index, vectors)
         self.vectors, self.index = vectors, index
-        self.folder = folder or vectors.images
+        place = place or vectors.images
+        self.source = open_source(place) if place else None  # the folder or archive of the images, if it is known
         self._files = {"model": model_file, "weights": weights_file}
         self._encoder: Encoder | None = None
 
@@ -69,7 +71,7 @@ class Collection:
         """Open the collection of a list (LIST.txt) or of its vectors (.npy).
 
         The rest is found beside it and in its manifest, unless named here: the `index` (without one the search
-        is exact), the folder of `images`, the list of `names`, and the `network` with the file of its `model` or
+        is exact), the folder or archive of `images`, the list of `names`, and the `network` with the file of its `model` or
         `weights`, which only queries by a new image need.
         Raises OSError or ValueError, with the remedy, where files are missing, damaged or of something else.
         """
@@ -136,17 +138,20 @@ class Collection:
     def _similarities(self) -> dict | None:
         return self.index.manifest.get("similarities") if self.index and self.index.manifest else None
 
-    def path(self, row: int) -> Path:
-        """Return where the image of a row is. Raises ValueError where the folder is not known."""
-        if self.folder is None:
+    def image(self, row: int) -> Path | bytes:
+        """Return the image of a row as images.open_image takes it.
+
+        Raises ValueError where the folder or archive is not known, UnreadableImage where the image cannot be read in it.
+        """
+        if self.source is None:
             raise ValueError("the folder of the images is not known: open the collection with images=FOLDER")
-        return self.folder / self.names[row]
+        return self.source.image(self.names[row])
 
     def row(self, image: str | Path) -> int | None:
         """Return the row of an image by its name or its file in the collection's folder; None: it is not of it."""
         name = str(image)
-        if name not in self.names and self.folder is not None:
-            name = relative(Path(image), self.folder)
+        if name not in self.names and self.source is not None:
+            name = relative(Path(image), self.source.path)
         return self.names.index(name) if name in self.names else None
 
     def encode(self, image: images.Source | np.ndarray) -> Query:

@@ -6,12 +6,27 @@ from pathlib import Path
 import click
 
 from similar_images.networks import NETWORKS
+from similar_images.sources import check_source
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 AS_EXTRACTED = "[default: as when the images were extracted]"
+
+
+class Place(click.ParamType):
+    """Where images are: a folder, an archive, or a folder in an archive."""
+
+    name = "place"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        try:
+            check_source(Path(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return Path(value)
+
+
 COLLECTION = (  # what Collection.open takes beside the list or the vectors, and the index
-    click.option("-d", "--images", type=FOLDER, help=f"The folder of its images.  {AS_EXTRACTED}"),
+    click.option("-d", "--images", type=Place(), help=f"The folder or archive of its images.  {AS_EXTRACTED}"),
     click.option("--network", type=click.Choice(list(NETWORKS)), help="What made vectors that have no manifest."),
     click.option("-m", "--model", type=FILE, help=f"The file of the network.  {AS_EXTRACTED}"),
     click.option("--weights", type=FILE, help=f"The weights of the network.  {AS_EXTRACTED}"),

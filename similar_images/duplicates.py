@@ -18,8 +18,9 @@ from scipy.sparse import csr_array
 from similar_images import images
 from similar_images.alterations import ALTERATIONS
 from similar_images.collection import Collection
-from similar_images.files import replacing, sha256
+from similar_images.files import replacing
 from similar_images.index import Index, blocks, exact_search, normalised, search
+from similar_images.sources import digest
 from similar_images.vectors import BLOCK_BYTES
 
 # Network -> the cosine similarity from which two images are near-duplicates. benchmarks/near_duplicates.py, with 200
@@ -209,12 +210,11 @@ def describe(
         first: dict[str, str] = {}  # SHA-256 -> name
         for row, similarity in zip(one.rows.tolist(), one.similarities.tolist(), strict=True):
             name, same, size, pixels = collection.names[row], None, None, (None, None)
-            if collection.folder is not None:
-                path = collection.path(row)
+            if collection.source is not None:
                 try:
-                    size, digest = path.stat().st_size, sha256(path)
-                    same = first.setdefault(digest, name)
-                    pixels = images.open_image(path).size
+                    size, sha256 = digest(collection.source, name)
+                    same = first.setdefault(sha256, name)
+                    pixels = images.open_image(collection.image(row)).size
                 except (OSError, images.UnreadableImage):
                     pass  # moved or damaged since it was extracted: its vector still says what it was like
             members.append(Member(number, row, name, similarity, size, *pixels, same if same != name else None))
@@ -305,7 +305,7 @@ def _altered(
         if len(rows) == count:
             break
         try:
-            image = images.open_image(collection.path(row))
+            image = images.open_image(collection.image(row))
         except images.UnreadableImage:
             continue
         if collection.vectors.array[row].any() and _picture(image).any():  # of a blank image every part is a copy
@@ -315,7 +315,9 @@ def _altered(
             pictures.append(_pictures([image, *copies]))
             progress(1)
     if not rows:
-        raise ValueError(f"no image of the collection can be read in {collection.folder}: give their folder with -d")
+        raise ValueError(
+            f"no image of the collection can be read in {collection.source.path}: give their folder with -d"
+        )
     return np.array(rows), np.stack(vectors), np.stack(pictures)
 
 
@@ -323,7 +325,7 @@ def _has_copy(collection: Collection, pictures: np.ndarray, rows: np.ndarray) ->
     """Return whether the image of one of the rows, or an alteration of it, has the pixels of a picture (1 + a, p)."""
     for row in rows.tolist():
         try:
-            image = images.open_image(collection.path(row))
+            image = images.open_image(collection.image(row))
         except images.UnreadableImage:
             continue
         if (pictures @ _pictures(_with_copies(image)).T).max() >= SAME_PIXELS:
@@ -349,7 +351,7 @@ def _picture(image: Image.Image) -> np.ndarray:
 def _figure(collection: Collection, member: Member, is_first: bool) -> str:
     name = html.escape(member.name)
     if member.width:
-        thumbnail = base64.b64encode(images.thumbnail(collection.path(member.row), THUMBNAIL)).decode()
+        thumbnail = base64.b64encode(images.thumbnail(collection.image(member.row), THUMBNAIL)).decode()
         picture = f'<img src="data:image/jpeg;base64,{thumbnail}" alt="">'
         facts = f"{member.width} x {member.height}, {_size(member.bytes)}"
     else:

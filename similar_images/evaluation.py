@@ -181,15 +181,16 @@ def altered_copies(
     collection.load_network()
     copies = []
     for row in track(rows.tolist(), "altered copies", len(rows)):
-        path = collection.path(row)
         try:
-            image = open_image(path)
+            image = open_image(collection.image(row))
         except UnreadableImage as error:
-            note(f"skipped {path}: {error}")
+            note(f"skipped {collection.names[row]}: {error}")
             continue
         copies += [(name, row, collection.encode(alter(image))) for name, alter in ALTERATIONS.items()]
     if not copies:
-        raise ValueError(f"no image in {collection.folder} can be read for altered copies: give their folder with -d")
+        raise ValueError(
+            f"no image in {collection.source.path} can be read for altered copies: give their folder with -d"
+        )
     return copies
 
 
@@ -231,6 +232,6 @@ def _name(way: Way) -> str:
 def _can_encode(collection: Collection) -> bool:
     """Return whether the images and what encodes them are at hand, without a download."""
     manifest = collection.vectors.manifest
-    if not manifest or collection.folder is None or not collection.folder.is_dir():
+    if not manifest or collection.source is None or not collection.source.exists():
         return False
     return bool(manifest["files"]) or NETWORKS[manifest["network"]["name"]].keras is None

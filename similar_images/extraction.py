@@ -1,9 +1,9 @@
 """Images to vectors: decode in the background, encode in batches, write as it goes; resumable."""
 
 import csv
-import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, pairwise
 from pathlib import Path
 from time import monotonic
@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from similar_images import images
-from similar_images.decoding import Begun, Decoders, decoders
+from similar_images.decoding import Decoders, decoders
 from similar_images.files import replacing
 from similar_images.networks import Encoder
+from similar_images.sources import Source, digest, open_source, title
 from similar_images.vectors import Skipped, Writer, list_path, read_names
 
 CHECKPOINT_SECONDS = 1  # about so much work is done again after a kill
@@ -29,23 +30,25 @@ class Images(NamedTuple):
     unlistable: list[str]  # names in the folder that do not fit in a list
 
 
-def list_images(list_file: Path | None, folder: Path | None, output: Path | None = None) -> Images:
-    """Return the images of a list, or else of a folder: those listed on an earlier run, then the new ones, sorted.
+def list_images(list_file: Path | None, place: Path | None, output: Path | None = None) -> Images:
+    """Return the images of a list, or else of a folder or archive: those listed on an earlier run, then the new ones,
+    sorted.
 
     A folder's list is beside the `output`, or in the current folder, and is not written here.
     Raises ValueError where there are none.
     """
+    source = open_source(place or Path())
     if list_file is not None:
         names = read_names(list_file)
-        if not any((folder or Path()).joinpath(name).is_file() for name in names if name):
-            raise ValueError(f"no line of {list_file} is a file in {folder or Path().absolute()}: is -d right?")
+        if not source.holds_any(names):
+            raise ValueError(f"no line of {list_file} is a file in {source.path.absolute()}: is -d right?")
         return Images(list_file, names, [])
-    if folder is None:
-        raise ValueError("expected a list of images (-l), a folder of images (-d), or both")
-    found = images.find(folder)
+    if place is None:
+        raise ValueError("expected a list of images (-l), a folder or archive of images (-d), or both")
+    found = source.find()
     if not found.names:
-        raise ValueError(f"there is no image in {folder}: expected {', '.join(sorted(images.SUFFIXES))}")
-    list_file = list_path(output) if output else Path(f"{folder.resolve().name}_file_list.txt")
+        raise ValueError(f"there is no image in {place}: expected {', '.join(sorted(images.SUFFIXES))}")
+    list_file = list_path(output) if output else Path(f"{title(place)}_file_list.txt")
     listed = read_names(list_file) if list_file.exists() else []
     known = set(listed)
     return Images(list_file, listed + [name for name in found.names if name not in known], found.unlistable)
@@ -53,7 +56,7 @@ def list_images(list_file: Path | None, folder: Path | None, output: Path | None
 
 def extract(
     names: list[str],
-    folder: Path,
+    place: Path,
     encoder: Encoder,
     writer: Writer,
     batch: int = 8,
@@ -63,17 +66,17 @@ def extract(
 ) -> None:
     """Write the vector of every image that `writer`, already begun, has not; an unreadable image's row is zeros.
 
-    With `retry_skipped` those that were skipped are tried again first. After each batch `progress` gets the
+    `place` is the folder or archive that the names are of. With `retry_skipped` those that were skipped are tried again first. After each batch `progress` gets the
     number of new rows and those that were skipped.
-    Raises ValueError where the network gives NaN or infinity, OSError where the folder is gone.
+    Raises ValueError where the network gives NaN or infinity, OSError where the place is gone.
     """
-    due = monotonic() + CHECKPOINT_SECONDS
+    source, due = open_source(place), monotonic() + CHECKPOINT_SECONDS
     try:
         with decoders(encoder, AHEAD + 2 * batch, limits) as pool:
             again = [entry.row for entry in writer.skipped] if retry_skipped else []
-            for rows, pixels in _decoded(names, folder, _chunks(again, batch), pool):
+            for rows, pixels in _decoded(names, source, limits, _chunks(again, batch), pool):
                 writer.replace(rows, *_encode(encoder, names, rows, pixels))
-            for rows, pixels in _decoded(names, folder, _blocks(writer.rows_done, len(names), batch), pool):
+            for rows, pixels in _decoded(names, source, limits, _blocks(writer.rows_done, len(names), batch), pool):
                 vectors, skipped = _encode(encoder, names, rows, pixels)
                 writer.write(vectors, skipped)
                 if (began := monotonic()) > due:
@@ -84,19 +87,18 @@ def extract(
         writer.finish()
 
 
-def write_skipped(path: Path, folder: Path, skipped: list[Skipped]) -> None:
+def write_skipped(path: Path, place: Path, skipped: list[Skipped]) -> None:
     """Write a CSV of the skipped images: name, reason, bytes and SHA-256, both empty where there is no file."""
+    source = open_source(place)
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("name", "reason", "bytes", "sha256"))
         for entry in skipped:
-            image = folder / entry.name
-            size = digest = ""
-            if entry.name and image.is_file():
-                size = image.stat().st_size
-                with image.open("rb") as content:
-                    digest = hashlib.file_digest(content, "sha256").hexdigest()
-            rows.writerow((entry.name, entry.reason, size, digest))
+            try:
+                known = digest(source, entry.name)
+            except (OSError, images.UnreadableImage):
+                known = "", ""
+            rows.writerow((entry.name, entry.reason, *known))
 
 
 def _blocks(done: int, n: int, batch: int) -> Iterator[range]:
@@ -112,27 +114,42 @@ def _chunks(rows: list[int], batch: int) -> Iterator[list[int]]:
 
 
 def _decoded(
-    names: list[str], folder: Path, blocks: Iterable[Iterable[int]], pool: Decoders
+    names: list[str], source: Source, limits: images.Limits, blocks: Iterable[Iterable[int]], pool: Decoders
 ) -> Iterator[tuple[list[int], list]]:
     """Yield blocks of rows and their pixels (or why there are none), decoded ahead. Raises OSError, see `extract`."""
-    ahead: deque[tuple[list[int], Begun]] = deque()
-    read = None  # the last image that could be read
-    for block in chain(blocks, [None]):
-        if block is not None:
-            rows = list(block)
-            ahead.append((rows, pool.begin([folder / names[row] for row in rows if names[row]])))
-        while ahead and (block is None or sum(len(rows) for rows, _ in ahead) > AHEAD + len(ahead[0][0])):
-            rows, begun = ahead.popleft()
-            decoded = iter(pool.result(begun))
-            pixels = [next(decoded) if names[row] else images.UnreadableImage(EMPTY_LINE) for row in rows]
-            for row, image in zip(rows, pixels, strict=True):
-                if isinstance(image, np.ndarray):
-                    read = folder / names[row]
-                elif not folder.exists() or (read is not None and not read.exists()):
-                    raise FileNotFoundError(
-                        f"{read or folder} is gone: bring it back, the same command goes on where this one stopped"
-                    )
-            yield rows, pixels
+
+    def begin(rows: list[int]) -> tuple:
+        contents = [_content(source, names[row], limits) for row in rows]
+        return contents, pool.begin([one for one in contents if not isinstance(one, images.UnreadableImage)])
+
+    ahead = deque()
+    read = ""  # the last image that could be read
+    with ThreadPoolExecutor(1) as reader:  # the network does not wait for an archive
+        for block in chain(blocks, [None]):
+            if block is not None:
+                rows = list(block)
+                ahead.append((rows, reader.submit(begin, rows)))
+            while ahead and (block is None or sum(len(rows) for rows, _ in ahead) > AHEAD + len(ahead[0][0])):
+                rows, begun = ahead.popleft()
+                contents, decoding = begun.result()
+                decoded = iter(pool.result(decoding))
+                pixels = [one if isinstance(one, images.UnreadableImage) else next(decoded) for one in contents]
+                for row, image in zip(rows, pixels, strict=True):
+                    if isinstance(image, np.ndarray):
+                        read = names[row]
+                    elif not source.exists() or not source.exists(read):
+                        raise FileNotFoundError(
+                            f"{source.path / read} is gone: bring it back, the same command goes on where this one "
+                            f"stopped"
+                        )
+                yield rows, pixels
+
+
+def _content(source: Source, name: str, limits: images.Limits) -> Path | bytes | images.UnreadableImage:
+    try:
+        return source.image(name, limits) if name else images.UnreadableImage(EMPTY_LINE)
+    except images.UnreadableImage as error:
+        return error
 
 
 def _encode(encoder: Encoder, names: list[str], rows: list[int], pixels: list) -> tuple[np.ndarray, list[Skipped]]:

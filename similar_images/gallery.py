@@ -92,7 +92,7 @@ def ask_image(collection: Collection, name: str, content: bytes, k: int) -> Answ
 def thumbnail(collection: Collection, row: int) -> bytes | UnreadableImage:
     """Return an image of the collection as JPEG bytes, or why it cannot be shown."""
     try:
-        return images.thumbnail(collection.path(row), THUMBNAIL_SIDE)
+        return images.thumbnail(collection.image(row), THUMBNAIL_SIDE)
     except ValueError as error:
         return UnreadableImage(error)
 

@@ -1,7 +1,6 @@
-"""Find, fetch, open and decode images, safely."""
+"""Fetch, open and decode images, safely."""
 
 import io
-import os
 import stat
 import time
 import warnings
@@ -41,23 +40,6 @@ class Limits(NamedTuple):
 
 
 LIMITS = Limits()
-
-
-class Found(NamedTuple):
-    names: list[str]  # paths relative to the folder, with /, sorted
-    unlistable: list[str]  # names that do not fit in a list of a name a line
-
-
-def find(folder: Path) -> Found:
-    """Return the names of all images below `folder`, by suffix; hidden files and folders are left out."""
-    names, unlistable = [], []
-    for directory, subfolders, files in os.walk(folder):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for file in files:
-            if not file.startswith(".") and Path(file).suffix.lower() in SUFFIXES:
-                name = Path(directory, file).relative_to(folder).as_posix()
-                (names if _fits_a_line(name) else unlistable).append(name)
-    return Found(sorted(names), sorted(unlistable))
 
 
 def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None) -> Image.Image:
@@ -130,10 +112,6 @@ def fetch(address: str) -> bytes:
     except (requests.RequestException, UnicodeError) as error:  # a host name may be no valid IDNA
         raise UnreadableImage(f"{address} cannot be fetched: {_innermost(error)}") from error
     return bytes(content)
-
-
-def _fits_a_line(name: str) -> bool:
-    return not any(character in "\r\n" or "\ud800" <= character <= "\udfff" for character in name)
 
 
 def _open_bytes(source: str | Path | bytes, limits: Limits = LIMITS) -> io.IOBase:

@@ -183,7 +183,7 @@ def _section(one: Evaluation) -> dict:
         "samples": samples,
         "unseen": sum(tile.address is None for tile in tiles),
         "seen": sum(tile.address is not None for tile in tiles),
-        "has_folder": one.way.collection.folder is not None,
+        "has_folder": one.way.collection.source is not None,
     }
 
 
@@ -206,9 +206,9 @@ def _tiles(one: Evaluation, query: int) -> list[Tile]:
 
 def _tile(collection: Collection, row: int, caption: str, match: bool | None) -> Tile:
     address = None
-    if collection.folder is not None:
+    if collection.source is not None:
         try:
-            content = base64.b64encode(images.thumbnail(collection.path(row), SIDE)).decode()
+            content = base64.b64encode(images.thumbnail(collection.image(row), SIDE)).decode()
             address = f"data:image/jpeg;base64,{content}"
         except images.UnreadableImage:
             pass

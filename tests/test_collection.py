@@ -9,10 +9,11 @@ from similar_images import Collection, Hit, keras_networks
 from similar_images.building import build
 from similar_images.collection import Query
 from similar_images.evaluation import precision
-from similar_images.images import UnreadableImage, find
+from similar_images.images import UnreadableImage
 from similar_images.index import normalised, recall
 from similar_images.labels import folder_labels
 from similar_images.networks import NETWORKS, describe, load
+from similar_images.sources import open_source
 from similar_images.vectors import open_vectors
 
 
@@ -116,7 +117,7 @@ def test_an_image_is_found_by_all_ways_to_give_it(photo_collection, photos):
 def test_names_rows_and_files_lead_to_each_other(photo_collection, photos):
     row = photo_collection.row("green/1.jpg")
     assert photo_collection.row(photos / "green" / "1.jpg") == row
-    assert photo_collection.path(row).samefile(photos / "green" / "1.jpg")
+    assert photo_collection.image(row).samefile(photos / "green" / "1.jpg")
     assert photo_collection.row("other.jpg") is None
 
 
@@ -139,7 +140,7 @@ def test_a_collection_that_was_moved_with_its_images_opens(photo_collection, tmp
         if path.name != "moved":
             path.rename(tmp_path / "moved" / path.name)
     collection = Collection.open(tmp_path / "moved" / "photos_file_list.txt.saved_predictions.npy")
-    assert collection.path(0).is_file()
+    assert collection.image(0).is_file()
 
 
 def test_files_that_do_not_belong_together_are_refused_with_the_remedy(photo_collection, tmp_path, run):
@@ -198,7 +199,7 @@ def test_real_photographs_with_a_real_network(data, tmp_path, run):
     done = run("extract_image_vectors.py", "-d", photographs, "--network", "mobilenetv2", "--weights", weights)
     assert done.returncode == 0, done.stderr
     vectors = tmp_path / "caltech101_file_list.txt.saved_predictions.npy"
-    names = find(photographs).names
+    names = open_source(photographs).find().names
     labels = folder_labels(names)
     exact = precision(normalised(np.load(vectors)), labels, 8)
     assert exact >= 0.70

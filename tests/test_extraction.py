@@ -14,6 +14,7 @@ from PIL import Image
 
 from similar_images import Collection, decoding, extraction, images
 from similar_images.networks import load
+from similar_images.sources import open_source
 from similar_images.vectors import Writer, open_vectors
 
 
@@ -40,7 +41,7 @@ def test_row_i_is_line_i_and_a_bad_image_is_zeros(photos, tmp_path):
 
 def test_progress_counts_every_row_and_names_what_was_skipped(photos, tmp_path):
     (photos / "bad.jpg").write_text("no image")
-    names, calls = [*images.find(photos).names], []
+    names, calls = [*open_source(photos).find().names], []
     extract(photos, names, tmp_path / "v.npy", progress=lambda rows, skipped: calls.append((rows, len(skipped))))
     assert [rows for rows, _ in calls] == [4, 4, 4, 1]
     assert sum(skipped for _, skipped in calls) == 1
@@ -52,7 +53,7 @@ def test_a_network_that_gives_nan_stops_the_run_with_the_images_name(photos, tmp
         lambda pixels: np.full((len(pixels), load("hog-colour").network.dimension), np.nan),
     )
     with pytest.raises(ValueError, match=r"NaN or infinity for blue/0\.jpg"):
-        extract(photos, images.find(photos).names, tmp_path / "v.npy")
+        extract(photos, open_source(photos).find().names, tmp_path / "v.npy")
 
 
 def test_the_listed_images_of_a_folder_keep_their_rows_when_it_grows(photos, tmp_path, monkeypatch):
@@ -66,7 +67,7 @@ def test_the_listed_images_of_a_folder_keep_their_rows_when_it_grows(photos, tmp
 
 def test_a_run_killed_at_any_moment_ends_with_the_bytes_of_an_unbroken_one(photos, tmp_path):
     moments = random.Random(5)
-    names = [name for name in images.find(photos).names for _ in range(200)]  # 2,400 rows
+    names = [name for name in open_source(photos).find().names for _ in range(200)]  # 2,400 rows
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
     (photos / "red" / "1.jpg").write_text("broken")
 
@@ -115,7 +116,7 @@ def extracting(tmp_path, *options: str, names: str = "list.txt") -> list[str]:
 
 def begun(tmp_path, photos, rows: int = 1200) -> subprocess.Popen:
     """Begin a long run and return once some of its rows are safe."""
-    names = [name for name in images.find(photos).names for _ in range(rows // 12)]
+    names = [name for name in open_source(photos).find().names for _ in range(rows // 12)]
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
     process = subprocess.Popen(extracting(tmp_path), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     manifest = tmp_path / "list.txt.saved_predictions.json"
@@ -147,7 +148,7 @@ def test_a_folder_that_is_unplugged_stops_the_run_which_goes_on_once_it_is_back(
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="a small file system is mounted as root")
 def test_a_full_disk_is_one_line_and_after_space_is_made_the_run_goes_on_to_the_same_bytes(photos, tmp_path):
-    names = [name for name in images.find(photos).names for _ in range(50)]
+    names = [name for name in open_source(photos).find().names for _ in range(50)]
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
     subprocess.run(extracting(tmp_path, "-o", "whole.npy"), cwd=tmp_path, check=True, capture_output=True)
     small = tmp_path / "small"
@@ -178,7 +179,7 @@ def test_a_full_disk_is_one_line_and_after_space_is_made_the_run_goes_on_to_the_
 
 def test_what_was_skipped_is_tried_again_when_asked_for(photos, tmp_path):
     good = (photos / "red" / "1.jpg").read_bytes()
-    names = images.find(photos).names
+    names = open_source(photos).find().names
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
     subprocess.run(extracting(tmp_path, "-o", "whole.npy"), cwd=tmp_path, check=True, capture_output=True)
     for name in ("red/1.jpg", "blue/2.jpg"):

@@ -15,6 +15,7 @@ from similar_images.building import build
 from similar_images.extraction import extract
 from similar_images.gallery import shuffled
 from similar_images.index import open_index
+from similar_images.sources import open_source
 from similar_images.vectors import Writer, index_path, open_vectors, vectors_path
 
 
@@ -35,7 +36,7 @@ def make_sample(folder: Path) -> None:
 
 
 def vectors_of(pictures: Path, names_file: Path) -> None:
-    names, path, encoder = images.find(pictures).names, vectors_path(names_file), networks.load("hog-colour")
+    names, path, encoder = open_source(pictures).find().names, vectors_path(names_file), networks.load("hog-colour")
     writer = Writer(path, names_file, names, pictures)
     writer.begin(encoder.description)
     extract(names, pictures, encoder, writer)
@@ -286,7 +287,7 @@ def test_a_network_that_cannot_be_loaded_is_told(shown, monkeypatch, error, sent
 
 def test_a_hit_whose_file_is_missing_keeps_its_card(tmp_path, collection, shown):
     row = shown.cards[0].row
-    collection.path(row).unlink()
+    collection.image(row).unlink()
     shown.search_row(collection.names.index(query(shown)))
     assert len(hits(shown)) == 8
     assert "no such file" in text(shown.cards[0].figure)

@@ -133,24 +133,6 @@ def test_pixels_are_limited_before_decoding():
         images.read(encoded(plain("RGB", RED), "PNG"), 8, "nearest", images.Limits(pixels=1000))
 
 
-def test_a_folder_is_searched_in_depth_sorted_by_name_and_without_hidden_files(tmp_path):
-    for name in (
-        "b/2.PNG",
-        "b/1.jpeg",
-        "a.webp",
-        ".hidden.jpg",
-        ".git/x.jpg",
-        "notes.txt",
-        "b/ü ö.avif",
-        "b/line\nfeed.jpg",
-    ):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = images.find(tmp_path)
-    assert found.names == ["a.webp", "b/1.jpeg", "b/2.PNG", "b/ü ö.avif"]
-    assert found.unlistable == ["b/line\nfeed.jpg"]
-
-
 def test_a_thumbnail_is_a_small_jpeg_in_proportion():
     small = Image.open(io.BytesIO(images.thumbnail(encoded(Image.new("RGB", (800, 400), RED), "PNG"), 100)))
     assert (small.format, small.size) == ("JPEG", (100, 50))

@@ -10,6 +10,7 @@ from similar_images import hog_colour, images, sample
 from similar_images.evaluation import precision
 from similar_images.index import normalised
 from similar_images.labels import folder_labels
+from similar_images.sources import open_source
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def make(folder) -> subprocess.CompletedProcess:
 
 
 def test_it_is_about_600_jpegs_of_at_least_24_kinds(painted):
-    names = images.find(painted).names
+    names = open_source(painted).find().names
     assert len(names) == 600
     kinds, counts = np.unique(folder_labels(names), return_counts=True)
     assert len(kinds) >= 24 and set(counts) == {sample.EACH}
@@ -39,12 +40,12 @@ def test_it_is_about_600_jpegs_of_at_least_24_kinds(painted):
 def test_each_run_gives_the_same_bytes(painted, tmp_path, monkeypatch):
     monkeypatch.setattr(sample, "EACH", 2)
     sample.write(tmp_path / "again")
-    for name in images.find(tmp_path / "again").names:
+    for name in open_source(tmp_path / "again").find().names:
         assert (tmp_path / "again" / name).read_bytes() == (painted / name).read_bytes()
 
 
 def test_no_two_pictures_are_the_same(painted):
-    contents = [(painted / name).read_bytes() for name in images.find(painted).names]
+    contents = [(painted / name).read_bytes() for name in open_source(painted).find().names]
     assert len(set(contents)) == len(contents)
 
 
@@ -56,7 +57,7 @@ def test_a_kind_varies(painted):
 
 
 def test_the_weightless_network_finds_the_kind_of_a_picture(painted):
-    names = images.find(painted).names
+    names = open_source(painted).find().names
     pixels = np.stack([images.read(painted / name, hog_colour.SIDE, "box") for name in names])
     assert precision(normalised(hog_colour.encode(pixels)), folder_labels(names), 8) >= 0.85
 

@@ -187,13 +187,13 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(photos, run, tmp_p
     before = listing(tmp_path)
     weightless = ("--network", "hog-colour")
     for arguments, said in (
-        (("extract_image_vectors.py",), "expected a list of images (-l), a folder of images (-d), or both"),
+        (("extract_image_vectors.py",), "expected a list of images (-l), a folder or archive of images (-d), or both"),
         (("extract_image_vectors.py", "-l", "absent.txt"), "'absent.txt' does not exist"),
         (("extract_image_vectors.py", "-l", "empty.txt", *weightless), "empty.txt is empty"),
         (("extract_image_vectors.py", "-l", "latin.txt", *weightless), "expected UTF-8"),
         (("extract_image_vectors.py", "-l", "elsewhere.txt", *weightless), "is -d right?"),
         (("extract_image_vectors.py", "-d", "hollow", *weightless), "there is no image in hollow"),
-        (("extract_image_vectors.py", "-d", "absent"), "'absent' does not exist"),
+        (("extract_image_vectors.py", "-d", "absent"), "there is no absent: expected a folder or an archive"),
         (
             ("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "-o", "there.npy", *weightless),
             "not overwritten",
