@@ -231,7 +231,7 @@ def test_what_is_broken_has_a_true_reason(name, folder):
 
 
 def test_a_run_over_all_of_them_skips_exactly_the_broken(folder, tmp_path):
-    names, output = sorted(os.listdir(folder)), tmp_path / "v.npy"
+    names, output = sorted(path.name for path in folder.iterdir()), tmp_path / "v.npy"
     encoder = networks.load("hog-colour")
     writer = Writer(output, tmp_path / "v.txt", names, folder)
     writer.begin(encoder.description)
