@@ -4,6 +4,7 @@ Shape letters: n vectors in all, m in a sample, d numbers in a vector.
 """
 
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import faiss
@@ -50,7 +51,7 @@ def build(
             "removed": [],
             "target": target._asdict() if target else None,
             **_measured(queries, trained.faiss, trained.parameters, [], measured),
-            "vectors": _source(vectors, path),
+            "vectors": _source(vectors, path, _skipped(vectors)),
         }
     except ValueError as error:
         raise type(error)(f"{vectors.path}: {error}") from error
@@ -58,18 +59,20 @@ def build(
 
 
 def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda rows: None) -> dict:
-    """Add the rows that the vectors have and the index has not; return its new manifest.
+    """Add the rows that the vectors have and the index has not, those too that were skipped when it was built.
 
-    Raises ValueError where the index was not built from these vectors.
+    Returns its new manifest. Raises ValueError where the index was not built from these vectors.
     """
     index = open_index(path)
     _check_changeable(index)
     check_matches(index, vectors)
-    for rows, unit in blocks(vectors.array, index.manifest["vectors"]["n"]):
+    built = index.manifest["vectors"]
+    retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), _skipped(vectors))
+    for rows, unit in chain([unit_rows(vectors.array, retried)], blocks(vectors.array, built["n"])):
         kept = ~np.isin(rows, index.removed)
         index.faiss.add_with_ids(unit[kept], rows[kept])
         progress(len(rows))
-    return _rewrite(index, vectors, index.removed)
+    return _rewrite(index, vectors, index.removed, _skipped(vectors))
 
 
 def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
@@ -85,7 +88,7 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
     except RuntimeError as error:
         raise ValueError(f"{path}: an index of the recipe {index.recipe} cannot remove; build one that can") from error
     known = vectors._replace(array=vectors.array[: index.manifest["vectors"]["n"]])  # the rest is still to be added
-    return _rewrite(index, known, sorted({*index.removed, *rows}))
+    return _rewrite(index, known, sorted({*index.removed, *rows}), index.manifest["vectors"].get("skipped", []))
 
 
 def rows_of(vectors: Vectors, file: Path) -> list[int]:
@@ -128,12 +131,13 @@ def _filled(queries: Queries, recipe, target, progress, note, tried) -> tuple[Tr
     return trained, recipe, None
 
 
-def _rewrite(index, vectors: Vectors, removed: list[int]) -> dict:
+def _rewrite(index, vectors: Vectors, removed: list[int], skipped: list[int]) -> dict:
+    absent = sorted({*removed, *skipped})
     manifest = index.manifest | {
         "removed": removed,
-        **_measured(Queries(vectors.array, removed), index.faiss, index.manifest["parameters"], removed),
+        **_measured(Queries(vectors.array, absent), index.faiss, index.manifest["parameters"], absent),
         "built_recall": index.manifest["built_recall"],
-        "vectors": _source(vectors, index.path),
+        "vectors": _source(vectors, index.path, skipped),
     }
     return write_index(index.path, index.faiss, manifest)
 
@@ -184,12 +188,17 @@ def _percentiles(similarities: np.ndarray) -> list[float]:
     return np.percentile(similarities, PERCENTILES).astype(float).round(6).tolist()
 
 
-def _source(vectors: Vectors, path: Path) -> dict:
-    """Return what an index' manifest says of the vectors that it was built from."""
+def _skipped(vectors: Vectors) -> list[int]:
+    return [entry.row for entry in vectors.skipped]
+
+
+def _source(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
+    """Return what an index' manifest says of the vectors that it was built from, without the rows `skipped`."""
     return {
         "file": relative(vectors.path, path.parent),
         "n": len(vectors.array),
-        "fingerprint": fingerprint(vectors.array),
+        "skipped": skipped,
+        "fingerprint": fingerprint(vectors.array, skipped),
         "network": vectors.network,
     }
 

@@ -168,7 +168,8 @@ def check_matches(index: Index, vectors: Vectors) -> None:
             raise ValueError(f"{index.path} holds {index.faiss.ntotal} vectors, {vectors.path} only {n}; {REBUILD}")
         return
     built = index.manifest["vectors"]
-    if built["n"] > n or built["fingerprint"] != fingerprint(vectors.array[: built["n"]]):
+    first = vectors.array[: built["n"]]
+    if built["n"] > n or built["fingerprint"] != fingerprint(first, built.get("skipped", ())):
         raise ValueError(f"{index.path} was built from other vectors than {vectors.path}: {REBUILD}")
 
 

@@ -1,4 +1,5 @@
 import json
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -197,6 +198,32 @@ def test_the_script_chooses_adds_and_removes(store, run, tmp_path):
     replaced = run("build_search_db.py", "-i", "v.npy", "--remove", "away.txt", "--add")
     assert replaced.returncode == 0 and "5198 of 5201 vectors" in replaced.stderr
     assert json.loads((tmp_path / "v.faiss.index.json").read_text())["removed"] == [3, 5, 7]
+
+
+@pytest.mark.parametrize("recipe", ["flat", "reduced"])
+def test_images_that_were_skipped_and_tried_again_are_added(recipe, run, photos, tmp_path):
+    for number in range(3):  # so many that a recipe can be trained
+        copytree(photos, photos / f"again {number}")
+    command = "extract_image_vectors.py", "-d", photos, "--network", "hog-colour"
+    good = {name: (photos / name).read_bytes() for name in ("again 0/blue/0.jpg", "red/2.jpg")}
+    for name in good:
+        (photos / name).write_bytes(b"")
+    assert run(*command).returncode == 0
+    build = "build_search_db.py", "-i", "photos_file_list.txt.saved_predictions.npy"
+    assert "94 of 96 vectors" in run(*build, "--recipe", recipe).stderr
+    for name, content in good.items():
+        (photos / name).write_bytes(content)
+    assert "0 skipped" in run(*command, "--retry-skipped").stderr
+    assert Collection.open(tmp_path / "photos_file_list.txt").names[0] in good  # row 0 is in the fingerprint
+    (tmp_path / "away.txt").write_text("red/3.jpg\n")
+    assert "93 of 96 vectors" in run(*build, "--remove", "away.txt").stderr
+    added = run(*build, "--add")
+    assert "95 of 96 vectors" in added.stderr, added.stderr
+    collection = Collection.open(tmp_path / "photos_file_list.txt")
+    for name in good:
+        (hit,) = collection.nearest(photos / name, k=1)
+        assert hit.similarity > 0.999
+        assert name in {hit.name for hit in collection.nearest(photos / name, k=10)}
 
 
 @pytest.mark.parametrize(
