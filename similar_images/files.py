@@ -28,18 +28,18 @@ def write_json(path: Path, content: dict) -> None:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, form: str) -> dict:
+def read_json(path: Path, form: str, remedy: str = "remove it and make it again") -> dict:
     """Return the manifest in `path`, whose "format" must be `form`.
 
-    Raises ValueError where the file is damaged or of another format.
+    Raises ValueError, with the remedy, where the file is damaged or of another format.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: expected JSON ({error}); remove it and make it again") from error
+        raise ValueError(f"{path} is damaged: expected JSON ({error}); {remedy}") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != form:
-        raise ValueError(f"{path}: expected the format '{form}', got '{found}'; remove it and make it again")
+        raise ValueError(f"{path}: expected the format '{form}', got '{found}'; {remedy}")
     return content
 
 

@@ -1,21 +1,21 @@
 """What was measured, as a table, as JSON, as CSV and as a page of HTML that needs no other file."""
 
-import base64
 import csv
 import io
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-import jinja2
 import numpy as np
 
-from similar_images import images, plots
+from similar_images import pages, plots
 from similar_images.collection import Collection
 from similar_images.evaluation import RECALL_AT, Evaluation
 from similar_images.files import replacing
+from similar_images.images import UnreadableImage
 from similar_images.labels import asked_for, class_precisions, measures, mistaken_for
 from similar_images.tuning import interval
 
@@ -139,15 +139,10 @@ def write(path: Path, evaluations: list[Evaluation]) -> None:
 
 def page(evaluations: list[Evaluation]) -> str:
     """Return the page: the table, the plots, the worst classes and sample queries of each collection."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-    )
     names = titles(evaluations)
     groups = [list(group) for _, group in groupby(evaluations, lambda one: one.way.collection.vectors.path)]
-    return environment.get_template("report.html").render(
+    return pages.render(
+        "report.html",
         titles=names,
         lines=lines(evaluations),
         k=evaluations[0].rows.shape[1],
@@ -207,11 +202,8 @@ def _tiles(one: Evaluation, query: int) -> list[Tile]:
 def _tile(collection: Collection, row: int, caption: str, match: bool | None) -> Tile:
     address = None
     if collection.source is not None:
-        try:
-            content = base64.b64encode(images.thumbnail(collection.image(row), SIDE)).decode()
-            address = f"data:image/jpeg;base64,{content}"
-        except images.UnreadableImage:
-            pass
+        with suppress(UnreadableImage):
+            address = pages.picture(collection.image(row), SIDE)
     return Tile(collection.names[row], caption, match, address)
 
 
