@@ -2,9 +2,15 @@
 
 from importlib import import_module
 
-_HOMES = {"Collection": "collection", "Hit": "collection", "Query": "collection", "Gallery": "gallery"}
+_HOMES = {
+    "Collection": "collection",
+    "Hit": "collection",
+    "Query": "collection",
+    "Comparison": "comparison",
+    "Gallery": "gallery",
+}
 
-__all__ = ["Collection", "Gallery", "Hit", "Query"]
+__all__ = ["Collection", "Comparison", "Gallery", "Hit", "Query"]
 
 
 def __getattr__(name: str) -> object:

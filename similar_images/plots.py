@@ -1,4 +1,4 @@
-"""The plots of an evaluation, as SVG in the page's own colour of text, each with a description in words."""
+"""The plots of an evaluation and of a blind comparison, as SVG in the page's own colour of text, each with a description in words."""
 
 import io
 import re
@@ -8,10 +8,12 @@ import matplotlib
 import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from similar_images.evaluation import Evaluation
+from similar_images.preference import wilson
 from similar_images.tuning import K, interval
+from similar_images.votes import Vote
 
 NAMED_CLASSES = 30  # more are drawn without their names
 COLOURS = ("#3d85c6", "#e0782f", "#2a9d7f", "#c75a9a", "#8a6fd1", "#b08d1e", "#7a8794")  # seen on white and black
@@ -154,6 +156,30 @@ def classes(precisions: list[tuple[str, int, float]], worst: int) -> Markup:
         axis.set_xlabel(f"{len(precisions)} classes, the worst first")
     said = ", ".join(f"{label} {share:.2f}" for label, _, share in precisions[:worst])
     return _svg(figure, f"precision by class, {len(precisions)} classes. The worst: {said}")
+
+
+def win_rate(votes: list[Vote], first: str, second: str) -> Markup:
+    """Draw the share of wins of the first of two systems, with its 95% interval, over the votes so far."""
+    winners = [vote.winner for vote in votes]
+    wins = np.cumsum([winner == first for winner in winners])
+    losses = np.cumsum([winner == second for winner in winners])
+    decided = np.flatnonzero(wins + losses)
+    intervals = np.array([wilson(int(wins[at]), int(losses[at])) for at in decided]).reshape(-1, 2)
+    shares = wins[decided] / (wins + losses)[decided]
+    figure = _figure(3)
+    axis = figure.subplots()
+    axis.fill_between(decided + 1, *intervals.T, color=COLOURS[0], alpha=0.25, linewidth=0, label="95% interval")
+    title = f"win rate of {first} against {second}".replace("$", r"\$")
+    axis.plot(decided + 1, shares, ".-", color=COLOURS[0], markersize=4, label=title)
+    axis.axhline(0.5, color=INK, alpha=0.5, linewidth=1, linestyle="--", label="no preference")
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_xlim(0.5, max(len(votes), 2) + 0.5)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xlabel("votes")
+    axis.set_ylabel("win rate")
+    figure.legend(loc="outside lower center", ncols=3)
+    said = "{:.2f} [{:.2f}, {:.2f}]".format(shares[-1], *intervals[-1]) if len(decided) else "none"
+    return _svg(figure, f"win rate of {first} against {second} after {len(votes)} votes: {said}")
 
 
 def drawn(draw: Callable[..., Markup | None], *arguments: object) -> Markup | None:
