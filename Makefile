@@ -12,7 +12,7 @@ BROWSER := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s)),,
 # Jupyter serves the user root, in a container for instance, only where it is told to.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help install demo sample coco test lint screenshots clean
+.PHONY: help install demo app sample coco test lint screenshots clean
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made
@@ -22,6 +22,9 @@ install: .venv/installed  ## make .venv with all packages
 
 demo: $(INDEX)  ## the whole way on the sample collection, then the notebook in the browser
 	$(BIN)/jupyter notebook -y --ip=127.0.0.1 $(BROWSER) $(ROOT) --JupyterNotebookApp.default_url="/notebooks/Similar%20image.ipynb"
+
+app: $(INDEX)  ## the same as a page without code, in the browser
+	JUPYTER_PATH=$(CURDIR)/app $(BIN)/voila "Similar image.ipynb" --template=similar-images --Voila.ip=127.0.0.1 --Voila.auto_token=True --VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension $(BROWSER)
 
 sample: $(INDEX)  ## the sample collection with its vectors and index, without the notebook
 

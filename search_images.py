@@ -49,7 +49,7 @@ def main(
       ./search_images.py -i sample_file_list.txt --json apple/apple-00.jpg
     """
     from similar_images.collection import Collection
-    from similar_images.images import fetch
+    from similar_images.fetching import fetch
 
     collection = Collection.open(vectors_file or _only_vectors_here(), **opening)
     answers, failed = [], False

@@ -3,12 +3,13 @@
 
 ./benchmarks/extraction.py PHOTOGRAPHS --network mobilenetv2 --weights FILE
 ./benchmarks/extraction.py PHOTOGRAPHS --network vgg16 --count 400 --gflop 30.9      (random weights: as fast as real ones)
+./benchmarks/extraction.py PHOTOGRAPHS --network vgg16 --memory                     (of 1,000 and of 10,000 images)
 
 The plain loop is what the script of 2022 did: decode 32 images, one after the other, then Keras' predict_on_batch.
 Both sides run in turns, each in a process of its own; the network is loaded and warm before the clock starts, the
 decoders are not. Images are taken again in turn where the folder has fewer. Medians of all rounds are printed.
 The limit is the rate of float32 matrix products (numpy's BLAS, all cores), measured in the same run, divided by
-the network's GFLOP an image.
+the network's GFLOP an image. Memory is the peak of the process and of each of its decoders, added up.
 """
 
 import json
@@ -23,6 +24,8 @@ import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from similar_images.decoding import WORKERS
 
 BATCH = 32
 MATRIX = 4096
@@ -62,23 +65,15 @@ def plain(folder: Path, names: list[str], network: str, model: Path | None, weig
 
 
 def ours(folder: Path, names: list[str], network: str, model, weights, engine: str | None, precision: str) -> dict:
-    from similar_images import networks, speed
+    from similar_images import decoding, networks, speed
     from similar_images.extraction import extract
     from similar_images.vectors import Writer, write_names
 
     encoder = networks.load(network, model, weights, None, engine, precision)
     measured = list(speed.measure(encoder, 2 * 10**9))
     batch = speed.fastest(measured)
-    waits = []
-    encode = encoder.encode
-
-    def timed(pixels):
-        before = time.perf_counter()
-        vectors = encode(pixels)
-        waits.append(time.perf_counter() - before)
-        return vectors
-
-    encoder.encode = timed
+    parts = {"network": (encoder, "encode"), "decoders": (decoding.Decoders, "result"), "disk": (Writer, "checkpoint")}
+    spent = {part: timed(*place) for part, place in parts.items()}
     with tempfile.TemporaryDirectory() as name:
         list_file = Path(name) / "list.txt"
         write_names(list_file, names)
@@ -90,10 +85,25 @@ def ours(folder: Path, names: list[str], network: str, model, weights, engine: s
     return {
         "rate": len(names) / seconds,
         "alone": max(one.rate for one in measured),
-        "network": sum(waits) / seconds,
+        **{part: sum(each) / seconds for part, each in spent.items()},
         "engine": encoder.engine.name,
         "batch": batch,
     }
+
+
+def timed(owner: object, name: str) -> list[float]:
+    """Have each call of a method timed; return the list that its seconds are put in."""
+    seconds, method = [], getattr(owner, name)
+
+    def call(*arguments):
+        before = time.perf_counter()
+        try:
+            return method(*arguments)
+        finally:
+            seconds.append(time.perf_counter() - before)
+
+    setattr(owner, name, call)
+    return seconds
 
 
 def product() -> float:
@@ -119,7 +129,10 @@ def run_side(name: str, arguments: str) -> None:
     files = [Path(file) if file else None for file in (model, weights)]
     measure = {"plain": plain, "ours": ours}[name]
     measured = measure(Path(folder), take(Path(folder), count), network, *files, *rest)
-    measured["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    own, of_a_decoder = (
+        resource.getrusage(who).ru_maxrss * 1024 / 1e9 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    measured["memory"] = own + (WORKERS * of_a_decoder if name == "ours" else 0)
     print(json.dumps(measured))
 
 
@@ -132,6 +145,7 @@ def run_side(name: str, arguments: str) -> None:
 @click.option("--precision", default="float32", show_default=True)
 @click.option("--count", default=1000, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
+@click.option("--memory", is_flag=True, help="Only compare the memory of 1,000 and of 10,000 images.")
 @click.option("--gflop", type=float, help="Of the network, an image: to print the limit.")
 def main(
     folder: Path,
@@ -142,6 +156,7 @@ def main(
     precision: str,
     count: int,
     rounds: int,
+    memory: bool,
     gflop: float | None,
 ) -> None:
     with tempfile.TemporaryDirectory() as temporary:
@@ -150,6 +165,12 @@ def main(
             subprocess.run([sys.executable, __file__, "--random", network, str(model)], check=True, capture_output=True)
         common = str(folder), count, network, str(model) if model else None, str(weights) if weights else None
         side("ours", str(folder), 200, *common[2:], engine, precision)  # exports the network
+        if memory:
+            few, many = (
+                side("ours", str(folder), n, *common[2:], engine, precision)["memory"] for n in (1_000, 10_000)
+            )
+            print(f"{network}, {precision}: {few:.2f} GB for 1,000 images, {many:.2f} GB for 10,000: {many / few:.3f}")
+            return
         results = []
         for _ in range(rounds):
             limit = product()
@@ -165,7 +186,8 @@ def main(
     print(
         f"{network}, {precision}, {count} images: ours / plain {middle(b['rate'] / a['rate'] for a, b, _ in results):.2f}"
     )
-    print(f"share of the time that the network computes: {middle(b['network'] for _, b, _ in results):.2f}")
+    shares = {part: middle(b[part] for _, b, _ in results) for part in ("network", "decoders", "disk")}
+    print("of the time: " + ", ".join(f"{part} {share:.3f}" for part, share in shares.items()))
     print(
         f"peak memory: plain {middle(a['memory'] for a, _, _ in results):.2f} GB, ours {middle(b['memory'] for _, b, _ in results):.2f} GB"
     )

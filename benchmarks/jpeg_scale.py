@@ -52,7 +52,9 @@ def read(content: bytes, side: int, resampling: str, reduced: bool) -> tuple[np.
 @click.option("-m", "--model", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path))
 @click.option("--count", default=1000, show_default=True)
-def main(folder: Path, network: str, model: Path | None, weights: Path | None, count: int) -> None:
+@click.option("--times", default=images.REDUCED, show_default=True, help="The network's side, that is to remain.")
+def main(folder: Path, network: str, model: Path | None, weights: Path | None, count: int, times: int) -> None:
+    images.REDUCED = times
     encoder = load(network, model, weights)
     side, resampling = encoder.network.side, encoder.resampling
     names = open_source(folder).find().names
@@ -69,7 +71,9 @@ def main(folder: Path, network: str, model: Path | None, weights: Path | None, c
     overlap = np.mean([len(set(a) & set(b)) / K for a, b in zip(whole, reduced, strict=True)])
     first = np.mean(whole[:, 0] == reduced[:, 0])
     slow, fast = np.median(seconds[False]), np.median(seconds[True])
-    print(f"{len(one)} photographs of {PIXELS / 1e6:.0f} megapixels, {network}, {resampling}")
+    print(
+        f"{len(one)} photographs of {PIXELS / 1e6:.0f} megapixels, {network}, {resampling}, {times} times {side} pixels remain"
+    )
     print(f"to decode one: whole {1000 * slow:.1f} ms, reduced {1000 * fast:.1f} ms: {slow / fast:.1f} times as fast")
     print(f"cosine of the vectors of one image: median {np.median(cosines):.5f}, least {cosines.min():.5f}")
     print(f"the {K} nearest stay the same in {overlap:.3f} of the places, the first in {first:.3f}")

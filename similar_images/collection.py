@@ -132,7 +132,7 @@ class Collection:
         known = self._similarities
         if not known or not hits or self.measured["queries"] < FEW:
             return False
-        return hits[0].similarity < np.interp(UNLIKE, known["percentiles"], known["nearest"])
+        return bool(hits[0].similarity < np.interp(UNLIKE, known["percentiles"], known["nearest"]))
 
     @property
     def _similarities(self) -> dict | None:
@@ -165,6 +165,11 @@ class Collection:
         image = images.open_image(image)
         self.load_network()
         return Query(self._encoder.encode_image(image), self._encoder.description)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the network for new images is loaded."""
+        return self._encoder is not None
 
     def load_network(self) -> None:
         """Load the network for new images, if it is not loaded. Raises ValueError where it is another one."""

@@ -1,7 +1,7 @@
 """Images decoded in the background, by processes that may be slow, crash or run out of memory without harm.
 
 Processes and not threads: a decoder in a thread cannot be stopped, and takes the run with it when it crashes. Pixels
-come back in memory that all share, so that it costs no more (benchmarks/extraction.py).
+come back in memory that all share.
 """
 
 import ctypes

@@ -1,265 +1,329 @@
-"""The notebook's interface: a query, and the images of a collection that look most like it."""
+"""The notebook's interface: a query, and the images of a collection that look most like it.
 
-from base64 import b64encode
+One widget with its own small page (gallery.js): what is shown is state, which a page that is loaded anew gets again;
+what a person does arrives as messages. All work is done off the kernel's thread, and a new query ends the last one.
+"""
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from html import escape
-from itertools import cycle
-from time import perf_counter
-from typing import NamedTuple
+from io import BytesIO
+from pathlib import Path
+from threading import Lock, Thread
 
-import ipywidgets as widgets
-import numpy as np
+import anywidget
+from PIL import Image
+from traitlets import Bool, Dict, Int, List, Unicode, observe, validate
 
-from similar_images import images
+from similar_images import asking, export, fetching, images
+from similar_images.asking import Asked
 from similar_images.collection import Collection, Hit
 from similar_images.images import UnreadableImage
+from similar_images.thumbnails import Thumbnails
 
-THUMBNAIL_SIDE = 320  # pixels: twice what a card shows, for dense screens
-MAX_UPLOAD_BYTES = 25_000_000  # Jupyter's server, where it is not told otherwise, drops above 10 MiB without a word
-NAME_END = 12  # characters of a name that are always shown: what is too long is left out before them
-
-# What a person should know of a network before trusting its hits.
-CAVEATS = {
-    "hog-colour": "This collection was made with hog-colour, which compares colour and shape only; "
-    "VGG16 sees what is in a picture.",
-}
-
-STYLE = """<style>
-.similar-images { gap: 8px; padding: 4px; color: var(--jp-ui-font-color1); }
-.similar-images p { margin: 0; line-height: 1.4; overflow-wrap: anywhere; }
-.similar-images .caveat { color: var(--jp-ui-font-color2); }
-.similar-images .failure { color: var(--jp-error-color1); }
-.similar-images .widget-html-content { min-width: 0; }
-.similar-images-controls { display: flex; flex-flow: row wrap; gap: 8px 12px; overflow: visible; }
-.similar-images-controls > * { margin: 0; width: auto; }
-.similar-images-controls > .widget-text { flex: 0 1 360px; }
-.similar-images-controls > .widget-upload { font-size: 0; }  /* its label is a count of files */
-.similar-images-controls > .widget-upload > i { font-size: var(--jp-widgets-font-size); }
-.similar-images-controls > .widget-upload::after { content: "Upload image, up to 10 MB"; font-size: var(--jp-widgets-font-size); }
-.similar-images-answer { display: flex; flex-flow: row wrap; gap: 16px; align-items: flex-start; overflow: visible; }
-.similar-images-query { flex: 0 1 250px; min-width: 0; margin: 0; }
-.similar-images-hits {
-  flex: 1 1 460px; display: grid; gap: 12px; overflow: visible;
-  grid-template-columns: repeat(auto-fill, minmax(max(135px, (100% - 36px) / 4), 1fr));  /* at most four */
-}
-.similar-images-card {
-  border: 1px solid var(--jp-border-color2); border-radius: 4px; background: var(--jp-layout-color1);
-}
-.similar-images-card > .widget-html { margin: 0; }
-.similar-images figure { margin: 0; line-height: 1.4; }
-.similar-images figure > :first-child {
-  display: flex; width: 100%; aspect-ratio: 4 / 3; margin: 0; object-fit: contain; background: var(--jp-layout-color2);
-}
-.similar-images figure > .absent {
-  align-items: center; justify-content: center; box-sizing: border-box; padding: 8px; overflow: hidden;
-  text-align: center; color: var(--jp-ui-font-color2);
-}
-.similar-images figcaption { display: flex; padding: 4px 6px 0; white-space: pre; }
-.similar-images figcaption span:first-child { overflow: hidden; text-overflow: ellipsis; }
-.similar-images figcaption b { margin-left: auto; padding-left: 8px; font-variant-numeric: tabular-nums; }
-</style>"""
+HERE = Path(__file__).parent
+MAX_HITS = 200
+MAX_BYTES = 25_000_000  # of an upload, which arrives in parts: Jupyter's server drops messages above 10 MiB
+THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page says which one its cards need
+REMEMBERED = 50  # queries to go back to
+SHOWN_AS_THEY_ARE = {"JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"}  # by browsers
+ORIGINAL_SIDE = 4000  # pixels; of originals in other formats, or too large to be sent
 
 
-class Answer(NamedTuple):
-    """The hits of a query, with what it took to find them."""
-
-    name: str
-    picture: bytes | UnreadableImage  # the query as a JPEG thumbnail, or why there is none
-    hits: list[Hit]
-    encoding: float | None  # seconds in the network; None: the vector was stored
-    searching: float  # seconds
+class Superseded(Exception):
+    """A newer query was asked meanwhile."""
 
 
-def ask_row(collection: Collection, row: int, k: int) -> Answer:
-    """Search by an image of the collection. Raises ValueError for one that was skipped."""
-    return _answer(collection, row, k, collection.names[row], thumbnail(collection, row))
+class History:
+    """The queries that were asked, to go back and forward in, as in a browser."""
+
+    def __init__(self):
+        self.asked: list[Asked] = []
+        self.at = -1
+
+    def add(self, asked: Asked) -> None:
+        self.asked = [*self.asked[: self.at + 1], asked][-REMEMBERED:]
+        self.at = len(self.asked) - 1
+
+    def step(self, steps: int) -> Asked | None:
+        """Go back or forward; None where there is no further query."""
+        if not 0 <= self.at + steps < len(self.asked):
+            return None
+        self.at += steps
+        return self.asked[self.at]
 
 
-def ask_image(collection: Collection, name: str, content: bytes, k: int) -> Answer:
-    """Search by the bytes of a new image. Raises UnreadableImage, and what loading the network raises."""
-    try:
-        image = images.open_image(content)
-    except UnreadableImage as error:
-        raise UnreadableImage(f"{name}: {error}") from error
-    collection.load_network()
-    started = perf_counter()
-    query = collection.encode(image)
-    encoding = perf_counter() - started
-    return _answer(collection, query, k, name, images.thumbnail(image, THUMBNAIL_SIDE), encoding)
+class Gallery(anywidget.AnyWidget):
+    """Shows the k images of a collection that look most like a random one, one on the web, or one of yours.
 
+    `k` and `exact` can be set, by the page and in code; every `search_...` returns at once, `wait` waits for it.
+    """
 
-def thumbnail(collection: Collection, row: int) -> bytes | UnreadableImage:
-    """Return an image of the collection as JPEG bytes, or why it cannot be shown."""
-    try:
-        return images.thumbnail(collection.image(row), THUMBNAIL_SIDE)
-    except ValueError as error:
-        return UnreadableImage(error)
+    _esm, _css = HERE / "gallery.js", HERE / "gallery.css"
+    k = Int(8).tag(sync=True)
+    exact = Bool(False).tag(sync=True)
+    has_index = Bool(False).tag(sync=True)
+    max_bytes = Int(MAX_BYTES).tag(sync=True)
+    caveat = Unicode().tag(sync=True)
+    side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
+    status = Dict({"kind": "busy", "text": ""}).tag(sync=True)  # kind: busy, done or failure
+    shown = Dict().tag(sync=True)  # the query and its hits, with their pictures
+    late = List().tag(sync=True)  # pictures that were made after `shown` was sent
 
-
-def shuffled(collection: Collection, seed: int | None = None) -> Iterator[int]:
-    """Yield the rows that have a vector in random order, then again from the start; none where none has."""
-    rows = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(len(collection)), collection.removed))
-    return cycle(int(row) for row in rows if collection.vectors.array[row].any())
-
-
-def describe(collection: Collection, answer: Answer) -> str:
-    """Say what a search went through, what its parts took, and whether what it found is like the query at all."""
-    way = f"{collection.recipe} index of" if collection.index else "exact search in"
-    encoding = "stored vector" if answer.encoding is None else f"network {_milliseconds(answer.encoding)}"
-    took = f"{encoding}, search {_milliseconds(answer.searching)}"
-    strange = ". Nothing in this collection is like it" if collection.is_like_nothing(answer.hits) else ""
-    return f"{network_name(collection)}, {way} {len(collection):,} images: {took}{strange}"
-
-
-def network_name(collection: Collection) -> str:
-    return collection.network["name"] if collection.network else "an unknown network"
-
-
-class Gallery(widgets.VBox):
-    """Shows the k images of a collection that look most like a random one, one on the web, or an uploaded one."""
-
-    def __init__(self, collection: Collection, k: int = 8, seed: int | None = None):
-        self.collection, self.k = collection, k
-        self._rows = shuffled(collection, seed)
-        self.random = widgets.Button(description="Random image", icon="random")
-        self.address = widgets.Text(
-            description="Web address", placeholder="https://…", style={"description_width": "initial"}
-        )
-        self.search = widgets.Button(description="Search", icon="search")
-        self.upload = widgets.FileUpload(description="", accept="image/*")
-        self.status, self.caveat, self.query = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self.cards = [Card(self.search_row) for _ in range(k)]
-        self.hits = widgets.Box()
-        self._controls = [self.random, self.address, self.search, self.upload, *(card.button for card in self.cards)]
-
-        self.random.on_click(lambda _: self.search_random())
-        self.search.on_click(lambda _: self.search_address())
-        self.address.on_msg(lambda _, message, __: message.get("event") == "submit" and self.search_address())
-        self.upload.observe(self._uploaded, "value")
-        self._lay_out()
+    def __init__(self, collection: Collection, k: int = 8, seed: int | None = None, allow_private: bool = False):
+        """With `allow_private` addresses of this machine and of private networks are fetched too."""
+        super().__init__()
+        self._allow_private = allow_private
+        self.collection, self.history = collection, History()
+        self._rows = asking.shuffled(collection, seed)
+        self._thumbnails = {side: Thumbnails(collection, side) for side in THUMBNAIL_SIDES}
+        self._hits: list[Hit] = []
+        self._lock, self._newest, self._threads = Lock(), 0, []
+        self._upload = bytearray()
+        self.set_trait("k", k)
+        self.set_trait("has_index", collection.index is not None)
+        self.set_trait("caveat", asking.CAVEATS.get(asking.network_name(collection), ""))
+        self.on_msg(self._told)
         self.search_random()
 
     def search_random(self) -> None:
-        with self._at_work():
-            row = next(self._rows, None)
-            if row is None:
-                raise ValueError("no image of this collection has a vector: all were skipped")
-            self._show(ask_row(self.collection, row, self.k))
+        """Search by an image of the collection, another one each time until all were shown."""
+        row = next(self._rows, None)
+        if row is None:
+            self._say("failure", "Not searched: no image of this collection has a vector: all were skipped")
+        else:
+            self.search_row(row)
 
     def search_row(self, row: int) -> None:
-        with self._at_work():
-            self._show(ask_row(self.collection, row, self.k))
+        """Search by an image of the collection."""
+        self._search(lambda step: asking.ask_row(self.collection, row))
 
-    def search_address(self) -> None:
-        address = self.address.value.strip()
-        with self._at_work(f"Fetching {address} …"):
-            self._search_image(address, images.fetch(address))
+    def search_address(self, address: str) -> None:
+        """Search by an image on the web, http or https."""
 
-    def search_upload(self, name: str, content: bytes) -> None:
-        with self._at_work(f"Reading {name} …"):
-            if len(content) > MAX_UPLOAD_BYTES:
-                raise UnreadableImage(f"{name} is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB")
-            self._search_image(name, content)
+        def fetched(step: Callable[[str], None]) -> Asked:
+            step(f"Fetching {address} …")
+            content = fetching.fetch(address, self._allow_private)
+            return self._new_image(address, content, step)
 
-    def _search_image(self, name: str, content: bytes) -> None:
-        self._say(f"Searching with {network_name(self.collection)}, which is loaded for the first search …")
-        self._show(ask_image(self.collection, name, content, self.k))
+        self._search(fetched)
 
-    def _uploaded(self, change: dict) -> None:
-        for file in change["new"]:
-            self.upload.value = ()  # so that the same file can be uploaded again
-            self.search_upload(file["name"], bytes(file["content"]))
+    def search_bytes(self, name: str, content: bytes) -> None:
+        """Search by the bytes of an image, as a file has them."""
 
-    def _show(self, answer: Answer) -> None:
-        self.query.value = figure(answer.picture, answer.name, "query")
-        for card, hit in zip(self.cards, answer.hits, strict=False):
-            card.show(hit, thumbnail(self.collection, hit.row))
-        self.hits.children = self.cards[: len(answer.hits)]
-        self._say(describe(self.collection, answer))
+        def read(step: Callable[[str], None]) -> Asked:
+            if len(content) > MAX_BYTES:
+                raise UnreadableImage(f"{name} is larger than {MAX_BYTES / 1e6:.0f} MB")
+            return self._new_image(name, content, step)
 
-    def _say(self, sentence: str, kind: str = "status") -> None:
-        role = "alert" if kind == "failure" else "status"
-        self.status.value = f'<p class="{kind}" role="{role}">{escape(sentence)}</p>'
+        self._search(read)
+
+    def search_part(self, box: asking.Box) -> None:
+        """Search by a part of the query: left, top, right and bottom as shares of its width and height."""
+        if self.history.at >= 0:
+            asked = self.history.asked[self.history.at]
+            self._search(lambda step: self._with_network(step, lambda: asking.ask_part(self.collection, asked, box)))
+
+    def search_whole(self) -> None:
+        """Search by the whole of the query again, after a part of it."""
+        if self.history.at >= 0:
+            asked = self.history.asked[self.history.at]
+            self._search(lambda step: asking.ask_whole(asked))
+
+    def go(self, steps: int) -> None:
+        """Go back (-1) or forward (1) to a query of before."""
+        asked = self.history.step(steps)
+        if asked is not None:
+            self._search(lambda step: asked, remember=False)
+
+    def wait(self, seconds: float = 60) -> None:
+        """Wait until nothing is searched any more. Raises TimeoutError."""
+        for thread in list(self._threads):
+            thread.join(seconds)
+            if thread.is_alive():
+                raise TimeoutError(f"still searching after {seconds:g} s")
+
+    @validate("k")
+    def _between_one_and_most(self, proposal: dict) -> int:
+        return min(max(proposal["value"], 1), MAX_HITS)
+
+    @validate("side")
+    def _as_they_are_made(self, proposal: dict) -> int:
+        return next((side for side in THUMBNAIL_SIDES if side >= proposal["value"]), THUMBNAIL_SIDES[-1])
+
+    @observe("k", "exact", "side")
+    def _once_more(self, _: dict) -> None:
+        if self.history.at >= 0:
+            self.go(0)
+
+    def _told(self, _: object, message: dict, buffers: list) -> None:
+        """Do what the page asks for."""
+        try:
+            self._do(message.get("do"), message, buffers)
+        except Exception as error:  # a message has no caller to raise to: whatever fails is told to the user
+            self._say("failure", f"Not done: {_reason(error)}")
+
+    def _do(self, what: str, message: dict, buffers: list) -> None:
+        match what:
+            case "random":
+                self.search_random()
+            case "row":
+                self.search_row(int(message["row"]))
+            case "address":
+                self.search_address(str(message["address"]).strip())
+            case "part":
+                self.search_part(tuple(float(share) for share in message["box"]))
+            case "whole":
+                self.search_whole()
+            case "go":
+                self.go(int(message["steps"]))
+            case "upload":
+                self._receive(message, bytes(buffers[0]))
+            case "original":
+                self._in_background(lambda: self._send_original(int(message["row"])))
+            case "export":
+                rows = {int(row) for row in message["rows"]}
+                chosen = [hit for hit in self._hits if hit.row in rows]
+                self._in_background(lambda: self._export(message["form"], chosen))
+
+    def _receive(self, message: dict, part: bytes) -> None:
+        """Put the parts of a file together; search by it once it is whole."""
+        if message["start"] == 0:
+            self._upload = bytearray()
+        if message["start"] != len(self._upload) or len(self._upload) + len(part) > MAX_BYTES:
+            raise UnreadableImage(f"{message['name']} is larger than {MAX_BYTES / 1e6:.0f} MB, or came in disorder")
+        self._upload += part
+        if len(self._upload) >= message["size"]:
+            content, self._upload = bytes(self._upload), bytearray()
+            self.search_bytes(str(message["name"]), content)
+
+    def _new_image(self, name: str, content: bytes, step: Callable[[str], None]) -> Asked:
+        return self._with_network(step, lambda: asking.ask_image(self.collection, name, content))
+
+    def _with_network(self, step: Callable[[str], None], ask: Callable[[], Asked]) -> Asked:
+        name = asking.network_name(self.collection)
+        step(f"Searching with {name} …" if self.collection.is_loaded else f"Loading {name} for the first new image …")
+        return ask()
+
+    def _search(self, ask: Callable[[Callable[[str], None]], Asked], remember: bool = True) -> None:
+        """Ask, search and show in the background; what was begun before is given up."""
+        with self._lock:
+            self._newest += 1
+            number = self._newest
+
+        def step(sentence: str) -> None:
+            with self._unless_superseded(number):
+                self._say("busy", sentence)
+
+        def work() -> None:
+            try:
+                asked = ask(step)
+                with self._unless_superseded(number):
+                    if remember:
+                        self.history.add(asked)
+                    answer = asking.answer(self.collection, asked, self.k, self.exact)
+                self._show(number, asked, answer)
+            except Superseded:
+                pass
+            except Exception as error:  # a click has no caller to raise to: whatever fails is told to the user
+                try:
+                    with self._unless_superseded(number):
+                        self._say("failure", f"Not searched: {_reason(error)}")
+                except Superseded:
+                    pass
+
+        self._in_background(work)
+
+    def _show(self, number: int, asked: Asked, answer: asking.Answer) -> None:
+        rows = [hit.row for hit in answer.hits]
+        if asked.row is not None:
+            rows.append(asked.row)
+        first = True
+        for pictures in self._thumbnails[self.side].get(rows):
+            with self._unless_superseded(number):
+                if first:
+                    self._hits, first = answer.hits, False
+                    with self.hold_sync():
+                        self.late = []
+                        self.shown = self._state(number, asked, answer, pictures)
+                        self._say("done", asking.describe(self.collection, asked, answer, self.exact))
+                else:
+                    self.late = [number, *({"row": row, **_picture(made)} for row, made in pictures.items())]
+
+    def _state(self, number: int, asked: Asked, answer: asking.Answer, pictures: dict) -> dict:
+        own = pictures.get(asked.row) if asked.picture is None else asked.picture
+        return {
+            "number": number,
+            "query": {"name": asked.name, "row": asked.row, "box": asked.box, **_picture(own)},
+            "hits": [
+                {
+                    "row": hit.row,
+                    "name": hit.name,
+                    "similarity": hit.similarity,
+                    "meaning": asking.meaning(self.collection, hit.similarity),
+                    "same": hit.similarity >= asking.SAME,
+                    "missed": hit.row in answer.missed,
+                    **_picture(pictures.get(hit.row)),
+                }
+                for hit in answer.hits
+            ],
+            "unlike": self.collection.is_like_nothing(answer.hits),
+            "changes": asking.changes(answer, len(answer.hits)) if self.exact and self.has_index else "",
+            "back": self.history.at > 0,
+            "forward": self.history.at + 1 < len(self.history.asked),
+        }
+
+    def _send_original(self, row: int) -> None:
+        name, content = self.collection.names[row], self.collection.image(row)
+        content = content.read_bytes() if isinstance(content, Path) else content
+        with Image.open(BytesIO(content), formats=images.FORMATS) as opened:
+            size, form = f"{opened.width} x {opened.height} pixels", opened.format
+        if len(content) > MAX_BYTES or form not in SHOWN_AS_THEY_ARE:
+            content = images.thumbnail(content, ORIGINAL_SIDE)
+        self.send({"show": "original", "row": row, "name": name, "size": size}, [content])
+
+    def _export(self, form: str, hits: list[Hit]) -> None:
+        """Send hits as a file: csv, png or html."""
+        if not hits:
+            raise ValueError("expected hits that are ticked, got none")
+        asked = self.history.asked[self.history.at]
+        pictures = {}
+        if form != "csv":
+            for made in self._thumbnails[THUMBNAIL_SIDES[1]].get([hit.row for hit in hits]):
+                pictures |= made
+        made = {
+            "csv": lambda: (export.names_csv(hits), "text/csv"),
+            "png": lambda: (export.contact_picture(hits, pictures), "image/png"),
+            "html": lambda: (export.contact_page(asked.name, hits, pictures), "text/html"),
+        }
+        content, kind = made[form]()
+        self.send({"show": "file", "name": f"similar-images.{form}", "type": kind}, [content])
+
+    def _in_background(self, work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # as above
+                self._say("failure", f"Not done: {_reason(error)}")
+
+        thread = Thread(target=guarded, daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
 
     @contextmanager
-    def _at_work(self, sentence: str = "") -> Iterator[None]:
-        """Disable the controls where there is a sentence that says what is waited for; tell what fails."""
-        if sentence:
-            self._say(sentence)
-            self._enable(False)
-        try:
+    def _unless_superseded(self, number: int) -> Iterator[None]:
+        """Hold the lock; raise Superseded where a newer query was asked."""
+        with self._lock:
+            if number != self._newest:
+                raise Superseded
             yield
-        except Exception as error:  # a click has no caller to raise to: whatever fails is told to the user
-            self._say(f"Not searched: {_reason(error)}", "failure")
-        finally:
-            self._enable(True)
 
-    def _enable(self, enabled: bool) -> None:
-        for control in self._controls:
-            control.disabled = not enabled
-
-    def _lay_out(self) -> None:
-        controls = widgets.Box([self.random, self.address, self.search, self.upload])
-        answer = widgets.Box([self.query, self.hits])
-        caveat = CAVEATS.get(network_name(self.collection), "")
-        self.caveat.value = caveat and f'<p class="caveat">{escape(caveat)}</p>'
-        for widget, name in (
-            (self, "similar-images"),
-            (controls, "similar-images-controls"),
-            (answer, "similar-images-answer"),
-            (self.query, "similar-images-query"),
-            (self.hits, "similar-images-hits"),
-        ):
-            widget.add_class(name)
-        super().__init__([widgets.HTML(STYLE), controls, self.status, self.caveat, answer])
+    def _say(self, kind: str, sentence: str) -> None:
+        self.status = {"kind": kind, "text": sentence}
 
 
-class Card(widgets.VBox):
-    """A hit: its picture, name and similarity, and a button to search by it."""
-
-    def __init__(self, search: Callable[[int], None]):
-        self.row = -1
-        self.figure = widgets.HTML()
-        self.button = widgets.Button(description="Search by this", layout={"width": "auto"})
-        self.button.on_click(lambda _: search(self.row))
-        super().__init__([self.figure, self.button])
-        self.add_class("similar-images-card")
-
-    def show(self, hit: Hit, picture: bytes | UnreadableImage) -> None:
-        self.row = hit.row
-        self.figure.value = figure(picture, hit.name, f"{hit.similarity:.2f}")
-        self.button.tooltip = f"Search by {hit.name}"
-
-
-def figure(picture: bytes | UnreadableImage, name: str, note: str) -> str:
-    """Return HTML: the picture, or why there is none, above its name and a note."""
-    full = escape(name)
-    if isinstance(picture, bytes):
-        shown = f'<img src="data:image/jpeg;base64,{b64encode(picture).decode()}" alt="{full}">'
-    else:
-        shown = f'<span class="absent">{escape(str(picture))}</span>'
-    start, end = escape(name[:-NAME_END]), escape(name[-NAME_END:])
-    caption = f"<span>{start}</span><span>{end}</span><b>{escape(note)}</b>"
-    label = f'title="{full}" aria-label="{full}, {escape(note)}"'
-    return f"<figure {label}>{shown}<figcaption>{caption}</figcaption></figure>"
-
-
-def _answer(
-    collection: Collection,
-    query: object,
-    k: int,
-    name: str,
-    picture: bytes | UnreadableImage,
-    encoding: float | None = None,
-) -> Answer:
-    started = perf_counter()
-    hits = collection.nearest(query, k)
-    return Answer(name, picture, hits, encoding, perf_counter() - started)
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{1000 * seconds:.{0 if seconds >= 0.01 else 1}f} ms"
+def _picture(made: bytes | str | None) -> dict:
+    """Return what a page shows: JPEG bytes, or why there are none; nothing for a picture that is still to be made."""
+    return {"picture": made if isinstance(made, bytes) else None, "absent": made if isinstance(made, str) else ""}
 
 
 def _reason(error: Exception) -> str:

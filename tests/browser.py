@@ -1,4 +1,4 @@
-"""Notebook 7 as it is really served, and Chromium to look at it: for tests/test_browser.py and docs/screenshot.py."""
+"""Notebook 7 and Voila as they are really served, and Chromium to look at it: for tests/test_browser.py and docs/screenshot.py."""
 
 import os
 import secrets
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import urlopen
 
@@ -31,6 +31,11 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 SETTINGS = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+VOILA = (  # as the Makefile has it
+    "--template=similar-images",
+    "--Voila.ip=127.0.0.1",
+    "--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension",
+)
 START_SECONDS = 60
 KERNEL_MILLISECONDS = 120_000  # to start and to run all cells, on a machine that is busy
 LOADED = "images => images.length > 0 && images.every(image => image.complete && image.naturalWidth > 0)"
@@ -55,20 +60,37 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def notebook_server(folder: Path) -> Iterator[str]:
     """Serve a folder's notebooks on loopback, with no settings of the user's; yield an address to put a name into."""
+    options = {"ip": "127.0.0.1", "port_retries": 0, "allow_root": True, "open_browser": False}
+    command = ["notebook", *(f"--ServerApp.{key}={value}" for key, value in options.items()), "--ServerApp.port={port}"]
+    with _server(folder, command, "/api") as (port, token):
+        yield f"http://127.0.0.1:{port}/notebooks/{{}}?token={token}"
+
+
+@contextmanager
+def voila_server(folder: Path, name: str) -> Iterator[str]:
+    """Serve a notebook of a folder without its code, as `make app` does; yield its address."""
+    options = [*VOILA, "--no-browser", "--Voila.port_retries=0", "--port={port}", "--Voila.token={token}"]
+    with _server(folder, ["voila", name, *options], "/voila/static/voila.js") as (port, token):
+        yield f"http://127.0.0.1:{port}/?token={token}"
+
+
+@contextmanager
+def _server(folder: Path, command: list[str], path: str) -> Iterator[tuple[int, str]]:
+    """Run a module as a server in a folder until it answers at a path; yield its port and token."""
     with tempfile.TemporaryDirectory() as settings:
         port, token = _free_port(), secrets.token_hex()
         own = {name: f"{settings}/{name}" for name in SETTINGS}
-        options = {"ip": "127.0.0.1", "port": port, "port_retries": 0, "allow_root": True, "open_browser": False}
+        own |= {"JUPYTER_PATH": str(ROOT / "app"), "JUPYTER_TOKEN": token, "PYTHONPATH": str(ROOT)}
         server = subprocess.Popen(
-            [sys.executable, "-m", "notebook", *(f"--ServerApp.{key}={value}" for key, value in options.items())],
+            [sys.executable, "-m", *(part.format(port=port, token=token) for part in command)],
             cwd=folder,
-            env=os.environ | own | {"JUPYTER_TOKEN": token, "PYTHONPATH": str(ROOT)},
+            env=os.environ | own,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         try:
-            _wait_for(f"http://127.0.0.1:{port}/api", server)
-            yield f"http://127.0.0.1:{port}/notebooks/{{}}?token={token}"
+            _wait_for(f"http://127.0.0.1:{port}{path}", server)
+            yield port, token
         finally:
             server.terminate()
             try:
@@ -87,13 +109,18 @@ def run_all_cells(page: Page, address: str, name: str) -> None:
     expect(kernel).to_have_attribute("data-status", "idle", timeout=KERNEL_MILLISECONDS)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    wait_for_gallery(page)
+
+
+def wait_for_gallery(page: Page) -> None:
+    """Wait until the gallery shows its pictures."""
     expect(page.locator(".similar-images-card").first).to_be_visible(timeout=KERNEL_MILLISECONDS)
     wait_for_pictures(page)
 
 
 def wait_for_pictures(page: Page) -> None:
     """Wait until every picture of the gallery was really decoded."""
-    page.wait_for_function(f"({LOADED})([...document.querySelectorAll('.similar-images img')])")
+    page.wait_for_function(f"({LOADED})([...document.querySelectorAll('.similar-images-answer img')])")
 
 
 def _free_port() -> int:
@@ -108,6 +135,8 @@ def _wait_for(address: str, server: subprocess.Popen) -> None:
         try:
             with urlopen(address, timeout=5):
                 return
+        except HTTPError:
+            return
         except (URLError, ConnectionError):
             time.sleep(0.2)
     raise RuntimeError(f"the notebook's server did not answer at {address}; it ended with {server.poll()}")

@@ -1,19 +1,19 @@
+"""The gallery without a browser: what the kernel does with what a page asks for."""
+
 import io
-import re
-from functools import partial
-from html import unescape
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import threading
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from similar_images import Collection, Gallery, building, gallery, images, networks
+from similar_images import Collection, Gallery, building, fetching, networks
+from similar_images.asking import Asked, ask_part, shuffled
 from similar_images.building import build
 from similar_images.extraction import extract
-from similar_images.gallery import shuffled
+from similar_images.gallery import MAX_BYTES, REMEMBERED, History
+from similar_images.images import UnreadableImage
 from similar_images.index import open_index
 from similar_images.sources import open_source
 from similar_images.vectors import Writer, index_path, open_vectors, vectors_path
@@ -51,62 +51,45 @@ def collection(tmp_path) -> Collection:
 
 @pytest.fixture
 def shown(collection) -> Gallery:
-    return Gallery(collection, seed=1)
+    gallery = Gallery(collection, seed=1)
+    gallery.wait()
+    return gallery
 
 
-@pytest.fixture
-def address(tmp_path):
-    """A server on loopback of the files in `tmp_path`."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path)) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def text(widget) -> str:
-    return unescape(re.sub("<[^>]*>", "", widget.value))
-
-
-def query(shown: Gallery) -> str:
-    return text(shown.query).removesuffix("query")
-
-
-def hits(shown: Gallery) -> list[tuple[str, str]]:
-    """Return names and similarities as they are shown."""
-    captions = [text(card.figure) for card in shown.hits.children]
-    return [(caption[:-4], caption[-4:]) for caption in captions]
-
-
-def expected(collection: Collection, query: object, k: int = 8) -> list[tuple[str, str]]:
-    return [(hit.name, f"{hit.similarity:.2f}") for hit in collection.nearest(query, k)]
+def tell(shown: Gallery, *buffers: bytes, **message: object) -> None:
+    """Do what the page does when a person asks for something, and wait for the answer."""
+    shown._handle_custom_msg(message, [memoryview(buffer) for buffer in buffers])
+    shown.wait()
 
 
 def upload(shown: Gallery, name: str, content: bytes) -> None:
-    """Do what the browser does when a file was chosen."""
-    file = {"name": name, "type": "", "size": len(content), "last_modified": 0, "content": memoryview(content)}
-    shown.upload.set_state({"value": [file]})
+    tell(shown, content, do="upload", name=name, start=0, size=len(content))
 
 
-def go_to(shown: Gallery, address: str) -> None:
-    shown.address.value = address
-    shown.search.click()
+def sent(shown: Gallery, **message: object) -> tuple[dict, bytes]:
+    """Return what is sent to the page for a message."""
+    out = []
+    shown.send = lambda content, buffers: out.append((content, bytes(buffers[0])))
+    tell(shown, **message)
+    ((content, buffer),) = out
+    return content, buffer
 
 
-def is_ready(shown: Gallery) -> bool:
-    buttons = [card.button for card in shown.cards]
-    return not any(control.disabled for control in (shown.random, shown.address, shown.search, shown.upload, *buttons))
+def query(shown: Gallery) -> str:
+    return shown.shown["query"]["name"]
+
+
+def hits(shown: Gallery) -> list[tuple[int, str, float]]:
+    return [(hit["row"], hit["name"], hit["similarity"]) for hit in shown.shown["hits"]]
+
+
+def expected(collection: Collection, query: object, k: int = 8) -> list[tuple[int, str, float]]:
+    return [(hit.row, hit.name, pytest.approx(hit.similarity, abs=1e-6)) for hit in collection.nearest(query, k)]
 
 
 def refusal(shown: Gallery) -> str:
-    """Return the sentence that says what failed, where one is shown and the gallery can be used on."""
-    assert 'class="failure" role="alert"' in shown.status.value
-    assert is_ready(shown)
-    return text(shown.status)
+    assert shown.status["kind"] == "failure"
+    return shown.status["text"]
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
@@ -115,25 +98,23 @@ def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
+GREEN = encoded(Image.new("RGB", (80, 60), (40, 160, 60)))
+
+
 def test_it_opens_with_the_hits_of_a_random_image(collection, shown):
-    assert len(hits(shown)) == 8
     assert hits(shown) == expected(collection, collection.names.index(query(shown)))
-    assert is_ready(shown)
+    assert shown.status["kind"] == "done"
 
 
 def test_a_random_image_is_another_one_until_all_were_shown(collection, shown):
     seen = [query(shown)]
     for _ in collection.names[1:]:
-        shown.random.click()
+        tell(shown, do="random")
         seen.append(query(shown))
         assert hits(shown) == expected(collection, collection.names.index(query(shown)))
     assert sorted(seen) == collection.names
-    shown.random.click()
+    tell(shown, do="random")
     assert query(shown) == seen[0]
-
-
-def test_a_seed_gives_the_same_images(collection):
-    assert query(Gallery(collection, seed=5)) == query(Gallery(collection, seed=5))
 
 
 def test_a_random_image_has_a_vector(tmp_path, collection):
@@ -152,121 +133,99 @@ def test_a_random_image_was_not_removed(tmp_path, collection):
     assert sorted(next(rows) for _ in range(10)) == sorted({*range(12)} - {3, 5})
 
 
-def test_a_hit_is_searched_by_its_row(collection, shown):
-    name = hits(shown)[2][0]
-    shown.cards[2].button.click()
-    assert query(shown) == name
-    assert hits(shown) == expected(collection, collection.names.index(name))
-    assert name not in dict(hits(shown))
-
-
 def test_rows_need_no_network(collection, monkeypatch):
     monkeypatch.setattr(Collection, "load_network", lambda self: pytest.fail("the network was loaded"))
     shown = Gallery(collection)
-    shown.random.click()
-    shown.cards[0].button.click()
-    assert "failure" not in shown.status.value
+    shown.wait()
+    row, name, _ = hits(shown)[2]
+    tell(shown, do="row", row=row)
+    assert query(shown) == name and name not in [hit[1] for hit in hits(shown)]
 
 
-def test_pictures_are_small_upright_jpegs_with_a_name(tmp_path, shown):
-    for figure in (shown.query, *(card.figure for card in shown.hits.children)):
-        assert 'src="data:image/jpeg;base64,' in figure.value
-        assert re.search(r'alt="\w+/\w+-\d.jpg"', figure.value)
+def test_pictures_are_small_upright_jpegs(shown):
     turned = Image.Exif()
     turned[0x0112] = 6
-    picture = gallery.ask_image(shown.collection, "x", encoded(Image.new("RGB", (900, 600)), exif=turned), 1).picture
-    assert Image.open(io.BytesIO(picture)).size == (213, 320)
+    upload(shown, "x.png", encoded(Image.new("RGB", (3000, 2000)), exif=turned))
+    assert Image.open(io.BytesIO(shown.shown["query"]["picture"])).size == (683, 1024)
+    for hit in shown.shown["hits"]:
+        picture = Image.open(io.BytesIO(hit["picture"]))
+        assert (picture.format, max(picture.size)) == ("JPEG", 80)
 
 
-def test_the_status_tells_network_recipe_size_and_times(collection, shown):
-    assert re.fullmatch(r"hog-colour, flat index of 12 images: stored vector, search \d+(\.\d)? ms", text(shown.status))
-    upload(shown, "mine.png", encoded(Image.new("RGB", (80, 60), "green")))
-    assert re.fullmatch(
-        r"hog-colour, flat index of 12 images: network \d+(\.\d)? ms, search \d+(\.\d)? ms", text(shown.status)
-    )
+def test_the_page_says_how_large_thumbnails_must_be(collection, shown, tmp_path):
+    assert shown.side == 320
+    for row in range(12):
+        Image.new("RGB", (900, 600)).save(collection.image(row))
+    for wanted, made in ((100, 160), (500, 640), (5000, 640)):
+        shown.side = wanted
+        shown.wait()
+        assert shown.side == made
+        assert {max(Image.open(io.BytesIO(hit["picture"])).size) for hit in shown.shown["hits"]} == {made}
+
+
+def test_the_status_tells_network_recipe_size_times_and_recall(collection, shown):
+    assert shown.status["text"].startswith("hog-colour, flat index of 12 images: stored vector, search ")
+    assert shown.status["text"].endswith(" ms, recall 1.000 when it was built")
+    upload(shown, "mine.png", GREEN)
+    assert "12 images: network " in shown.status["text"]
     exact = Gallery(Collection(collection.vectors))
-    assert text(exact.status).startswith("hog-colour, exact search in 12 images: ")
+    exact.wait()
+    assert exact.status["text"].startswith("hog-colour, exact search in 12 images: ") and not exact.has_index
 
 
-def test_it_says_what_hog_colour_cannot_see(shown):
-    assert text(shown.caveat).endswith("compares colour and shape only; VGG16 sees what is in a picture.")
-
-
-def test_an_upload_is_searched(tmp_path, collection, shown):
+def test_an_upload_is_searched_and_its_twin_is_marked(tmp_path, collection, shown):
     content = (tmp_path / "sample" / "sea" / "sea-1.jpg").read_bytes()
     upload(shown, "holiday.jpg", content)
     assert query(shown) == "holiday.jpg"
     assert hits(shown) == expected(collection, content)
-    assert hits(shown)[0] == ("sea/sea-1.jpg", "1.00")
-    assert shown.upload.value == ()  # ready for the same file once more
-    assert is_ready(shown)
+    assert [hit["same"] for hit in shown.shown["hits"]] == [True, *[False] * 7]
+    assert shown.shown["hits"][0]["meaning"] == "the same image"
+    assert shown.shown["hits"][1]["meaning"].startswith("closer than ")
 
 
-def test_an_upload_that_is_no_image_is_told_and_changes_nothing(shown):
-    before = query(shown), hits(shown)
+def test_an_upload_arrives_in_parts(collection, shown):
+    for start in range(0, len(GREEN), 100):
+        part = GREEN[start : start + 100]
+        tell(shown, part, do="upload", name="mine.png", start=start, size=len(GREEN))
+        assert (query(shown) == "mine.png") == (start + 100 >= len(GREEN))
+    assert hits(shown) == expected(collection, GREEN)
+
+
+@pytest.mark.parametrize("start", [1, -1])
+def test_parts_in_disorder_are_told(shown, start):
+    tell(shown, b"12345", do="upload", name="mine.png", start=start, size=10)
+    assert "came in disorder" in refusal(shown)
+
+
+def test_more_bytes_than_were_announced_are_refused(shown):
+    tell(shown, bytes(MAX_BYTES), do="upload", name="film.png", start=0, size=MAX_BYTES * 2)
+    tell(shown, bytes(1), do="upload", name="film.png", start=MAX_BYTES, size=MAX_BYTES * 2)
+    assert "film.png is larger than 25 MB" in refusal(shown)
+
+
+def test_what_is_no_image_is_told_and_changes_nothing(shown):
+    before = shown.shown
     upload(shown, "notes.jpg", b"milk, bread and eggs")
     assert refusal(shown).startswith("Not searched: notes.jpg: not an image of a known format")
-    assert (query(shown), hits(shown)) == before
-    shown.random.click()
-    assert "failure" not in shown.status.value
+    assert shown.shown == before
+    tell(shown, do="random")
+    assert shown.status["kind"] == "done"
 
 
-def test_an_upload_is_limited(shown):
-    upload(shown, "film.png", bytes(25_000_001))
-    assert refusal(shown) == "Not searched: film.png is larger than 25 MB"
+@pytest.mark.parametrize("wrong", ["", "cat.jpg", "file:///etc/passwd", "http://", "http://127.0.0.1/a.jpg"])
+def test_an_address_that_is_refused_is_told(shown, wrong):
+    tell(shown, do="address", address=wrong)
+    assert "cannot be fetched" in refusal(shown)
 
 
-def test_an_address_is_searched(tmp_path, collection, shown, address):
-    go_to(shown, f" {address}/sample/sun/sun-2.jpg ")
-    assert query(shown) == f"{address}/sample/sun/sun-2.jpg"
-    assert hits(shown) == expected(collection, tmp_path / "sample" / "sun" / "sun-2.jpg")
-
-
-def test_enter_searches_the_address_too(shown, address):
-    shown.address.value = f"{address}/sample/sun/sun-2.jpg"
-    shown.address._handle_custom_msg({"event": "submit"}, [])  # what the browser sends
-    assert hits(shown)[0] == ("sun/sun-2.jpg", "1.00")
-
-
-@pytest.mark.parametrize(
-    ("path", "reason"),
-    [
-        ("/absent.jpg", r"cannot be fetched: 404"),
-        ("/sample_file_list.txt", r"sample_file_list.txt: not an image of a known format"),
-        ("/", r"a web page or other markup, not an image"),
-    ],
-    ids=["absent", "text", "web page"],
-)
-def test_an_address_without_an_image_is_told(shown, address, path, reason):
-    go_to(shown, address + path)
-    assert re.search(reason, refusal(shown))
-
-
-@pytest.mark.parametrize(
-    "wrong", ["", "cat.jpg", "file:///etc/passwd", "ftp://127.0.0.1/cat.jpg", "http://", "http://["]
-)
-def test_an_address_that_is_none_is_told(shown, wrong):
-    go_to(shown, wrong)
-    assert "http" in refusal(shown)
-
-
-def test_controls_are_disabled_and_the_reason_is_told_while_it_waits(shown, monkeypatch):
-    picture, seen = encoded(Image.new("RGB", (80, 60))), []
-
-    def look(_: object) -> bytes:
-        seen.append((text(shown.status), shown.random.disabled, shown.cards[0].button.disabled))
-        return picture
-
-    load = Collection.load_network
-    monkeypatch.setattr(images, "fetch", look)
-    monkeypatch.setattr(Collection, "load_network", lambda collection: look(collection) and load(collection))
-    go_to(shown, "http://127.0.0.1/slow.png")
-    assert seen[:2] == [
-        ("Fetching http://127.0.0.1/slow.png …", True, True),
-        ("Searching with hog-colour, which is loaded for the first search …", True, True),
-    ]
-    assert query(shown) == "http://127.0.0.1/slow.png"
-    assert is_ready(shown)
+def test_private_addresses_are_fetched_where_the_user_allows_it(collection, monkeypatch):
+    seen = []
+    monkeypatch.setattr(fetching, "fetch", lambda address, allow_private: seen.append(allow_private) or GREEN)
+    for allowed in (False, True):
+        shown = Gallery(collection, allow_private=allowed)
+        shown.search_address("http://127.0.0.1/a.png")
+        shown.wait()
+    assert seen == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -281,42 +240,209 @@ def test_a_network_that_cannot_be_loaded_is_told(shown, monkeypatch, error, sent
         raise error
 
     monkeypatch.setattr(Collection, "load_network", fail)
-    upload(shown, "mine.png", encoded(Image.new("RGB", (80, 60))))
+    upload(shown, "mine.png", GREEN)
     assert refusal(shown) == f"Not searched: {sentence}"
 
 
-def test_a_hit_whose_file_is_missing_keeps_its_card(tmp_path, collection, shown):
-    row = shown.cards[0].row
+def test_a_message_that_makes_no_sense_is_told(shown):
+    tell(shown, do="row", row=99)
+    assert "expected a row from 0 to 11" in refusal(shown)
+    tell(shown, do="row")
+    assert refusal(shown) == "Not done: KeyError: 'row'"
+
+
+def test_a_new_query_ends_the_last_one_and_says_what_it_waits_for(collection, shown, monkeypatch):
+    began, go_on, said = threading.Event(), threading.Event(), []
+    shown.observe(lambda change: said.append(change["new"]["text"]), "status")
+
+    def slow(address: str, allow_private: bool) -> bytes:
+        began.set()
+        go_on.wait(10)
+        return GREEN
+
+    monkeypatch.setattr(fetching, "fetch", slow)
+    shown.search_address("http://example.org/slow.png")
+    began.wait(10)
+    assert shown.status == {"kind": "busy", "text": "Fetching http://example.org/slow.png …"}
+    shown.search_row(3)  # is shown at once, though the other still waits
+    while shown.shown["query"]["name"] != collection.names[3] or shown.status["kind"] != "done":
+        threading.Event().wait(0.01)
+    go_on.set()
+    shown.wait()
+    assert query(shown) == collection.names[3]
+    assert len(shown.history.asked) == 2
+    assert "Loading hog-colour" not in "".join(said)
+
+
+def test_a_part_of_a_row_or_of_an_upload_is_searched_and_the_whole_again(collection, shown):
+    both = Image.new("RGB", (200, 100), (30, 80, 190))
+    both.paste((250, 200, 40), (100, 0, 200, 100))
+    upload(shown, "both.png", encoded(both))
+    whole = shown.shown["hits"]
+    tell(shown, do="part", box=[0.5, 0, 1, 1])
+    assert shown.shown["query"]["box"] == (0.5, 0, 1, 1) and query(shown) == "both.png"
+    assert {hit[1].split("/")[0] for hit in hits(shown)[:3]} == {"sun"}
+    tell(shown, do="part", box=[0, 0, 0.5, 1])  # of the whole image, not of the last part
+    assert {hit[1].split("/")[0] for hit in hits(shown)[:3]} == {"sea"}
+    tell(shown, do="whole")
+    assert shown.shown["hits"] == whole and shown.shown["query"]["box"] is None
+    tell(shown, do="row", row=4)
+    tell(shown, do="part", box=[0, 0, 0.5, 0.5])
+    assert hits(shown)[0][0] == 4  # the image that it is a part of
+    tell(shown, do="part", box=[0, 0, 0.1, 0.1])
+    assert "expected a part of at least 16 x 16 pixels of 80 x 60" in refusal(shown)
+
+
+def test_history_goes_back_and_forward_and_is_limited(collection, shown):
+    first = query(shown)
+    upload(shown, "mine.png", GREEN)
+    assert (shown.shown["back"], shown.shown["forward"]) == (True, False)
+    tell(shown, do="go", steps=-1)
+    assert query(shown) == first and (shown.shown["back"], shown.shown["forward"]) == (False, True)
+    tell(shown, do="go", steps=-1)  # there is nothing further
+    assert query(shown) == first
+    tell(shown, do="go", steps=1)
+    assert query(shown) == "mine.png" and hits(shown) == expected(collection, GREEN)
+    tell(shown, do="go", steps=-1)
+    tell(shown, do="row", row=5)  # what was forward is forgotten
+    assert [asked.name for asked in shown.history.asked] == [first, collection.names[5]]
+    history = History()
+    for row in range(REMEMBERED + 10):
+        history.add(Asked(str(row), row))
+    assert len(history.asked) == REMEMBERED and history.asked[history.at].name == str(REMEMBERED + 9)
+
+
+def test_the_number_of_hits_is_held_between_1_and_200(collection, shown):
+    for wanted, held, shown_hits in ((3, 3, 3), (0, 1, 1), (1000, 200, 11)):
+        shown.k = wanted
+        shown.wait()
+        assert (shown.k, len(hits(shown))) == (held, shown_hits)
+
+
+def test_the_exact_search_shows_what_it_changes(tmp_path):
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "v.npy", random.standard_normal((3000, 64)).astype(np.float32))
+    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(3000)))
+    vectors = open_vectors(tmp_path / "v.npy")
+    building.build(vectors, tmp_path / "v.faiss.index", "classic")
+    collection = Collection(vectors, open_index(tmp_path / "v.faiss.index"))
+    shown = Gallery(collection, seed=0)
+    shown.exact = True
+    shown.wait()
+    row = collection.names.index(query(shown))
+    exact, found = ([hit.row for hit in collection.nearest(row, 8, exact)] for exact in (True, False))
+    missed = set(exact) - set(found)
+    assert missed  # at random vectors such an index is bad
+    assert {hit["row"] for hit in shown.shown["hits"] if hit["missed"]} == missed
+    assert shown.shown["changes"].startswith(
+        f"{len(missed)} of 8 hits are found by the exact search only, in place of "
+    )
+    assert "exact search in 3,000 images" in shown.status["text"] and "recall" not in shown.status["text"]
+    assert "folder of the images is not known" in shown.shown["hits"][0]["absent"]
+
+
+def test_a_hit_whose_file_is_missing_keeps_its_card(collection, shown):
+    row = hits(shown)[0][0]
+    asked = collection.names.index(query(shown))
     collection.image(row).unlink()
-    shown.search_row(collection.names.index(query(shown)))
-    assert len(hits(shown)) == 8
-    assert "no such file" in text(shown.cards[0].figure)
-    shown.cards[0].button.click()  # its vector is there
-    assert query(shown) == "no such file" + collection.names[row]
-    assert len(hits(shown)) == 8
+    shown = Gallery(collection)
+    tell(shown, do="row", row=asked)
+    first = shown.shown["hits"][0]
+    assert (first["row"], first["picture"], first["absent"]) == (row, None, "no such file")
+    tell(shown, do="row", row=row)  # its vector is there
+    assert query(shown) == collection.names[row] and len(hits(shown)) == 8
+    assert shown.shown["query"]["absent"] == "no such file"
 
 
-def test_names_are_text_not_markup(tmp_path, shown):
-    name = "<img src=x onerror=alert(1)>&'\".png"
-    upload(shown, name, encoded(Image.new("RGB", (80, 60))))
-    assert query(shown) == name
-    assert "<img src=x" not in shown.query.value
-    upload(shown, name, b"text")
-    assert "<img src=x" not in shown.status.value
+def test_pictures_that_take_long_come_later(collection, monkeypatch):
+    from similar_images import thumbnails
+
+    monkeypatch.setattr(thumbnails, "PATIENCE", 0.01)
+    make, go_on = thumbnails.Thumbnails._make, threading.Event()
+
+    def slow(self, row: int):
+        if row % 2:
+            go_on.wait(10)
+        return make(self, row)
+
+    monkeypatch.setattr(thumbnails.Thumbnails, "_make", slow)
+    shown = Gallery(collection, k=11, seed=0)
+    while not shown.shown:
+        threading.Event().wait(0.01)
+    early = {hit["row"] for hit in shown.shown["hits"] if hit["picture"]}
+    late = []
+    shown.observe(lambda change: late.extend(change["new"][1:]), "late")
+    go_on.set()
+    shown.wait()
+    rows = {hit["row"] for hit in shown.shown["hits"]} | {shown.shown["query"]["row"]}
+    assert early | {one["row"] for one in late} | {shown.shown["query"]["row"]} >= rows
+    assert all(one["picture"] for one in late)
 
 
-def test_fewer_images_than_k_are_fewer_cards(collection):
-    assert len(hits(Gallery(collection, k=50))) == 11
+def test_thumbnails_are_kept_up_to_a_limit(collection):
+    from similar_images.thumbnails import Thumbnails
+
+    (made,) = Thumbnails(collection, 160).get([0])
+    kept = Thumbnails(collection, 160, kept_bytes=3 * len(made[0]))
+    for row in range(12):
+        (_,) = kept.get([row])
+    assert sum(len(one) for one in kept._kept.values()) <= 3 * len(made[0])
 
 
-def test_a_long_name_keeps_its_end_and_has_its_whole_as_tooltip():
-    html = gallery.figure(b"", "a/very/long/name/of/a/picture-0001.jpg", "0.93")
-    assert "<span>a/very/long/name/of/a/pict</span><span>ure-0001.jpg</span><b>0.93</b>" in html
-    assert '<figure title="a/very/long/name/of/a/picture-0001.jpg" aria-label=' in html
+def test_the_original_is_sent_as_it_is_or_as_a_browser_can_show_it(collection, shown):
+    message, content = sent(shown, do="original", row=3)
+    assert message == {"show": "original", "row": 3, "name": collection.names[3], "size": "80 x 60 pixels"}
+    assert content == collection.image(3).read_bytes()
+    collection.image(3).write_bytes(encoded(Image.new("RGB", (50, 40)), "TIFF"))
+    message, content = sent(shown, do="original", row=3)
+    assert message["size"] == "50 x 40 pixels" and Image.open(io.BytesIO(content)).format == "JPEG"
+    collection.image(3).unlink()
+    tell(shown, do="original", row=3)
+    assert refusal(shown).startswith("Not done: [Errno 2] No such file")
+
+
+def test_ticked_hits_are_taken_away(shown):
+    rows = [hits(shown)[i][0] for i in (0, 2)]
+    message, content = sent(shown, do="export", form="csv", rows=rows)
+    assert (message["name"], message["type"]) == ("similar-images.csv", "text/csv")
+    assert content.decode().splitlines() == [
+        "name,similarity",
+        *(f"{name},{similarity:.4f}" for row, name, similarity in hits(shown) if row in rows),
+    ]
+    message, content = sent(shown, do="export", form="png", rows=rows)
+    assert Image.open(io.BytesIO(content)).size == (12 + 2 * 252, 12 + 268)
+    message, content = sent(shown, do="export", form="html", rows=rows)
+    assert content.count(b"data:image/jpeg;base64,") == 2 and query(shown).encode() in content
+    tell(shown, do="export", form="csv", rows=[])
+    assert "expected hits that are ticked" in refusal(shown)
+
+
+def test_names_in_an_exported_page_are_text(collection, shown):
+    from similar_images import export
+    from similar_images.collection import Hit
+
+    page = export.contact_page("<b>", [Hit(0, "<script>", 0.5)], {0: "no such file"})
+    assert b"<script>" not in page and b"&lt;b&gt;" in page
 
 
 def test_a_query_that_is_like_nothing_in_the_collection_is_said(shown, monkeypatch):
-    for answer, said in ((True, True), (False, False)):
+    for answer in (True, False):
         monkeypatch.setattr(Collection, "is_like_nothing", lambda *_, answer=answer: answer)
-        shown.search_row(0)
-        assert ("Nothing in this collection is like it" in shown.status.value) == said
+        tell(shown, do="row", row=0)
+        assert shown.shown["unlike"] is answer
+
+
+def test_a_collection_without_any_vector_says_so(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("no picture")
+    encoder, names = networks.load("hog-colour"), tmp_path / "a.txt"
+    writer = Writer(vectors_path(names), names, ["a.jpg"], tmp_path / "photos")
+    writer.begin(encoder.description)
+    extract(["a.jpg"], tmp_path / "photos", encoder, writer)
+    assert "all were skipped" in refusal(Gallery(Collection.open(names)))
+
+
+def test_an_image_that_is_gone_has_no_parts(collection):
+    collection.image(0).unlink()
+    with pytest.raises(UnreadableImage, match="no such file"):
+        ask_part(collection, Asked("x", 0, row=0), (0, 0, 1, 1))

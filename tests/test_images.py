@@ -1,8 +1,5 @@
 import io
 import os
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -136,55 +133,3 @@ def test_pixels_are_limited_before_decoding():
 def test_a_thumbnail_is_a_small_jpeg_in_proportion():
     small = Image.open(io.BytesIO(images.thumbnail(encoded(Image.new("RGB", (800, 400), RED), "PNG"), 100)))
     assert (small.format, small.size) == ("JPEG", (100, 50))
-
-
-@pytest.fixture
-def server():
-    """A server on loopback: /image, /missing, /endless."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            if self.path == "/missing":
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.end_headers()
-            if self.path == "/image":
-                self.wfile.write(encoded(plain("RGB", RED), "PNG"))
-            else:
-                block = bytes(1_000_000)
-                for _ in range(40):
-                    self.wfile.write(block)
-
-        def log_message(self, *args):
-            pass
-
-        def handle(self):
-            with suppress(ConnectionError):  # the client had enough
-                super().handle()
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def test_an_address_is_fetched(server):
-    assert near(images.read(images.fetch(f"{server}/image"), 8, "nearest"), RED)
-
-
-@pytest.mark.parametrize(
-    ("path", "reason"), [("/missing", "404"), ("/endless", "larger than 25 MB")], ids=["missing", "endless"]
-)
-def test_what_cannot_be_fetched_has_a_reason(server, path, reason):
-    with pytest.raises(UnreadableImage, match=reason):
-        images.fetch(server + path)
-
-
-@pytest.mark.parametrize(
-    "address", ["file:///etc/passwd", "ftp://host/a.jpg", "a.jpg", "http://", "http://.", "http://[::1"]
-)
-def test_only_http_addresses_are_fetched(address):
-    with pytest.raises(UnreadableImage):
-        images.fetch(address)
