@@ -9,23 +9,22 @@ The plain loop is what the script of 2022 did: decode 32 images, one after the o
 Both sides run in turns, each in a process of its own; the network is loaded and warm before the clock starts, the
 decoders are not. Images are taken again in turn where the folder has fewer. Medians of all rounds are printed.
 The limit is the rate of float32 matrix products (numpy's BLAS, all cores), measured in the same run, divided by
-the network's GFLOP an image. Memory is the peak of the process and of each of its decoders, added up.
+the network's GFLOP an image. Memory is the peak of the process and its decoders together.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import click
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from similar_images.decoding import WORKERS
 
 BATCH = 32
 MATRIX = 4096
@@ -64,14 +63,16 @@ def plain(folder: Path, names: list[str], network: str, model: Path | None, weig
     return {"rate": len(names) / seconds, "decoding": decoding / seconds}
 
 
-def ours(folder: Path, names: list[str], network: str, model, weights, engine: str | None, precision: str) -> dict:
+def ours(
+    folder: Path, names: list[str], network: str, model, weights, engine: str | None, precision: str, batch: int | None
+) -> dict:
     from similar_images import decoding, networks, speed
     from similar_images.extraction import extract
     from similar_images.vectors import Writer, write_names
 
     encoder = networks.load(network, model, weights, None, engine, precision)
-    measured = list(speed.measure(encoder, 2 * 10**9))
-    batch = speed.fastest(measured)
+    measured = list(speed.measure(encoder, 2 * 10**9)) if batch is None else []
+    batch = batch or speed.fastest(measured)
     parts = {"network": (encoder, "encode"), "decoders": (decoding.Decoders, "result"), "disk": (Writer, "checkpoint")}
     spent = {part: timed(*place) for part, place in parts.items()}
     with tempfile.TemporaryDirectory() as name:
@@ -84,7 +85,7 @@ def ours(folder: Path, names: list[str], network: str, model, weights, engine: s
         seconds = time.perf_counter() - began
     return {
         "rate": len(names) / seconds,
-        "alone": max(one.rate for one in measured),
+        "alone": max((one.rate for one in measured), default=float("nan")),
         **{part: sum(each) / seconds for part, each in spent.items()},
         "engine": encoder.engine.name,
         "batch": batch,
@@ -124,15 +125,27 @@ def side(name: str, *arguments: object) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def watch(used: list[int]) -> None:
+    """Put down, twice a second, the bytes that this process and its decoders hold; what they share counts once."""
+    import psutil
+
+    while True:
+        total = 0
+        for process in (me := psutil.Process(), *me.children(recursive=True)):
+            with suppress(psutil.Error):  # it ended meanwhile
+                total += process.memory_full_info().pss
+        used.append(total)
+        time.sleep(0.5)
+
+
 def run_side(name: str, arguments: str) -> None:
     folder, count, network, model, weights, *rest = json.loads(arguments)
     files = [Path(file) if file else None for file in (model, weights)]
     measure = {"plain": plain, "ours": ours}[name]
+    used: list[int] = []
+    Thread(target=watch, args=(used,), daemon=True).start()
     measured = measure(Path(folder), take(Path(folder), count), network, *files, *rest)
-    own, of_a_decoder = (
-        resource.getrusage(who).ru_maxrss * 1024 / 1e9 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    measured["memory"] = own + (WORKERS * of_a_decoder if name == "ours" else 0)
+    measured["memory"] = max(used) / 1e9
     print(json.dumps(measured))
 
 
@@ -146,6 +159,7 @@ def run_side(name: str, arguments: str) -> None:
 @click.option("--count", default=1000, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--memory", is_flag=True, help="Only compare the memory of 1,000 and of 10,000 images.")
+@click.option("-b", "--batch", type=int, help="[default: the fastest, by measurement]")
 @click.option("--gflop", type=float, help="Of the network, an image: to print the limit.")
 def main(
     folder: Path,
@@ -157,6 +171,7 @@ def main(
     count: int,
     rounds: int,
     memory: bool,
+    batch: int | None,
     gflop: float | None,
 ) -> None:
     with tempfile.TemporaryDirectory() as temporary:
@@ -164,17 +179,17 @@ def main(
             model = Path(temporary) / "random.h5"
             subprocess.run([sys.executable, __file__, "--random", network, str(model)], check=True, capture_output=True)
         common = str(folder), count, network, str(model) if model else None, str(weights) if weights else None
-        side("ours", str(folder), 200, *common[2:], engine, precision)  # exports the network
+        side("ours", str(folder), 200, *common[2:], engine, precision, batch)  # exports the network
         if memory:
             few, many = (
-                side("ours", str(folder), n, *common[2:], engine, precision)["memory"] for n in (1_000, 10_000)
+                side("ours", str(folder), n, *common[2:], engine, precision, batch)["memory"] for n in (1_000, 10_000)
             )
             print(f"{network}, {precision}: {few:.2f} GB for 1,000 images, {many:.2f} GB for 10,000: {many / few:.3f}")
             return
         results = []
         for _ in range(rounds):
             limit = product()
-            results.append((side("plain", *common), side("ours", *common, engine, precision), limit))
+            results.append((side("plain", *common), side("ours", *common, engine, precision, batch), limit))
             before, after, _ = results[-1]
             print(
                 f"plain {before['rate']:.1f} images/s ({before['memory']:.2f} GB), ours {after['rate']:.1f} "

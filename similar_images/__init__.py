@@ -7,10 +7,11 @@ _HOMES = {
     "Hit": "collection",
     "Query": "collection",
     "Comparison": "comparison",
+    "BlindTest": "blind_test",
     "Gallery": "gallery",
 }
 
-__all__ = ["Collection", "Comparison", "Gallery", "Hit", "Query"]
+__all__ = ["BlindTest", "Collection", "Comparison", "Gallery", "Hit", "Query"]
 
 
 def __getattr__(name: str) -> object:

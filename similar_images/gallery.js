@@ -1,33 +1,10 @@
 // The gallery's page: it draws what the kernel has found, and tells the kernel what a person does.
-// State (`shown`, `late`, `status`, `k`, `exact`) comes with the model; requests go back as messages.
+// It follows page.js. State (`shown`, `late`, `status`, `k`, `exact`) comes with the model; requests go back as messages.
 
 const PART = 4e6; // bytes of an upload in one message: Jupyter's server drops messages above 10 MiB
 const NAME_END = 12; // characters of a name that are always shown
 const STEP = 0.05; // of the picture's side, that an arrow key moves a box by
 const SMALLEST = 0.02; // of the picture's side; a smaller box was a click
-
-const FOCUSABLE = ["button", "input"];
-
-/** Return a new element: h("p", {class: "status"}, "text", child, ...); on... are listeners. */
-function h(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  // Jupyter's shortcuts look at the element first: without this, Enter on a button would go to the cell's code.
-  if (FOCUSABLE.includes(tag) || "tabindex" in attributes) element.setAttribute("data-lm-suppress-shortcuts", "true");
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (typeof value === "boolean") element.toggleAttribute(name, value);
-    else element.setAttribute(name, value);
-  }
-  element.append(...children);
-  return element;
-}
-
-/** Show bytes in an <img>, in place of what it showed: the old ones are given back to the browser. */
-function setPicture(img, bytes, type = "image/jpeg") {
-  if (img.src.startsWith("blob:")) URL.revokeObjectURL(img.src);
-  if (bytes) img.src = URL.createObjectURL(new Blob([bytes], { type }));
-  else img.removeAttribute("src");
-}
 
 function setName(element, name, note) {
   const [start, end, bold] = element.children;
@@ -331,12 +308,7 @@ function render({ model, el }) {
     event.preventDefault();
     event.stopPropagation();
   });
-  root.addEventListener("keydown", event => { // Ctrl+S and the like stay the notebook's
-    if (!(event.ctrlKey || event.metaKey) || !event.isTrusted) return;
-    const { key, code, keyCode, ctrlKey, metaKey, shiftKey, altKey } = event;
-    const same = new KeyboardEvent("keydown", { key, code, keyCode, ctrlKey, metaKey, shiftKey, altKey, bubbles: true, cancelable: true });
-    if (!el.dispatchEvent(same)) event.preventDefault();
-  });
+  leaveShortcuts(root, el);
   root.addEventListener("keydown", event => {
     if (!event.altKey || !["ArrowLeft", "ArrowRight"].includes(event.key)) return;
     event.preventDefault(); // else the browser leaves the notebook
@@ -367,7 +339,7 @@ function render({ model, el }) {
 
   return () => {
     for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
-    for (const img of root.querySelectorAll("img")) setPicture(img, null);
+    freePictures(root);
   };
 }
 

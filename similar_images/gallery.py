@@ -29,6 +29,11 @@ SHOWN_AS_THEY_ARE = {"JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"}  # by browsers
 ORIGINAL_SIDE = 4000  # pixels; of originals in other formats, or too large to be sent
 
 
+def page(name: str) -> str:
+    """Return the JavaScript of a widget with what they share: a widget's page is one file."""
+    return (HERE / "page.js").read_text(encoding="utf-8") + (HERE / name).read_text(encoding="utf-8")
+
+
 class Superseded(Exception):
     """A newer query was asked meanwhile."""
 
@@ -58,7 +63,7 @@ class Gallery(anywidget.AnyWidget):
     `k` and `exact` can be set, by the page and in code; every `search_...` returns at once, `wait` waits for it.
     """
 
-    _esm, _css = HERE / "gallery.js", HERE / "gallery.css"
+    _esm, _css = page("gallery.js"), HERE / "widgets.css"
     k = Int(8).tag(sync=True)
     exact = Bool(False).tag(sync=True)
     has_index = Bool(False).tag(sync=True)

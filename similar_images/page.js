@@ -1,0 +1,39 @@
+// What the widgets' pages share: elements, pictures, and keys that stay the notebook's.
+
+const FOCUSABLE = ["button", "input"];
+
+/** Return a new element: h("p", {class: "status"}, "text", child, ...); on... are listeners. */
+function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  // Jupyter's shortcuts look at the element first: without this, Enter on a button would go to the cell's code.
+  if (FOCUSABLE.includes(tag) || "tabindex" in attributes) element.setAttribute("data-lm-suppress-shortcuts", "true");
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (typeof value === "boolean") element.toggleAttribute(name, value);
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+/** Show bytes in an <img>, in place of what it showed: the old ones are given back to the browser. */
+function setPicture(img, bytes, type = "image/jpeg") {
+  if (img.src.startsWith("blob:")) URL.revokeObjectURL(img.src);
+  if (bytes) img.src = URL.createObjectURL(new Blob([bytes], { type }));
+  else img.removeAttribute("src");
+}
+
+/** Leave Ctrl+S and the like to the notebook, though the keys of `root` are its own. */
+function leaveShortcuts(root, el) {
+  root.addEventListener("keydown", event => {
+    if (!(event.ctrlKey || event.metaKey) || !event.isTrusted) return;
+    const { key, code, keyCode, ctrlKey, metaKey, shiftKey, altKey } = event;
+    const same = new KeyboardEvent("keydown", { key, code, keyCode, ctrlKey, metaKey, shiftKey, altKey, bubbles: true, cancelable: true });
+    if (!el.dispatchEvent(same)) event.preventDefault();
+  });
+}
+
+/** Give all pictures of `root` back to the browser. */
+function freePictures(root) {
+  for (const img of root.querySelectorAll("img")) setPicture(img, null);
+}
