@@ -45,7 +45,7 @@ screenshots: $(INDEX) .venv/installed-dev  ## take the README's pictures anew, w
 	$(BIN)/python docs/screenshot.py
 
 clean:  ## remove .venv, the sample collection and what was made of it
-	rm -rf .venv sample $(LIST)* sample_file_list.faiss.index*
+	rm -rf .venv sample $(LIST)* sample_file_list.faiss.index* sample_small.faiss.index*
 
 .venv/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("expected Python 3.11 to 3.13, got %d.%d: name one with make PYTHON=python3.11" % v)'
@@ -65,4 +65,5 @@ $(VECTORS): sample/.whole similar_images/hog_colour.py
 	$(BIN)/python extract_image_vectors.py -d sample --network hog-colour --overwrite
 
 $(INDEX): $(VECTORS)
+	$(BIN)/python build_search_db.py -i $(VECTORS) -o sample_small.faiss.index --recipe PCA8,SQ8 --overwrite
 	$(BIN)/python build_search_db.py -i $(VECTORS) --overwrite

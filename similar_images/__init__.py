@@ -9,9 +9,10 @@ _HOMES = {
     "Comparison": "comparison",
     "BlindTest": "blind_test",
     "Gallery": "gallery",
+    "Way": "evaluation",
 }
 
-__all__ = ["BlindTest", "Collection", "Comparison", "Gallery", "Hit", "Query"]
+__all__ = ["BlindTest", "Collection", "Comparison", "Gallery", "Hit", "Query", "Way"]
 
 
 def __getattr__(name: str) -> object:

@@ -200,26 +200,30 @@ class Collection:
         return vector
 
     def nearest(
-        self, query: int | str | Path | bytes | Image.Image | np.ndarray | Query, k: int = 8, exact: bool = False
+        self,
+        query: int | str | Path | bytes | Image.Image | np.ndarray | Query,
+        k: int = 8,
+        exact: bool = False,
+        reranked: bool = True,
     ) -> list[Hit]:
         """Return up to k hits, the most similar first.
 
         A query is a row (which is then left out of the hits), an image as `encode` takes it, what `encode`
         returned, or a vector (d,) of floats. Hits of an approximate index are ranked anew with the exact vectors;
-        `exact` compares with all vectors instead.
+        `exact` compares with all vectors instead; not `reranked` they stay as the index found them.
         """
         if k < 1:
             raise ValueError(f"expected k of at least 1, got {k}")
         if isinstance(query, (int, np.integer)):
-            return self._search(self.vector(int(query)), k, exact, without=int(query))
+            return self._search(self.vector(int(query)), k, exact, reranked, without=int(query))
         if isinstance(query, np.ndarray) and query.dtype != np.uint8:
-            return self._search(query, k, exact)
+            return self._search(query, k, exact, reranked)
         if not isinstance(query, Query):
             query = self.encode(query)
         self._check_network(query.network)
-        return self._search(query.vector, k, exact)
+        return self._search(query.vector, k, exact, reranked)
 
-    def _search(self, vector: np.ndarray, k: int, exact: bool, without: int = -1) -> list[Hit]:
+    def _search(self, vector: np.ndarray, k: int, exact: bool, reranked: bool, without: int = -1) -> list[Hit]:
         n, d = self.vectors.array.shape
         if vector.shape != (d,):
             raise ValueError(f"expected a vector of shape ({d},), made by {self._name()}, got {vector.shape}")
@@ -233,7 +237,7 @@ class Collection:
         if exact or self.index is None:
             similarities, rows = indexes.exact_search(self.vectors.array, unit, wanted, self.removed)
         else:
-            similarities, rows = self.index.search(unit, wanted, self.vectors.array)
+            similarities, rows = self.index.search(unit, wanted, self.vectors.array if reranked else None)
         hits = [
             Hit(int(row), self.names[row], float(similarity))
             for similarity, row in zip(similarities[0], rows[0], strict=True)

@@ -55,7 +55,7 @@ class Comparison:
             raise ValueError(f"expected k of at least 1, got {k}")
         check_voter(voter)
         self.names, self.file, self.voter, self.k = tuple(systems), Path(votes), voter, k
-        ways = {name: Way(one, False) if isinstance(one, Collection) else one for name, one in systems.items()}
+        ways = {name: Way(one) if isinstance(one, Collection) else one for name, one in systems.items()}
         self._rankings = {name: _searching(one) if isinstance(one, Way) else one for name, one in ways.items()}
         self._collections = [one.collection for one in ways.values() if isinstance(one, Way)]
         sources = [open_source(Path(images))] if images else [one.source for one in self._collections]
@@ -156,7 +156,7 @@ def _searching(way: Way) -> Ranking:
         row = way.collection.row(query)
         if row is None:
             raise ValueError(f"expected the name of an image in {way.collection.vectors.path}, got {query}")
-        return [hit.name for hit in way.collection.nearest(row, k, way.exact)]
+        return [hit.name for hit in way.collection.nearest(row, k, way.exact, way.reranked)]
 
     return rank
 

@@ -32,7 +32,8 @@ class Way(NamedTuple):
     """A collection with a way to search it."""
 
     collection: Collection
-    exact: bool
+    exact: bool = False
+    reranked: bool = True  # by the exact vectors, where the index is a coarse one
 
     def others(self, rows: np.ndarray, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return similarities and rows (q, k) nearest to the images at rows (q,), themselves left out; -1: no hit."""
@@ -41,7 +42,7 @@ class Way(NamedTuple):
         if self.exact:
             similarities, found = indexes.exact_search(array, unit, wanted, self.collection.removed)
         else:
-            similarities, found = index.search(unit, wanted, array)
+            similarities, found = index.search(unit, wanted, array if self.reranked else None)
         order = indexes.others(found, rows, k)
         return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(found, order, axis=1)
 
@@ -50,7 +51,7 @@ class Way(NamedTuple):
         times = []
         for row in rows:
             began = time.perf_counter()
-            self.collection.nearest(int(row), k, self.exact)
+            self.collection.nearest(int(row), k, self.exact, self.reranked)
             times.append(1000 * (time.perf_counter() - began))
         return np.array(times)
 
@@ -220,7 +221,7 @@ def _curve(way: Way, rows: np.ndarray, unit: np.ndarray, nearest: np.ndarray, tr
 def _ranks(way: Way, copies: list[tuple[str, int, Query]], k: int, track: Track) -> dict[str, np.ndarray]:
     ranks = {name: [] for name in ALTERATIONS}
     for name, row, query in track(copies, f"{_name(way)}: altered copies", len(copies)):
-        hits = [hit.row for hit in way.collection.nearest(query, k, way.exact)]
+        hits = [hit.row for hit in way.collection.nearest(query, k, way.exact, way.reranked)]
         ranks[name].append(hits.index(row) + 1 if row in hits else 0)
     return {name: np.array(values) for name, values in ranks.items()}
 

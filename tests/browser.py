@@ -107,6 +107,11 @@ def run_all_cells(page: Page, address: str, name: str) -> None:
     expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=KERNEL_MILLISECONDS)
     kernel = page.locator(".jp-Notebook-ExecutionIndicator")
     expect(kernel).to_have_attribute("data-status", "idle", timeout=KERNEL_MILLISECONDS)
+    run_all(page)
+
+
+def run_all(page: Page) -> None:
+    """Run the cells of a notebook that is open, and wait until the gallery shows its pictures."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     wait_for_gallery(page)

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import nbformat
+import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import (
@@ -17,6 +18,7 @@ from browser import (
     chromium,
     chromium_path,
     notebook_server,
+    run_all,
     run_all_cells,
     voila_server,
     wait_for_gallery,
@@ -26,9 +28,14 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from test_gallery import make_sample
 
+from similar_images.votes import read
+
 NOTEBOOK = "Similar image.ipynb"
 NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"  # Notebook 7.6.5 with any notebook
 HERE = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
+BLIND_TEST = """\
+systems = {"near": collection, "far": lambda query, k: sorted(collection.names, reverse=True)[:k]}
+BlindTest(Comparison(systems, "voted.csv", voter="ann", k=4), n=5)"""
 SERIOUS = {"serious", "critical"}
 
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
@@ -36,11 +43,15 @@ pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """The notebook beside a sample, with one cell more: a gallery that may ask the server of the tests."""
+    """The notebook beside a sample, with two cells more.
+
+    A gallery that may ask the server of the tests, and a blind test of two that differ.
+    """
     folder = tmp_path_factory.mktemp("served")
     make_sample(folder)
     notebook = nbformat.read(ROOT / NOTEBOOK, as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell("Gallery(collection, allow_private=True)"))
+    notebook.cells.append(nbformat.v4.new_code_cell(BLIND_TEST))
     nbformat.write(notebook, folder / NOTEBOOK)
     return folder
 
@@ -74,6 +85,7 @@ def opened(request, browser, folder) -> Iterator[tuple[Page, list[str]]]:
     wrong: list[str] = []
     context = browser.new_context(reduced_motion="reduce", viewport={"width": 1400, "height": 1400})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
+    (folder / "voted.csv").unlink(missing_ok=True)
     page = context.new_page()
     page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
     page.on("pageerror", lambda error: error.message == NOTEBOOKS_OWN or wrong.append(error.message))
@@ -211,7 +223,7 @@ def test_an_image_that_is_dropped_or_pasted_is_searched(gallery, folder, event):
 
 
 def test_an_address_on_loopback_is_refused_unless_it_is_allowed(page, gallery, web):
-    address, allowed = f"{web}/sample/sun/sun-2.jpg", page.locator(".similar-images").nth(1)
+    address, allowed = f"{web}/sample/sun/sun-2.jpg", page.locator(".similar-images", has_text="Hits").nth(1)
     before = name_of(gallery)
     for one in (gallery, allowed):
         one.get_by_label("Web address").fill(address)
@@ -406,3 +418,50 @@ def test_a_page_that_is_loaded_anew_shows_what_was_asked(page, gallery):
         wait_for_pictures(page)
         assert names(gallery) == before[1]
         press(gallery, "Random image")
+
+
+def test_five_votes_with_a_killed_kernel_in_between(opened, folder):
+    page, wrong = opened
+
+    def test() -> Locator:
+        return page.get_by_role("region", name="Blind test").last
+
+    def voted(count: int) -> None:
+        expect(test()).to_contain_text(f"{count} of 5 voted on", timeout=30_000)
+        expect(test()).to_have_attribute("aria-busy", "false")
+
+    voted(0)
+    assert not {"near", "far"} & set(re.findall(r"\w+", test().inner_text()))
+    expect(test().locator("li img")).to_have_count(8)
+    test().get_by_role("button", name="Left is better").click()
+    voted(1)
+    test().get_by_role("group").focus()
+    for count, key in ((2, "2"), (3, "t")):
+        page.keyboard.press(key)
+        voted(count)
+    wait_for_pictures(page)
+    kernels = [
+        one for one in psutil.process_iter(["cmdline"]) if "ipykernel_launcher" in " ".join(one.info["cmdline"] or [])
+    ]
+    ours = [one for one in kernels if one.cwd() == str(folder)]
+    assert ours
+    for kernel in ours:
+        kernel.kill()
+    if "/notebooks/" in page.url:
+        page.get_by_role("dialog").get_by_role("button", name=re.compile("OK|Ok")).click(timeout=30_000)
+        run_all(page)
+    else:
+        page.reload()
+        wait_for_gallery(page)
+    wrong.clear()  # the browser complains of the connection that broke
+    voted(3)
+    test().get_by_role("group").focus()
+    for count, key in ((4, "ArrowRight"), (5, "n")):
+        page.keyboard.press(key)
+        voted(count)
+    expect(test()).to_contain_text("near preferred")
+    expect(test().locator("svg")).to_be_visible()
+    votes = read(folder / "voted.csv")
+    assert [vote.vote for vote in votes] == ["left", "right", "tie", "right", "neither"]
+    assert len({vote.query for vote in votes}) == 5
+    assert not wrong

@@ -196,3 +196,18 @@ def test_votes_of_several_voters_in_one_file_all_count(compare):
     vote = comparison.votes()[-1]
     append(comparison.file, vote)
     assert sum(comparison.result()[:2]) == 2
+
+
+def test_an_index_is_compared_with_and_without_its_hits_ranked_anew(tmp_path):
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "v.npy", random.normal(size=(400, 16)).astype(np.float32))
+    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(400)))
+    build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", "PCA4,SQ8")
+    collection = Collection.open(tmp_path / "v.npy")
+    exact = [hit.name for hit in collection.nearest(0, 4, exact=True)]
+    assert [hit.name for hit in collection.nearest(0, 4)] == exact
+    alone = [hit.name for hit in collection.nearest(0, 4, reranked=False)]
+    assert alone != exact
+    ways = {"anew": Way(collection), "as found": Way(collection, reranked=False)}
+    (trial,) = Comparison(ways, tmp_path / "votes.csv", "ann", k=4).trials(queries=["0.jpg"])
+    assert {trial.left, trial.right} == {tuple(exact), tuple(alone)}

@@ -33,6 +33,8 @@ def make_sample(folder: Path) -> None:
             pixels = np.clip(random.normal(colour, 30, (60, 80, 3)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / "sample" / kind / f"{kind}-{number}.jpg")
     vectors_of(folder / "sample", folder / "sample_file_list.txt")
+    vectors = open_vectors(vectors_path(folder / "sample_file_list.txt"))
+    build(vectors, folder / "sample_small.faiss.index", "flat")  # these are too few for a smaller one
 
 
 def vectors_of(pictures: Path, names_file: Path) -> None:

@@ -33,10 +33,10 @@ def test_it_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     done = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": tmp_path}}).execute()
     outputs = [output for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert [output.output_type for output in outputs] == ["execute_result"] * 3
-    network, gallery, hits = (output.data for output in outputs)
+    assert [output.output_type for output in outputs] == ["execute_result"] * 4
+    network, gallery, blind_test, hits = (output.data for output in outputs)
     assert network["text/plain"] == "'hog-colour'"
-    assert "application/vnd.jupyter.widget-view+json" in gallery
+    assert all("application/vnd.jupyter.widget-view+json" in shown for shown in (gallery, blind_test))
     assert hits["text/plain"].count("Hit(row=") == 3
 
 
