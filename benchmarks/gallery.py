@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""From a click to 48 thumbnails on the screen, in Notebook 7 and Chromium, and memory over many queries.
+
+./benchmarks/gallery.py [--count 40000] [--queries 200]
+
+Ours against the plain grid of 2022, an ipywidgets.Image with a button under each, in one notebook and in turns: the
+same collection (the painted sample, its files repeated, with vectors drawn at random), the same index, a new random
+query each time. "Cached" goes back and forward between two queries. No network is in it: vectors are stored. A click
+counts until every picture was decoded. Medians; the kernel's and the page's memory after a warm-up and at the end.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+import nbformat
+import numpy as np
+import psutil
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from browser import chromium, notebook_server, run_all_cells, wait_for_pictures  # noqa: E402
+
+DIMENSION = 256
+K = 48
+ROUNDS = 12
+WARM_UP = 30
+NOTEBOOK = "gallery.ipynb"
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+CELLS = (
+    f"""from similar_images import Collection, Gallery
+collection = Collection.open("v.npy", names="v.txt", images="images")
+Gallery(collection, k={K}, seed=0)""",
+    f"""import ipywidgets, random
+grid, button, done = ipywidgets.Box(layout={{"flex_flow": "wrap"}}), ipywidgets.Button(description="Plain"), ipywidgets.Label()
+def show(_):
+    hits = collection.nearest(random.randrange(len(collection)), {K})
+    grid.children = [
+        ipywidgets.VBox([
+            ipywidgets.Image(value=collection.image(hit.row).read_bytes(), width=160),
+            ipywidgets.Button(description="Search by this"),
+        ]) for hit in hits
+    ]
+    done.value = str(int(done.value or 0) + 1)
+button.on_click(show)
+box = ipywidgets.VBox([button, done, grid])
+box.add_class("plain")
+box""",
+)
+TIME = """async ([root, button, changed, count]) => {
+    const box = document.querySelector(root), sign = () => eval(changed)(box), before = sign();
+    const began = performance.now();
+    eval(button)(box).click();
+    while (true) {
+        await new Promise(requestAnimationFrame);
+        const images = [...box.querySelectorAll("img")].filter(one => !one.closest("dialog, .similar-images-query"));
+        if (sign() !== before && images.length === count && images.every(one => one.complete && one.naturalWidth > 0)) break;
+    }
+    return performance.now() - began;
+}"""
+NAMED = "box => [...box.querySelectorAll('button')].find(one => one.textContent.includes('{}'))"
+OURS, PLAIN = "box => box.dataset.number", "box => box.querySelector('.widget-label').textContent"
+
+
+def prepare(folder: Path, count: int) -> None:
+    """Put the sample's images, repeated as links, vectors and an index into a folder."""
+    from similar_images.building import build
+    from similar_images.vectors import open_vectors
+
+    subprocess.run([sys.executable, "-m", "similar_images.sample", str(folder / "painted")], check=True, cwd=ROOT)
+    painted = sorted((folder / "painted").rglob("*.jpg"))
+    (folder / "images").mkdir()
+    names = [f"{i:06}.jpg" for i in range(count)]
+    for i, name in enumerate(names):
+        os.link(painted[i % len(painted)], folder / "images" / name)
+    (folder / "v.txt").write_text("".join(f"{name}\n" for name in names))
+    random = np.random.default_rng(0)
+    kinds = random.standard_normal((400, DIMENSION), dtype=np.float32)
+    np.save(
+        folder / "v.npy", kinds[np.arange(count) % 400] + random.standard_normal((count, DIMENSION), dtype=np.float32)
+    )
+    build(open_vectors(folder / "v.npy"), folder / "v.faiss.index")
+    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), folder / NOTEBOOK)
+
+
+def took(page, root: str, button: str, changed: str) -> float:
+    return page.evaluate(TIME, [root, NAMED.format(button), changed, K]) / 1000
+
+
+def memory(page, folder: Path) -> tuple[float, float]:
+    """Return the MB that the kernel and the page's scripts hold, the page's after its garbage was collected."""
+    client = page.context.new_cdp_session(page)
+    client.send("HeapProfiler.collectGarbage")
+    heap = client.send("Runtime.getHeapUsage")["usedSize"]
+    kernels = [
+        one for one in psutil.process_iter(["cmdline"]) if "ipykernel_launcher" in " ".join(one.info["cmdline"] or ())
+    ]
+    (kernel,) = [one for one in kernels if one.cwd() == str(folder)]
+    return kernel.memory_info().rss / 1e6, heap / 1e6
+
+
+@click.command()
+@click.option("--count", default=40_000, show_default=True)
+@click.option("--queries", default=200, show_default=True)
+def main(count: int, queries: int) -> None:
+    with tempfile.TemporaryDirectory() as name, chromium() as browser:
+        folder = Path(name)
+        prepare(folder, count)
+        page = browser.new_page(viewport={"width": 1400, "height": 1400}, reduced_motion="reduce")
+        with notebook_server(folder) as address:
+            run_all_cells(page, address, NOTEBOOK)
+            times: dict[str, list[float]] = {"uncached": [], "cached": [], "plain": []}
+            for _ in range(ROUNDS):
+                times["uncached"].append(took(page, ".similar-images", "Random image", OURS))
+                times["cached"].append(took(page, ".similar-images", "Back", OURS))
+                times["cached"].append(took(page, ".similar-images", "Forward", OURS))
+                times["plain"].append(took(page, ".plain", "Plain", PLAIN))
+            middle = {side: float(np.median(each)) for side, each in times.items()}
+            print(f"{count} images, from click to {K} thumbnails:")
+            for side, seconds in middle.items():
+                print(f"  {side:9} {seconds:.2f} s (from {min(times[side]):.2f} to {max(times[side]):.2f})")
+            print(
+                f"  plain / cached {middle['plain'] / middle['cached']:.1f}, plain / uncached {middle['plain'] / middle['uncached']:.1f}"
+            )
+            for _ in range(WARM_UP):
+                took(page, ".similar-images", "Random image", OURS)
+            before = memory(page, folder)
+            for _ in range(queries):
+                took(page, ".similar-images", "Random image", OURS)
+            wait_for_pictures(page)
+            for what, one, other in zip(("kernel", "page"), before, memory(page, folder), strict=True):
+                print(
+                    f"memory of the {what}: {one:.0f} MB, {other:.0f} MB after {queries} queries more: {other / one:.2f}"
+                )
+
+
+if __name__ == "__main__":
+    main()
