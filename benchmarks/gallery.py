@@ -28,7 +28,7 @@ from browser import chromium, notebook_server, run_all_cells, wait_for_pictures 
 DIMENSION = 256
 K = 48
 ROUNDS = 12
-WARM_UP = 30
+WARM_UP = 120  # queries, until the kept thumbnails reach their limit
 NOTEBOOK = "gallery.ipynb"
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 CELLS = (

@@ -34,7 +34,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE)
         with notebook_server(folder) as address:
             run_all_cells(page, address, NOTEBOOK)
-            cell, gallery = page.locator(".jp-Cell").first, page.locator(".similar-images")
+            cell, gallery = page.locator(".jp-Cell").first, page.locator(".similar-images-votes")
             _write(NOTEBOOK_PICTURE, page, cell, gallery)
         evaluation = [sys.executable, ROOT / "evaluate_search.py", LIST, "-k", "8", "--report", REPORT]
         subprocess.run(evaluation, cwd=folder, check=True)
@@ -46,7 +46,7 @@ def _copy_to(folder: Path) -> None:
     """Copy the notebook, its first query fixed, and the sample collection: what is here stays as it is."""
     notebook = (ROOT / NOTEBOOK).read_text(encoding="utf-8").replace(CELL, f"{CELL[:-1]}, seed={SEED})")
     (folder / NOTEBOOK).write_text(notebook, encoding="utf-8")
-    for file in ROOT.glob("sample_file_list*"):
+    for file in ROOT.glob("sample_*"):
         shutil.copy(file, folder)
     (folder / "sample").symlink_to(ROOT / "sample")
 

@@ -30,7 +30,6 @@ function render({ model, el }) {
 
   function draw() {
     const asked = model.get("asked");
-    freePictures(trial);
     trial.hidden = !asked.number;
     progress.max = model.get("n");
     progress.value = model.get("voted");
@@ -81,7 +80,6 @@ function render({ model, el }) {
 
   return () => {
     for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
-    freePictures(root);
   };
 }
 

@@ -77,7 +77,7 @@ function render({ model, el }) {
   const original = h("img", { alt: "" });
   const title = h("p", { id: `original-${Math.random().toString(36).slice(2)}` });
   const keep = h("button", { type: "button" }, "Save");
-  const dialog = h("dialog", { "aria-labelledby": title.id, onclose: () => setPicture(original, null) }, title, original,
+  const dialog = h("dialog", { "aria-labelledby": title.id, onclose: () => forget() }, title, original,
     h("form", { method: "dialog" }, keep, h("button", { autofocus: true }, "Close")));
 
   const root = h("div", { class: "similar-images", role: "region", "aria-label": "Similar images", tabindex: -1 },
@@ -132,7 +132,7 @@ function render({ model, el }) {
     const rows = new Set(shown.hits.map(hit => hit.row));
     for (const row of ticked) if (!rows.has(row)) ticked.delete(row);
     while (cards.length < shown.hits.length) cards.push(card(cards.length));
-    for (const unused of cards.splice(shown.hits.length)) { setPicture(unused.img, null); unused.item.remove(); }
+    for (const unused of cards.splice(shown.hits.length)) unused.item.remove();
     shown.hits.forEach((hit, i) => { fill(cards[i], hit); if (!cards[i].item.isConnected) hits.append(cards[i].item); });
     drawQuery(shown.query);
     setName(caption, shown.query.name, shown.query.box ? "part" : "query");
@@ -317,11 +317,17 @@ function render({ model, el }) {
   });
 
   // --- what is sent, not kept -----------------------------------------------------------------------------------
+  function forget() {
+    URL.revokeObjectURL(original.src);
+    original.removeAttribute("src");
+  }
+
   function told(message, buffers) {
     if (message.show === "file") save(message.name, buffers[0], message.type);
     if (message.show === "original") {
       title.textContent = `${message.name}, ${message.size}`;
-      setPicture(original, buffers[0], "");
+      forget();
+      original.src = URL.createObjectURL(new Blob([buffers[0]])); // megabytes: not for a data: address
       original.alt = message.name;
       keep.onclick = event => { event.preventDefault(); save(message.name.split("/").pop(), buffers[0], ""); };
       dialog.showModal();
@@ -339,7 +345,7 @@ function render({ model, el }) {
 
   return () => {
     for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
-    freePictures(root);
+    forget();
   };
 }
 

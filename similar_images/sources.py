@@ -51,8 +51,11 @@ class Folder:
         return self.path / name
 
     def open(self, name: str) -> BinaryIO:
-        """Return the file, to be read in a `with` block. Raises OSError."""
-        return (self.path / name).open("rb")
+        """Return the file, to be read in a `with` block. Raises OSError, and for what is no file and may have no end."""
+        path = self.path / name
+        if path.exists() and not path.is_file():
+            raise OSError(f"{path} is not a regular file")
+        return path.open("rb")
 
 
 class Archive:
