@@ -34,7 +34,7 @@ coco: .venv/installed  ## the whole way with COCO's 40,504 images and VGG16: 13 
 	test -e $(COCO).faiss.index.json || $(BIN)/python build_search_db.py -i $(COCO).txt.saved_predictions.npy -o $(COCO).faiss.index --overwrite
 
 test: .venv/installed-dev  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/installed-dev  ## check style and format
 	$(BIN)/ruff check .

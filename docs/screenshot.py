@@ -22,7 +22,7 @@ CELL = "Gallery(collection)"
 LIST, REPORT = "sample_file_list.txt", "report.html"
 CLASSES = 3  # the worst ones that the picture shows
 SEED = 3  # of the random image that the picture shows
-WIDTH, HEIGHT = 1100, 1600  # of the window, in CSS pixels
+WIDTH, HEIGHT = 1100, 2300  # of the window, in CSS pixels
 SCALE = 1.3
 MARGIN = 16  # CSS pixels
 

@@ -204,7 +204,8 @@ def adopt(path: Path, names: Path, images: Path, network: str = "vgg16") -> None
 
 def read_manifest(path: Path) -> dict:
     """Return the manifest of the vectors at `path`. Raises ValueError where it is damaged."""
-    manifest = {"engine": {}} | read_json(manifest_path(path), FORMAT)  # the first manifests did not name it
+    manifest = read_json(manifest_path(path), FORMAT)
+    manifest.setdefault("engine", {})  # the first manifests did not name it
     for key, kind in MANIFEST.items():
         if not isinstance(manifest.get(key), kind):
             raise ValueError(f"{manifest_path(path)} is damaged at '{key}': make the vectors again with --overwrite")
