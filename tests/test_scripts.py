@@ -236,7 +236,7 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(photos, run, tmp_p
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_says_how_to_go_on(photos, tmp_path, sent):
     names = "".join(f"{path.relative_to(photos)}\n" for path in sorted(photos.rglob("*.jpg")))
-    (tmp_path / "list.txt").write_text(names * 200)
+    (tmp_path / "list.txt").write_text(names * 2000)  # so many that it is still at work when it is stopped
     command = [
         sys.executable,
         str(ROOT / "extract_image_vectors.py"),
@@ -254,6 +254,6 @@ def test_an_interrupt_says_how_to_go_on(photos, tmp_path, sent):
     process.send_signal(sent)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
-    stopped = re.search(r"Error: stopped after (\d+) of 2400 images; to go on: (.+)\n$", said)
+    stopped = re.search(r"Error: stopped after (\d+) of 24000 images; to go on: (.+)\n$", said)
     assert stopped[2] == shlex.join(command) and "Traceback" not in said
     assert json.loads(manifest.read_text())["rows_done"] == int(stopped[1]) > 0
