@@ -5,6 +5,9 @@ BIN := .venv/bin
 LIST := sample_file_list.txt
 VECTORS := $(LIST).saved_predictions.npy
 INDEX := sample_file_list.faiss.index
+DOCSTRINGS := docstrings_list.txt
+TEXT_VECTORS := $(DOCSTRINGS).saved_predictions.npy
+TEXT_INDEX := docstrings_list.faiss.index
 COCO := ms_coco_file_list
 # Without a display, or on a server, the address is printed and no browser is opened.
 BROWSER := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s)),,--no-browser)
@@ -12,13 +15,15 @@ BROWSER := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s)),,
 # Jupyter serves the user root, in a container for instance, only where it is told to.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help install demo app sample coco test lint screenshots clean
+.PHONY: help install install-text demo app sample sample-text tweets coco test lint screenshots clean
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
 
 install: .venv/installed  ## make .venv with all packages
+
+install-text: .venv/installed-text  ## make .venv with what texts need too: PyTorch, sentence-transformers, MiniLM
 
 demo: $(INDEX)  ## the whole way on the sample collection, then the notebook in the browser
 	$(BIN)/jupyter notebook -y --ip=127.0.0.1 $(BROWSER) $(ROOT) --JupyterNotebookApp.default_url="/notebooks/Similar%20image.ipynb"
@@ -27,6 +32,11 @@ app: $(INDEX)  ## the same as a page without code, in the browser
 	JUPYTER_PATH=$(CURDIR)/app $(BIN)/voila "Similar image.ipynb" --template=similar-images --Voila.ip=127.0.0.1 --Voila.auto_token=True --VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension $(BROWSER)
 
 sample: $(INDEX)  ## the sample collection with its vectors and index, without the notebook
+
+sample-text: $(TEXT_INDEX)  ## the sample collection of texts, docstrings, with its vectors and index
+
+tweets: .venv/installed-text  ## 20,000 tweets, to be searched with the index that is in tweets/
+	./get_sentiment140.sh
 
 coco: .venv/installed  ## the whole way with COCO's 40,504 images and VGG16: 13 GB, hours without a GPU
 	./get_ms_coco_dataset.sh val2014
@@ -45,7 +55,7 @@ screenshots: $(INDEX) .venv/installed-dev  ## take the README's pictures anew, w
 	$(BIN)/python docs/screenshot.py
 
 clean:  ## remove .venv, the sample collection and what was made of it
-	rm -rf .venv sample $(LIST)* sample_file_list.faiss.index* sample_small.faiss.index*
+	rm -rf .venv sample $(LIST)* sample_file_list.faiss.index* sample_small.faiss.index* $(DOCSTRINGS)* $(TEXT_INDEX)*
 
 .venv/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("expected Python 3.11 to 3.13, got %d.%d: name one with make PYTHON=python3.11" % v)'
@@ -53,7 +63,12 @@ clean:  ## remove .venv, the sample collection and what was made of it
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.venv/installed-dev: requirements-dev.txt .venv/installed
+# What texts need is several times as much: images do without it.
+.venv/installed-text: requirements-text.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-text.txt
+	touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed-text
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
@@ -67,3 +82,12 @@ $(VECTORS): sample/.whole similar_images/hog_colour.py
 $(INDEX): $(VECTORS)
 	$(BIN)/python build_search_db.py -i $(VECTORS) -o sample_small.faiss.index --recipe PCA8,SQ8 --overwrite
 	$(BIN)/python build_search_db.py -i $(VECTORS) --overwrite
+
+$(DOCSTRINGS): .venv/installed-text similar_images/docstrings.py
+	$(BIN)/python -m similar_images.docstrings $@
+
+$(TEXT_VECTORS): $(DOCSTRINGS)
+	$(BIN)/python extract_text_vectors.py $(DOCSTRINGS) --overwrite
+
+$(TEXT_INDEX): $(TEXT_VECTORS)
+	$(BIN)/python build_search_db.py -i $(TEXT_VECTORS) --overwrite

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by get_ms_coco_dataset.sh and get_ms_coco_vectors.sh: a file that is downloaded is whole or absent.
+# Sourced by the scripts get_*.sh: a file that is downloaded is whole or absent.
 # The tools of macOS suffice, its bash 3.2 too.
 
 ATTEMPTS=${DOWNLOAD_ATTEMPTS:-10} # in a row that bring nothing new

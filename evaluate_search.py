@@ -11,7 +11,7 @@ from similar_images.command import FILE, Command, collection_options
 
 
 @click.command(cls=Command)
-@click.argument("collections", metavar="COLLECTION...", nargs=-1, required=True, type=FILE)
+@click.argument("collections", metavar="COLLECTION...", nargs=-1, type=FILE)
 @partial(collection_options, several=True)
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Number of hits.")
 @click.option(
@@ -33,6 +33,12 @@ from similar_images.command import FILE, Command, collection_options
     metavar="N",
     help="Search for altered copies of N images.  [default: 50 where there are no labels, else 0]",
 )
+@click.option(
+    "--sts",
+    "sts_file",
+    type=FILE,
+    help="Only hold the network of each COLLECTION of texts, or without one the default, against this STS benchmark.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row for each way to search.")
 @click.option(
@@ -46,6 +52,7 @@ def main(
     queries: int,
     labels: str | None,
     alterations: int | None,
+    sts_file: Path | None,
     as_json: bool,
     as_csv: bool,
     report_file: Path | None,
@@ -55,13 +62,15 @@ def main(
     """Measure how good the search in each COLLECTION is, its list or its vectors.
 
     Each index is held against exact search: recall, milliseconds, bytes. With labels, the hits are held against
-    them: precision, mAP, nDCG, kNN accuracy. Without labels, altered copies of images are searched for.
+    them: precision, mAP, nDCG, kNN accuracy. Without labels, altered copies of images are searched for. The
+    similarities of texts are held against people's judgement with --sts.
 
     \b
     Examples:
       ./evaluate_search.py photos_file_list.txt --report report.html
       ./evaluate_search.py photos_vgg16.npy photos_mobilenetv2.npy --labels labels.csv -k 5
       ./evaluate_search.py photos_file_list.txt --index reduced.faiss.index --index classic.faiss.index --csv
+      ./evaluate_search.py --sts sts-dev.tsv
     """
     from tqdm import tqdm
 
@@ -69,7 +78,13 @@ def main(
     from similar_images.evaluation import evaluate, open_ways
     from similar_images.files import check_new
     from similar_images.labels import choose_labels
+    from similar_images.text_networks import reads_text
 
+    if sts_file:
+        _print_agreement(sts_file, collections, as_json)
+        return
+    if not collections:
+        raise ValueError("expected a COLLECTION, its list or its vectors, or --sts with a file")
     if index and len(collections) > 1:
         raise ValueError("expected one COLLECTION with --index, which belongs to its vectors, got several")
     if as_json and as_csv:
@@ -86,8 +101,10 @@ def main(
     evaluations = []
     for path in collections:
         ways = open_ways(path, index, **opening)
-        chosen = choose_labels(labels, ways[0].collection.names)
-        evaluations += evaluate(ways, k, queries, chosen, alterations, track, note)
+        of_texts = reads_text(ways[0].collection.network)  # they have no folders
+        chosen = choose_labels(labels or ("none" if of_texts else None), ways[0].collection.names)
+        altered = 0 if of_texts and alterations is None else alterations
+        evaluations += evaluate(ways, k, queries, chosen, altered, track, note)
     if as_json:
         click.echo(json.dumps([report.summary(one) for one in evaluations], indent=1))
     else:
@@ -95,6 +112,23 @@ def main(
     if report_file:
         report.write(report_file, evaluations)
         click.echo(f"report {report_file}", err=True)
+
+
+def _print_agreement(file: Path, collections: tuple[Path, ...], as_json: bool) -> None:
+    from similar_images import sts, text_networks
+    from similar_images.text_collection import TextCollection
+
+    pairs = sts.read_pairs(file)
+    names = [TextCollection.open(path).network_name for path in collections] or [text_networks.DEFAULT]
+    found = {
+        name: sts.agreement(text_networks.load(name, text_networks.fastest_engine()), pairs)
+        for name in dict.fromkeys(names)
+    }
+    if as_json:
+        click.echo(json.dumps({name: one._asdict() for name, one in found.items()}, indent=1))
+        return
+    for name, one in found.items():
+        click.echo(f"{name}: Spearman {one.spearman:.4f}, Pearson {one.pearson:.4f} on {one.pairs:,} pairs")
 
 
 if __name__ == "__main__":

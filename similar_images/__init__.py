@@ -1,4 +1,4 @@
-"""Find the images of a collection that look most like a given one."""
+"""Find the images of a collection that look most like a given one, or the texts that mean most nearly the same."""
 
 from importlib import import_module
 
@@ -9,10 +9,11 @@ _HOMES = {
     "Comparison": "comparison",
     "BlindTest": "blind_test",
     "Gallery": "gallery",
+    "TextCollection": "text_collection",
     "Way": "evaluation",
 }
 
-__all__ = ["BlindTest", "Collection", "Comparison", "Gallery", "Hit", "Query", "Way"]
+__all__ = ["BlindTest", "Collection", "Comparison", "Gallery", "Hit", "Query", "TextCollection", "Way"]
 
 
 def __getattr__(name: str) -> object:

@@ -14,7 +14,7 @@ from similar_images.files import relative, sha256
 from similar_images.index import blocks, check_matches, open_index, unit_rows, write_index
 from similar_images.recipes import SEED, Trained, lists, train
 from similar_images.tuning import FEW, K, Measured, Queries, Target, choose
-from similar_images.vectors import Vectors, fingerprint, read_names
+from similar_images.vectors import Vectors, fingerprint, names_digest, read_names
 
 SMALL = 5_000  # vectors; below it an exact search takes less than a millisecond
 SAMPLE_BYTES = 512 * 2**20  # of float32 vectors to train on
@@ -199,6 +199,7 @@ def _source(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
         "n": len(vectors.array),
         "skipped": skipped,
         "fingerprint": fingerprint(vectors.array, skipped),
+        "names": names_digest(vectors.names) if vectors.names else None,
         "network": vectors.network,
     }
 

@@ -90,7 +90,7 @@ class Collection:
         return cls(vectors, opened, _path(images), _path(model), _path(weights))
 
     def __len__(self) -> int:
-        return len(self.vectors.array)
+        return len(self.names)
 
     @property
     def names(self) -> list[str]:
@@ -224,7 +224,7 @@ class Collection:
         return self._search(query.vector, k, exact, reranked)
 
     def _search(self, vector: np.ndarray, k: int, exact: bool, reranked: bool, without: int = -1) -> list[Hit]:
-        n, d = self.vectors.array.shape
+        n, d = len(self), (self.index.faiss.d if self.vectors.array is None else self.vectors.array.shape[1])
         if vector.shape != (d,):
             raise ValueError(f"expected a vector of shape ({d},), made by {self._name()}, got {vector.shape}")
         try:
@@ -234,6 +234,8 @@ class Collection:
         if not unit.any():
             raise ValueError("expected a vector with a direction, got zeros")
         wanted = min(k + (without >= 0), n)
+        if exact and self.vectors.array is None:
+            raise ValueError(f"an exact search needs the vectors, {self.vectors.path}: make them, or leave it out")
         if exact or self.index is None:
             similarities, rows = indexes.exact_search(self.vectors.array, unit, wanted, self.removed)
         else:

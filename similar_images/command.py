@@ -1,5 +1,6 @@
 """What the scripts share: commands whose errors are one line, and the options that open a collection."""
 
+import codecs
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,18 @@ class Bytes(click.ParamType):
         if size < 1:
             self.fail(f"expected a size such as 500k, 8M or 2G, got {value}", param, ctx)
         return size
+
+
+class Encoding(click.ParamType):
+    """How a file of text is encoded: a name that Python knows."""
+
+    name = "encoding"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return codecs.lookup(str(value)).name
+        except LookupError:
+            self.fail(f"expected an encoding such as utf-8, latin-1 or utf-16, got {value}", param, ctx)
 
 
 class Command(click.Command):

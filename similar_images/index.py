@@ -13,7 +13,7 @@ import numpy as np
 from similar_images import index_file
 from similar_images.files import read_json, replacing, sha256, write_json
 from similar_images.recipes import RERANKED
-from similar_images.vectors import Vectors, block_rows, fingerprint
+from similar_images.vectors import Vectors, block_rows, fingerprint, names_digest
 
 FORMAT = "similar-images index 1"
 KEYS = ("recipe", "parameters", "removed", "target", "built_recall", "vectors", "sha256")
@@ -160,6 +160,11 @@ def write_index(path: Path, index: faiss.Index, manifest: dict) -> dict:
 
 def check_matches(index: Index, vectors: Vectors) -> None:
     """Raise ValueError, with the remedy, where an index was not built from these vectors."""
+    if vectors.array is None:
+        expected = index.manifest["vectors"].get("names") if index.manifest else None
+        if expected != (found := names_digest(vectors.names)):
+            raise ValueError(f"{index.path} was built from other texts: expected the SHA-256 {expected}, got {found}")
+        return
     n, d = vectors.array.shape
     if index.faiss.d != d:
         raise ValueError(f"{index.path}: expected an index of vectors (n, {d}), got (n, {index.faiss.d}); {REBUILD}")

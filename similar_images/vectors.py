@@ -32,7 +32,7 @@ MANIFEST = {  # what the manifest holds, beside its format
     "dtype": str,
     "rows_done": int,
     "names": dict,  # "file", relative to the manifest, and "sha256" over the n names
-    "images": str,  # the folder of images, relative to the manifest
+    "images": (str, type(None)),  # the folder of images, relative to the manifest; None: the names are texts
     "skipped": list,  # of row, name and reason
     "sha256": (str, type(None)),  # of the .npy, once it is whole
 }
@@ -48,7 +48,7 @@ class Vectors(NamedTuple):
     """The vectors of a collection, memory-mapped, with their names and manifest."""
 
     path: Path
-    array: np.ndarray  # (n, d) float32 or float16, read-only, not normalised; a skipped image's row is zeros
+    array: np.ndarray | None  # (n, d) float32 or float16, read-only, not normalised; a skipped image's row is zeros
     names: list[str] | None  # n of them; None: there is no list
     manifest: dict | None  # None: made by another tool
     network: dict | None  # as networks.describe gives it; None: not known
@@ -170,7 +170,7 @@ def open_vectors(path: Path, names: Path | None = None, network: str | None = No
     manifest = read_manifest(path)
     if manifest["sha256"] is None:
         raise ValueError(
-            f"{path} is unfinished, {manifest['rows_done']} of {manifest['n']} rows: run extract_image_vectors.py "
+            f"{path} is unfinished, {manifest['rows_done']} of {manifest['n']} rows: run the same extraction "
             f"as before, it goes on where it stopped"
         )
     if array.shape != (manifest["n"], manifest["d"]) or array.dtype != manifest["dtype"]:
@@ -184,7 +184,8 @@ def open_vectors(path: Path, names: Path | None = None, network: str | None = No
         raise ValueError(f"{names} is not the list that {path} was made from: lines were changed; restore it")
     if network is not None and network != manifest["network"]["name"]:
         raise ValueError(f"{path} was made with {manifest['network']['name']}, not with {network}")
-    return Vectors(path, array, lines, manifest, manifest["network"], path.parent / manifest["images"])
+    images = path.parent / manifest["images"] if manifest["images"] is not None else None
+    return Vectors(path, array, lines, manifest, manifest["network"], images)
 
 
 def adopt(path: Path, names: Path, images: Path, network: str = "vgg16") -> None:
@@ -218,8 +219,12 @@ class Writer:
     The manifest is written first and says how many rows are done; the `.npy` has its final size from the start.
     """
 
-    def __init__(self, path: Path, names_file: Path, names: list[str], images: Path, overwrite: bool = False):
-        """Raise OSError or ValueError, before anything is touched, where the output cannot be written or continued."""
+    def __init__(
+        self, path: Path, names_file: Path, names: list[str], images: Path | None = None, overwrite: bool = False
+    ):
+        """Take the names with the folder of their images, None for texts.
+
+        Raises OSError or ValueError, before anything is touched, where the output cannot be written or continued."""
         check_writeable(path)
         self.path = path
         self._names_file, self._names, self._images = names_file, names, images
@@ -346,8 +351,8 @@ class Writer:
 
     def _check_continues(self, earlier: dict) -> None:
         n, done = earlier["n"], earlier["rows_done"]
-        folder = self.path.parent / earlier["images"]
-        if folder.exists() and not folder.samefile(self._images):
+        folder = self.path.parent / (earlier["images"] or "")
+        if self._images and folder.exists() and not folder.samefile(self._images):
             raise ValueError(
                 f"{self.path} exists, for the images in {folder}, not {self._images}: choose another -o, or pass "
                 f"--overwrite"
@@ -404,7 +409,7 @@ def _manifest(
     network: dict,
     names: list[str],
     names_file: Path,
-    images: Path,
+    images: Path | None,
     dtype: str,
     files: dict | None = None,
     engine: dict | None = None,
@@ -419,7 +424,7 @@ def _manifest(
         "dtype": dtype,
         "rows_done": 0,
         "names": {"file": relative(names_file, path.parent), "sha256": names_digest(names)},
-        "images": relative(images, path.parent),
+        "images": relative(images, path.parent) if images else None,
         "skipped": [],
         "sha256": None,
     }

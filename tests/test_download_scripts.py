@@ -1,6 +1,7 @@
-"""Runs both download scripts whole, as people do, against a server on loopback that can misbehave."""
+"""Runs the download scripts whole, as people do, against a server on loopback that can misbehave."""
 
 import contextlib
+import csv
 import hashlib
 import io
 import os
@@ -21,7 +22,7 @@ import pytest
 from similar_images.vectors import open_vectors
 
 ROOT = Path(__file__).resolve().parents[1]
-DATASET, VECTORS = "get_ms_coco_dataset.sh", "get_ms_coco_vectors.sh"
+DATASET, VECTORS, TWEETS = "get_ms_coco_dataset.sh", "get_ms_coco_vectors.sh", "get_sentiment140.sh"
 TOOLS = "awk bash cat cmp comm cp cut df dirname env find grep head md5sum mkdir mv rm sed sh sleep sort unzip wc"
 LIST = "ms_coco_file_list.txt"
 NPY, MANIFEST = f"{LIST}.saved_predictions.npy", f"{LIST}.saved_predictions.json"
@@ -154,6 +155,9 @@ def start(script, folder, path, server, *arguments, **environment):
         "COCO_BYTES": str(len(server.content)),
         "COCO_VECTORS_BYTES": str(len(server.content)),
         "COCO_COUNT": "5",
+        "SENTIMENT140_URL": f"{server.url}/tweets.zip",
+        "SENTIMENT140_BYTES": str(len(server.content)),
+        "SENTIMENT140_COUNT": "5",
         "DOWNLOAD_ATTEMPTS": "3",
         "DOWNLOAD_PAUSE": "0",
         "DOWNLOAD_TIMEOUT": "10",
@@ -508,7 +512,7 @@ def test_a_file_is_no_address(folder, curl, server):
     assert_fails(run(DATASET, folder, curl, server, COCO_URL="file:///etc"), "expected http:// or https://")
 
 
-@pytest.mark.parametrize("script", [DATASET, VECTORS])
+@pytest.mark.parametrize("script", [DATASET, VECTORS, TWEETS])
 def test_a_page_instead_of_the_zip_is_recognised(script, folder, path, server):
     server.content = b"\n<!DOCTYPE html><html><title>Log in</title></html>"
     assert_fails(run(script, folder, path, server), "it is a page, not a zip: open the address in a browser")
@@ -522,14 +526,16 @@ def test_without_a_downloader_or_unzip_the_message_names_them(script, folder, to
     assert_fails(run(script, folder, tools, server), "needs unzip: install it")
 
 
-@pytest.mark.parametrize("script", [DATASET, VECTORS])
+@pytest.mark.parametrize("script", [DATASET, VECTORS, TWEETS])
 def test_help_names_every_variable_and_starts_nothing(script, folder, tools, server):
     source = (ROOT / script).read_text() + (ROOT / "download.sh").read_text()
     for option in ("-h", "--help"):
         result = run(script, folder, tools, server, option)
         assert result.returncode == 0 and result.stdout.startswith(f"Usage: {script}")
         assert [
-            name for name in re.findall(r"\{((?:COCO|DOWNLOAD|KEEP)_\w+):-", source) if name not in result.stdout
+            name
+            for name in re.findall(r"\{((?:COCO|SENTIMENT140|DOWNLOAD|KEEP)_\w+):-", source)
+            if name not in result.stdout
         ] == []
     assert files(folder) == []
 
@@ -657,3 +663,74 @@ def test_without_its_packages_the_script_says_how_to_install_them(folder, tmp_pa
         shutil.copy(ROOT / script, tmp_path)
     assert_fails(run(tmp_path / VECTORS, folder, curl, server), "cannot load similar_images: run `make install`")
     assert server.requests == []
+
+
+TEXTS = "tweets/texts_20k.csv"
+TABLE = "training.1600000.processed.noemoticon.csv"
+SAID = ["Need a hug ", 'she said "hi", twice', "two\nlines", "caf\xe9 \xa3 5", "@you &lt;3", "one too many"]
+
+
+def tweets_zip(said=SAID, name=TABLE, fields=("0", "1467810369", "Mon Apr 06 22:19:45 PDT 2009", "NO_QUERY", "me")):
+    table = io.StringIO()
+    csv.writer(table, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows((*fields, text) for text in said)
+    return make_zip({name: table.getvalue().encode("latin-1"), "testdata.manual.2009.06.14.csv": b'"4","3"\n'})
+
+
+def assert_tweets_are_whole(result, folder):
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{TEXTS}: 5 texts\n"
+    with (folder / TEXTS).open(encoding="utf-8", newline="") as file:
+        assert [row["text"] for row in csv.DictReader(file)] == SAID[:5]
+
+
+def test_the_tweets_are_downloaded_and_their_texts_taken(folder, path, server):
+    server.content = tweets_zip()
+    assert_tweets_are_whole(run(TWEETS, folder, path, server), folder)
+    assert files(folder) == [TEXTS]
+    assert server.requests == [("GET", "/tweets.zip", None)]
+    again = run(TWEETS, folder, path, server)
+    assert_tweets_are_whole(again, folder)
+    assert "already here" in again.stderr
+    assert len(server.requests) == 1
+
+
+def test_tweets_over_a_broken_connection_go_on_where_they_were(folder, path, server):
+    server.content, server.breaks = tweets_zip(), 1
+    assert_tweets_are_whole(run(TWEETS, folder, path, server), folder)
+    assert ranges(server) == [None, f"bytes={len(server.content) // 2}-"]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (tweets_zip(name="other.csv"), f"there is no {TABLE} in it"),
+        (tweets_zip(SAID[:4]), f"expected 5 tweets or more in {TABLE}, got 4"),
+        (tweets_zip(fields=("0",)), "line 1: expected 6 fields, got 2"),
+        (tweets_zip()[:100], "it is not a whole zip"),
+        (tweets_zip().replace(b"Need a hug", b"Need a mug"), "is damaged"),
+        (b"no zip", "it is not a whole zip"),
+    ],
+    ids=["another table", "too few", "other fields", "half", "altered", "no zip"],
+)
+def test_tweets_that_are_not_what_they_should_be_are_refused(content, message, folder, curl, server):
+    server.content = content
+    assert_fails(run(TWEETS, folder, curl, server), message, "the download was removed, run again to start afresh")
+    assert files(folder) == []
+    server.content = tweets_zip()
+    assert_tweets_are_whole(run(TWEETS, folder, curl, server), folder)
+
+
+def test_other_texts_of_that_name_are_never_overwritten(folder, curl, server):
+    (folder / "tweets").mkdir()
+    (folder / TEXTS).write_text("text\nmine\n")
+    assert_fails(run(TWEETS, folder, curl, server), f"{TEXTS}: expected 5 texts, got 1; move it away and run again")
+    assert (folder / TEXTS).read_text() == "text\nmine\n"
+    assert server.requests == []
+
+
+def test_tweets_without_python_say_how_to_install_it(folder, tmp_path, tools, server):
+    for script in (TWEETS, "download.sh"):
+        shutil.copy(ROOT / script, tmp_path)
+    write_tool(tools, "python3", "exit 1")
+    result = run(tmp_path / TWEETS, folder, tools, server)
+    assert_fails(result, "is not Python 3.11 or later: run `make install`")

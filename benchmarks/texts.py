@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Texts a second, beside a loop of one encode a text and the library's own encode, in turns; and what each costs on STS.
+
+./benchmarks/texts.py tweets/texts_20k.csv --sts sts-dev.tsv
+"""
+
+import sys
+from pathlib import Path
+from time import perf_counter
+
+import click
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from similar_images import sts
+from similar_images.command import FILE
+from similar_images.text_networks import load
+from similar_images.texts import read_texts
+
+LOOPED = 5  # times fewer texts for the loop, which is slow
+WARMING = 50  # texts
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--column")
+@click.option("--sts", "sts_file", type=FILE, help="A file of the STS benchmark.")
+@click.option("--count", type=click.IntRange(min=100), default=2000, show_default=True, help="Texts, at random.")
+@click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True)
+def main(file: Path, column: str | None, sts_file: Path | None, count: int, repeats: int) -> None:
+    texts = read_texts(file, column)
+    texts = [texts[row] for row in np.random.default_rng(0).permutation(len(texts))[:count]]
+    encoders = {"torch": load(), "openvino": load(engine="openvino")}
+    try:
+        encoders["openvino, bfloat16"] = load(engine="openvino", precision="bfloat16")
+    except ValueError as error:
+        print(error)
+    library = encoders["torch"]._model
+    ways = {
+        "loop of encode": lambda some: [library.encode(text) for text in some[: len(some) // LOOPED]],
+        "library's encode": library.encode,
+        **{name: encoder.encode for name, encoder in encoders.items()},
+    }
+    rates = {name: [] for name in ways}
+    for way in ways.values():
+        way(texts[: WARMING * LOOPED])
+    for _ in range(repeats):
+        for name, way in ways.items():
+            began = perf_counter()
+            done = len(way(texts))
+            rates[name].append(done / (perf_counter() - began))
+    loop, whole = (np.array(rates[name]) for name in ("loop of encode", "library's encode"))
+    print(f"{len(texts)} texts, {repeats} repeats: medians")
+    print("way                  texts/s   of the loop   of the library's encode   Spearman")
+    pairs = sts.read_pairs(sts_file) if sts_file else None
+    for name, each in rates.items():
+        agreed = f"{sts.agreement(encoders[name], pairs).spearman:.4f}" if pairs and name in encoders else ""
+        beside = [np.median(each / base) for base in (loop, whole)]
+        print(f"{name:18} {np.median(each):9.1f} {beside[0]:13.2f} {beside[1]:25.2f}   {agreed}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""A collection of texts: searched by what they mean."""
+
+from pathlib import Path
+
+import numpy as np
+
+from similar_images import text_networks
+from similar_images.collection import Collection, Query
+from similar_images.index import open_index
+from similar_images.texts import ENCODING, list_file, read_texts
+from similar_images.vectors import Vectors, index_path, open_vectors, vectors_path
+
+
+class TextCollection(Collection):
+    """Texts that can be searched by what they mean; their names are the texts themselves.
+
+    >>> collection = TextCollection.open("tweets/texts_20k.csv", index="tweets/tweets_20000.faiss.index")
+    >>> collection.nearest("stuck in traffic", k=8)
+    """
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        index: str | Path | None = None,
+        column: str | None = None,
+        encoding: str = ENCODING,
+    ) -> "TextCollection":
+        """Open the collection of a file of texts, of their list or of their vectors (.npy).
+
+        An index is searched without vectors too, where it was built from these very texts; then there is no exact
+        search. `column` and `encoding` are those of the file.
+        Raises OSError or ValueError, with the remedy, where files are missing, damaged or of something else.
+        """
+        path = Path(path)
+        file = path if path.suffix == ".npy" else vectors_path(list_file(path, encoding))
+        if index and not Path(index).is_file():
+            raise FileNotFoundError(f"there is no index {index}: build it with build_search_db.py")
+        index = Path(index) if index else index_path(file)
+        opened = open_index(index) if index.exists() else None
+        if file.is_file():
+            vectors = open_vectors(file)
+        elif opened and opened.manifest and path.is_file() and path != file:
+            texts = read_texts(path, column, encoding)
+            vectors = Vectors(file, None, texts, None, opened.manifest["vectors"]["network"], None)
+        else:
+            raise FileNotFoundError(f"there are no vectors {file}: make them with extract_text_vectors.py")
+        if not text_networks.reads_text(vectors.network):
+            raise ValueError(f"{file} is not of texts: expected what extract_text_vectors.py made")
+        return cls(vectors, opened)
+
+    @property
+    def network_name(self) -> str:
+        """The network as text_networks.load takes it: its name, or the folder that it was loaded from."""
+        folder = self.vectors.manifest and self.vectors.manifest["files"].get("model")
+        return str(self.vectors.path.parent / folder) if folder else self.network["name"]
+
+    def encode(self, text: str) -> Query:
+        """Return the query of a text. The first call loads the network.
+
+        Raises ValueError for an empty text, and where the network is another one than the collection was made with.
+        """
+        if not text.strip():
+            raise ValueError("expected a text to search for, got an empty one")
+        self.load_network()
+        return Query(self._encoder.encode_text(text), self._encoder.description)
+
+    def load_network(self) -> None:
+        """Load the network for new texts, if it is not loaded. Raises ValueError where it is another one."""
+        if self._encoder is not None:
+            return
+        encoder = text_networks.load(self.network_name)
+        self._check_network(encoder.description)
+        self._encoder = encoder
+
+    def vector(self, row: int) -> np.ndarray:
+        """Return the vector (d,) of a row, made anew where none are stored. Raises as Collection.vector does."""
+        if self.vectors.array is None and 0 <= row < len(self):
+            return self.encode(self.names[row]).vector
+        return super().vector(row)
