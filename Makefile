@@ -15,7 +15,10 @@ BROWSER := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s)),,
 # Jupyter serves the user root, in a container for instance, only where it is told to.
 ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help install install-text demo app sample sample-text tweets coco test lint screenshots clean
+JUPYTER = $(BIN)/jupyter notebook -y --ip=127.0.0.1 $(BROWSER) $(ROOT)
+VOILA = JUPYTER_PATH=$(CURDIR)/app $(BIN)/voila --template=similar-images --Voila.ip=127.0.0.1 --Voila.auto_token=True --VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension $(BROWSER)
+
+.PHONY: help install install-text demo demo-text app app-text sample sample-text tweets coco test lint screenshots clean
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made
@@ -26,10 +29,16 @@ install: .venv/installed  ## make .venv with all packages
 install-text: .venv/installed-text  ## make .venv with what texts need too: PyTorch, sentence-transformers, MiniLM
 
 demo: $(INDEX)  ## the whole way on the sample collection, then the notebook in the browser
-	$(BIN)/jupyter notebook -y --ip=127.0.0.1 $(BROWSER) $(ROOT) --JupyterNotebookApp.default_url="/notebooks/Similar%20image.ipynb"
+	$(JUPYTER) --JupyterNotebookApp.default_url="/notebooks/Similar%20image.ipynb"
 
-app: $(INDEX)  ## the same as a page without code, in the browser
-	JUPYTER_PATH=$(CURDIR)/app $(BIN)/voila "Similar image.ipynb" --template=similar-images --Voila.ip=127.0.0.1 --Voila.auto_token=True --VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension $(BROWSER)
+demo-text: $(TEXT_INDEX)  ## the same for texts: docstrings, or the tweets where they are
+	$(JUPYTER) --JupyterNotebookApp.default_url=/notebooks/Text_similarity.ipynb
+
+app: $(INDEX)  ## the notebook as a page without code, in the browser
+	$(VOILA) "Similar image.ipynb"
+
+app-text: $(TEXT_INDEX)  ## the same for texts
+	$(VOILA) Text_similarity.ipynb
 
 sample: $(INDEX)  ## the sample collection with its vectors and index, without the notebook
 

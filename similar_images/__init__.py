@@ -10,10 +10,11 @@ _HOMES = {
     "BlindTest": "blind_test",
     "Gallery": "gallery",
     "TextCollection": "text_collection",
+    "TextGallery": "text_gallery",
     "Way": "evaluation",
 }
 
-__all__ = ["BlindTest", "Collection", "Comparison", "Gallery", "Hit", "Query", "TextCollection", "Way"]
+__all__ = ["BlindTest", "Collection", "Comparison", "Gallery", "Hit", "Query", "TextCollection", "TextGallery", "Way"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,15 +1,16 @@
 """From what a person asks with, to the hits and what there is to say of them. Without widgets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from similar_images import images
 from similar_images.collection import Collection, Hit, Query
 from similar_images.images import UnreadableImage
+from similar_images.texts import one_line
 
 KEPT_SIDE = 1024  # pixels; of a new image so much is kept, to search by its parts
 SAME = 1 - 1e-5  # similarity; above it the vectors are those of the same pixels
@@ -30,10 +31,11 @@ class Asked(NamedTuple):
     name: str
     query: int | Query  # a row of the collection, or what its network made of a new image
     picture: bytes | None = None  # of a new image: a JPEG of at most KEPT_SIDE pixels
-    row: int | None = None  # the image of the collection that this is, or is a part of
+    row: int | None = None  # what of the collection this is, or is a part of
     box: Box | None = None  # the part of it that `query` is of
     whole: int | Query | None = None  # the query of the whole image, where `query` is of a part
     encoding: float | None = None  # seconds in the network; None: the vector was stored
+    provisional: bool = False  # a text that is still being typed
 
 
 class Answer(NamedTuple):
@@ -44,9 +46,15 @@ class Answer(NamedTuple):
 
 
 def ask_row(collection: Collection, row: int) -> Asked:
-    """Ask by an image of the collection. Raises ValueError for one that was skipped."""
-    collection.vector(row)
-    return Asked(collection.names[row], row, row=row)
+    """Ask by one of the collection. Raises ValueError for one that was skipped."""
+    _, seconds = _timed(lambda: collection.vector(row))
+    return Asked(collection.names[row], row, row=row, encoding=None if collection.has_vectors else seconds)
+
+
+def ask_text(collection: Collection, text: str, provisional: bool = False) -> Asked:
+    """Ask by a new text. Raises ValueError for an empty or huge one, and what loading the network raises."""
+    query, seconds = _encode(collection, text := one_line(text).strip())
+    return Asked(text, query, encoding=seconds, provisional=provisional)
 
 
 def ask_image(collection: Collection, name: str, content: bytes) -> Asked:
@@ -95,7 +103,7 @@ def answer(collection: Collection, asked: Asked, k: int, exact: bool = False) ->
 def shuffled(collection: Collection, seed: int | None = None) -> Iterator[int]:
     """Yield the rows that have a vector in random order, then again from the start; none where none has."""
     rows = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(len(collection)), collection.removed))
-    return cycle(int(row) for row in rows if collection.vectors.array[row].any())
+    return cycle(int(row) for row in rows if not collection.was_skipped(row))
 
 
 def network_name(collection: Collection) -> str:
@@ -107,9 +115,10 @@ def describe(collection: Collection, asked: Asked, answer: Answer, exact: bool =
     exact = exact or collection.index is None
     way = "exact search in" if exact else f"{collection.recipe} index of"
     encoding = "stored vector" if asked.encoding is None else f"network {_milliseconds(asked.encoding)}"
-    said = f"{network_name(collection)}, {way} {len(collection):,} images: {encoding}, search {_milliseconds(answer.searching)}"
-    if not exact and collection.measured:
-        said += f", recall {collection.measured['recall']:.3f} when it was built"
+    searched = f"{way} {len(collection):,} {collection.noun}s"
+    said = f"{network_name(collection)}, {searched}: {encoding}, search {_milliseconds(answer.searching)}"
+    if not exact and collection.recall is not None:
+        said += f", recall {collection.recall:.3f} when it was built"
     return said
 
 
@@ -124,7 +133,7 @@ def changes(answer: Answer, k: int) -> str:
 def meaning(collection: Collection, similarity: float) -> str:
     """Say what a similarity is worth in this collection; nothing where that is not known."""
     if similarity >= SAME:
-        return "the same image"
+        return f"the same {collection.noun}"
     percentile = collection.percentile(similarity)
     if percentile is None:
         return ""
@@ -133,12 +142,15 @@ def meaning(collection: Collection, similarity: float) -> str:
     return f"closer than {np.floor(100 * percentile) / 100:g}% of pairs"
 
 
-def _encode(collection: Collection, image: object) -> tuple[Query, float]:
-    """Return the query of an image and the seconds that took, without the loading of the network."""
+def _encode(collection: Collection, new: object) -> tuple[Query, float]:
+    """Return the query of something new and the seconds that took, without the loading of the network."""
     collection.load_network()
+    return _timed(lambda: collection.encode(new))
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     began = perf_counter()
-    query = collection.encode(image)
-    return query, perf_counter() - began
+    return work(), perf_counter() - began
 
 
 def _milliseconds(seconds: float) -> str:

@@ -8,8 +8,8 @@ from traitlets import Bool, Dict, Int, Unicode
 
 from similar_images import images
 from similar_images.comparison import Comparison, Trial
-from similar_images.gallery import HERE, page
 from similar_images.preference import Result
+from similar_images.search_widget import HERE, page
 
 THUMBNAIL_SIDE = 320  # pixels
 

@@ -38,6 +38,8 @@ class Collection:
     >>> collection.nearest("holiday.jpg", k=8)
     """
 
+    noun = "image"  # what it is of
+
     def __init__(
         self,
         vectors: Vectors,
@@ -115,6 +117,20 @@ class Collection:
     def measured(self) -> dict | None:
         """What the index reached when it was built or changed: recall (at 10), its interval, milliseconds, bytes."""
         return self.index.manifest.get("measured") if self.index and self.index.manifest else None
+
+    @property
+    def recall(self) -> float | None:
+        """The recall (at 10) of a search as it goes by default, when the index was built; None: not known."""
+        return self.measured["recall" if self.has_vectors else "recall_alone"] if self.measured else None
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether there are vectors beside the index: to search exactly, and to rank its hits anew."""
+        return self.vectors.array is not None
+
+    def was_skipped(self, row: int) -> bool:
+        """Return whether a row has no vector."""
+        return not self.vectors.array[row].any()
 
     def percentile(self, similarity: float) -> float | None:
         """Return the share of random pairs of this collection, in percent, that are less similar than this.
@@ -224,7 +240,7 @@ class Collection:
         return self._search(query.vector, k, exact, reranked)
 
     def _search(self, vector: np.ndarray, k: int, exact: bool, reranked: bool, without: int = -1) -> list[Hit]:
-        n, d = len(self), (self.index.faiss.d if self.vectors.array is None else self.vectors.array.shape[1])
+        n, d = len(self), (self.vectors.array.shape[1] if self.has_vectors else self.index.faiss.d)
         if vector.shape != (d,):
             raise ValueError(f"expected a vector of shape ({d},), made by {self._name()}, got {vector.shape}")
         try:
@@ -234,7 +250,7 @@ class Collection:
         if not unit.any():
             raise ValueError("expected a vector with a direction, got zeros")
         wanted = min(k + (without >= 0), n)
-        if exact and self.vectors.array is None:
+        if exact and not self.has_vectors:
             raise ValueError(f"an exact search needs the vectors, {self.vectors.path}: make them, or leave it out")
         if exact or self.index is None:
             similarities, rows = indexes.exact_search(self.vectors.array, unit, wanted, self.removed)

@@ -36,11 +36,11 @@ PAGE = Environment(autoescape=True).from_string("""<!doctype html>
 """)
 
 
-def names_csv(hits: list[Hit]) -> bytes:
-    """Return a line a hit, UTF-8: its name and similarity, below a line of the columns' names."""
+def names_csv(hits: list[Hit], column: str = "name") -> bytes:
+    """Return a line a hit, UTF-8: its name, in this column, and similarity, below a line of the columns' names."""
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(("name", "similarity"))
+    rows.writerow((column, "similarity"))
     rows.writerows((hit.name, f"{hit.similarity:.4f}") for hit in hits)
     return file.getvalue().encode()
 

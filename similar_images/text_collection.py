@@ -1,14 +1,21 @@
 """A collection of texts: searched by what they mean."""
 
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
+from cachetools import LRUCache
 
 from similar_images import text_networks
 from similar_images.collection import Collection, Query
-from similar_images.index import open_index
-from similar_images.texts import ENCODING, list_file, read_texts
+from similar_images.index import Index, open_index
+from similar_images.texts import ENCODING, fault, list_file, read_texts
 from similar_images.vectors import Vectors, index_path, open_vectors, vectors_path
+
+TWEETS = Path("tweets/texts_20k.csv")  # by get_sentiment140.sh
+TWEETS_INDEX = Path("tweets/tweets_20000.faiss.index")
+DOCSTRINGS = Path("docstrings_list.txt")  # by make sample-text
+KEPT = 1000  # vectors of rows, made anew where none are stored
 
 
 class TextCollection(Collection):
@@ -17,6 +24,14 @@ class TextCollection(Collection):
     >>> collection = TextCollection.open("tweets/texts_20k.csv", index="tweets/tweets_20000.faiss.index")
     >>> collection.nearest("stuck in traffic", k=8)
     """
+
+    noun = "text"
+
+    def __init__(self, vectors: Vectors, index: Index | None = None):
+        """Raises ValueError where the index was not built from these texts."""
+        super().__init__(vectors, index)
+        self._made: LRUCache[int, np.ndarray] = LRUCache(KEPT)
+        self._loading = Lock()
 
     @classmethod
     def open(
@@ -49,6 +64,18 @@ class TextCollection(Collection):
             raise ValueError(f"{file} is not of texts: expected what extract_text_vectors.py made")
         return cls(vectors, opened)
 
+    @classmethod
+    def sample(cls) -> "TextCollection":
+        """Open the 20,000 tweets where this folder has them, or else the docstrings.
+
+        Raises FileNotFoundError, with the remedy, where there are neither.
+        """
+        if TWEETS.is_file():
+            return cls.open(TWEETS, None if vectors_path(list_file(TWEETS)).is_file() else TWEETS_INDEX)
+        if not DOCSTRINGS.is_file():
+            raise FileNotFoundError("there are no texts here: run `make sample-text` for docstrings, `make tweets`")
+        return cls.open(DOCSTRINGS)
+
     @property
     def network_name(self) -> str:
         """The network as text_networks.load takes it: its name, or the folder that it was loaded from."""
@@ -58,23 +85,30 @@ class TextCollection(Collection):
     def encode(self, text: str) -> Query:
         """Return the query of a text. The first call loads the network.
 
-        Raises ValueError for an empty text, and where the network is another one than the collection was made with.
+        Raises ValueError for an empty or huge text, and where the network is another one than the collection was made
+        with.
         """
-        if not text.strip():
-            raise ValueError("expected a text to search for, got an empty one")
+        if reason := fault(text):
+            raise ValueError(f"expected a text to search for: {reason}")
         self.load_network()
         return Query(self._encoder.encode_text(text), self._encoder.description)
 
     def load_network(self) -> None:
         """Load the network for new texts, if it is not loaded. Raises ValueError where it is another one."""
-        if self._encoder is not None:
-            return
-        encoder = text_networks.load(self.network_name)
-        self._check_network(encoder.description)
-        self._encoder = encoder
+        with self._loading:
+            if self._encoder is None:
+                encoder = text_networks.load(self.network_name)
+                self._check_network(encoder.description)
+                self._encoder = encoder
+
+    def was_skipped(self, row: int) -> bool:
+        """Return whether a row has no vector."""
+        return super().was_skipped(row) if self.has_vectors else fault(self.names[row]) is not None
 
     def vector(self, row: int) -> np.ndarray:
         """Return the vector (d,) of a row, made anew where none are stored. Raises as Collection.vector does."""
-        if self.vectors.array is None and 0 <= row < len(self):
-            return self.encode(self.names[row]).vector
-        return super().vector(row)
+        if self.has_vectors or not 0 <= row < len(self):
+            return super().vector(row)
+        if row not in self._made:
+            self._made[row] = self.encode(self.names[row]).vector
+        return self._made[row]

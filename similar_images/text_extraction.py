@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 
 from similar_images.text_networks import TextEncoder
+from similar_images.texts import fault
 from similar_images.vectors import Skipped, Writer
 
 BLOCK = 2048  # texts that are sorted by length, encoded and written together; done again after a kill
-CHARACTERS = 100_000  # of a text; a longer one is no text that was meant
 SHOWN = 60  # characters of a text that a report names
 
 
@@ -28,7 +28,7 @@ def extract(
     try:
         for first in range(writer.rows_done // BLOCK * BLOCK, n, BLOCK):
             rows = range(max(first, writer.rows_done), min(first + BLOCK, n))
-            skipped = [Skipped(row, shown(texts[row]), reason) for row in rows if (reason := _fault(texts[row]))]
+            skipped = [Skipped(row, shown(texts[row]), reason) for row in rows if (reason := fault(texts[row]))]
             progress(len(skipped), skipped)
             good = np.setdiff1d(rows, [entry.row for entry in skipped])
             some = [texts[row] for row in good]
@@ -49,12 +49,3 @@ def extract(
 def shown(text: str) -> str:
     """Return what a report names of a text."""
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
-
-
-def _fault(text: str) -> str | None:
-    """Return why a text has no vector; None: it has one."""
-    if not text.strip():
-        return "empty text"
-    if len(text) > CHARACTERS:
-        return f"{len(text):,} characters: expected at most {CHARACTERS:,}"
-    return None

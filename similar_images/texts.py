@@ -12,6 +12,7 @@ from similar_images.vectors import read_names
 SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 COLUMN = "text"  # where there are several and none is named
 ENCODING = "utf-8"
+CHARACTERS = 100_000  # of a text; a longer one is no text that was meant
 FIELD_CHARS = 2**27  # of a CSV; the csv module's own limit is shorter than some texts
 
 
@@ -57,6 +58,15 @@ def check_list(path: Path, texts: list[str], overwrite: bool) -> None:
 def one_line(text: str) -> str:
     """Return a text as a list of a text a line can hold it: without line breaks and halves of characters (UTF-16)."""
     return " ".join(text.splitlines()).encode("utf-8", "replace").decode()
+
+
+def fault(text: str) -> str | None:
+    """Return why a text has no vector; None: it has one."""
+    if not text.strip():
+        return "empty text"
+    if len(text) > CHARACTERS:
+        return f"{len(text):,} characters: expected at most {CHARACTERS:,}"
+    return None
 
 
 def _is_utf8(encoding: str) -> bool:

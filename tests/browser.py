@@ -1,4 +1,4 @@
-"""Notebook 7 and Voila as they are really served, and Chromium to look at it: for tests/test_browser.py and docs/screenshot.py."""
+"""Notebook 7 and Voila as they are really served, and Chromium to look at it: for tests and docs/screenshot.py."""
 
 import os
 import secrets
@@ -15,6 +15,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 from urllib.request import urlopen
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +39,10 @@ VOILA = (  # as the Makefile has it
 )
 START_SECONDS = 60
 KERNEL_MILLISECONDS = 120_000  # to start and to run all cells, on a machine that is busy
-LOADED = "images => images.length > 0 && images.every(image => image.complete && image.naturalWidth > 0)"
+NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"  # Notebook 7.6.5 with any notebook
+HERE = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
+SERIOUS = {"serious", "critical"}
+LOADED = "images => images.every(image => image.complete && image.naturalWidth > 0)"
 
 
 def chromium_path() -> str | None:
@@ -100,8 +104,43 @@ def _server(folder: Path, command: list[str], path: str) -> Iterator[tuple[int, 
                 server.wait()
 
 
+@contextmanager
+def opened_notebook(browser: Browser, folder: Path, name: str, server: str) -> Iterator[tuple[Page, list[str]]]:
+    """Yield the page of a notebook with all cells run, by Notebook 7 or by Voila.
+
+    With it comes a list, of what went wrong in the browser or left the machine.
+    """
+    wrong: list[str] = []
+    context = browser.new_context(reduced_motion="reduce", viewport={"width": 1400, "height": 1400})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+    page.on("pageerror", lambda error: error.message == NOTEBOOKS_OWN or wrong.append(error.message))
+    page.on("request", lambda request: request.url.startswith(HERE) or wrong.append(request.url))
+    page.on("response", lambda response: response.ok or wrong.append(f"{response.status} {response.url}"))
+    if server == "notebook":
+        with notebook_server(folder) as address:
+            run_all_cells(page, address, name)
+            yield page, wrong
+            context.close()
+    else:
+        with voila_server(folder, name) as address:
+            page.goto(address)
+            wait_for_gallery(page)
+            yield page, wrong
+            context.close()
+
+
+def barriers(page: Page, theme: str) -> list[dict]:
+    """Return what axe-core finds, serious or critical, in the widgets of a page; light or dark."""
+    page.emulate_media(color_scheme=theme)
+    found = Axe().run(page, context=".similar-images")
+    page.emulate_media(color_scheme="light")
+    return [one for one in found.response["violations"] if one["impact"] in SERIOUS]
+
+
 def run_all_cells(page: Page, address: str, name: str) -> None:
-    """Open a notebook, run its cells, and wait until the gallery shows its pictures."""
+    """Open a notebook, run its cells, and wait until its first gallery shows hits."""
     with page.expect_websocket(lambda socket: "/api/kernels/" in socket.url, timeout=KERNEL_MILLISECONDS):
         page.goto(address.format(quote(name)))  # without a connection to the kernel nothing would be run
     expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=KERNEL_MILLISECONDS)
@@ -111,14 +150,14 @@ def run_all_cells(page: Page, address: str, name: str) -> None:
 
 
 def run_all(page: Page) -> None:
-    """Run the cells of a notebook that is open, and wait until the gallery shows its pictures."""
+    """Run the cells of a notebook that is open, and wait until its first gallery shows hits."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     wait_for_gallery(page)
 
 
 def wait_for_gallery(page: Page) -> None:
-    """Wait until the gallery shows its pictures."""
+    """Wait until the first gallery shows hits, with their pictures where it has some."""
     expect(page.locator(".similar-images-card").first).to_be_visible(timeout=KERNEL_MILLISECONDS)
     wait_for_pictures(page)
 

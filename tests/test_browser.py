@@ -1,7 +1,6 @@
 """The notebook as a person sees it: served by Notebook 7 and by Voila, used and looked at with Chromium."""
 
 import io
-import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator
@@ -12,15 +11,13 @@ from threading import Thread
 import nbformat
 import psutil
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from browser import (
     ROOT,
+    barriers,
     chromium,
     chromium_path,
-    notebook_server,
+    opened_notebook,
     run_all,
-    run_all_cells,
-    voila_server,
     wait_for_gallery,
     wait_for_pictures,
 )
@@ -31,12 +28,9 @@ from test_gallery import make_sample
 from similar_images.votes import read
 
 NOTEBOOK = "Similar image.ipynb"
-NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"  # Notebook 7.6.5 with any notebook
-HERE = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 BLIND_TEST = """\
 systems = {"near": collection, "far": lambda query, k: sorted(collection.names, reverse=True)[:k]}
 BlindTest(Comparison(systems, "voted.csv", voter="ann", k=4), n=5)"""
-SERIOUS = {"serious", "critical"}
 
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
 
@@ -82,26 +76,9 @@ def web(folder) -> Iterator[str]:
 @pytest.fixture(scope="module", params=["notebook", "voila"])
 def opened(request, browser, folder) -> Iterator[tuple[Page, list[str]]]:
     """The page with all cells run, and a list of what went wrong in the browser or left the machine."""
-    wrong: list[str] = []
-    context = browser.new_context(reduced_motion="reduce", viewport={"width": 1400, "height": 1400})
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
     (folder / "voted.csv").unlink(missing_ok=True)
-    page = context.new_page()
-    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
-    page.on("pageerror", lambda error: error.message == NOTEBOOKS_OWN or wrong.append(error.message))
-    page.on("request", lambda request: request.url.startswith(HERE) or wrong.append(request.url))
-    page.on("response", lambda response: response.ok or wrong.append(f"{response.status} {response.url}"))
-    if request.param == "notebook":
-        with notebook_server(folder) as address:
-            run_all_cells(page, address, NOTEBOOK)
-            yield page, wrong
-            context.close()
-    else:
-        with voila_server(folder, NOTEBOOK) as address:
-            page.goto(address)
-            wait_for_gallery(page)
-            yield page, wrong
-            context.close()
+    with opened_notebook(browser, folder, NOTEBOOK, request.param) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -399,12 +376,8 @@ def test_every_control_is_reached_and_pressed_with_the_keyboard(gallery):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(page, gallery, theme):
-    page.emulate_media(color_scheme=theme)
     gallery.get_by_label(f"Tick {names(gallery)[0]}").check()
-    found = Axe().run(page, context=".similar-images")
-    page.emulate_media(color_scheme="light")
-    serious = [one for one in found.response["violations"] if one["impact"] in SERIOUS]
-    assert not serious, json.dumps(serious, indent=1)
+    assert not barriers(page, theme)
 
 
 def test_a_page_that_is_loaded_anew_shows_what_was_asked(page, gallery):

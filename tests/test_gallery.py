@@ -12,9 +12,10 @@ from similar_images import Collection, Gallery, building, fetching, networks
 from similar_images.asking import Asked, ask_part, shuffled
 from similar_images.building import build
 from similar_images.extraction import extract
-from similar_images.gallery import MAX_BYTES, REMEMBERED, History
+from similar_images.gallery import MAX_BYTES
 from similar_images.images import UnreadableImage
 from similar_images.index import open_index
+from similar_images.search_widget import REMEMBERED, History
 from similar_images.sources import open_source
 from similar_images.vectors import Writer, index_path, open_vectors, vectors_path
 
@@ -172,7 +173,7 @@ def test_the_status_tells_network_recipe_size_times_and_recall(collection, shown
     assert "12 images: network " in shown.status["text"]
     exact = Gallery(Collection(collection.vectors))
     exact.wait()
-    assert exact.status["text"].startswith("hog-colour, exact search in 12 images: ") and not exact.has_index
+    assert exact.status["text"].startswith("hog-colour, exact search in 12 images: ") and not exact.offers_exact
 
 
 def test_an_upload_is_searched_and_its_twin_is_marked(tmp_path, collection, shown):

@@ -1,16 +1,18 @@
+from pathlib import Path
+
 import nbformat
 import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
 from test_gallery import make_sample
 
-NAME = "Similar image.ipynb"
+IMAGES, TEXTS = "Similar image.ipynb", "Text_similarity.ipynb"
 MAX_LINES = 10  # of a cell
 
 
-@pytest.fixture
-def notebook() -> nbformat.NotebookNode:
-    return nbformat.read(ROOT / NAME, as_version=4)
+@pytest.fixture(params=[IMAGES, TEXTS])
+def notebook(request) -> nbformat.NotebookNode:
+    return nbformat.read(ROOT / request.param, as_version=4)
 
 
 def test_it_is_valid_and_for_any_python_3(notebook):
@@ -28,11 +30,21 @@ def test_its_cells_are_short(notebook):
     assert all(len(cell.source.splitlines()) <= MAX_LINES for cell in notebook.cells)
 
 
-def test_it_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
-    make_sample(tmp_path)
+def run(name: str, folder: Path, **options: object) -> list[nbformat.NotebookNode]:
+    """Return the code cells of a notebook, run in a folder."""
+    client = NotebookClient(nbformat.read(ROOT / name, as_version=4), timeout=120, **options)
+    done = client.execute(cwd=str(folder))
+    return [cell for cell in done.cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(autouse=True)
+def python_path(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    done = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": tmp_path}}).execute()
-    outputs = [output for cell in done.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def test_that_of_images_runs_from_top_to_bottom(tmp_path):
+    make_sample(tmp_path)
+    outputs = [output for cell in run(IMAGES, tmp_path) for output in cell.outputs]
     assert [output.output_type for output in outputs] == ["execute_result"] * 4
     network, gallery, blind_test, hits = (output.data for output in outputs)
     assert network["text/plain"] == "'hog-colour'"
@@ -40,8 +52,9 @@ def test_it_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
     assert hits["text/plain"].count("Hit(row=") == 3
 
 
-def test_without_a_collection_the_error_names_the_remedy(notebook, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": tmp_path}}, allow_errors=True)
-    first = next(cell for cell in client.execute().cells if cell.cell_type == "code")
-    assert "make them with extract_image_vectors.py" in first.outputs[-1].evalue
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [(IMAGES, "make them with extract_image_vectors.py"), (TEXTS, "run `make sample-text` for docstrings")],
+)
+def test_without_a_collection_the_error_names_the_remedy(name, remedy, tmp_path):
+    assert remedy in run(name, tmp_path, allow_errors=True)[0].outputs[-1].evalue

@@ -1,0 +1,176 @@
+// What the pages of the galleries share: the way back, settings, status, and hits that are ticked and taken away.
+// It follows page.js. State (`shown`, `status`, `k`, `exact`) comes with the model; requests go back as messages.
+
+function save(name, bytes, type) {
+  const address = URL.createObjectURL(new Blob([bytes], { type }));
+  h("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}
+
+async function copy(text, root) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch { // not in every frame, and not on http
+    const area = root.appendChild(h("textarea", { "aria-hidden": "true" }, text));
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+/**
+ * Return the parts of a page that searches. `label`: of the page, `random`: of its button, `copied`: what is copied of
+ * a hit, `exports`: [form, label] of what ticked hits can be taken away as. Each card, a <li>, is made once, by
+ * build(card), and filled by fill(card, hit) with every answer, before draw(shown) draws the rest.
+ */
+function searching({ model, el }, { label, random, copied, exports, build, fill, draw }) {
+  const ask = (message, buffers) => model.send(message, undefined, buffers);
+  const cards = [];
+  const ticked = new Set();
+  let failed = null; // in the page itself
+
+  const back = h("button", { type: "button", title: "Alt+Left", onclick: () => ask({ do: "go", steps: -1 }) }, "← Back");
+  const forward = h("button", { type: "button", title: "Alt+Right", onclick: () => ask({ do: "go", steps: 1 }) }, "Forward →");
+  const another = h("button", { type: "button", onclick: () => ask({ do: "random" }) }, random);
+  const count = h("input", { type: "number", min: 1, max: 200, onchange: () => set("k", Number(count.value) || model.get("k")) });
+  const exact = h("input", { type: "checkbox", onchange: () => set("exact", exact.checked) });
+  const exactly = h("label", { title: "Compare with all of the collection, and show what that changes" }, exact, "Exact search");
+  const progress = h("progress", { hidden: true, "aria-label": "Working" });
+  const status = h("span", { role: "status" });
+  const failure = h("p", { class: "failure", hidden: true });
+  const unlike = h("p", { class: "unlike", role: "status", hidden: true }, "Nothing in this collection is like it; what is nearest follows.");
+  const changes = h("p", { class: "changes", role: "status" });
+  const caveat = h("p", { class: "caveat" });
+  const number = h("span", { "aria-live": "polite" });
+  const all = h("button", { type: "button", onclick: () => tickAll() }, "Tick all");
+  const takes = exports.map(([form, label]) =>
+    h("button", { type: "button", onclick: () => ask({ do: "export", form, rows: [...ticked] }) }, label));
+  const hits = h("ul", { class: "similar-images-hits", "aria-label": "Hits" });
+  const found = h("section", { "aria-label": "Found" }, unlike, changes, h("div", { class: "similar-images-ticked" }, all, number, ...takes), hits);
+  const root = h("div", { class: "similar-images", role: "region", "aria-label": label, tabindex: -1 });
+  el.append(root);
+
+  // --- hits -----------------------------------------------------------------------------------------------------
+  function newCard() {
+    const card = { hit: null };
+    card.tick = h("input", { type: "checkbox", onchange: () => tickOne(card.hit.row, card.tick.checked) });
+    card.open = h("button", { type: "button", onclick: () => ask({ do: "original", row: card.hit.row }) }, "Open");
+    card.copied = h("button", { type: "button", onclick: async () => {
+      await copy(card.hit.name, root);
+      card.copied.textContent = "Copied";
+      setTimeout(() => { card.copied.textContent = "Copy"; }, 1500);
+    } }, "Copy");
+    card.tools = h("div", { class: "tools" }, h("label", {}, card.tick), card.open, card.copied);
+    card.item = h("li", { class: "similar-images-card" });
+    build(card);
+    return card;
+  }
+
+  function fillCard(card, hit) {
+    card.hit = hit;
+    card.item.classList.toggle("missed", hit.missed);
+    card.meaning.textContent = hit.missed ? `exact search only; ${hit.meaning}` : hit.meaning;
+    card.meaning.classList.toggle("same", hit.same);
+    card.open.setAttribute("aria-label", `Open ${hit.name}`);
+    card.copied.setAttribute("aria-label", `Copy ${copied} ${hit.name}`);
+    card.tick.setAttribute("aria-label", `Tick ${hit.name}`);
+    card.tick.checked = ticked.has(hit.row);
+    fill(card, hit);
+    if (!card.item.isConnected) hits.append(card.item);
+  }
+
+  function drawShown() {
+    const shown = model.get("shown");
+    if (!shown.query) return;
+    const rows = new Set(shown.hits.map(hit => hit.row));
+    for (const row of ticked) if (!rows.has(row)) ticked.delete(row);
+    while (cards.length < shown.hits.length) cards.push(newCard());
+    for (const unused of cards.splice(shown.hits.length)) unused.item.remove();
+    shown.hits.forEach((hit, i) => fillCard(cards[i], hit));
+    unlike.hidden = !shown.unlike;
+    changes.textContent = shown.changes;
+    back.disabled = !shown.back;
+    forward.disabled = !shown.forward;
+    tell();
+    draw(shown);
+    root.dataset.number = shown.number;
+  }
+
+  function tickOne(row, on) {
+    if (on) ticked.add(row); else ticked.delete(row);
+    tell();
+  }
+
+  function tickAll() {
+    const on = ticked.size < cards.length;
+    for (const card of cards) { card.tick.checked = on; tickOne(card.hit.row, on); }
+  }
+
+  function tell() {
+    number.textContent = ticked.size ? `${ticked.size} ticked, to take away:` : "";
+    for (const button of takes) button.hidden = !ticked.size;
+    all.textContent = cards.length && ticked.size === cards.length ? "Tick none" : "Tick all";
+  }
+
+  // --- settings and status --------------------------------------------------------------------------------------
+  function set(name, value) {
+    model.set(name, value);
+    model.save_changes();
+  }
+
+  function drawSettings() {
+    count.value = model.get("k");
+    exact.checked = model.get("exact");
+    exactly.hidden = !model.get("offers_exact");
+    caveat.textContent = model.get("caveat");
+    caveat.hidden = !model.get("caveat");
+  }
+
+  function drawStatus() {
+    const { kind, text } = failed ?? model.get("status");
+    progress.hidden = kind !== "busy";
+    root.setAttribute("aria-busy", String(kind === "busy"));
+    if (kind !== "failure") status.textContent = text;
+    failure.textContent = kind === "failure" ? text : "";
+    failure.hidden = kind !== "failure";
+    if (kind === "failure") failure.setAttribute("role", "alert");
+    else failure.removeAttribute("role");
+  }
+
+  /** Tell what the page itself refuses; it is gone with the kernel's next answer. */
+  function fail(text) {
+    failed = { kind: "failure", text };
+    drawStatus();
+  }
+
+  function answered() {
+    failed = null;
+    drawStatus();
+  }
+
+  leaveShortcuts(root, el);
+  root.addEventListener("keydown", event => {
+    if (!event.altKey || !["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+    event.preventDefault(); // else the browser leaves the notebook
+    event.stopPropagation();
+    ask({ do: "go", steps: event.key === "ArrowLeft" ? -1 : 1 });
+  });
+
+  /** Draw, and go on with every change, and with what more `listeners` hear; return what ends it, `end` included. */
+  function start(more, end) {
+    const told = (message, buffers) => { if (message.show === "file") save(message.name, buffers[0], message.type); };
+    const listeners = [["change:shown", drawShown], ["change:shown", answered], ["change:status", answered], ["msg:custom", told],
+      ...["k", "exact", "caveat"].map(name => [`change:${name}`, drawSettings]), ...more];
+    for (const [event, listener] of listeners) model.on(event, listener);
+    drawSettings();
+    drawStatus();
+    drawShown();
+    return () => {
+      for (const [event, listener] of listeners) model.off(event, listener);
+      end();
+    };
+  }
+
+  return { ask, set, fail, start, root, cards, found, moves: [back, forward, another],
+    settings: [h("label", {}, "Hits", count), exactly], said: [h("p", { class: "status" }, progress, status), failure, caveat] };
+}
