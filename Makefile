@@ -60,7 +60,7 @@ lint: .venv/installed-dev  ## check style and format
 	$(BIN)/ruff format --check .
 	$(BIN)/shellcheck *.sh .ci/run
 
-screenshots: $(INDEX) .venv/installed-dev  ## take the README's pictures anew, with a Chromium that is installed
+screenshots: $(INDEX) $(TEXT_INDEX) .venv/installed-dev  ## take the README's pictures anew, with a Chromium that is installed
 	$(BIN)/python docs/screenshot.py
 
 clean:  ## remove .venv, the sample collection and what was made of it

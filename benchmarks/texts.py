@@ -31,12 +31,12 @@ WARMING = 50  # texts
 def main(file: Path, column: str | None, sts_file: Path | None, count: int, repeats: int) -> None:
     texts = read_texts(file, column)
     texts = [texts[row] for row in np.random.default_rng(0).permutation(len(texts))[:count]]
-    encoders = {"torch": load(), "openvino": load(engine="openvino")}
+    encoders = {"torch": load(engine="torch"), "openvino": load(engine="openvino")}
     try:
         encoders["openvino, bfloat16"] = load(engine="openvino", precision="bfloat16")
     except ValueError as error:
         print(error)
-    library = encoders["torch"]._model
+    library = encoders["torch"].engine.model
     ways = {
         "loop of encode": lambda some: [library.encode(text) for text in some[: len(some) // LOOPED]],
         "library's encode": library.encode,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The README's pictures: the notebook and the report on the sample collection, as Chromium shows them."""
+"""The README's pictures: the notebooks and the report on the sample collections, as Chromium shows them."""
 
 import io
 import shutil
@@ -9,17 +9,20 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from browser import chromium, notebook_server, run_all_cells  # noqa: E402
+from browser import KERNEL_MILLISECONDS, chromium, notebook_server, run_all_cells  # noqa: E402
 
-NOTEBOOK = "Similar image.ipynb"
-NOTEBOOK_PICTURE, REPORT_PICTURE = ROOT / "docs" / "notebook.png", ROOT / "docs" / "report.png"
+NOTEBOOK, TEXT_NOTEBOOK = "Similar image.ipynb", "Text_similarity.ipynb"
+NOTEBOOK_PICTURE, TEXTS_PICTURE, REPORT_PICTURE = (
+    ROOT / "docs" / f"{name}.png" for name in ("notebook", "texts", "report")
+)
 CELL = "Gallery(collection)"
 LIST, REPORT = "sample_file_list.txt", "report.html"
+TYPED = "flip a picture left to right"
 CLASSES = 3  # the worst ones that the picture shows
 SEED = 3  # of the random image that the picture shows
 WIDTH, HEIGHT = 1100, 2300  # of the window, in CSS pixels
@@ -36,6 +39,12 @@ def main() -> None:
             run_all_cells(page, address, NOTEBOOK)
             cell, gallery = page.locator(".jp-Cell").first, page.locator(".similar-images-votes")
             _write(NOTEBOOK_PICTURE, page, cell, gallery)
+            run_all_cells(page, address, TEXT_NOTEBOOK)
+            texts = page.locator(".similar-images").first
+            texts.get_by_label("Search for").fill(TYPED)
+            expect(texts.locator(".status")).to_contain_text("network", timeout=KERNEL_MILLISECONDS)
+            texts.get_by_label("Search for").blur()
+            _write(TEXTS_PICTURE, page, texts, texts)
         evaluation = [sys.executable, ROOT / "evaluate_search.py", LIST, "-k", "8", "--report", REPORT]
         subprocess.run(evaluation, cwd=folder, check=True)
         page.goto((folder / REPORT).as_uri())
@@ -43,11 +52,14 @@ def main() -> None:
 
 
 def _copy_to(folder: Path) -> None:
-    """Copy the notebook, its first query fixed, and the sample collection: what is here stays as it is."""
+    """Copy the notebooks, their first query fixed, and the sample collections: what is here stays as it is."""
     notebook = (ROOT / NOTEBOOK).read_text(encoding="utf-8").replace(CELL, f"{CELL[:-1]}, seed={SEED})")
     (folder / NOTEBOOK).write_text(notebook, encoding="utf-8")
-    for file in ROOT.glob("sample_*"):
-        shutil.copy(file, folder)
+    for pattern in ("sample_*", "docstrings_list*", TEXT_NOTEBOOK, "*.py"):
+        for file in ROOT.glob(pattern):
+            shutil.copy(file, folder)
+    (folder / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "reviews.csv", folder / "docs")
     (folder / "sample").symlink_to(ROOT / "sample")
 
 

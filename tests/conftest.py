@@ -14,9 +14,10 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session", autouse=True)
 def keras_home(tmp_path_factory):
-    """Keep what Keras downloads, and what is exported of it, away from the user's own."""
+    """Keep what Keras downloads, and what is exported of networks, away from the user's own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 pytest.importorskip("sentence_transformers", reason="texts are not installed: make install-text")
 
-from similar_images import sts, text_networks
+from similar_images import sts, text_exports, text_networks
 from similar_images.networks import NetworkUnavailable
 from similar_images.text_networks import DEFAULT, batches, load
 
@@ -17,7 +18,7 @@ TEXTS = ["a cat", "", "two dogs run after each other", "שלום 😀", "word " 
 
 @pytest.fixture(scope="module")
 def minilm():
-    return load()
+    return load(engine="torch")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def copied(tmp_path):
 
 
 def test_vectors_are_those_of_the_library_in_the_order_of_the_texts(minilm):
-    expected = minilm._model.encode(TEXTS)
+    expected = minilm.engine.model.encode(TEXTS)
     np.testing.assert_allclose(minilm.encode(TEXTS), expected, atol=1e-5)
     assert minilm.encode(TEXTS).shape == (6, 384)
     np.testing.assert_allclose(minilm.encode_text(TEXTS[2]), expected[2], atol=1e-5)
@@ -41,6 +42,41 @@ def test_vectors_are_those_of_the_library_in_the_order_of_the_texts(minilm):
 def test_openvino_computes_what_pytorch_does(minilm, openvino):
     np.testing.assert_allclose(openvino.encode(TEXTS), minilm.encode(TEXTS), atol=1e-4)
     assert openvino.description == minilm.description
+
+
+def test_threads_may_ask_at_once(openvino):
+    expected = [openvino.encode_text(text) for text in TEXTS]
+    with ThreadPoolExecutor(8) as threads:
+        for text, vector in zip(TEXTS * 10, threads.map(openvino.encode_text, TEXTS * 10), strict=True):
+            np.testing.assert_allclose(vector, expected[TEXTS.index(text)], atol=1e-5)
+
+
+def test_an_export_is_made_once_and_again_where_it_is_damaged(copied, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = []
+    export = text_exports._export
+    monkeypatch.setattr(text_exports, "_export", lambda *given: made.append(given) or export(*given))
+    expected = load(str(copied)).encode_text("a cat")
+    np.testing.assert_array_equal(load(str(copied)).encode_text("a cat"), expected)
+    assert len(made) == 1
+    (folder,) = (tmp_path / "cache" / "similar-images").iterdir()
+    content = folder.joinpath("model.bin").read_bytes()
+    for damage in (content[:-100], b"x" + content[1:]):
+        folder.joinpath("model.bin").write_bytes(damage)
+        np.testing.assert_allclose(load(str(copied)).encode_text("a cat"), expected, atol=1e-6)
+    assert len(made) == 3
+    settings = json.loads((copied / "sentence_bert_config.json").read_text())
+    (copied / "sentence_bert_config.json").write_text(json.dumps(settings | {"max_seq_length": 64}))
+    assert load(str(copied)).tokens == 64  # another network, though of the same weights
+    assert len(made) == 4 and len(list(folder.parent.iterdir())) == 2
+
+
+def test_without_a_place_for_the_export_pytorch_answers(copied, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert load(str(copied)).engine.name == "torch"
+    with pytest.raises(NotADirectoryError):
+        load(str(copied), engine="openvino")
 
 
 def test_lengths_are_of_the_whole_text(minilm):
@@ -161,4 +197,4 @@ def test_without_the_package_the_command_that_installs_it_is_told(monkeypatch):
 
 def test_a_precision_that_pytorch_does_not_compute_is_refused():
     with pytest.raises(ValueError, match="for bfloat16 pass --engine openvino"):
-        load(precision="bfloat16")
+        load(engine="torch", precision="bfloat16")
