@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Texts a second, beside a loop of one encode a text and the library's own encode, in turns; and what each costs on STS.
 
-./benchmarks/texts.py tweets/texts_20k.csv --sts sts-dev.tsv
+With an index, what a query takes: the encoding and the search, by turns too.
+
+./benchmarks/texts.py tweets/texts_20k.csv --sts sts-dev.tsv --index tweets/tweets_20000.faiss.index
 """
 
 import sys
@@ -15,20 +17,25 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images import sts
 from similar_images.command import FILE
+from similar_images.text_collection import TextCollection
 from similar_images.text_networks import load
 from similar_images.texts import read_texts
 
 LOOPED = 5  # times fewer texts for the loop, which is slow
 WARMING = 50  # texts
+QUERIES = 500
 
 
 @click.command()
 @click.argument("file", type=FILE)
 @click.option("--column")
 @click.option("--sts", "sts_file", type=FILE, help="A file of the STS benchmark.")
+@click.option("--index", type=FILE, help="The index of these texts.")
 @click.option("--count", type=click.IntRange(min=100), default=2000, show_default=True, help="Texts, at random.")
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True)
-def main(file: Path, column: str | None, sts_file: Path | None, count: int, repeats: int) -> None:
+def main(file: Path, column: str | None, sts_file: Path | None, index: Path | None, count: int, repeats: int) -> None:
+    if index:
+        time_queries(TextCollection.open(file, index, column))
     texts = read_texts(file, column)
     texts = [texts[row] for row in np.random.default_rng(0).permutation(len(texts))[:count]]
     encoders = {"torch": load(engine="torch"), "openvino": load(engine="openvino")}
@@ -58,6 +65,20 @@ def main(file: Path, column: str | None, sts_file: Path | None, count: int, repe
         agreed = f"{sts.agreement(encoders[name], pairs).spearman:.4f}" if pairs and name in encoders else ""
         beside = [np.median(each / base) for base in (loop, whole)]
         print(f"{name:18} {np.median(each):9.1f} {beside[0]:13.2f} {beside[1]:25.2f}   {agreed}", flush=True)
+
+
+def time_queries(collection: TextCollection) -> None:
+    collection.load_network()
+    took = []
+    for row in np.random.default_rng(1).permutation(len(collection))[: QUERIES + WARMING]:
+        began = perf_counter()
+        query = collection.encode(" ".join(collection.names[row].split()[::-1]))
+        encoded = perf_counter()
+        collection.nearest(query, k=8)
+        took.append((encoded - began, perf_counter() - encoded))
+    encoding, search = 1000 * np.array(took[WARMING:]).T
+    for name, each in (("encoding", encoding), ("search", search)):
+        print(f"{name} of a query: {np.median(each):.2f} ms, p95 {np.percentile(each, 95):.2f} ms")
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class TextCollection(Collection):
         Raises FileNotFoundError, with the remedy, where there are neither.
         """
         if TWEETS.is_file():
-            return cls.open(TWEETS, None if vectors_path(list_file(TWEETS)).is_file() else TWEETS_INDEX)
+            return cls.open(TWEETS, TWEETS_INDEX)
         if not DOCSTRINGS.is_file():
             raise FileNotFoundError("there are no texts here: run `make sample-text` for docstrings, `make tweets`")
         return cls.open(DOCSTRINGS)

@@ -39,7 +39,7 @@ def test_every_option_is_in_the_readme_and_no_other(script):
     )
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "Similar image.ipynb"])
+@pytest.mark.parametrize("name", [*COMMANDS, "Similar image.ipynb", "Text_similarity.ipynb"])
 def test_every_command_is_in_the_table_of_files(name):
     assert f"`{name}`" in README
 

@@ -167,6 +167,19 @@ def test_an_index_is_searched_without_vectors_where_the_texts_are_the_same(extra
     assert re.fullmatch(r"Error: said_list\.faiss\.index was built from other texts: .+\n", done.stderr)
 
 
+def test_an_index_fits_vectors_of_the_same_texts_by_another_engine(extracted, run, tmp_path):
+    assert run("build_search_db.py", "-i", VECTORS, "-o", "kept.faiss.index").returncode == 0
+    before = (tmp_path / VECTORS).read_bytes()
+    assert run("extract_text_vectors.py", "said.jsonl", "--engine", "torch", "--overwrite").returncode == 0
+    assert (tmp_path / VECTORS).read_bytes() != before  # in the last digits
+    done = run("search_texts.py", "--index", "kept.faiss.index", "breakfast", "-k", "1")
+    assert (done.returncode, done.stdout.split("  ")[1]) == (0, f"{SAID[5]}\n"), done.stderr
+    (tmp_path / "said.jsonl").write_text(json.dumps({"text": "another"}) + "\n" + (tmp_path / "said.jsonl").read_text())
+    assert run("extract_text_vectors.py", "said.jsonl", "--overwrite").returncode == 0
+    done = run("search_texts.py", "--index", "kept.faiss.index", "breakfast")
+    assert "kept.faiss.index was built from other vectors" in done.stderr
+
+
 def test_the_collection_in_python(extracted, said, photos, run, tmp_path):
     collection = TextCollection.open(said)
     assert collection.nearest("a kitten", k=1)[0].name == SAID[6]
