@@ -52,16 +52,28 @@ def search(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Search as `Index.search` does, with the number of hits that are ranked anew."""
     if array is None or not reranked:
-        found, rows = index.search(unit, k)
+        found, rows = _found(index, unit, k)
         if index.metric_type == faiss.METRIC_L2:
             found = 1 - found / 2  # unit vectors: |x - y|^2 = 2 - 2 cos
         return np.clip(found, -1, 1), rows
-    _, candidates = index.search(unit, min(max(reranked, 2 * k), index.ntotal))
+    _, candidates = _found(index, unit, min(max(reranked, 2 * k), index.ntotal))
     candidates[candidates >= len(array)] = -1  # of an altered file without a manifest
     candidates.sort(axis=1)  # the file is read in one direction, and equal similarities go by row
     similarities = _cosines(array, np.maximum(candidates, 0), unit)
     similarities[candidates < 0] = -np.inf
     return _best(similarities, candidates, k)
+
+
+def _found(index: faiss.Index, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Search; a single query on one thread, as more would wait for the network's, which have just worked on it."""
+    if len(unit) > 1:
+        return index.search(unit, k)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # of this Python thread alone
+    try:
+        return index.search(unit, k)
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def exact_search(
