@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 
 from similar_images.files import relative, sha256
-from similar_images.index import blocks, check_matches, open_index, unit_rows, write_index
+from similar_images.index import Index, blocks, check_matches, open_index, unit_rows, with_ids, write_index
 from similar_images.recipes import SEED, Trained, lists, train
 from similar_images.tuning import FEW, K, Measured, Queries, Target, choose
 from similar_images.vectors import Vectors, fingerprint, names_digest, read_names
@@ -63,8 +63,7 @@ def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda r
 
     Returns its new manifest. Raises ValueError where the index was not built from these vectors.
     """
-    index = open_index(path)
-    _check_changeable(index)
+    index = _changeable(path)
     check_matches(index, vectors)
     built = index.manifest["vectors"]
     retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), _skipped(vectors))
@@ -80,8 +79,7 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
 
     Raises ValueError where the index cannot remove, or was not built from these vectors.
     """
-    index = open_index(path)
-    _check_changeable(index)
+    index = _changeable(path)
     check_matches(index, vectors)
     try:
         index.faiss.remove_ids(faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
@@ -212,6 +210,9 @@ def _sample(array: np.ndarray, without: np.ndarray) -> np.ndarray:
     return unit_rows(array, np.sort(np.random.default_rng(SEED).choice(rows, m, replace=False)))[1]
 
 
-def _check_changeable(index) -> None:
+def _changeable(path: Path) -> Index:
+    """Open an index to be changed. Raises ValueError where it cannot be told what is in it."""
+    index = open_index(path)
     if index.manifest is None:
-        raise ValueError(f"{index.path} has no manifest, it cannot be told what is in it: build it again")
+        raise ValueError(f"{path} has no manifest, it cannot be told what is in it: build it again")
+    return index._replace(faiss=with_ids(index.faiss))

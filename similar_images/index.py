@@ -163,11 +163,31 @@ def open_index(path: Path) -> Index:
 def write_index(path: Path, index: faiss.Index, manifest: dict) -> dict:
     """Write an index and its manifest, each whole or not at all; return the manifest with the file's SHA-256."""
     with replacing(path) as partial:
-        faiss.write_index(index, str(partial))
+        faiss.write_index(as_written(index), str(partial))
         manifest = {"format": FORMAT, **manifest, "n": index.ntotal, "d": index.d, "sha256": sha256(partial)}
         manifest_path(path).unlink(missing_ok=True)  # killed here, it is an old index without a manifest
     write_json(manifest_path(path), manifest)
     return manifest
+
+
+def as_written(index: faiss.Index) -> faiss.Index:
+    """Return an index without its table of ids where these are 0, 1, 2, ..., as they are without: 8 bytes a vector."""
+    if isinstance(index, faiss.IndexIDMap):
+        ids = faiss.vector_to_array(index.id_map)
+        if np.array_equal(ids, np.arange(len(ids))):
+            return faiss.downcast_index(index.index)
+    return index
+
+
+def with_ids(index: faiss.Index) -> faiss.Index:
+    """Return an index that rows can be added to and removed from by their ids."""
+    if isinstance(index, faiss.IndexIDMap) or faiss.try_extract_index_ivf(index) is not None:
+        return index
+    table = faiss.IndexIDMap(faiss.IndexFlat(index.d, index.metric_type))  # which only takes an empty index
+    table.index, table.ntotal, table.own_fields = index, index.ntotal, False
+    table.referenced_objects.append(index)
+    faiss.copy_array_to_vector(np.arange(index.ntotal), table.id_map)
+    return table
 
 
 def check_matches(index: Index, vectors: Vectors) -> None:

@@ -109,7 +109,7 @@ def interval(each: np.ndarray) -> tuple[float, float, float]:
 def size(index: faiss.Index) -> int:
     """Return the bytes of an index: Faiss holds in memory the arrays that it writes."""
     writer = _Counter()
-    faiss.write_index(index, faiss.PyCallbackIOWriter(writer))
+    faiss.write_index(indexes.as_written(index), faiss.PyCallbackIOWriter(writer))
     return writer.bytes
 
 
@@ -148,7 +148,7 @@ def choose(
 
 def _candidates(array: np.ndarray, sample: np.ndarray, target: Target) -> Iterator[tuple[str, Trained]]:
     n, d = array.shape
-    flat = n * (4 * d + 8)
+    flat = 4 * n * d
     if flat <= min(target.max_bytes or LARGEST_FLAT, LARGEST_FLAT):
         yield "flat", train("flat", sample, n)
     dimensions = [keep for keep in DIMENSIONS if keep <= min(d, len(sample))]

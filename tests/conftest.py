@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+# Cores are shared out among the processes of the tests: with as many threads in each they wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 import json
 from shutil import copytree
 
+import faiss
 import numpy as np
 import pytest
 from test_index import clustered
@@ -121,7 +122,20 @@ def test_two_adds_give_the_same_index_as_one_and_no_worse_a_search_than_a_rebuil
     assert grown == pytest.approx(reached(open_index(tmp_path / "new.index"), vectors, store.unseen), abs=0.02)
 
 
-@pytest.mark.parametrize("recipe", ["flat", "reduced", "classic"])
+def test_ids_that_say_nothing_are_not_kept(store, tmp_path):
+    vectors, path = store(3000), tmp_path / "v.faiss.index"
+    manifest = building.build(vectors, path, "flat")
+    assert isinstance(faiss.read_index(str(path)), faiss.IndexFlat)
+    assert manifest["measured"]["bytes_on_disk"] == path.stat().st_size < 4 * vectors.array.size + 100
+    building.remove(vectors, path, [2999])
+    assert isinstance(faiss.read_index(str(path)), faiss.IndexFlat)  # the last one leaves no gap
+    building.remove(vectors, path, [7])
+    index = faiss.read_index(str(path))
+    assert isinstance(index, faiss.IndexIDMap)
+    assert set(faiss.vector_to_array(index.id_map)) == set(range(2999)) - {7}
+
+
+@pytest.mark.parametrize("recipe", ["flat", "reduced", "classic", "PQ32x4fs"])
 def test_removed_rows_are_gone_for_good_and_ids_stay_rows(store, tmp_path, recipe):
     vectors = store(3000)
     building.build(vectors, tmp_path / "v.faiss.index", recipe)
