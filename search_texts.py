@@ -23,6 +23,7 @@ from similar_images.command import FILE, Command, Encoding
 @click.option("--column", help="The column of the texts.  [default: text, or the only one]")
 @click.option("--encoding", type=Encoding(), default="utf-8", show_default=True, help="How the texts are encoded.")
 @click.option("--exact", is_flag=True, help="Compare with every vector, not through the index.")
+@click.option("--rerank", is_flag=True, help="Rank the hits of an index without vectors anew: encode them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: query, then row, name and similarity of each hit.")
 def main(
     queries: tuple[str, ...],
@@ -32,6 +33,7 @@ def main(
     column: str | None,
     encoding: str,
     exact: bool,
+    rerank: bool,
     as_json: bool,
 ) -> None:
     """Print the texts of a collection that mean most nearly the same as each QUERY, with their cosine similarity.
@@ -47,7 +49,8 @@ def main(
     from similar_images.text_collection import TextCollection
 
     collection = TextCollection.open(file or _only_texts_here(), index, column, encoding)
-    answers = [(query, collection.nearest(collection.encode(query), k, exact)) for query in queries]
+    reranked = rerank or collection.has_vectors
+    answers = [(query, collection.nearest(collection.encode(query), k, exact, reranked)) for query in queries]
     if as_json:
         click.echo(json.dumps([{"query": query, "hits": [hit._asdict() for hit in hits]} for query, hits in answers]))
         return

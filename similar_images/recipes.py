@@ -96,11 +96,11 @@ def _factory(sample: np.ndarray, factory: str, nprobe: int | None = None) -> Tra
     if inverted is not None:
         inverted = faiss.downcast_index(inverted)
         inverted.cp.seed, inverted.cp.min_points_per_centroid = SEED, 1  # Faiss would warn on stderr below 39
-        if isinstance(inverted, faiss.IndexIVFPQ):
-            inverted.pq.cp.min_points_per_centroid = 1
         if nprobe:
             inverted.nprobe = min(nprobe, inverted.nlist)
-    elif not isinstance(index, faiss.IndexIDMap):
+    if hasattr(inverted or index, "pq"):
+        (inverted or index).pq.cp.min_points_per_centroid = 1
+    if inverted is None and not isinstance(index, faiss.IndexIDMap):
         index = faiss.IndexIDMap(index)  # ids must be rows, and skipped rows are left out
     try:
         index.train(sample)

@@ -7,15 +7,15 @@ import numpy as np
 from cachetools import LRUCache
 
 from similar_images import text_networks
-from similar_images.collection import Collection, Query
-from similar_images.index import Index, open_index
+from similar_images.collection import Collection, Hit, Query
+from similar_images.index import Index, normalised, open_index
 from similar_images.texts import ENCODING, fault, list_file, read_texts
 from similar_images.vectors import Vectors, index_path, open_vectors, vectors_path
 
 TWEETS = Path("tweets/texts_20k.csv")  # by get_sentiment140.sh
 TWEETS_INDEX = Path("tweets/tweets_20000.faiss.index")
 DOCSTRINGS = Path("docstrings_list.txt")  # by make sample-text
-KEPT = 1000  # vectors of rows, made anew where none are stored
+KEPT = 10_000  # vectors of rows, made anew where none are stored
 
 
 class TextCollection(Collection):
@@ -31,7 +31,7 @@ class TextCollection(Collection):
         """Raises ValueError where the index was not built from these texts."""
         super().__init__(vectors, index)
         self._made: LRUCache[int, np.ndarray] = LRUCache(KEPT)
-        self._loading = Lock()
+        self._loading, self._making = Lock(), Lock()
 
     @classmethod
     def open(
@@ -44,7 +44,7 @@ class TextCollection(Collection):
         """Open the collection of a file of texts, of their list or of their vectors (.npy).
 
         An index is searched without vectors too, where it was built from these very texts; then there is no exact
-        search. `column` and `encoding` are those of the file.
+        search, and hits are ranked anew by encoding them. `column` and `encoding` are those of the file.
         Raises OSError or ValueError, with the remedy, where files are missing, damaged or of something else.
         """
         path = Path(path)
@@ -105,10 +105,35 @@ class TextCollection(Collection):
         """Return whether a row has no vector."""
         return super().was_skipped(row) if self.has_vectors else fault(self.names[row]) is not None
 
+    @property
+    def recall(self) -> float | None:
+        """The recall (at 10) of a search as it goes by default, when the index was built; None: not known."""
+        return self.measured["recall"] if self.measured else None  # with vectors that are stored or made anew
+
+    def _search(self, vector: np.ndarray, k: int, exact: bool, reranked: bool, without: int = -1) -> list[Hit]:
+        """Search as Collection does; hits that no stored vectors can rank anew are encoded for it."""
+        if self.has_vectors or exact or not reranked or not self.index.reranked:
+            return super()._search(vector, k, exact, reranked, without)
+        found = super()._search(vector, max(self.index.reranked, 2 * k), exact, reranked, without)
+        unit = normalised(np.stack([vector, *self._made_anew([hit.row for hit in found])]))
+        similarities = unit[1:] @ unit[0]
+        best = np.argsort(-similarities, kind="stable")[:k]
+        return [found[i]._replace(similarity=float(similarities[i])) for i in best]
+
+    def _made_anew(self, rows: list[int]) -> list[np.ndarray]:
+        """Return vectors (d,) of at most KEPT rows, encoded where they were not lately."""
+        self.load_network()
+        with self._making:
+            missing = [row for row in rows if row not in self._made]
+            if missing:
+                vectors = self._encoder.encode([self.names[row] for row in missing])
+                self._made.update(zip(missing, vectors, strict=True))
+            return [self._made[row] for row in rows]
+
     def vector(self, row: int) -> np.ndarray:
         """Return the vector (d,) of a row, made anew where none are stored. Raises as Collection.vector does."""
         if self.has_vectors or not 0 <= row < len(self):
             return super().vector(row)
-        if row not in self._made:
-            self._made[row] = self.encode(self.names[row]).vector
-        return self._made[row]
+        if reason := fault(self.names[row]):
+            raise ValueError(f"{self.names[row]} has no vector, it was skipped: {reason}")
+        return self._made_anew([row])[0]

@@ -4,6 +4,7 @@ import csv
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_gallery import hits, query, sent, tell
 
@@ -183,9 +184,26 @@ def test_the_tweets_are_searched_without_vectors(alone):
     shown.wait()
     assert not shown.offers_exact
     assert query(shown) not in [name for _, name, _ in hits(shown)]
-    assert "texts: network" in shown.status["text"]
+    assert "texts: network" in shown.status["text"] and shown.status["text"].endswith("recall 1.000 when it was built")
     tell(shown, do="row", row=7)
     assert query(shown) == collection.names[7]
+
+
+def test_hits_without_vectors_are_ranked_anew_by_encoding_them(alone):
+    exact = TextCollection.sample()
+    names, texts = list_file(TWEETS), exact.names
+    make_texts(names, texts)
+    build(open_vectors(vectors_path(names)), index_path(vectors_path(names)), "PQ48x4fs")
+    stored = TextCollection.open(names)
+    expected = stored.nearest(QUERY, exact=True)
+    vectors_path(names).unlink()
+    collection = TextCollection.open(TWEETS, index_path(vectors_path(names)))
+    assert collection.recall > collection.measured["recall_alone"]
+    assert [hit.row for hit in collection.nearest(QUERY, reranked=False)] != [hit.row for hit in expected]
+    found = collection.nearest(QUERY)
+    assert [hit.row for hit in found] == [hit.row for hit in expected]
+    np.testing.assert_allclose([hit.similarity for hit in found], [hit.similarity for hit in expected], atol=1e-3)
+    assert 7 not in [hit.row for hit in collection.nearest(7, k=50)]
 
 
 def test_the_sample_is_the_docstrings_where_there_are_no_tweets(folder, tmp_path, monkeypatch):
