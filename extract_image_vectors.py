@@ -2,14 +2,13 @@
 """Images to vectors, from the shell."""
 
 import logging
-import shlex
 import signal
 import sys
 from pathlib import Path
 
 import click
 
-from similar_images.command import FILE, Bytes, Command, Place
+from similar_images.command import FILE, Bytes, Command, Place, this_command
 from similar_images.images import LIMITS, PILLOW_LIMIT, RESAMPLINGS, Limits
 from similar_images.networks import ENGINES, NETWORKS, PRECISIONS
 from similar_images.vectors import DTYPES
@@ -189,7 +188,7 @@ def main(
         except KeyboardInterrupt:
             bar.close()
             raise click.ClickException(
-                f"stopped after {writer.rows_done} of {len(images.names)} images; to go on: {shlex.join(sys.orig_argv)}"
+                f"stopped after {writer.rows_done} of {len(images.names)} images; to go on: {this_command()}"
             ) from None
     total, skipped, where = len(images.names), writer.skipped, ""
     if skipped:

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """Texts to vectors, from the shell."""
 
-import shlex
 import signal
 import sys
 from pathlib import Path
 
 import click
 
-from similar_images.command import FILE, Command, Encoding
+from similar_images.command import FILE, Command, Encoding, this_command
 from similar_images.text_networks import DEFAULT, ENGINES, PRECISIONS
 from similar_images.vectors import DTYPES
 
@@ -108,7 +107,7 @@ def main(
         except KeyboardInterrupt:
             bar.close()
             raise click.ClickException(
-                f"stopped after {writer.rows_done} of {len(texts)} texts; to go on: {shlex.join(sys.orig_argv)}"
+                f"stopped after {writer.rows_done} of {len(texts)} texts; to go on: {this_command()}"
             ) from None
     if longer:
         say(f"{longer} texts are longer than the {encoder.tokens} tokens that the network sees of them")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.command import FILE, Command, collection_options
+from similar_images.command import FILE, Command, collection_options, only_collection_here
 
 
 @click.command(cls=Command)
@@ -51,7 +51,7 @@ def main(
     from similar_images.collection import Collection
     from similar_images.fetching import fetch
 
-    collection = Collection.open(vectors_file or _only_vectors_here(), **opening)
+    collection = Collection.open(vectors_file or only_collection_here(), **opening)
     answers, failed = [], False
     for query in queries:
         try:
@@ -84,17 +84,6 @@ def main(
 def _percentile(collection, hit) -> float:
     percentile = collection.percentile(hit.similarity)
     return 100 if percentile is None else percentile
-
-
-def _only_vectors_here() -> Path:
-    from similar_images.vectors import SUFFIX
-
-    found = sorted(Path().glob(f"*{SUFFIX}"))
-    if len(found) != 1:
-        raise click.ClickException(
-            f"expected one collection (*{SUFFIX}) in this folder, found {len(found)}: name it with -i"
-        )
-    return found[0]
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.command import FILE, Command, Encoding
+from similar_images.command import FILE, Command, Encoding, only_collection_here
 
 
 @click.command(cls=Command)
@@ -48,7 +48,7 @@ def main(
     """
     from similar_images.text_collection import TextCollection
 
-    collection = TextCollection.open(file or _only_texts_here(), index, column, encoding)
+    collection = TextCollection.open(file or only_collection_here(of_texts=True), index, column, encoding)
     reranked = rerank or collection.has_vectors
     answers = [(query, collection.nearest(collection.encode(query), k, exact, reranked)) for query in queries]
     if as_json:
@@ -61,19 +61,6 @@ def main(
             click.echo(f"Nothing in this collection is like {query}; what is nearest follows", err=True)
         for hit in hits:
             click.echo(f"{hit.similarity:.4f}  {hit.name}")
-
-
-def _only_texts_here() -> Path:
-    from similar_images.text_networks import reads_text
-    from similar_images.vectors import SUFFIX, manifest_path, read_manifest
-
-    found = [path for path in sorted(Path().glob(f"*{SUFFIX}")) if manifest_path(path).exists()]
-    texts = [path for path in found if reads_text(read_manifest(path)["network"])]
-    if len(texts) != 1:
-        raise click.ClickException(
-            f"expected one collection of texts (*{SUFFIX}) in this folder, found {len(texts)}: name it with -i"
-        )
-    return texts[0]
 
 
 if __name__ == "__main__":

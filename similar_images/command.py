@@ -1,6 +1,9 @@
 """What the scripts share: commands whose errors are one line, and the options that open a collection."""
 
+import builtins
 import codecs
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,3 +94,28 @@ class Command(click.Command):
             return super().invoke(ctx)
         except (OSError, ValueError) as error:
             raise click.ClickException(" ".join(str(error).split())) from error
+
+
+def only_collection_here(of_texts: bool = False) -> Path:
+    """Return the vectors of the only collection of images, or of texts, in the current folder.
+
+    Raises ClickException where there is none or are several.
+    """
+    from similar_images.text_networks import reads_text
+    from similar_images.vectors import SUFFIX, manifest_path, read_manifest
+
+    def is_of_texts(path: Path) -> bool:
+        return manifest_path(path).exists() and reads_text(read_manifest(path)["network"])
+
+    found = [path for path in sorted(Path().glob(f"*{SUFFIX}")) if is_of_texts(path) == of_texts]
+    if len(found) != 1:
+        kind = "texts" if of_texts else "images"
+        raise click.ClickException(
+            f"expected one collection of {kind} (*{SUFFIX}) in this folder, found {len(found)}: name it with -i"
+        )
+    return found[0]
+
+
+def this_command() -> str:
+    """Return what started this script, to be given again: in a shell, or in a notebook's cell."""
+    return f"%run {shlex.join(sys.argv)}" if hasattr(builtins, "__IPYTHON__") else shlex.join(sys.orig_argv)

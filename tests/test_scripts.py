@@ -1,3 +1,4 @@
+import builtins
 import csv
 import hashlib
 import json
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
+
+from similar_images.command import this_command
 
 SCRIPTS = ["extract_image_vectors.py", "build_search_db.py", "search_images.py"]
 VECTORS, INDEX = "photos_file_list.txt.saved_predictions.npy", "photos_file_list.faiss.index"
@@ -257,3 +260,9 @@ def test_an_interrupt_says_how_to_go_on(photos, tmp_path, sent):
     stopped = re.search(r"Error: stopped after (\d+) of 24000 images; to go on: (.+)\n$", said)
     assert stopped[2] == shlex.join(command) and "Traceback" not in said
     assert json.loads(manifest.read_text())["rows_done"] == int(stopped[1]) > 0
+
+
+def test_in_a_notebook_the_command_that_goes_on_is_a_cells(monkeypatch):
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
+    monkeypatch.setattr(sys, "argv", ["extract_text_vectors.py", "my table.csv"])
+    assert this_command() == "%run extract_text_vectors.py 'my table.csv'"

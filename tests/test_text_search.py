@@ -192,6 +192,7 @@ def test_the_collection_in_python(extracted, said, photos, run, tmp_path):
     with pytest.raises(ValueError, match=r"is not of texts: expected what extract_text_vectors\.py made"):
         TextCollection.open(tmp_path / "photos_file_list.txt.saved_predictions.npy")
     assert "My cat" in run("search_texts.py", "cat").stdout  # the images beside it are not asked
+    assert "red/" in run("search_images.py", "photos/red/0.jpg").stdout  # nor the texts beside them
 
 
 def test_a_network_of_ones_own_is_found_again(said, run, tmp_path):
