@@ -327,7 +327,7 @@ def test_the_exact_search_shows_what_it_changes(tmp_path):
     np.save(tmp_path / "v.npy", random.standard_normal((3000, 64)).astype(np.float32))
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(3000)))
     vectors = open_vectors(tmp_path / "v.npy")
-    building.build(vectors, tmp_path / "v.faiss.index", "classic")
+    building.build(vectors, tmp_path / "v.faiss.index", "IVF54,PQ16x8np")
     collection = Collection(vectors, open_index(tmp_path / "v.faiss.index"))
     shown = Gallery(collection, seed=0)
     shown.exact = True
