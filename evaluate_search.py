@@ -78,7 +78,7 @@ def main(
     from similar_images.evaluation import evaluate, open_ways
     from similar_images.files import check_new
     from similar_images.labels import choose_labels
-    from similar_images.text_networks import reads_text
+    from similar_images.networks import reads_text
 
     if sts_file:
         _print_agreement(sts_file, collections, as_json)

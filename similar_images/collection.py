@@ -10,7 +10,7 @@ from similar_images import images, networks
 from similar_images import index as indexes
 from similar_images.files import relative
 from similar_images.index import Index
-from similar_images.networks import Encoder
+from similar_images.networks import Encoder, reads_text
 from similar_images.sources import open_source
 from similar_images.vectors import Vectors, index_path, open_vectors, vectors_path
 
@@ -37,8 +37,6 @@ class Collection:
     >>> collection = Collection.open("photos_file_list.txt")
     >>> collection.nearest("holiday.jpg", k=8)
     """
-
-    noun = "image"  # what it is of
 
     def __init__(
         self,
@@ -102,6 +100,11 @@ class Collection:
     def network(self) -> dict | None:
         """What made the vectors, as networks.describe gives it; None where it is not known."""
         return self.vectors.network
+
+    @property
+    def noun(self) -> str:
+        """What it is of: image or text."""
+        return "text" if reads_text(self.network) else "image"
 
     @property
     def recipe(self) -> str:

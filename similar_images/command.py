@@ -101,7 +101,7 @@ def only_collection_here(of_texts: bool = False) -> Path:
 
     Raises ClickException where there is none or are several.
     """
-    from similar_images.text_networks import reads_text
+    from similar_images.networks import reads_text
     from similar_images.vectors import SUFFIX, manifest_path, read_manifest
 
     def is_of_texts(path: Path) -> bool:

@@ -11,6 +11,7 @@ from similar_images import asking, export, fetching, images
 from similar_images.asking import Asked
 from similar_images.collection import Collection, Hit
 from similar_images.images import UnreadableImage
+from similar_images.networks import reads_text
 from similar_images.search_widget import HERE, SearchWidget, page
 from similar_images.thumbnails import Thumbnails
 
@@ -29,7 +30,12 @@ class Gallery(SearchWidget):
     late = List().tag(sync=True)  # pictures that were made after `shown` was sent
 
     def __init__(self, collection: Collection, k: int = 8, seed: int | None = None, allow_private: bool = False):
-        """With `allow_private` addresses of this machine and of private networks are fetched too."""
+        """With `allow_private` addresses of this machine and of private networks are fetched too.
+
+        Raises ValueError for a collection of texts.
+        """
+        if reads_text(collection.network):
+            raise ValueError("expected images, got texts: show them with TextGallery(TextCollection.open(...))")
         super().__init__(collection, k, seed)
         self._allow_private = allow_private
         self._thumbnails = {side: Thumbnails(collection, side) for side in THUMBNAIL_SIDES}

@@ -185,3 +185,8 @@ def has_gpu() -> bool:
     from similar_images import keras_networks
 
     return keras_networks.sees_gpu()
+
+
+def reads_text(network: dict | None) -> bool:
+    """Return whether a description, as a manifest keeps it, is of a network for texts."""
+    return network is not None and network.get("reads") == "text"

@@ -110,9 +110,9 @@ def copies(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
 
 
 def similarities(one: Evaluation) -> Markup:
-    """Draw how similar hits are, matching and others where there are labels, beside images taken at random."""
+    """Draw how similar hits are, matching and others where there are labels, beside what is taken at random."""
     found, rows = one.relevance, one.rows
-    groups = {"images at random": one.chance}
+    groups = {f"{one.way.collection.noun}s at random": one.chance}
     if found:
         asked = found.asked[:, None] & (rows >= 0)
         groups["hits without a shared label"] = one.similarities[asked & (found.gains == 0)]

@@ -112,7 +112,7 @@ def lines(evaluations: list[Evaluation]) -> list[tuple[str, list[str]]]:
         return name, [cell(one) for one in evaluations]
 
     rows = [
-        line("images", lambda one: f"{len(one.way.collection):,}"),
+        line(f"{_noun(evaluations)}s", lambda one: f"{len(one.way.collection):,}"),
         line("numbers in a vector", lambda one: f"{one.way.collection.vectors.array.shape[1]:,}"),
         line("queries", lambda one: f"{len(one.queries):,}"),
         line("MB", lambda one: f"{one.bytes / 1e6:.2f}"),
@@ -143,6 +143,7 @@ def page(evaluations: list[Evaluation]) -> str:
     groups = [list(group) for _, group in groupby(evaluations, lambda one: one.way.collection.vectors.path)]
     return pages.render(
         "report.html",
+        noun=_noun(evaluations),
         titles=names,
         lines=lines(evaluations),
         k=evaluations[0].rows.shape[1],
@@ -180,6 +181,10 @@ def _section(one: Evaluation) -> dict:
         "seen": sum(tile.address is not None for tile in tiles),
         "has_folder": one.way.collection.source is not None,
     }
+
+
+def _noun(evaluations: list[Evaluation]) -> str:
+    return evaluations[0].way.collection.noun
 
 
 def _worst_query(one: Evaluation, label: str) -> int:

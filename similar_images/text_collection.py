@@ -9,6 +9,7 @@ from cachetools import LRUCache
 from similar_images import text_networks
 from similar_images.collection import Collection, Hit, Query
 from similar_images.index import Index, normalised, open_index
+from similar_images.networks import reads_text
 from similar_images.texts import ENCODING, fault, list_file, read_texts
 from similar_images.vectors import Vectors, index_path, open_vectors, vectors_path
 
@@ -24,8 +25,6 @@ class TextCollection(Collection):
     >>> collection = TextCollection.open("tweets/texts_20k.csv", index="tweets/tweets_20000.faiss.index")
     >>> collection.nearest("stuck in traffic", k=8)
     """
-
-    noun = "text"
 
     def __init__(self, vectors: Vectors, index: Index | None = None):
         """Raises ValueError where the index was not built from these texts."""
@@ -60,7 +59,7 @@ class TextCollection(Collection):
             vectors = Vectors(file, None, texts, None, opened.manifest["vectors"]["network"], None)
         else:
             raise FileNotFoundError(f"there are no vectors {file}: make them with extract_text_vectors.py")
-        if not text_networks.reads_text(vectors.network):
+        if not reads_text(vectors.network):
             raise ValueError(f"{file} is not of texts: expected what extract_text_vectors.py made")
         return cls(vectors, opened)
 

@@ -26,8 +26,10 @@ class TextGallery(SearchWidget):
     def __init__(self, collection: TextCollection, k: int = 8, seed: int | None = None, language: str = "english"):
         """Words that a query has too are marked: those of a `language` of Snowball, of which it knows the endings.
 
-        Raises ValueError for any other.
+        Raises ValueError for any other, and for a collection that is not of texts.
         """
+        if not isinstance(collection, TextCollection):
+            raise ValueError("expected a TextCollection, got another: open it with TextCollection.open(...)")
         super().__init__(collection, k, seed)
         self._words, self._marking = Words(collection.names, language), Lock()
         self._in_background(self._load_network)

@@ -112,11 +112,6 @@ def batches(lengths: np.ndarray, tokens: int = TOKENS) -> Iterator[list[int]]:
         yield batch
 
 
-def reads_text(network: dict | None) -> bool:
-    """Return whether a description, as a manifest keeps it, is of a network for texts."""
-    return network is not None and network.get("reads") == "text"
-
-
 def load(name: str = DEFAULT, engine: str | None = None, precision: str = "float32") -> TextEncoder:
     """Load a network: the default from its package, one in a local folder, or one of the hub by its name.
 

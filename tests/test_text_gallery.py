@@ -10,7 +10,7 @@ from test_gallery import hits, query, sent, tell
 
 pytest.importorskip("sentence_transformers", reason="texts are not installed: make install-text")
 
-from similar_images import TextCollection, TextGallery, docstrings, text_networks
+from similar_images import Collection, Gallery, TextCollection, TextGallery, docstrings, text_networks
 from similar_images.building import build
 from similar_images.text_collection import DOCSTRINGS, TWEETS, TWEETS_INDEX
 from similar_images.text_extraction import extract
@@ -62,6 +62,14 @@ def shown(collection) -> TextGallery:
 def refusal(shown: TextGallery) -> str:
     assert shown.status["kind"] == "failure"
     return shown.status["text"]
+
+
+def test_the_gallery_of_the_other_kind_is_named(folder, collection):
+    of_texts = Collection.open(folder / DOCSTRINGS)
+    with pytest.raises(ValueError, match=r"expected images, got texts: show them with TextGallery"):
+        Gallery(of_texts)
+    with pytest.raises(ValueError, match=r"expected a TextCollection, got another: open it with TextCollection\.open"):
+        TextGallery(of_texts)
 
 
 def test_it_begins_with_a_random_text(collection, shown):
