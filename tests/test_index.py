@@ -74,6 +74,13 @@ def test_approximate_recipes_reach_their_recall_and_give_cosines(stored, tmp_pat
     assert recall(reranked, exact(vectors.array, queries, 10)).mean() >= at_least
 
 
+def test_recall_is_the_share_of_the_true_rows_that_were_found():
+    true = np.array([[1, 2], [3, 4], [5, 6]])
+    found = np.array([[2, 7, 1], [1, 2, 4], [-1, -1, -1]])
+    assert recall(found, true).tolist() == [1, 0.5, 0]
+    assert recall(np.empty((1, 0), int), np.empty((1, 0), int)).tolist() == [1]  # of a single vector
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_hits_are_ranked_anew_by_the_exact_cosines_of_any_vectors(stored, tmp_path, dtype):
     array = clustered(6050, 64).astype(dtype)
