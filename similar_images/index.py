@@ -94,6 +94,8 @@ def exact_search(
 
 def recall(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Return for each query the share of its true nearest rows (q, k) that are among the found rows (q, any)."""
+    if len(found) != len(true):  # a single one would be held against all
+        raise ValueError(f"expected the found rows of {len(true)} queries, got those of {len(found)}")
     if not true.size:  # of a single vector
         return np.ones(len(true))
     return np.mean([(found == column[:, None]).any(axis=1) for column in true.T], axis=0)

@@ -185,12 +185,11 @@ def test_other_weights_than_the_collections_are_refused(tmp_path, photos, run):
         Collection.open(vectors, weights=tmp_path / "1.weights.h5").nearest(image)
 
 
-def test_precision_and_recall_by_hand():
+def test_precision_by_hand():
     labels = folder_labels(["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"])
     assert labels.tolist() == ["a", "a", "b", "b"]
     unit = normalised(np.array([[1, 0], [1, 0.1], [0, 1], [1, 0.2]]))
     assert precision(unit, labels, 1) == 2 / 4  # 1, 2 find each other; b/1 finds b/2; b/2 finds a/2
-    assert recall(np.array([[1, 2]]), np.array([[2, 3]])).tolist() == [0.5]
 
 
 def test_real_photographs_with_a_real_network(data, tmp_path, run):

@@ -78,7 +78,11 @@ def test_recall_is_the_share_of_the_true_rows_that_were_found():
     true = np.array([[1, 2], [3, 4], [5, 6]])
     found = np.array([[2, 7, 1], [1, 2, 4], [-1, -1, -1]])
     assert recall(found, true).tolist() == [1, 0.5, 0]
+    assert recall(np.array([[1, 2]]), np.array([[2, 3]])).tolist() == [0.5]
     assert recall(np.empty((1, 0), int), np.empty((1, 0), int)).tolist() == [1]  # of a single vector
+    for queries in (1, 2):  # one row of hits is not those of all queries
+        with pytest.raises(ValueError, match=f"expected the found rows of 3 queries, got those of {queries}"):
+            recall(found[:queries], true)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
