@@ -58,6 +58,7 @@ test: .venv/installed-dev  ## all tests
 lint: .venv/installed-dev  ## check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/shellcheck *.sh .ci/run
 
 screenshots: $(INDEX) $(TEXT_INDEX) .venv/installed-dev  ## take the README's pictures anew, with a Chromium that is installed
@@ -81,19 +82,19 @@ clean:  ## remove .venv, the sample collection and what was made of it
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-sample/.whole: .venv/installed similar_images/sample.py
-	$(BIN)/python -m similar_images.sample sample
+sample/.whole: .venv/installed similar_images/samples/pictures.py
+	$(BIN)/python -m similar_images.cli.sample sample
 	touch $@
 
-$(VECTORS): sample/.whole similar_images/hog_colour.py
+$(VECTORS): sample/.whole similar_images/networks/hog_colour.py
 	$(BIN)/python extract_image_vectors.py -d sample --network hog-colour --overwrite
 
 $(INDEX): $(VECTORS)
 	$(BIN)/python build_search_db.py -i $(VECTORS) -o sample_small.faiss.index --recipe PCA8,SQ8 --overwrite
 	$(BIN)/python build_search_db.py -i $(VECTORS) --overwrite
 
-$(DOCSTRINGS): .venv/installed-text similar_images/docstrings.py
-	$(BIN)/python -m similar_images.docstrings $@
+$(DOCSTRINGS): .venv/installed-text similar_images/samples/docstrings.py
+	$(BIN)/python -m similar_images.samples.docstrings $@
 
 $(TEXT_VECTORS): $(DOCSTRINGS)
 	$(BIN)/python extract_text_vectors.py $(DOCSTRINGS) --overwrite

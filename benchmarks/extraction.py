@@ -31,7 +31,7 @@ MATRIX = 4096
 
 
 def take(folder: Path, count: int) -> list[str]:
-    from similar_images.sources import open_source
+    from similar_images.inputs.sources import open_source
 
     names = open_source(folder).find().names
     return [names[i % len(names)] for i in range(count)]
@@ -40,8 +40,8 @@ def take(folder: Path, count: int) -> list[str]:
 def plain(folder: Path, names: list[str], network: str, model: Path | None, weights: Path | None) -> dict:
     from PIL import Image
 
-    from similar_images import keras_networks
-    from similar_images.networks import NETWORKS
+    from similar_images.networks import keras as keras_networks
+    from similar_images.networks.catalog import NETWORKS
 
     entry = NETWORKS[network]
     keras = keras_networks.load(entry, model, weights)
@@ -66,11 +66,14 @@ def plain(folder: Path, names: list[str], network: str, model: Path | None, weig
 def ours(
     folder: Path, names: list[str], network: str, model, weights, engine: str | None, precision: str, batch: int | None
 ) -> dict:
-    from similar_images import decoding, networks, speed
-    from similar_images.extraction import extract
-    from similar_images.vectors import Writer, write_names
+    from similar_images.inputs.names import write_names
+    from similar_images.networks import batch_size as speed
+    from similar_images.networks import loader
+    from similar_images.vectors import decode_pool as decoding
+    from similar_images.vectors.from_images import extract
+    from similar_images.vectors.writer import Writer
 
-    encoder = networks.load(network, model, weights, None, engine, precision)
+    encoder = loader.load(network, model, weights, None, engine, precision)
     measured = list(speed.measure(encoder, 2 * 10**9)) if batch is None else []
     batch = batch or speed.fastest(measured)
     parts = {"network": (encoder, "encode"), "decoders": (decoding.Decoders, "result"), "disk": (Writer, "checkpoint")}
@@ -211,8 +214,8 @@ def main(
 
 
 def save_random(network: str, file: str) -> None:
-    from similar_images import keras_networks
-    from similar_images.networks import NETWORKS
+    from similar_images.networks import keras as keras_networks
+    from similar_images.networks.catalog import NETWORKS
 
     module, name = NETWORKS[network].keras.split(".")
     top = {} if NETWORKS[network].layer else {"include_top": False, "pooling": "avg", "input_shape": (224, 224, 3)}

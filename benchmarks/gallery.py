@@ -68,10 +68,10 @@ OURS, PLAIN = "box => box.dataset.number", "box => box.querySelector('.widget-la
 
 def prepare(folder: Path, count: int) -> None:
     """Put the sample's images, repeated as links, vectors and an index into a folder."""
-    from similar_images.building import build
-    from similar_images.vectors import open_vectors
+    from similar_images.index.build import build
+    from similar_images.vectors.store import open_vectors
 
-    subprocess.run([sys.executable, "-m", "similar_images.sample", str(folder / "painted")], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-m", "similar_images.cli.sample", str(folder / "painted")], check=True, cwd=ROOT)
     painted = sorted((folder / "painted").rglob("*.jpg"))
     (folder / "images").mkdir()
     names = [f"{i:06}.jpg" for i in range(count)]

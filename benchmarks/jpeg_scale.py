@@ -19,10 +19,10 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images import images
-from similar_images.index import exact_search, normalised
-from similar_images.networks import load
-from similar_images.sources import open_source
+from similar_images.index.index import exact_search, normalised
+from similar_images.inputs import images
+from similar_images.inputs.sources import open_source
+from similar_images.networks.loader import load
 
 PIXELS = 8_000_000
 K = 8

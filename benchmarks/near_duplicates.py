@@ -17,12 +17,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images import images
-from similar_images.alterations import ALTERATIONS
-from similar_images.duplicates import THRESHOLDS, find_pairs, group
-from similar_images.index import normalised
-from similar_images.networks import Encoder, load
-from similar_images.sources import open_source
+from similar_images.evaluation.alterations import ALTERATIONS
+from similar_images.evaluation.duplicates import THRESHOLDS, find_pairs, group
+from similar_images.index.index import normalised
+from similar_images.inputs import images
+from similar_images.inputs.sources import open_source
+from similar_images.networks.catalog import Encoder
+from similar_images.networks.loader import load
 
 PHOTOGRAPHS = 200
 COPIES = ["crop", "flip", "jpeg", "colour", "text"]

@@ -13,12 +13,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images import images
-from similar_images.evaluation import precision
-from similar_images.index import normalised
-from similar_images.labels import folder_labels
-from similar_images.networks import load
-from similar_images.sources import open_source
+from similar_images.evaluation.evaluation import precision
+from similar_images.evaluation.labels import folder_labels
+from similar_images.index.index import normalised
+from similar_images.inputs import images
+from similar_images.inputs.sources import open_source
+from similar_images.networks.loader import load
 
 BATCH = 32
 

@@ -54,10 +54,10 @@ def measure(vectors_file: str, queries_file: str, how: str) -> None:
     """Build and search, in this process; print what it took as JSON."""
     import faiss
 
-    from similar_images import building
-    from similar_images.index import exact_search, normalised, open_index, recall
-    from similar_images.tuning import Target
-    from similar_images.vectors import open_vectors
+    from similar_images.index import build as building
+    from similar_images.index.index import exact_search, normalised, open_index, recall
+    from similar_images.index.tune import Target
+    from similar_images.vectors.store import open_vectors
 
     vectors, path = open_vectors(Path(vectors_file)), Path(vectors_file).with_suffix(".index")
     began = time.perf_counter()

@@ -19,10 +19,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images import building
-from similar_images.index import exact_search, normalised, open_index, recall
-from similar_images.tuning import Target
-from similar_images.vectors import open_vectors
+from similar_images.index import build as building
+from similar_images.index.index import exact_search, normalised, open_index, recall
+from similar_images.index.tune import Target
+from similar_images.vectors.store import open_vectors
 
 QUERIES, K, ROUNDS, SEEDS = 500, 10, 5, 5
 

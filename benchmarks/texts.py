@@ -15,11 +15,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images import sts
-from similar_images.command import FILE
-from similar_images.text_collection import TextCollection
-from similar_images.text_networks import load
-from similar_images.texts import read_texts
+from similar_images.cli.options import FILE
+from similar_images.collections.texts import TextCollection
+from similar_images.evaluation import sts
+from similar_images.inputs.texts import read_texts
+from similar_images.networks.text import load
 
 LOOPED = 5  # times fewer texts for the loop, which is slow
 WARMING = 50  # texts

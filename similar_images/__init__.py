@@ -1,24 +1,53 @@
-"""Find the images of a collection that look most like a given one, or the texts that mean most nearly the same."""
+"""Find the images of a collection that look most like a given one, or the texts that mean most nearly the same.
+
+The folders follow the data, each importing only from those before it:
+
+    inputs      -> images, archives, addresses on the web, texts, lists of names
+    networks    -> what turns an image or a text into a vector
+    vectors     -> names, vectors and their manifest on disk
+    index       -> vectors to a Faiss index
+    collections -> names, vectors and index, opened together and searched
+    templates, evaluation, comparison, widgets, samples, cli
+"""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+from similar_images import _moved
+
+if TYPE_CHECKING:
+    from similar_images.collections.base import Hit, Query
+    from similar_images.collections.images import Collection
+    from similar_images.collections.texts import TextCollection
+    from similar_images.comparison.comparison import Comparison
+    from similar_images.evaluation.evaluation import Way
+    from similar_images.widgets.blind_test import BlindTest
+    from similar_images.widgets.gallery import Gallery
+    from similar_images.widgets.text_gallery import TextGallery
 
 _HOMES = {
-    "Collection": "collection",
-    "Hit": "collection",
-    "Query": "collection",
-    "Comparison": "comparison",
-    "BlindTest": "blind_test",
-    "Gallery": "gallery",
-    "TextCollection": "text_collection",
-    "TextGallery": "text_gallery",
-    "Way": "evaluation",
+    "BlindTest": "widgets.blind_test",
+    "Collection": "collections.images",
+    "Comparison": "comparison.comparison",
+    "Gallery": "widgets.gallery",
+    "Hit": "collections.base",
+    "Query": "collections.base",
+    "TextCollection": "collections.texts",
+    "TextGallery": "widgets.text_gallery",
+    "Way": "evaluation.evaluation",
 }
 
 __all__ = ["BlindTest", "Collection", "Comparison", "Gallery", "Hit", "Query", "TextCollection", "TextGallery", "Way"]
 
+_moved.install()
+
 
 def __getattr__(name: str) -> object:
-    """Import what is heavy only when it is asked for."""
+    """Import a public name when it is first used: what is heavy is not loaded before."""
     if name in _HOMES:
         return getattr(import_module(f"similar_images.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__} has no attribute {name}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,141 @@
+"""Vectors to a search index, from the shell."""
+
+from pathlib import Path
+
+import click
+
+from similar_images.cli.options import FILE, Bytes, Command
+
+
+@click.command(cls=Command)
+@click.option(
+    "-i",
+    "--vectors",
+    "vectors_file",
+    required=True,
+    type=FILE,
+    help="The vectors, LIST.saved_predictions.npy or any .npy of shape (n, d).",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The index.  [default: beside the vectors, photos.txt... has photos.faiss.index]",
+)
+@click.option("-d", "--dimension", type=click.IntRange(min=1), help="Numbers in a vector, to be checked.")
+@click.option(
+    "--recipe",
+    default="auto",
+    show_default=True,
+    help="auto (flat below 5,000 vectors, else reduced), flat (exact), classic (that of 2022), "
+    "reduced (components, 4-bit codes), or a string of faiss.index_factory.",
+)
+@click.option(
+    "--target-recall",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Choose an index whose recall@10 is at least this, with 95% confidence, and that is the fastest of them.",
+)
+@click.option("--max-bytes", type=Bytes(), help="Choose an index of at most this size: 8M, 500k, 2G.")
+@click.option("--max-ms", type=click.FloatRange(0, min_open=True), help="Choose one that takes at most this a query.")
+@click.option("--add", "adding", is_flag=True, help="Add the rows that the vectors have and the index has not.")
+@click.option(
+    "--remove",
+    "removing",
+    type=FILE,
+    help="Remove the images named in this file, a name a line, for good.",
+)
+@click.option("--overwrite", is_flag=True, help="Put the new index in the place of one that is there.")
+@click.option("-v", "--verbose", is_flag=True, help="Say how the index is made.")
+def main(
+    vectors_file: Path,
+    output: Path | None,
+    dimension: int | None,
+    recipe: str,
+    target_recall: float | None,
+    max_bytes: int | None,
+    max_ms: float | None,
+    adding: bool,
+    removing: Path | None,
+    overwrite: bool,
+    verbose: bool,
+) -> None:
+    """Build a search index from vectors, or change one.
+
+    The index holds cosine similarity and is read by faiss.read_index. Where the vectors stay beside it, a search
+    ranks its best hits anew with the exact vectors. What it reaches is measured against exact search, on images
+    that are left out of their own hits, and kept in its manifest.
+
+    \b
+    Examples:
+      ./build_search_db.py -i photos_file_list.txt.saved_predictions.npy
+      ./build_search_db.py -i ms_coco_file_list.txt.saved_predictions.npy -o ms_coco_file_list.faiss.index
+      ./build_search_db.py -i photos_file_list.txt.saved_predictions.npy --target-recall 0.95 --max-bytes 8M
+      ./build_search_db.py -i photos_file_list.txt.saved_predictions.npy --add
+    """
+    from tqdm import tqdm
+
+    from similar_images.files import check_new, check_writeable
+    from similar_images.index import build as building
+    from similar_images.index.tune import Target
+    from similar_images.vectors.store import index_path, open_vectors
+
+    vectors = open_vectors(vectors_file)
+    n, d = vectors.array.shape
+    if dimension not in (None, d):
+        raise ValueError(f"{vectors_file}: expected vectors of {dimension} numbers (-d), got {d}")
+    output = output or index_path(vectors_file)
+    check_writeable(output)
+    target = Target(target_recall, max_bytes, max_ms)
+    if adding or removing:
+        if any(target) or recipe != "auto":
+            raise ValueError("--add and --remove keep the index' recipe: leave --recipe and the targets out")
+        if not output.exists():
+            raise FileNotFoundError(f"there is no index {output} to change: build it first")
+        if removing:
+            manifest = building.remove(vectors, output, building.rows_of(vectors, removing))
+        if adding:
+            manifest = building.add(vectors, output)
+    else:
+        check_new(output, overwrite)
+        if any(target) and recipe != "auto":
+            raise ValueError("a target chooses the recipe: leave --recipe out")
+        if any(target):
+            click.echo(HEADER)
+            manifest = building.build(vectors, output, target=target, tried=lambda one: click.echo(_row(one)))
+        else:
+            with tqdm(total=n, unit=" vectors", disable=None) as bar:
+                say = lambda message: click.echo(message, err=True)  # noqa: E731
+                manifest = building.build(vectors, output, recipe, progress=bar.update, note=say)
+    if verbose:
+        click.echo("\n".join(f"{key}: {value}" for key, value in manifest["parameters"].items()), err=True)
+    click.echo(_summary(manifest, n), err=True)
+    if building.is_stale(manifest):
+        click.echo(f"The recall fell: train it anew with {_rebuild(vectors_file, output, manifest)}", err=True)
+    click.echo(output)
+
+
+HEADER = "recipe                      nprobe  re-ranked  recall@10  95% interval   p50 ms   p95 ms       bytes"
+
+
+def _row(one) -> str:
+    return (
+        f"{one.recipe:26} {one.nprobe:7} {one.reranked:10} {one.recall:10.3f}  {one.low:.3f} - {one.high:.3f} "
+        f"{one.p50_ms:8.3f} {one.p95_ms:8.3f} {one.bytes:11}"
+    )
+
+
+def _summary(manifest: dict, n: int) -> str:
+    reached = manifest["measured"]
+    low, high = reached["interval"]
+    return (
+        f"{manifest['n']} of {n} vectors, recipe {manifest['recipe']}: recall@10 {reached['recall']:.3f} "
+        f"({low:.3f} to {high:.3f}; {reached['recall_alone']:.3f} without the vectors), "
+        f"{reached['p50_ms']:.2f} ms a query (p95 {reached['p95_ms']:.2f}), {reached['bytes_on_disk'] / 1e6:.2f} MB"
+    )
+
+
+def _rebuild(vectors_file: Path, output: Path, manifest: dict) -> str:
+    target = manifest["target"] or {}
+    options = [f"--{name.replace('_', '-')} {value}" for name, value in target.items() if value and name != "recall"]
+    recall = [f"--target-recall {target['recall']}"] if target.get("recall") else []
+    return " ".join([f"./build_search_db.py -i {vectors_file} -o {output} --overwrite", *recall, *options])

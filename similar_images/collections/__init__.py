@@ -1,0 +1,1 @@
+"""Names, vectors and index, opened together and searched."""

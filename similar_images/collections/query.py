@@ -1,0 +1,158 @@
+"""From what a person asks with, to the hits and what there is to say of them. Without widgets."""
+
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from similar_images.collections.base import Hit, Query
+from similar_images.collections.images import Collection
+from similar_images.inputs import images
+from similar_images.inputs.images import UnreadableImage
+from similar_images.inputs.texts import one_line
+
+KEPT_SIDE = 1024  # pixels; of a new image so much is kept, to search by its parts
+SAME = 1 - 1e-5  # similarity; above it the vectors are those of the same pixels
+MIN_PART = 16  # pixels a side; less shows nothing
+
+# What a person should know of a network before trusting its hits.
+CAVEATS = {
+    "hog-colour": "This collection was made with hog-colour, which compares colour and shape only; "
+    "VGG16 sees what is in a picture.",
+}
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom, as shares of width and height
+
+
+class Asked(NamedTuple):
+    """A query, with what it takes to show it and to ask on from it."""
+
+    name: str
+    query: int | Query  # a row of the collection, or what its network made of a new image
+    picture: bytes | None = None  # of a new image: a JPEG of at most KEPT_SIDE pixels
+    row: int | None = None  # what of the collection this is, or is a part of
+    box: Box | None = None  # the part of it that `query` is of
+    whole: int | Query | None = None  # the query of the whole image, where `query` is of a part
+    encoding: float | None = None  # seconds in the network; None: the vector was stored
+    provisional: bool = False  # a text that is still being typed
+
+
+class Answer(NamedTuple):
+    hits: list[Hit]
+    missed: set[int]  # rows that only the exact search finds, where that was asked for
+    wrong: list[str]  # names that the index finds in their place
+    searching: float  # seconds
+
+
+def ask_row(collection: Collection, row: int) -> Asked:
+    """Ask by one of the collection. Raises ValueError for one that was skipped."""
+    _, seconds = _timed(lambda: collection.vector(row))
+    return Asked(collection.names[row], row, row=row, encoding=None if collection.has_vectors else seconds)
+
+
+def ask_text(collection: Collection, text: str, provisional: bool = False) -> Asked:
+    """Ask by a new text. Raises ValueError for an empty or huge one, and what loading the network raises."""
+    query, seconds = _encode(collection, text := one_line(text).strip())
+    return Asked(text, query, encoding=seconds, provisional=provisional)
+
+
+def ask_image(collection: Collection, name: str, content: bytes) -> Asked:
+    """Ask by the bytes of a new image. Raises UnreadableImage, and what loading the network raises."""
+    try:
+        image = images.open_image(content)
+    except UnreadableImage as error:
+        raise UnreadableImage(f"{name}: {error}") from error
+    query, seconds = _encode(collection, image)
+    return Asked(name, query, images.thumbnail(image, KEPT_SIDE), encoding=seconds)
+
+
+def ask_part(collection: Collection, asked: Asked, box: Box) -> Asked:
+    """Ask by a part of the image that was asked by. Raises UnreadableImage, and what loading the network raises."""
+    image = images.open_image(collection.image(asked.row) if asked.picture is None else asked.picture)
+    left, right = (round(share * image.width) for share in box[::2])
+    top, bottom = (round(share * image.height) for share in box[1::2])
+    if min(right - left, bottom - top) < MIN_PART:
+        raise ValueError(
+            f"expected a part of at least {MIN_PART} x {MIN_PART} pixels of {image.width} x {image.height}"
+        )
+    query, seconds = _encode(collection, image.crop((left, top, right, bottom)))
+    return asked._replace(
+        query=query, box=box, whole=asked.query if asked.box is None else asked.whole, encoding=seconds
+    )
+
+
+def ask_whole(asked: Asked) -> Asked:
+    """Ask by the whole of an image that was asked by a part of."""
+    return asked if asked.box is None else asked._replace(query=asked.whole, box=None, whole=None)
+
+
+def answer(collection: Collection, asked: Asked, k: int, exact: bool = False) -> Answer:
+    """Search; where an exact search is asked for, compare it with the index's."""
+    began = perf_counter()
+    hits = collection.nearest(asked.query, k, exact)
+    seconds = perf_counter() - began
+    if not exact or collection.index is None:
+        return Answer(hits, set(), [], seconds)
+    approximate = collection.nearest(asked.query, k)
+    missed = {hit.row for hit in hits} - {hit.row for hit in approximate}
+    wrong = [hit.name for hit in approximate if hit.row not in {hit.row for hit in hits}]
+    return Answer(hits, missed, wrong, seconds)
+
+
+def shuffled(collection: Collection, seed: int | None = None) -> Iterator[int]:
+    """Yield the rows that have a vector in random order, then again from the start; none where none has."""
+    rows = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(len(collection)), collection.removed))
+    return cycle(int(row) for row in rows if not collection.was_skipped(row))
+
+
+def network_name(collection: Collection) -> str:
+    return collection.network["name"] if collection.network else "an unknown network"
+
+
+def describe(collection: Collection, asked: Asked, answer: Answer, exact: bool = False) -> str:
+    """Say what a search went through, what its parts took, and what recall was measured."""
+    exact = exact or collection.index is None
+    way = "exact search in" if exact else f"{collection.recipe} index of"
+    encoding = "stored vector" if asked.encoding is None else f"network {_milliseconds(asked.encoding)}"
+    searched = f"{way} {len(collection):,} {collection.noun}s"
+    said = f"{network_name(collection)}, {searched}: {encoding}, search {_milliseconds(answer.searching)}"
+    if not exact and collection.recall is not None:
+        said += f", recall {collection.recall:.3f} when it was built"
+    return said
+
+
+def changes(answer: Answer, k: int) -> str:
+    """Say what the exact search changed."""
+    if not answer.missed:
+        return "The index finds the same."
+    others = f", in place of {', '.join(answer.wrong)}" if answer.wrong else ""
+    return f"{len(answer.missed)} of {k} hits are found by the exact search only{others}."
+
+
+def meaning(collection: Collection, similarity: float) -> str:
+    """Say what a similarity is worth in this collection; nothing where that is not known."""
+    if similarity >= SAME:
+        return f"the same {collection.noun}"
+    percentile = collection.percentile(similarity)
+    if percentile is None:
+        return ""
+    if percentile > 99.99:
+        return "closer than any of 10,000 pairs"
+    return f"closer than {np.floor(100 * percentile) / 100:g}% of pairs"
+
+
+def _encode(collection: Collection, new: object) -> tuple[Query, float]:
+    """Return the query of something new and the seconds that took, without the loading of the network."""
+    collection.load_network()
+    return _timed(lambda: collection.encode(new))
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    began = perf_counter()
+    return work(), perf_counter() - began
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1000 * seconds:.{0 if seconds >= 0.01 else 1}f} ms"

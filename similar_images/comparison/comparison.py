@@ -1,0 +1,167 @@
+"""A blind A/B test of two of anything that ranks images: whose list does a person prefer?"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+from similar_images.collections.images import Collection
+from similar_images.comparison.statistics import Result, preference
+from similar_images.comparison.votes import Vote, append, check_voter, latest, read, timestamp
+from similar_images.evaluation import plots
+from similar_images.evaluation.evaluation import Way
+from similar_images.files import check_writeable
+from similar_images.inputs.images import UnreadableImage
+from similar_images.inputs.sources import open_source
+
+Ranking = Callable[[str, int], Iterable[str]]  # a query's name and k -> names, the most similar first
+
+
+class Trial(NamedTuple):
+    """A query and what two systems, which stay unnamed, found for it: names, the most similar first."""
+
+    query: str
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+
+
+class Comparison:
+    """Two systems that rank images, by their names, and the file for the votes on them.
+
+    >>> systems = {"hog-colour": Collection.open("hog.npy"), "mobilenetv2": Collection.open("mobile.npy")}
+    >>> comparison = Comparison(systems, votes="votes.csv", voter="ann")
+    >>> for trial in comparison.trials(n=50):
+    ...     comparison.vote(trial, "left")  # or right, tie, neither
+    >>> comparison.result()
+    """
+
+    def __init__(
+        self,
+        systems: dict[str, Collection | Way | Ranking],
+        votes: str | Path,
+        voter: str,
+        k: int = 8,
+        images: str | Path | None = None,
+    ):
+        """`images` is the folder or archive of the images, by default that of the collections.
+
+        Raises OSError, and ValueError where the file for the votes is something else.
+        """
+        if len(systems) != 2:
+            raise ValueError(f"expected two systems, got {len(systems)}: {', '.join(systems) or 'none'}")
+        if k < 1:
+            raise ValueError(f"expected k of at least 1, got {k}")
+        check_voter(voter)
+        self.names, self.file, self.voter, self.k = tuple(systems), Path(votes), voter, k
+        ways = {name: Way(one) if isinstance(one, Collection) else one for name, one in systems.items()}
+        self._rankings = {name: _searching(one) if isinstance(one, Way) else one for name, one in ways.items()}
+        self._collections = [one.collection for one in ways.values() if isinstance(one, Way)]
+        sources = [open_source(Path(images))] if images else [one.source for one in self._collections]
+        self._sources = [source for source in sources if source]
+        self._left: dict[Trial, str] = {}  # the system whose list is on the left
+        self._identical: set[str] = set()  # queries
+        check_writeable(self.file)
+        self.votes()
+
+    def trials(
+        self, n: int = 50, seed: int = 0, queries: Iterable[str] | None = None, again: bool = False
+    ) -> Iterator[Trial]:
+        """Yield trials of n images, drawn at random from those that both have, or of all `queries`, in their order.
+
+        A query with two identical lists is skipped. One that this voter has voted on is among the n, and is asked
+        `again` only on demand. Queries and sides follow from the seed. Raises ValueError for an unknown query.
+        """
+        voted = set() if again else {vote.query for vote in self.votes() if vote.voter == self.voter}
+        names = self._common_names() if queries is None else list(dict.fromkeys(queries))
+        random = np.random.default_rng(seed)
+        order = random.permutation(len(names)) if queries is None else range(len(names))
+        sides = random.integers(2, size=len(names))
+        wanted = n if queries is None else len(names)
+        for place in order:
+            query = names[place]
+            if not wanted:
+                return
+            if queries is None and not all(_can_be_asked(collection, query) for collection in self._collections):
+                continue
+            if query not in voted:
+                trial = self._trial(query, self.names[sides[place]])
+                if trial is None:
+                    continue
+                yield trial
+            wanted -= 1
+
+    def vote(self, trial: Trial, choice: str) -> Vote:
+        """Write to the file what the voter says of a trial: left, right, tie or neither; of two votes the last counts.
+
+        Raises OSError or ValueError.
+        """
+        vote = Vote(time=timestamp(), voter=self.voter, **self.unblinded(trial), vote=choice)
+        append(self.file, vote)
+        return vote
+
+    def unblinded(self, trial: Trial) -> dict:
+        """Return the query of a trial and which system gave which list, in the words of Vote."""
+        if trial not in self._left:
+            raise ValueError(f"expected a trial of this comparison, got another of {trial.query}")
+        left = self._left[trial]
+        a, b = self.names
+        lists = (trial.left, trial.right) if left == a else (trial.right, trial.left)
+        return {"query": trial.query, "a": a, "b": b, "left": left, "list_a": lists[0], "list_b": lists[1]}
+
+    def votes(self) -> list[Vote]:
+        """Return the votes on these two systems in the file, of all voters. Raises OSError or ValueError."""
+        given = latest(read(self.file)) if self.file.exists() else []
+        return [vote for vote in given if {vote.a, vote.b} == set(self.names)]
+
+    def result(self) -> Result:
+        """Return what the votes in the file say of the first system against the second."""
+        return preference(self.votes(), *self.names, skipped=len(self._identical))
+
+    def plot(self) -> Markup:
+        """Return an SVG of the win rate of the first system, with its interval, over the votes so far."""
+        return plots.drawn(plots.win_rate, self.votes(), *self.names)
+
+    def image(self, name: str) -> Path | bytes:
+        """Return an image as images.open_image takes it. Raises UnreadableImage where it is nowhere."""
+        for source in self._sources:
+            if source.exists(name):
+                return source.image(name)
+        raise UnreadableImage("not in the folder or archive of the images: name it with images=")
+
+    def _trial(self, query: str, left: str) -> Trial | None:
+        """Return a trial with the list of the system `left` on the left; None where both lists are the same."""
+        right = self.names[left == self.names[0]]
+        trial = Trial(query, *(tuple(self._rankings[name](query, self.k))[: self.k] for name in (left, right)))
+        if trial.left == trial.right:
+            self._identical.add(query)
+            return None
+        self._left[trial] = left
+        return trial
+
+    def _common_names(self) -> list[str]:
+        """Return the names that all collections hold, in the order of the first."""
+        if not self._collections:
+            raise ValueError("expected queries=, a list of names, where neither system is a collection")
+        first, *others = [collection.names for collection in self._collections]
+        common = set(first).intersection(*others)
+        if not common:
+            raise ValueError(f"expected collections of the same images, got {first[0]} here and {others[0][0]} there")
+        return [name for name in first if name in common]
+
+
+def _searching(way: Way) -> Ranking:
+    def rank(query: str, k: int) -> list[str]:
+        row = way.collection.row(query)
+        if row is None:
+            raise ValueError(f"expected the name of an image in {way.collection.vectors.path}, got {query}")
+        return [hit.name for hit in way.collection.nearest(row, k, way.exact, way.reranked)]
+
+    return rank
+
+
+def _can_be_asked(collection: Collection, name: str) -> bool:
+    """Return whether an image of the collection has a vector and was not removed."""
+    row = collection.row(name)
+    return row not in collection.removed and bool(collection.vectors.array[row].any())

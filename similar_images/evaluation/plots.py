@@ -1,0 +1,176 @@
+"""The plots of an evaluation and of a blind comparison, as SVG in the page's own colour of text, each with a description in words."""
+
+import io
+import re
+from collections.abc import Callable
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
+from similar_images.evaluation.evaluation import Evaluation
+from similar_images.index.tune import K, interval
+
+NAMED_CLASSES = 30  # more are drawn without their names
+COLOURS = ("#3d85c6", "#e0782f", "#2a9d7f", "#c75a9a", "#8a6fd1", "#b08d1e", "#7a8794")  # seen on white and black
+MARKERS = "osD^vP*"
+INK = "#010203"  # stands for the colour of the page's text
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "similar images",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": INK,
+    "grid.alpha": 0.12,
+    "legend.frameon": False,
+}
+NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # it holds addresses
+BINS = 50
+
+
+def costs(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
+    """Draw recall against time and bytes, of inverted lists over how many are searched; None for one search only."""
+    if len(evaluations) < 2:
+        return None
+    figure = new_figure(3.8)
+    axes = figure.subplots(1, 2, sharey=True)
+    said = []
+    for number, (title, one) in enumerate(zip(titles, evaluations, strict=True)):
+        middle, low, high = interval(one.recalls[K])
+        ms, size = float(np.median(one.milliseconds)), one.bytes / 1e6
+        said.append(f"{title}: {middle:.3f} at {ms:.2f} ms and {size:.2f} MB")
+        colour = COLOURS[number % len(COLOURS)]
+        if one.curve:
+            points = [(point.p50_ms, point.recall) for point in one.curve]
+            axes[0].plot(*zip(*points, strict=True), ".-", color=colour, alpha=0.5, linewidth=1)
+        for axis, cost in zip(axes, (ms, size), strict=True):
+            axis.errorbar(
+                cost,
+                middle,
+                [[middle - low], [high - middle]],
+                fmt=MARKERS[number % len(MARKERS)],
+                markersize=8,
+                capsize=4,
+                color=colour,
+                label=title if axis is axes[0] else None,
+            )
+    for axis, name in zip(axes, ("ms a query, median", "MB"), strict=True):
+        axis.set_xscale("log")
+        axis.margins(x=0.2)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_xlabel(name)
+    axes[0].set_ylabel(f"recall@{K}")
+    figure.legend(loc="outside lower center", ncols=4)
+    return as_svg(figure, f"recall@{K} against time and bytes. {'; '.join(said)}")
+
+
+def copies(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
+    """Draw how often the original of an altered copy is the first hit; None where that was not measured."""
+    measured = [(title, one) for title, one in zip(titles, evaluations, strict=True) if one.ranks]
+    if not measured:
+        return None
+    figure = new_figure(3.4)
+    axis = figure.subplots()
+    names, width = list(measured[0][1].ranks), 0.8 / len(measured)
+    for number, (title, one) in enumerate(measured):
+        means = np.array([interval(one.ranks[name] == 1) for name in names])
+        axis.bar(
+            np.arange(len(names)) + (number - (len(measured) - 1) / 2) * width,
+            means[:, 0],
+            width * 0.9,
+            yerr=np.abs(means[:, 1:] - means[:, :1]).T,
+            error_kw={"ecolor": INK, "alpha": 0.5, "capsize": 2},
+            color=COLOURS[number % len(COLOURS)],
+            label=title,
+        )
+    axis.set_xticks(np.arange(len(names)), names)
+    axis.grid(axis="x", visible=False)
+    axis.set_ylim(0, 1.02)
+    axis.set_ylabel("original is the first hit")
+    figure.legend(loc="outside lower center", ncols=4)
+    said = "; ".join(
+        f"{title}: " + ", ".join(f"{name} {(ranks == 1).mean():.2f}" for name, ranks in one.ranks.items())
+        for title, one in measured
+    )
+    return as_svg(figure, f"share of altered copies whose original is the first hit. {said}")
+
+
+def similarities(one: Evaluation) -> Markup:
+    """Draw how similar hits are, matching and others where there are labels, beside what is taken at random."""
+    found, rows = one.relevance, one.rows
+    groups = {f"{one.way.collection.noun}s at random": one.chance}
+    if found:
+        asked = found.asked[:, None] & (rows >= 0)
+        groups["hits without a shared label"] = one.similarities[asked & (found.gains == 0)]
+        groups["hits with a shared label"] = one.similarities[asked & (found.gains > 0)]
+    else:
+        groups[f"hit {rows.shape[1]}"] = one.similarities[rows[:, -1] >= 0, -1]
+        groups["first hit"] = one.similarities[rows[:, 0] >= 0, 0]
+    groups = {name: values for name, values in groups.items() if len(values)}
+    everything = np.concatenate(list(groups.values()))
+    low, high = float(everything.min()), float(everything.max())
+    bins = np.linspace(low, max(high, low + 1e-3), BINS + 1)
+    figure = new_figure(3)
+    axis = figure.subplots()
+    for (name, values), colour in zip(groups.items(), (COLOURS[-1], COLOURS[1], COLOURS[0]), strict=False):
+        heights, edges = np.histogram(values, bins)
+        axis.stairs(heights / len(values), edges, fill=True, alpha=0.3, color=colour)
+        axis.stairs(heights / len(values), edges, color=colour, linewidth=1.5, label=f"{name} ({len(values):,})")
+    axis.set_xlabel("cosine similarity")
+    axis.set_ylabel("share")
+    figure.legend(loc="outside lower center", ncols=3)
+    medians = "; ".join(f"{name}: median {np.median(values):.2f}" for name, values in groups.items())
+    return as_svg(figure, f"distribution of similarities. {medians}")
+
+
+def classes(precisions: list[tuple[str, int, float]], worst: int) -> Markup:
+    """Draw precision by class, the worst first, so many of them in another colour."""
+    figure = new_figure(3)
+    axis = figure.subplots()
+    places = np.arange(len(precisions))
+    colours = [COLOURS[1] if place < worst else COLOURS[0] for place in places]
+    axis.bar(places, [share for _, _, share in precisions], 0.85, color=colours)
+    axis.set_ylim(0, 1.02)
+    axis.margins(x=0.01)
+    axis.grid(axis="x", visible=False)
+    axis.set_ylabel("precision")
+    if len(precisions) <= NAMED_CLASSES:
+        names = [label if len(label) <= 20 else f"{label[:19]}…" for label, _, _ in precisions]
+        axis.set_xticks(places, [name.replace("$", r"\$") for name in names], rotation=60, ha="right")
+    else:
+        axis.set_xticks([])
+        axis.set_xlabel(f"{len(precisions)} classes, the worst first")
+    said = ", ".join(f"{label} {share:.2f}" for label, _, share in precisions[:worst])
+    return as_svg(figure, f"precision by class, {len(precisions)} classes. The worst: {said}")
+
+
+def drawn(draw: Callable[..., Markup | None], *arguments: object) -> Markup | None:
+    """Return what a function of this file draws, in the style of the page."""
+    with matplotlib.rc_context(STYLE):
+        return draw(*arguments)
+
+
+def new_figure(height: float) -> Figure:
+    return Figure((9, height), layout="constrained")
+
+
+def as_svg(figure: Figure, description: str) -> Markup:
+    """Return the figure as an element of a page, in the page's colour of text, with a description in its place."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata=NO_METADATA)
+    drawing = buffer.getvalue()
+    drawing = drawing[drawing.index("<svg") :].replace(INK, "currentColor")
+    drawing = re.sub(r' xmlns(:xlink)?="[^"]*"', "", drawing)
+    return Markup(drawing.replace("<svg", f'<svg role="img" aria-label="{escape(description)}"', 1))

@@ -1,0 +1,246 @@
+"""What was measured, as a table, as JSON, as CSV and as a page of HTML that needs no other file."""
+
+import csv
+import io
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from similar_images.collections.images import Collection
+from similar_images.evaluation import plots
+from similar_images.evaluation.evaluation import RECALL_AT, Evaluation
+from similar_images.evaluation.labels import asked_for, class_precisions, measures, mistaken_for
+from similar_images.files import replacing
+from similar_images.index.tune import interval
+from similar_images.inputs.images import UnreadableImage
+from similar_images.templates import render as pages
+
+WORST = 8  # classes with a query of theirs
+SAMPLES = 6  # queries shown beside
+SHOWN = 8  # hits of a query
+SIDE = 144  # pixels, of a thumbnail
+MEASURES = ("precision", "mAP", "nDCG", "kNN accuracy")
+
+
+class Tile(NamedTuple):
+    name: str
+    caption: str
+    match: bool | None  # None: there are no labels, or it is the query
+    address: str | None  # data:, the thumbnail; None: the image cannot be read
+
+
+def summary(one: Evaluation) -> dict:
+    """Return the measures by name, each mean with its 95% interval, fit for JSON."""
+    collection, k = one.way.collection, one.rows.shape[1]
+    p50, p95, p99 = np.percentile(one.milliseconds, [50, 95, 99]).tolist()
+    content = {
+        "vectors": str(collection.vectors.path),
+        "index": None if one.way.exact else str(collection.index.path),
+        "recipe": _recipe(one),
+        "network": collection.network["name"] if collection.network else None,
+        "n": len(collection),
+        "d": collection.vectors.array.shape[1],
+        "bytes": one.bytes,
+        "queries": len(one.queries),
+        "k": k,
+        "ms": {"p50": p50, "p95": p95, "p99": p99, "queries": len(one.milliseconds)},
+        "queries_per_second": one.queries_per_second,
+        "recall": {str(size): _mean(values) for size, values in one.recalls.items()},
+        "curve": [point._asdict() for point in one.curve],
+        "labels": None,
+        "alterations": None,
+    }
+    if one.relevance:
+        content["labels"] = {
+            "source": one.relevance.labels.source,
+            "classes": len(one.relevance.labels.classes),
+            "queries": int(one.relevance.asked.sum()),
+            **{name: _mean(values) for name, values in measures(one.relevance).items()},
+            "by_class": [
+                {"label": label, "queries": count, "precision": share}
+                for label, count, share in class_precisions(one.relevance)
+            ],
+        }
+    if one.ranks:
+        content["alterations"] = {
+            name: {"images": len(ranks), "recall_1": _mean(ranks == 1), f"recall_{k}": _mean(ranks > 0)}
+            for name, ranks in one.ranks.items()
+        }
+    return content
+
+
+def as_csv(evaluations: list[Evaluation]) -> str:
+    """Return the summaries as CSV, a row each, without the classes and the curve; `a.b` is b in a."""
+    rows = [dict(_flat(summary(one))) for one in evaluations]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_table(evaluations: list[Evaluation]) -> str:
+    """Return the measures for a terminal, a column for each evaluation."""
+    rows = [("", titles(evaluations)), *lines(evaluations)]
+    first = max(len(name) for name, _ in rows)
+    widths = [max(len(cell) for cell in column) for column in zip(*(cells for _, cells in rows), strict=True)]
+    return "\n".join(
+        "  ".join([name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))]).rstrip()
+        for name, cells in rows
+    )
+
+
+def titles(evaluations: list[Evaluation]) -> list[str]:
+    """Return a short name for each: its recipe, with the collection or the index where that is not enough."""
+    several = len({one.way.collection.vectors.path for one in evaluations}) > 1
+    names = [f"{_name(one.way.collection)}: {_recipe(one)}" if several else _recipe(one) for one in evaluations]
+    return [
+        f"{name} ({one.way.collection.index.path.name})" if names.count(name) > 1 and not one.way.exact else name
+        for name, one in zip(names, evaluations, strict=True)
+    ]
+
+
+def lines(evaluations: list[Evaluation]) -> list[tuple[str, list[str]]]:
+    """Return the rows of the table: a measure, and how each evaluation did, as text."""
+    k = max(one.rows.shape[1] for one in evaluations)
+
+    def line(name: str, cell: Callable[[Evaluation], str]) -> tuple[str, list[str]]:
+        return name, [cell(one) for one in evaluations]
+
+    rows = [
+        line(f"{_noun(evaluations)}s", lambda one: f"{len(one.way.collection):,}"),
+        line("numbers in a vector", lambda one: f"{one.way.collection.vectors.array.shape[1]:,}"),
+        line("queries", lambda one: f"{len(one.queries):,}"),
+        line("MB", lambda one: f"{one.bytes / 1e6:.2f}"),
+        *(
+            line(f"ms a query, p{share}", lambda one, share=share: f"{np.percentile(one.milliseconds, share):.2f}")
+            for share in (50, 95, 99)
+        ),
+        line("queries/s at once", lambda one: f"{one.queries_per_second:,.0f}"),
+        *(line(f"recall@{size}", lambda one, size=size: _interval(one.recalls[size])) for size in RECALL_AT),
+    ]
+    held = [measures(one.relevance) if one.relevance else {} for one in evaluations]
+    for name in MEASURES if any(held) else ():
+        rows.append((f"{name}@{k}", [_interval(each.get(name)) for each in held]))
+    for name in next((one.ranks for one in evaluations if one.ranks), {}):
+        rows.append(line(f"copies, {name}: first / in {k}", lambda one, name=name: _share(one.ranks, name)))
+    return rows
+
+
+def write(path: Path, evaluations: list[Evaluation]) -> None:
+    """Write the page, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(page(evaluations), encoding="utf-8")
+
+
+def page(evaluations: list[Evaluation]) -> str:
+    """Return the page: the table, the plots, the worst classes and sample queries of each collection."""
+    names = titles(evaluations)
+    groups = [list(group) for _, group in groupby(evaluations, lambda one: one.way.collection.vectors.path)]
+    return pages.render(
+        "report.html",
+        noun=_noun(evaluations),
+        titles=names,
+        lines=lines(evaluations),
+        k=evaluations[0].rows.shape[1],
+        costs=plots.drawn(plots.costs, names, evaluations),
+        copies=plots.drawn(plots.copies, names, evaluations),
+        collections=[_section(group[0]) for group in groups],
+    )
+
+
+def _section(one: Evaluation) -> dict:
+    """Return what the page shows of one collection, as its first way to search finds it."""
+    found = one.relevance
+    classes = class_precisions(found) if found else []
+    worst = [
+        {
+            "label": label,
+            "queries": count,
+            "precision": f"{share:.2f}",
+            "instead": mistaken_for(found, label),
+            "tiles": _tiles(one, _worst_query(one, label)),
+        }
+        for label, count, share in classes[:WORST]
+        if share < 1
+    ]
+    samples = [_tiles(one, query) for query in range(min(SAMPLES, len(one.queries)))]
+    tiles = [tile for row in [*(entry["tiles"] for entry in worst), *samples] for tile in row]
+    return {
+        "name": _name(one.way.collection),
+        "recipe": _recipe(one),
+        "similarities": plots.drawn(plots.similarities, one),
+        "classes": plots.drawn(plots.classes, classes, len(worst)) if classes else None,
+        "worst": worst,
+        "samples": samples,
+        "unseen": sum(tile.address is None for tile in tiles),
+        "seen": sum(tile.address is not None for tile in tiles),
+        "has_folder": one.way.collection.source is not None,
+    }
+
+
+def _noun(evaluations: list[Evaluation]) -> str:
+    return evaluations[0].way.collection.noun
+
+
+def _worst_query(one: Evaluation, label: str) -> int:
+    of_class = np.nonzero(asked_for(one.relevance, label))[0]
+    return int(of_class[(one.relevance.gains[of_class] > 0).sum(axis=1).argmin()])
+
+
+def _tiles(one: Evaluation, query: int) -> list[Tile]:
+    """Return the query and its first hits."""
+    collection, found = one.way.collection, one.relevance
+    tiles = [_tile(collection, int(one.queries[query]), "query", None)]
+    hits = zip(one.rows[query, :SHOWN], one.similarities[query, :SHOWN], strict=True)
+    for rank, (row, similarity) in enumerate(hits):
+        if row >= 0:
+            match = bool(found.gains[query, rank] > 0) if found else None
+            tiles.append(_tile(collection, int(row), f"{similarity:.2f}", match))
+    return tiles
+
+
+def _tile(collection: Collection, row: int, caption: str, match: bool | None) -> Tile:
+    address = None
+    if collection.source is not None:
+        with suppress(UnreadableImage):
+            address = pages.picture(collection.image(row), SIDE)
+    return Tile(collection.names[row], caption, match, address)
+
+
+def _mean(values: np.ndarray) -> dict[str, float]:
+    return dict(zip(("mean", "low", "high"), interval(values), strict=True))
+
+
+def _flat(content: dict, prefix: str = "") -> list[tuple[str, object]]:
+    pairs = []
+    for key, value in content.items():
+        if isinstance(value, dict):
+            pairs += _flat(value, f"{prefix}{key}.")
+        elif not isinstance(value, list):
+            pairs.append((prefix + key, value))
+    return pairs
+
+
+def _interval(values: np.ndarray | None) -> str:
+    if values is None:
+        return ""
+    middle, low, high = interval(values)
+    return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _share(ranks: dict[str, np.ndarray] | None, name: str) -> str:
+    return f"{(ranks[name] == 1).mean():.2f} / {(ranks[name] > 0).mean():.2f}" if ranks else ""
+
+
+def _recipe(one: Evaluation) -> str:
+    return "exact" if one.way.exact else one.way.collection.recipe
+
+
+def _name(collection: Collection) -> str:
+    return re.sub(r"(\.txt)?(\.saved_predictions)?\.npy$", "", collection.vectors.path.name).removesuffix("_file_list")

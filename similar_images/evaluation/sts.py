@@ -1,0 +1,53 @@
+"""How well a network's similarities agree with people's: the STS benchmark (Cer et al. 2017)."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from similar_images.index.index import normalised
+from similar_images.networks.text import TextEncoder
+
+FIELDS = slice(4, 7)  # of a line: score from 0 to 5, and the two sentences
+
+
+class Pairs(NamedTuple):
+    scores: np.ndarray  # float (n,)
+    first: list[str]
+    second: list[str]
+
+
+class Agreement(NamedTuple):
+    pairs: int
+    spearman: float
+    pearson: float
+
+
+def read_pairs(file: Path) -> Pairs:
+    """Return the pairs of a file of the STS benchmark: UTF-8, tab-separated, no header, no quotes.
+
+    Raises ValueError, with the line, where it is something else.
+    """
+    rows = []
+    try:
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+            fields = line.split("\t")[FIELDS]
+            if len(fields) != 3:
+                raise ValueError(f"line {number}: expected a score and two sentences in fields 5 to 7")
+            rows.append((float(fields[0]), *fields[1:]))
+    except ValueError as error:
+        raise ValueError(f"{file} is not of the STS benchmark: {error}") from error
+    if len(rows) < 2:
+        raise ValueError(f"{file}: expected two pairs of sentences or more, got {len(rows)}")
+    scores, first, second = zip(*rows, strict=True)
+    return Pairs(np.array(scores), list(first), list(second))
+
+
+def agreement(encoder: TextEncoder, pairs: Pairs) -> Agreement:
+    """Return the correlations of the cosines of the pairs with people's scores."""
+    from scipy import stats
+
+    one, other = (normalised(encoder.encode(texts)) for texts in (pairs.first, pairs.second))
+    cosines = np.einsum("nd,nd->n", one, other)
+    spearman, pearson = (test(cosines, pairs.scores).statistic for test in (stats.spearmanr, stats.pearsonr))
+    return Agreement(len(cosines), float(spearman), float(pearson))

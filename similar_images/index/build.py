@@ -1,0 +1,219 @@
+"""Vectors to an index on disk: build it, add rows, remove rows, and measure what it reaches.
+
+Shape letters: n vectors in all, m in a sample, d numbers in a vector.
+"""
+
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from similar_images.files import relative, sha256
+from similar_images.index.index import Index, blocks, check_matches, open_index, unit_rows, with_ids, write_index
+from similar_images.index.recipes import SEED, Trained, lists, train
+from similar_images.index.tune import FEW, K, Measured, Queries, Target, choose
+from similar_images.inputs.names import names_digest, read_names
+from similar_images.vectors.store import Vectors, fingerprint
+
+SMALL = 5_000  # vectors; below it an exact search takes less than a millisecond
+SAMPLE_BYTES = 512 * 2**20  # of float32 vectors to train on
+SAMPLE_PER_LIST = 64  # vectors to train on per inverted list; Faiss asks for at least 39
+PAIRS = 100_000  # random pairs whose similarity is kept
+PERCENTILES = (0, 1, 5, 10, 25, 50, 75, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.99, 100)
+
+
+def build(
+    vectors: Vectors,
+    path: Path,
+    recipe: str = "auto",
+    target: Target | None = None,
+    progress: Callable[[int], None] = lambda rows: None,
+    note: Callable[[str], None] = lambda message: None,
+    tried: Callable[[Measured], None] = lambda candidate: None,
+) -> dict:
+    """Train an index on a sample of the vectors, add all, measure it, write it whole with its manifest; return that.
+
+    `recipe` is a name of RECIPES, "auto", or a string that faiss.index_factory takes; with a `target` the index
+    that meets it is chosen instead. `note` is told where a recipe could not be followed, `tried` of candidates.
+    Raises ValueError for vectors or recipes that cannot be used, and for a target that cannot be met.
+    """
+    if vectors.manifest and sha256(vectors.path) != vectors.manifest["sha256"]:
+        raise ValueError(f"{vectors.path} was altered since it was made: make it again with --overwrite")
+    try:
+        queries = Queries(vectors.array)
+        if not len(queries.rows):
+            raise ValueError("all rows are zeros: every image was skipped")
+        trained, recipe, measured = _filled(queries, recipe, target, progress, note, tried)
+        manifest = {
+            "recipe": recipe,
+            "parameters": trained.parameters,
+            "removed": [],
+            "target": target._asdict() if target else None,
+            **_measured(queries, trained.faiss, trained.parameters, [], measured),
+            "vectors": _source(vectors, path, _skipped(vectors)),
+        }
+    except ValueError as error:
+        raise type(error)(f"{vectors.path}: {error}") from error
+    return write_index(path, trained.faiss, manifest)
+
+
+def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda rows: None) -> dict:
+    """Add the rows that the vectors have and the index has not, those too that were skipped when it was built.
+
+    Returns its new manifest. Raises ValueError where the index was not built from these vectors.
+    """
+    index = _changeable(path)
+    check_matches(index, vectors)
+    built = index.manifest["vectors"]
+    retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), _skipped(vectors))
+    for rows, unit in chain([unit_rows(vectors.array, retried)], blocks(vectors.array, built["n"])):
+        kept = ~np.isin(rows, index.removed)
+        index.faiss.add_with_ids(unit[kept], rows[kept])
+        progress(len(rows))
+    return _rewrite(index, vectors, index.removed, _skipped(vectors))
+
+
+def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
+    """Remove rows, for good: `add` does not bring them back; return the new manifest.
+
+    Raises ValueError where the index cannot remove, or was not built from these vectors.
+    """
+    index = _changeable(path)
+    check_matches(index, vectors)
+    try:
+        index.faiss.remove_ids(faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
+    except RuntimeError as error:
+        raise ValueError(f"{path}: an index of the recipe {index.recipe} cannot remove; build one that can") from error
+    known = vectors._replace(array=vectors.array[: index.manifest["vectors"]["n"]])  # the rest is still to be added
+    return _rewrite(index, known, sorted({*index.removed, *rows}), index.manifest["vectors"].get("skipped", []))
+
+
+def rows_of(vectors: Vectors, file: Path) -> list[int]:
+    """Return the rows of the names in a file, a name a line. Raises ValueError for a name that is not there."""
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(vectors.names or []):
+        rows.setdefault(name, []).append(row)
+    wanted = read_names(file)
+    if unknown := [name for name in wanted if name not in rows]:
+        raise ValueError(f"{file}: {len(unknown)} names are not in {vectors.path}, such as {unknown[0]}")
+    return [row for name in wanted for row in rows[name]]
+
+
+def is_stale(manifest: dict) -> bool:
+    """Return whether the recall fell below the target, or without one clearly below what it was when built."""
+    target = (manifest["target"] or {}).get("recall")
+    floor = target if target is not None else manifest["built_recall"] - 0.02
+    return manifest["measured"]["recall"] < floor
+
+
+def _filled(queries: Queries, recipe, target, progress, note, tried) -> tuple[Trained, str, Measured | None]:
+    """Return the trained and filled index, its recipe, and what it reaches where that is known."""
+    array, n = queries.array, len(queries.array)
+    sample = _sample(array, queries.rows)
+
+    def fill(index: faiss.Index) -> None:
+        for rows, unit in blocks(array):
+            index.add_with_ids(unit, rows)
+            progress(len(rows))
+
+    if target is not None:
+        trained, measured = choose(queries, sample, target, fill, tried)
+        return trained, measured.recipe, measured
+    recipe = ("flat" if n < SMALL else "reduced") if recipe == "auto" else recipe
+    trained = train(recipe, sample, n)
+    if trained is None:
+        note(f"{len(sample)} vectors are too few to train the recipe {recipe}: flat is taken, an exact search")
+        recipe, trained = "flat", train("flat", sample, n)
+    fill(trained.faiss)
+    return trained, recipe, None
+
+
+def _rewrite(index, vectors: Vectors, removed: list[int], skipped: list[int]) -> dict:
+    absent = sorted({*removed, *skipped})
+    manifest = index.manifest | {
+        "removed": removed,
+        **_measured(Queries(vectors.array, absent), index.faiss, index.manifest["parameters"], absent),
+        "built_recall": index.manifest["built_recall"],
+        "vectors": _source(vectors, index.path, skipped),
+    }
+    return write_index(index.path, index.faiss, manifest)
+
+
+def _measured(
+    queries: Queries, index: faiss.Index, parameters: dict, removed: list[int], known: Measured | None = None
+) -> dict:
+    """Return what a manifest says of the quality of a search: recall with and without vectors, time, similarities."""
+    reached = known or queries.measure("", index, parameters["reranked"])
+    alone = queries.measure("", index, 0) if parameters["reranked"] else reached
+    nearest = queries.similarities[:, 1] if queries.similarities.shape[1] > 1 else queries.similarities[:, 0]
+    return {
+        "measured": {
+            "recall": reached.recall,
+            "interval": [reached.low, reached.high],
+            "recall_alone": alone.recall,  # of the index without the vectors beside it
+            "k": K,
+            "queries": len(queries.rows),
+            "p50_ms": reached.p50_ms,
+            "p95_ms": reached.p95_ms,
+            "bytes_in_memory": reached.bytes,
+            "bytes_on_disk": reached.bytes,
+        },
+        "built_recall": reached.recall,
+        "similarities": {
+            "percentiles": PERCENTILES,
+            "random_pairs": _percentiles(_random_pairs(queries.array, removed)),
+            "nearest": _percentiles(nearest),
+        },
+    }
+
+
+def _random_pairs(array: np.ndarray, removed: list[int]) -> np.ndarray:
+    """Return the similarities of random pairs of different rows, from a sample of rows."""
+    random = np.random.default_rng(SEED)
+    rows = np.setdiff1d(np.sort(random.permutation(len(array))[:2000]), removed)
+    _, unit = unit_rows(array, rows)
+    if len(unit) < 2:
+        return np.ones(1)
+    one = random.integers(0, len(unit), PAIRS)
+    other = (one + random.integers(1, len(unit), PAIRS)) % len(unit)
+    return np.concatenate(
+        [np.einsum("pd,pd->p", unit[one[i : i + 5000]], unit[other[i : i + 5000]]) for i in range(0, PAIRS, 5000)]
+    )
+
+
+def _percentiles(similarities: np.ndarray) -> list[float]:
+    return np.percentile(similarities, PERCENTILES).astype(float).round(6).tolist()
+
+
+def _skipped(vectors: Vectors) -> list[int]:
+    return [entry.row for entry in vectors.skipped]
+
+
+def _source(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
+    """Return what an index' manifest says of the vectors that it was built from, without the rows `skipped`."""
+    return {
+        "file": relative(vectors.path, path.parent),
+        "n": len(vectors.array),
+        "skipped": skipped,
+        "fingerprint": fingerprint(vectors.array, skipped),
+        "names": names_digest(vectors.names) if vectors.names else None,
+        "network": vectors.network,
+    }
+
+
+def _sample(array: np.ndarray, without: np.ndarray) -> np.ndarray:
+    """Return unit vectors (m, d) of rows drawn at random, to train on; the rows `without` only where all are few."""
+    n, d = array.shape
+    rows = np.setdiff1d(np.arange(n), without) if n >= 5 * FEW else np.arange(n)
+    m = min(len(rows), max(256 * 64, SAMPLE_PER_LIST * lists(n)), SAMPLE_BYTES // (4 * d))
+    return unit_rows(array, np.sort(np.random.default_rng(SEED).choice(rows, m, replace=False)))[1]
+
+
+def _changeable(path: Path) -> Index:
+    """Open an index to be changed. Raises ValueError where it cannot be told what is in it."""
+    index = open_index(path)
+    if index.manifest is None:
+        raise ValueError(f"{path} has no manifest, it cannot be told what is in it: build it again")
+    return index._replace(faiss=with_ids(index.faiss))

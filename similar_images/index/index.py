@@ -1,0 +1,247 @@
+"""A Faiss index over vectors: read it, search it, write it. Ids are rows, similarity is cosine.
+
+Shape letters: n vectors in all, b in a block or batch, d numbers in a vector, k hits.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import faiss
+import numpy as np
+
+from similar_images.files import read_json, replacing, sha256, write_json
+from similar_images.index import index_file
+from similar_images.index.recipes import RERANKED
+from similar_images.inputs.names import names_digest
+from similar_images.vectors.store import Vectors, block_rows, fingerprint
+
+FORMAT = "similar-images index 1"
+KEYS = ("recipe", "parameters", "removed", "target", "built_recall", "vectors", "sha256")
+REBUILD = "build it again with build_search_db.py"
+
+
+class Index(NamedTuple):
+    """A Faiss index with its manifest."""
+
+    path: Path
+    faiss: faiss.Index
+    manifest: dict | None  # None: made by another tool
+
+    @property
+    def reranked(self) -> int:
+        return self.manifest["parameters"]["reranked"] if self.manifest else RERANKED
+
+    @property
+    def recipe(self) -> str:
+        return self.manifest["recipe"] if self.manifest else "unknown"
+
+    @property
+    def removed(self) -> list[int]:
+        return self.manifest["removed"] if self.manifest else []
+
+    def search(self, unit: np.ndarray, k: int, array: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return similarities float32 (b, k) and rows int64 (b, k) for unit vectors (b, d); row -1: no hit.
+
+        With the vectors (n, d) in `array` the best hits of a coarse index are ranked anew by them.
+        """
+        return search(self.faiss, unit, k, array, self.reranked)
+
+
+def search(
+    index: faiss.Index, unit: np.ndarray, k: int, array: np.ndarray | None = None, reranked: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Search as `Index.search` does, with the number of hits that are ranked anew."""
+    if array is None or not reranked:
+        found, rows = _found(index, unit, k)
+        if index.metric_type == faiss.METRIC_L2:
+            found = 1 - found / 2  # unit vectors: |x - y|^2 = 2 - 2 cos
+        return np.clip(found, -1, 1), rows
+    _, candidates = _found(index, unit, min(max(reranked, 2 * k), index.ntotal))
+    candidates[candidates >= len(array)] = -1  # of an altered file without a manifest
+    candidates.sort(axis=1)  # the file is read in one direction, and equal similarities go by row
+    similarities = _cosines(array, np.maximum(candidates, 0), unit)
+    similarities[candidates < 0] = -np.inf
+    return _best(similarities, candidates, k)
+
+
+def _found(index: faiss.Index, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Search; a single query on one thread, as more would wait for the network's, which have just worked on it."""
+    if len(unit) > 1:
+        return index.search(unit, k)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # of this Python thread alone
+    try:
+        return index.search(unit, k)
+    finally:
+        faiss.omp_set_num_threads(threads)
+
+
+def exact_search(
+    array: np.ndarray, unit: np.ndarray, k: int, removed: Sequence[int] = ()
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compare unit vectors (b, d) with all vectors (n, d), read in blocks; return similarities and rows (b, <= k)."""
+    heap = faiss.ResultHeap(len(unit), k, keep_max=True)
+    for rows, block in blocks(array):
+        kept = ~np.isin(rows, removed)
+        if kept.any():
+            some = min(k, int(kept.sum()))
+            similarities, nearest = faiss.knn(unit, block[kept], some, metric=faiss.METRIC_INNER_PRODUCT)
+            heap.add_result(similarities, rows[kept][nearest])
+    heap.finalize()
+    found = heap.I[0] >= 0 if len(unit) else slice(None)  # fewer than k where there are no more, as many for all
+    return np.clip(heap.D[:, found], -1, 1), heap.I[:, found]
+
+
+def recall(found: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Return for each query the share of its true nearest rows (q, k) that are among the found rows (q, any)."""
+    if len(found) != len(true):  # a single one would be held against all
+        raise ValueError(f"expected the found rows of {len(true)} queries, got those of {len(found)}")
+    if not true.size:  # of a single vector
+        return np.ones(len(true))
+    return np.mean([(found == column[:, None]).any(axis=1) for column in true.T], axis=0)
+
+
+def others(rows: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
+    """Return the columns (q, <= k) of the first k of rows (q, any) that are not the query itself, a row of queries (q,)."""
+    last = np.argsort(rows == queries[:, None], axis=1, kind="stable")
+    return last[:, : min(k, rows.shape[1] - 1)]
+
+
+def normalised(block: np.ndarray) -> np.ndarray:
+    """Return float32 unit vectors for vectors (b, d), zeros where a row is zeros.
+
+    Raises ValueError where a row holds NaN or infinity.
+    """
+    block = block.astype(np.float32)
+    norms = np.sqrt(np.einsum("bd,bd->b", block, block, dtype=np.float64))[:, None]
+    if not np.isfinite(norms).all():
+        raise ValueError(f"row {int(np.argmin(np.isfinite(norms)))} holds NaN or infinity")
+    return np.divide(block, norms, out=np.zeros_like(block), where=norms > 0, casting="same_kind")
+
+
+def blocks(array: np.ndarray, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows int64 (b,) and unit vectors (b, d) of vectors (n, d), without rows of zeros (skipped images)."""
+    for first in range(start, len(array), block_rows(array)):
+        yield unit_rows(array, np.arange(first, min(first + block_rows(array), len(array))))
+
+
+def unit_rows(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return those of the rows that are not zeros, and their unit vectors. Raises ValueError for NaN or infinity."""
+    try:
+        unit = normalised(array[rows])
+    except ValueError:
+        bad = rows[~np.isfinite(array[rows].astype(np.float32)).all(axis=1)]
+        raise ValueError(f"expected numbers in every row, got NaN or infinity in row {bad[0]}") from None
+    kept = unit.any(axis=1)
+    return rows[kept], unit[kept]
+
+
+def manifest_path(index: Path) -> Path:
+    return index.with_name(index.name + ".json")
+
+
+def open_index(path: Path) -> Index:
+    """Open an index after its SHA-256 was checked against its manifest; without one, after all lengths in it were.
+
+    Raises ValueError where the file is damaged, altered or no index of a known type.
+    """
+    manifest = None
+    try:
+        if manifest_path(path).exists():
+            manifest = read_json(manifest_path(path), FORMAT)
+            if missing := [key for key in KEYS if key not in manifest]:
+                raise ValueError(f"its manifest lacks {', '.join(missing)}")
+            if sha256(path) != manifest.get("sha256"):
+                raise ValueError("it is not what its manifest says, it was altered or truncated")
+        else:
+            index_file.check(path)
+        opened = faiss.read_index(str(path))
+    except (ValueError, RuntimeError, MemoryError) as error:
+        reason = str(error).splitlines()[0] if isinstance(error, ValueError) else "Faiss cannot read it"
+        raise ValueError(f"{path} is not an index that can be used: {reason}; {REBUILD}") from error
+    return Index(path, opened, manifest)
+
+
+def write_index(path: Path, index: faiss.Index, manifest: dict) -> dict:
+    """Write an index and its manifest, each whole or not at all; return the manifest with the file's SHA-256."""
+    with replacing(path) as partial:
+        faiss.write_index(as_written(index), str(partial))
+        manifest = {"format": FORMAT, **manifest, "n": index.ntotal, "d": index.d, "sha256": sha256(partial)}
+        manifest_path(path).unlink(missing_ok=True)  # killed here, it is an old index without a manifest
+    write_json(manifest_path(path), manifest)
+    return manifest
+
+
+def as_written(index: faiss.Index) -> faiss.Index:
+    """Return an index without its table of ids where these are 0, 1, 2, ..., as they are without: 8 bytes a vector."""
+    if isinstance(index, faiss.IndexIDMap):
+        ids = faiss.vector_to_array(index.id_map)
+        if np.array_equal(ids, np.arange(len(ids))):
+            return faiss.downcast_index(index.index)
+    return index
+
+
+def with_ids(index: faiss.Index) -> faiss.Index:
+    """Return an index that rows can be added to and removed from by their ids."""
+    if isinstance(index, faiss.IndexIDMap) or faiss.try_extract_index_ivf(index) is not None:
+        return index
+    table = faiss.IndexIDMap(faiss.IndexFlat(index.d, index.metric_type))  # which only takes an empty index
+    table.index, table.ntotal, table.own_fields = index, index.ntotal, False
+    table.referenced_objects.append(index)
+    faiss.copy_array_to_vector(np.arange(index.ntotal), table.id_map)
+    return table
+
+
+def check_matches(index: Index, vectors: Vectors) -> None:
+    """Raise ValueError, with the remedy, where an index was not built from these vectors."""
+    if vectors.array is None:
+        expected = index.manifest["vectors"].get("names") if index.manifest else None
+        if expected != (found := names_digest(vectors.names)):
+            raise ValueError(f"{index.path} was built from other texts: expected the SHA-256 {expected}, got {found}")
+        return
+    n, d = vectors.array.shape
+    if index.faiss.d != d:
+        raise ValueError(f"{index.path}: expected an index of vectors (n, {d}), got (n, {index.faiss.d}); {REBUILD}")
+    if index.manifest is None:
+        if index.faiss.ntotal > n:
+            raise ValueError(f"{index.path} holds {index.faiss.ntotal} vectors, {vectors.path} only {n}; {REBUILD}")
+        return
+    built = index.manifest["vectors"]
+    if built["n"] > n or not _are_the_first(vectors, built):
+        raise ValueError(f"{index.path} was built from other vectors than {vectors.path}: {REBUILD}")
+
+
+def _are_the_first(vectors: Vectors, built: dict) -> bool:
+    """Return whether the first vectors are those that a manifest says an index was built from."""
+    network = built["network"]
+    if network and network.get("reads") == "text":  # its names say all; another processor's last digits differ
+        return network == vectors.network and built["names"] == names_digest(vectors.names[: built["n"]])
+    return built["fingerprint"] == fingerprint(vectors.array[: built["n"]], built.get("skipped", ()))
+
+
+def _cosines(array: np.ndarray, rows: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return the cosines (b, k) of unit vectors (b, d) with the rows (b, k) of vectors (n, d); 0 for zeros."""
+    if array.dtype != np.float32 or not array.flags.c_contiguous:
+        each = [
+            _cosines(array[some].astype(np.float32), np.arange(len(some))[None], one[None])
+            for some, one in zip(rows, unit, strict=True)
+        ]
+        return np.concatenate(each)
+    rows, unit = np.ascontiguousarray(rows), np.ascontiguousarray(unit)
+    dots, squares = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.float32)
+    given, ids, queries, products, norms = map(faiss.swig_ptr, (array, rows, unit, dots, squares))
+    b, k = rows.shape
+    d = array.shape[1]
+    faiss.fvec_inner_products_by_idx(products, queries, given, ids, d, b, k)
+    faiss.pairwise_indexed_inner_product(d, b * k, given, ids, given, ids, norms)
+    return np.divide(dots, np.sqrt(squares), out=np.zeros_like(dots), where=squares > 0)
+
+
+def _best(similarities: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the k highest similarities (b, <= k) and their rows, highest first; equal ones as they come."""
+    if similarities.shape[1] > 4 * k:
+        chosen = np.sort(np.argpartition(-similarities, k, axis=1)[:, :k], axis=1)
+        similarities, rows = (np.take_along_axis(part, chosen, axis=1) for part in (similarities, rows))
+    order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(rows, order, axis=1)

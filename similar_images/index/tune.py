@@ -1,0 +1,239 @@
+"""An index that meets targets: candidates are built and measured on held-out queries against exact search.
+
+Shape letters: n vectors in all, q queries, k hits, d numbers in a vector.
+"""
+
+from collections.abc import Callable, Iterator
+from time import perf_counter
+from typing import NamedTuple
+
+import faiss
+import numpy as np
+
+from similar_images.index import index as indexes
+from similar_images.index.recipes import SEED, Reduction, Trained, lists, reduced, train
+
+K = 10  # recall@10
+QUERIES = 1_000  # or a fifth of the collection
+FEW = 200  # vectors; so many queries are taken of a small collection all the same
+TIMED = 200  # queries, one at a time
+DIMENSIONS = (64, 128, 192, 256, 512)
+PROBES = (1, 2, 4, 8, 16, 32, 64, 128)
+RERANKED = (0, 20, 50, 100, 200, 400)
+LARGE = 200_000  # vectors; above it fewer candidates are built
+LARGEST_FLAT = 2**30  # bytes
+SIZE_POWER = 0.25  # an index of 16 times the size must answer in less than half the time
+Z = 1.96  # of a 95% interval
+
+
+class Target(NamedTuple):
+    recall: float | None = None  # recall@10, from 0 to 1
+    max_bytes: int | None = None
+    max_ms: float | None = None  # for one query, the median
+
+
+class Measured(NamedTuple):
+    """A candidate, or what became of the choice."""
+
+    recipe: str
+    nprobe: int
+    reranked: int
+    recall: float  # recall@10 against exact search
+    low: float  # its 95% interval
+    high: float
+    p50_ms: float  # one query at a time
+    p95_ms: float
+    bytes: int  # of the index, in memory and on disk
+
+    def meets(self, target: Target) -> bool:
+        return (
+            (target.recall is None or self.low >= target.recall)
+            and (target.max_bytes is None or self.bytes <= target.max_bytes)
+            and (target.max_ms is None or self.p50_ms <= target.max_ms)
+        )
+
+
+class Queries:
+    """Rows of a collection as queries, each left out of its own hits, with their exact hits.
+
+    Keep them out of the training too, or the recall that they show is higher than that of an image never seen.
+    """
+
+    def __init__(self, array: np.ndarray, removed: list[int] = (), count: int = QUERIES, seed: int = SEED):
+        allowed = np.setdiff1d(np.arange(len(array)), removed)
+        drawn = np.random.default_rng(seed).permutation(allowed)
+        self.rows, self.unit = indexes.unit_rows(array, np.sort(drawn[: min(count, max(FEW, len(array) // 5))]))
+        self.similarities, rows = indexes.exact_search(array, self.unit, K + 1, removed)
+        self.true = self.others(rows, K)  # (q, k)
+        self.array = array
+
+    def others(self, rows: np.ndarray, k: int) -> np.ndarray:
+        """Return the first k of rows (q, any) that are not the query itself."""
+        return np.take_along_axis(rows, indexes.others(rows, self.rows, k), axis=1)
+
+    def milliseconds(self, index: faiss.Index, reranked: int) -> np.ndarray:
+        """Return what each of some queries took, one at a time, with its ranking anew."""
+        times = []
+        for query in [self.unit[:1], *np.split(self.unit[:TIMED], len(self.unit[:TIMED]))]:
+            began = perf_counter()
+            indexes.search(index, query, K, self.array, reranked)
+            times.append(1000 * (perf_counter() - began))
+        return np.array(times[1:])  # the first warms up
+
+    def measure(self, recipe: str, index: faiss.Index, reranked: int) -> Measured:
+        """Return what an index reaches with the number of hits that are ranked anew."""
+        _, rows = index.search(self.unit, min(max(reranked, K) + 1, index.ntotal))
+        return self.measured(recipe, index, reranked, self.others(rows, max(reranked, K)))
+
+    def measured(self, recipe: str, index: faiss.Index, reranked: int, found: np.ndarray) -> Measured:
+        """Return the same for hits (q, reranked or 10) that were found already.
+
+        What is ranked anew by the exact vectors has all true hits that are in it at its head.
+        """
+        inverted = faiss.try_extract_index_ivf(index)
+        nprobe = inverted.nprobe if inverted is not None else 0
+        p50, p95 = np.percentile(self.milliseconds(index, reranked), (50, 95)).tolist()
+        return Measured(recipe, nprobe, reranked, *interval(indexes.recall(found, self.true)), p50, p95, size(index))
+
+
+class Unreachable(ValueError):
+    """No candidate meets the target; the message says which limit stands in the way, and what is reachable."""
+
+
+def interval(each: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean of shares from 0 to 1 with its 95% interval (normal approximation)."""
+    mean, error = float(each.mean()), Z * float(each.std()) / len(each) ** 0.5
+    return mean, max(0.0, mean - error), min(1.0, mean + error)
+
+
+def size(index: faiss.Index) -> int:
+    """Return the bytes of an index: Faiss holds in memory the arrays that it writes."""
+    writer = _Counter()
+    faiss.write_index(indexes.as_written(index), faiss.PyCallbackIOWriter(writer))
+    return writer.bytes
+
+
+def choose(
+    queries: Queries,
+    sample: np.ndarray,
+    target: Target,
+    add: Callable[[faiss.Index], None],
+    tried: Callable[[Measured], None] = lambda candidate: None,
+) -> tuple[Trained, Measured]:
+    """Return the index that meets the target, filled: the fastest for its size, or without
+    a recall to reach the most exact.
+
+    `sample` is unit vectors (m, d) to train on, none of them a query; `add` fills an index with all vectors, `tried` is told of candidates.
+    Raises Unreachable.
+    """
+    all_measured: list[Measured] = []
+    best: tuple[Trained, Measured] | None = None
+    for recipe, trained in _candidates(queries.array, sample, target):
+        add(trained.faiss)
+        for measured in _tuned(queries, recipe, trained, target):
+            tried(measured)
+            all_measured.append(measured)
+            if measured.meets(target) and (best is None or _better(measured, best[1], target)):
+                best = trained, measured
+    if best is None:
+        raise Unreachable(_stands_in_the_way(all_measured, target))
+    trained, measured = best
+    inverted = faiss.try_extract_index_ivf(trained.faiss)
+    if inverted is not None:
+        inverted.nprobe = measured.nprobe
+        trained.parameters["nprobe"] = measured.nprobe
+    trained.parameters["reranked"] = measured.reranked
+    return best
+
+
+def _candidates(array: np.ndarray, sample: np.ndarray, target: Target) -> Iterator[tuple[str, Trained]]:
+    n, d = array.shape
+    flat = 4 * n * d
+    if flat <= min(target.max_bytes or LARGEST_FLAT, LARGEST_FLAT):
+        yield "flat", train("flat", sample, n)
+    dimensions = [keep for keep in DIMENSIONS if keep <= min(d, len(sample))]
+    if n > LARGE:
+        dimensions = [keep for keep in dimensions if keep in (128, 256)]
+    if not dimensions:
+        return
+    reduction = Reduction(sample, dimensions[-1])
+    for keep in dimensions:
+        for codes, code_bytes in ((f"PQ{keep // 2}x4fs", keep / 4), ("SQ8", keep)):
+            expected = 4 * keep * (d + lists(n)) + n * (code_bytes + 8)
+            if target.max_bytes and expected > 1.5 * target.max_bytes:
+                continue
+            trained = reduced(reduction, sample, n, keep, codes)
+            if trained is not None:
+                yield f"{keep}-d, {trained.parameters['factory']}", trained
+
+
+def _tuned(queries: Queries, recipe: str, trained: Trained, target: Target) -> Iterator[Measured]:
+    """Measure a filled candidate over nprobe and the number ranked anew, where these can meet the recall."""
+    inverted = faiss.try_extract_index_ivf(trained.faiss)
+    if inverted is None:
+        yield queries.measure(recipe, trained.faiss, 0)
+        return
+    met, closest = False, None  # closest: where none meets the recall, so that it can be said what is reachable
+    for nprobe in (probe for probe in PROBES if probe <= inverted.nlist):
+        inverted.nprobe = nprobe
+        _, rows = trained.faiss.search(queries.unit, min(max(RERANKED) + 1, trained.faiss.ntotal))
+        found = queries.others(rows, max(RERANKED))
+        for reranked in RERANKED:
+            _, low, _ = interval(indexes.recall(found[:, : reranked or K], queries.true))
+            if target.recall is None or low >= target.recall:
+                met = True
+                yield queries.measured(recipe, trained.faiss, reranked, found[:, : reranked or K])
+                if target.recall is not None:
+                    break  # more hits ranked anew only take longer
+            elif closest is None or low > closest[0]:
+                closest = low, nprobe, reranked
+    if not met:
+        inverted.nprobe = closest[1]
+        yield queries.measure(recipe, trained.faiss, closest[2])
+
+
+def _better(one: Measured, other: Measured, target: Target) -> bool:
+    if target.recall is not None:
+        return one.p50_ms * one.bytes**SIZE_POWER < other.p50_ms * other.bytes**SIZE_POWER
+    keys = [
+        (-each.recall, each.recipe != "flat", each.p50_ms) for each in (one, other)
+    ]  # flat is exact for all queries
+    return keys[0] < keys[1]
+
+
+def _stands_in_the_way(tried: list[Measured], target: Target) -> str:
+    limits = {
+        "recall": (
+            f"--target-recall {target.recall}",
+            lambda best: f"recall@10 {best.low:.3f} is reachable",
+            lambda one: -one.low,
+        ),
+        "max_bytes": (
+            f"--max-bytes {target.max_bytes}",
+            lambda best: f"{best.bytes} bytes are reachable",
+            lambda one: one.bytes,
+        ),
+        "max_ms": (
+            f"--max-ms {target.max_ms}",
+            lambda best: f"{best.p50_ms:.3f} ms are reachable",
+            lambda one: one.p50_ms,
+        ),
+    }
+    said = []
+    for name, (option, reachable, order) in limits.items():
+        if getattr(target, name) is not None:
+            others = [one for one in tried if one.meets(target._replace(**{name: None}))]
+            if others:
+                said.append(f"{option} stands in the way, with the other limits {reachable(min(others, key=order))}")
+    return "no index meets the target: " + ("; ".join(said) or "each limit stands in the way of another, loosen two")
+
+
+class _Counter:
+    """A file that counts what is written to it."""
+
+    def __init__(self):
+        self.bytes = 0
+
+    def __call__(self, content: bytes) -> int:
+        self.bytes += len(content)
+        return len(content)

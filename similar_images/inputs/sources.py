@@ -1,0 +1,202 @@
+"""Where images are: in a folder, or in a .zip, .tar or .tar.gz that is read in place, never unpacked."""
+
+import hashlib
+import os
+import tarfile
+import threading
+import weakref
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NamedTuple
+
+from similar_images.inputs.images import LIMITS, SUFFIXES, Limits, UnreadableImage
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
+SEEK_POINTS = 4 * 2**20  # bytes between the places where reading in a .tar.gz can begin
+
+
+class Found(NamedTuple):
+    names: list[str]  # paths relative to the source, with /, sorted
+    unlistable: list[str]  # names that a list of a name a line cannot hold, or that lead out of the source
+
+
+class Folder:
+    """Images in a folder and the folders below it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def exists(self, name: str = "") -> bool:
+        """Return whether the folder, or something of this name in it, is there."""
+        return (self.path / name).exists()
+
+    def find(self) -> Found:
+        """Return the names of all images, by suffix; hidden files and folders are left out."""
+        names = []
+        for directory, subfolders, files in os.walk(self.path):
+            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            names += [Path(directory, file).relative_to(self.path).as_posix() for file in files if _is_image(file)]
+        return _found(names)
+
+    def holds_any(self, names: list[str]) -> bool:
+        """Return whether at least one of the names is a file here."""
+        return any((self.path / name).is_file() for name in names if name)
+
+    def image(self, name: str, limits: Limits = LIMITS) -> Path | bytes:
+        """Return what `images.open_image` takes: here the path, whether or not there is such a file."""
+        return self.path / name
+
+    def open(self, name: str) -> BinaryIO:
+        """Return the file, to be read in a `with` block. Raises OSError, and for what is no file and may have no end."""
+        path = self.path / name
+        if path.exists() and not path.is_file():
+            raise OSError(f"{path} is not a regular file")
+        return path.open("rb")
+
+
+class Archive:
+    """Images in an archive, or in a folder of it; opened when it is first used. Threads may share it."""
+
+    def __init__(self, path: Path, file: Path):
+        """`path` is the archive's `file`, or goes on with a folder in it: `val2014.zip/val2014`."""
+        self.path = path
+        self._file, self._below = file, f"{path.relative_to(file).as_posix()}/" if path != file else ""
+        self._lock = threading.RLock()
+        self._members: dict[str, zipfile.ZipInfo | tarfile.TarInfo] | None = None
+
+    def exists(self, name: str = "") -> bool:
+        """Return whether the archive, or something of this name in it, is there."""
+        return self._file.exists() and (not name or name in self._opened())
+
+    def find(self) -> Found:
+        """Return the names of all images, by suffix; hidden files and folders are left out."""
+        return _found([name for name in self._opened() if _is_image(name)])
+
+    def holds_any(self, names: list[str]) -> bool:
+        """Return whether at least one of the names is a file here."""
+        return any(name in self._opened() for name in names)
+
+    def image(self, name: str, limits: Limits = LIMITS) -> bytes:
+        """Return the bytes of an image. Raises UnreadableImage where it is not there, too large or damaged."""
+        with self.open(name) as file:
+            size = _size(self._opened()[name])
+            if size > limits.bytes:
+                raise UnreadableImage(f"{size} bytes: more than the limit of {limits.bytes} bytes (--max-bytes)")
+            return file.read(size)
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """Yield the file, to be read. Raises UnreadableImage where it is not there or damaged."""
+        member = self._opened().get(name)
+        if member is None:
+            raise UnreadableImage("no such file")
+        is_zip = isinstance(member, zipfile.ZipInfo)
+        try:
+            with self._lock, self._archive.open(member) if is_zip else self._archive.extractfile(member) as file:
+                yield file
+        except (RuntimeError, NotImplementedError) as error:  # a password, or a compression that Python does not have
+            raise UnreadableImage(f"cannot be read in {self._file.name}, {error}: unpack it") from error
+        except DAMAGE as error:
+            raise UnreadableImage(f"damaged in {self._file.name}: {error}") from error
+
+    def _opened(self) -> dict[str, zipfile.ZipInfo | tarfile.TarInfo]:
+        """Return the files by their names. Raises ValueError, with the remedy, for a damaged archive."""
+        with self._lock:
+            if self._members is None:
+                try:
+                    self._archive, members = _open_archive(self._file)
+                except FileNotFoundError:
+                    raise
+                except (*DAMAGE, OSError, ValueError) as error:
+                    raise ValueError(f"{self._file} is damaged, or no {_suffix(self._file)}: {error}") from error
+                weakref.finalize(self, self._archive.close)
+                start = len(self._below)
+                self._members = {
+                    name[start:]: member for name, member in members.items() if name.startswith(self._below)
+                }
+                if not self._members:
+                    raise FileNotFoundError(f"there is nothing in {self.path}: expected a folder of the archive")
+            return self._members
+
+
+Source = Folder | Archive
+
+
+def open_source(path: Path) -> Source:
+    """Return the images in a folder or an archive; whether they are there shows when they are used."""
+    for file in (path, *path.parents):
+        if _suffix(file) and not file.is_dir():
+            return Archive(path, file)
+    return Folder(path)
+
+
+def check_source(path: Path) -> None:
+    """Raise ValueError, with the remedy, where there is neither a folder nor an archive."""
+    if path.is_file() and not _suffix(path):
+        raise ValueError(f"expected a folder or an archive ({', '.join(ARCHIVES)}), got the file {path}")
+    if not open_source(path).exists():
+        raise ValueError(f"there is no {path}: expected a folder or an archive ({', '.join(ARCHIVES)})")
+
+
+def title(path: Path) -> str:
+    """Return what a folder or an archive is called: its name, without what says that it is an archive."""
+    name = path.resolve().name
+    return name[: len(name) - len(_suffix(path))]
+
+
+def digest(source: Source, name: str) -> tuple[int, str]:
+    """Return the bytes of an image and their SHA-256. Raises OSError or UnreadableImage."""
+    with source.open(name) as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), sha256
+
+
+def _open_archive(file: Path) -> tuple[zipfile.ZipFile | tarfile.TarFile, dict]:
+    """Return the archive and its files by name; of two of one name the later holds, as when it is unpacked."""
+    if _suffix(file) == ".zip":
+        archive = zipfile.ZipFile(file)
+        return archive, {member.filename: member for member in archive.infolist() if not member.is_dir()}
+    if _suffix(file) == ".tar":
+        archive = tarfile.TarFile(file)
+    else:
+        import indexed_gzip
+
+        archive = tarfile.TarFile(fileobj=indexed_gzip.IndexedGzipFile(file, spacing=SEEK_POINTS))
+    files = {}
+    for member in archive:
+        name, target = (one.removeprefix("./") for one in (member.name, member.linkname))
+        if member.isreg():
+            files[name] = member
+        elif member.islnk() and target in files:  # a hard link is another name
+            files[name] = files[target]
+    return archive, files
+
+
+def _size(member: zipfile.ZipInfo | tarfile.TarInfo) -> int:
+    return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
+
+
+def _suffix(path: Path) -> str:
+    """Return which of ARCHIVES the name ends in; nothing where it is none."""
+    return next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") and part != ".." for part in path.parts)
+    return not hidden and path.suffix.lower() in SUFFIXES
+
+
+def _found(names: list[str]) -> Found:
+    listable = [name for name in names if _is_listable(name)]
+    return Found(sorted(listable), sorted(set(names) - set(listable)))
+
+
+def _is_listable(name: str) -> bool:
+    path = PurePosixPath(name)
+    fits_a_line = not any(character in "\r\n" or "\ud800" <= character <= "\udfff" for character in name)
+    return fits_a_line and not path.is_absolute() and ".." not in path.parts

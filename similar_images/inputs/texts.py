@@ -1,0 +1,122 @@
+"""Texts in a file: a text a line, or a column of a table."""
+
+import codecs
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from similar_images.inputs.names import read_names
+
+SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
+COLUMN = "text"  # where there are several and none is named
+ENCODING = "utf-8"
+CHARACTERS = 100_000  # of a text; a longer one is no text that was meant
+FIELD_CHARS = 2**27  # of a CSV; the csv module's own limit is shorter than some texts
+
+
+def read_texts(path: Path, column: str | None = None, encoding: str = ENCODING) -> list[str]:
+    """Return the texts of a .txt, a text a line, or of a column of a .csv, .tsv or .jsonl, each made one line.
+
+    A .csv quotes what holds commas, quotes or line breaks (RFC 4180), a .tsv quotes nothing; their first line names
+    the columns. Without a `column` it is "text", or the only one.
+    Raises ValueError, with the line, where the file is not what its suffix says.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: expected a file of texts that ends in {', '.join(SUFFIXES)}")
+    if path.suffix == ".txt" and column is not None:
+        raise ValueError(f"{path} holds a text a line, it has no columns: leave --column out")
+    read = {".txt": _lines, ".jsonl": _objects}.get(path.suffix, _table)
+    newline = None if path.suffix == ".txt" else ""
+    try:
+        with path.open(encoding="utf-8-sig" if _is_utf8(encoding) else encoding, newline=newline) as file:
+            texts = list(read(file, column))
+    except UnicodeError as error:
+        raise ValueError(f"{path} is not in {encoding}: name its encoding with --encoding ({error})") from error
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not any(texts):
+        raise ValueError(f"{path} is empty: expected texts")
+    return texts
+
+
+def list_file(path: Path, encoding: str = ENCODING) -> Path:
+    """Return the list, a text a line, that rows are numbered by: the file itself where it is one, or else beside it."""
+    is_list = path.suffix == ".txt" and _is_utf8(encoding)
+    return path if is_list else path.with_name(f"{path.stem}_list.txt")
+
+
+def check_list(path: Path, texts: list[str], overwrite: bool) -> None:
+    """Raise FileExistsError where a list that is there is neither of these texts nor of the first of them."""
+    if path.exists() and not overwrite:
+        listed = read_names(path)
+        if listed != texts[: len(listed)]:
+            raise FileExistsError(f"{path} is another list: move it away, or pass --overwrite")
+
+
+def one_line(text: str) -> str:
+    """Return a text as a list of a text a line can hold it: without line breaks and halves of characters (UTF-16)."""
+    return " ".join(text.splitlines()).encode("utf-8", "replace").decode()
+
+
+def fault(text: str) -> str | None:
+    """Return why a text has no vector; None: it has one."""
+    if not text.strip():
+        return "empty text"
+    if len(text) > CHARACTERS:
+        return f"{len(text):,} characters: expected at most {CHARACTERS:,}"
+    return None
+
+
+def _is_utf8(encoding: str) -> bool:
+    return codecs.lookup(encoding).name == ENCODING
+
+
+def _lines(file: TextIO, _: None) -> Iterator[str]:
+    yield from file.read().removesuffix("\n").split("\n")  # as vectors.read_names has it
+
+
+def _table(file: TextIO, column: str | None) -> Iterator[str]:
+    csv.field_size_limit(FIELD_CHARS)
+    is_tsv = Path(file.name).suffix == ".tsv"
+    form = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if is_tsv else {"strict": True}
+    rows = csv.reader(file, **form)
+    try:
+        header = next(rows, [])
+        position = header.index(_column(column, header)) if header else 0
+        for row in rows:
+            if len(row) not in (0, len(header)):
+                raise ValueError(f"line {rows.line_num}: expected {len(header)} fields, as in line 1, got {len(row)}")
+            if row:
+                yield one_line(row[position])
+    except csv.Error as error:
+        raise ValueError(f"line {rows.line_num} is not of a table with its texts in quotes: {error}") from error
+
+
+def _objects(file: TextIO, column: str | None) -> Iterator[str]:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            try:
+                yield one_line(_value(line, column))
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"line {number}: {error}") from error
+
+
+def _value(line: str, column: str | None) -> str:
+    """Return the text in a line of JSON, "" for null. Raises ValueError, RecursionError where there is none."""
+    entry = json.loads(line)
+    if not isinstance(entry, dict):
+        raise ValueError('expected an object of JSON, such as {"text": "..."}')
+    column = _column(column, list(entry))
+    if not isinstance(entry[column], str | None):
+        raise ValueError(f"expected a text in {column}, got {entry[column]!r:.80}")
+    return entry[column] or ""
+
+
+def _column(column: str | None, columns: list[str]) -> str:
+    if column is None:
+        column = columns[0] if len(columns) == 1 else COLUMN
+    if column not in columns:
+        raise ValueError(f"there is no column {column}, name one of {', '.join(columns)[:300]} with --column")
+    return column

@@ -1,0 +1,238 @@
+"""Fetch an image from the web, and from nowhere else.
+
+A name is looked up once and what was checked is what is connected to, so that a name whose address changes between two
+look-ups gains nothing. An address is read once too: what connects takes no text that it could read differently.
+"""
+
+import re
+import socket
+import ssl
+import time
+from contextlib import suppress
+from http.client import responses
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import NamedTuple
+from urllib.parse import quote, urljoin, urlsplit
+
+import certifi
+import httpcore
+import idna
+from pebble.concurrent import thread
+
+from similar_images.inputs import images
+from similar_images.inputs.images import UnreadableImage
+
+PORTS = {"http": 80, "https": 443}
+REDIRECTS = {301, 302, 303, 307, 308}
+HEADERS = [("User-Agent", "similar-images"), ("Accept", "image/*"), ("Accept-Encoding", "identity")]
+HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)  # a name, IPv4 or IPv6
+PLACE = re.compile(r"([^\[\]]*|\[[^\[\]]*:[^\[\]]*\])(:[0-9]*)?")  # urlsplit drops what is beside brackets
+FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")  # programs disagree on what these mean in an address
+MAX_ADDRESS = 8000  # characters, which RFC 9110 wants to be read at least
+SHOWN = 100  # characters of an address in a message; data: addresses, which people paste too, have megabytes
+
+NAT64 = ip_network("64:ff9b::/96")  # its last 32 bits are an IPv4 address (RFC 6052)
+# Not the public internet, whatever `is_global` of this or that Python says (IANA's special-purpose registries).
+SPECIAL = [
+    ip_network("168.63.129.16"),  # answers inside Azure's machines only, as 169.254.169.254 does elsewhere
+    ip_network("192.0.0.0/24"),  # protocol assignments
+    ip_network("192.88.99.0/24"),  # 6to4 relays
+    ip_network("::/3"),  # with the next two: all that is not 2000::/3, the only part given out
+    ip_network("4000::/2"),
+    ip_network("8000::/1"),
+    ip_network("2001::/23"),  # protocol assignments, among them Teredo, which holds an IPv4 address
+    ip_network("2001:db8::/32"),  # documentation
+    ip_network("2002::/16"),  # 6to4, which holds an IPv4 address
+    ip_network("3fff::/20"),  # documentation
+]
+
+IpAddress = IPv4Address | IPv6Address
+
+
+class FetchLimits(NamedTuple):
+    """What fetching an image may take; beyond it is given up."""
+
+    bytes: int = 25_000_000
+    seconds: float = 10  # in all, look-ups and redirects included
+    redirects: int = 5
+
+
+LIMITS = FetchLimits()
+
+
+def fetch(address: str, allow_private: bool = False, limits: FetchLimits = LIMITS) -> bytes:
+    """Return the file of the image at an http(s) address; it can be decoded and is within the limit of pixels.
+
+    This machine and private networks are refused, behind redirects too, unless `allow_private`.
+    Raises UnreadableImage with the reason a person can act on.
+    """
+    network = _CheckedNetwork(time.monotonic() + limits.seconds, allow_private)
+    try:
+        content = _download(address, network, limits)
+        images.open_image(content, side=1)  # decoded only to be checked: a JPEG at its smallest scale
+        return content
+    except (httpcore.TimeoutException, TimeoutError) as error:
+        raise UnreadableImage(
+            f"{_shown(address)} cannot be fetched: it took longer than {limits.seconds:g} s"
+        ) from error
+    except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
+        raise UnreadableImage(f"{_shown(address)} cannot be fetched: {_reason(error)}") from error
+
+
+def is_public(address: IpAddress) -> bool:
+    """Return whether an address, or the IPv4 address that it stands for, is one of the public internet."""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped:
+            return is_public(address.ipv4_mapped)
+        if address in NAT64:
+            return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
+    return address.is_global and not address.is_multicast and not any(address in special for special in SPECIAL)
+
+
+def _download(address: str, network: httpcore.NetworkBackend, limits: FetchLimits) -> bytes:
+    # The pool knows no proxies: one in the environment would be asked to connect in place of what is checked here.
+    trusted = ssl.create_default_context(cafile=certifi.where())
+    with httpcore.ConnectionPool(trusted, network_backend=network) as pool:
+        for _ in range(limits.redirects + 1):
+            url = _parsed(address)
+            with pool.stream("GET", url, headers=[("Host", _host_header(url)), *HEADERS]) as response:
+                headers = {name.lower(): value for name, value in response.headers}
+                if response.status not in REDIRECTS or b"location" not in headers:
+                    return _body(response, headers, limits)
+            address = urljoin(address, headers[b"location"].decode("utf-8", "surrogateescape"))
+    raise UnreadableImage(f"more than {limits.redirects} redirects")
+
+
+def _body(response: httpcore.Response, headers: dict[bytes, bytes], limits: FetchLimits) -> bytes:
+    if response.status != 200:
+        raise UnreadableImage(f"the server answered {response.status} {responses.get(response.status, '')}".rstrip())
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":  # nothing is unpacked, so nothing can grow
+        raise UnreadableImage("the server compresses it though it was asked not to: download it and open the file")
+    too_large = UnreadableImage(f"it is larger than {limits.bytes / 1e6:g} MB")
+    if int(headers.get(b"content-length", 0)) > limits.bytes:
+        raise too_large
+    content = bytearray()
+    for part in response.iter_stream():
+        content += part
+        if len(content) > limits.bytes:
+            raise too_large
+    return bytes(content)
+
+
+def _parsed(address: str) -> httpcore.URL:
+    """Return the parts of an address that can be read in one way only. Raises ValueError."""
+    parts = urlsplit(address)
+    if parts.scheme not in PORTS:
+        raise UnreadableImage("expected an address that begins with http:// or https://")
+    if len(address) > MAX_ADDRESS or FORBIDDEN.search(address):
+        raise UnreadableImage(f"expected at most {MAX_ADDRESS} characters, none a backslash or control character")
+    if "@" in parts.netloc:
+        raise UnreadableImage("expected an address without a user's name or password")
+    port, host = parts.port or PORTS[parts.scheme], parts.hostname or ""
+    if not host.isascii():
+        with suppress(UnicodeError):  # then it stays as it is, which is no host
+            host = idna.encode(host, uts46=True).decode()
+    host = host.removesuffix(".")  # the name without it is what certificates are made out to
+    if not PLACE.fullmatch(parts.netloc) or not HOST.fullmatch(host):
+        raise UnreadableImage("expected an address with the name of a host after http://")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    target = quote(target, safe="%/:?#[]@!$&'()*+,;=~", errors="surrogateescape")  # what is quoted already stays so
+    return httpcore.URL(scheme=parts.scheme, host=host, port=port, target=target)
+
+
+def _host_header(url: httpcore.URL) -> str:
+    host = url.host.decode()
+    host = f"[{host}]" if ":" in host else host
+    return host if url.port == PORTS[url.scheme.decode()] else f"{host}:{url.port}"
+
+
+class _CheckedNetwork(httpcore.NetworkBackend):
+    """Connects to addresses that were checked, until the deadline."""
+
+    def __init__(self, deadline: float, allow_private: bool):
+        self._deadline, self._allow_private = deadline, allow_private
+        self._network = httpcore.SyncBackend()
+
+    def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.NetworkStream:
+        found = _look_up(host, port, _left(self._deadline))
+        allowed = [one for one in found if self._allow_private or (is_public(one) and not _is_this_machine(one))]
+        if not allowed:
+            raise UnreadableImage(f"{host} is not on the public internet (allow_private=True in Python allows it)")
+        while True:
+            share = _left(self._deadline) / len(allowed)  # an address that is silent leaves time for the others
+            address = allowed.pop(0)
+            try:
+                return _TimedStream(self._network.connect_tcp(str(address), port, share), self._deadline)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if not allowed:
+                    raise
+
+
+class _TimedStream(httpcore.NetworkStream):
+    """A connection of which each step takes at most what is left of the time: a drip of bytes ends with it."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float):
+        self._stream, self._deadline = stream, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(self._deadline))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(self._deadline))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None):
+        return _TimedStream(self._stream.start_tls(ssl_context, server_hostname, _left(self._deadline)), self._deadline)
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
+
+
+def _look_up(host: str, port: int, seconds: float) -> list[IpAddress]:
+    """Return the addresses of a name. Raises UnreadableImage, TimeoutError."""
+    # In a daemon thread: a look-up cannot be stopped, but it can be left, and must not hold up the program's end.
+    look_up = thread(socket.getaddrinfo)(host, port, type=socket.SOCK_STREAM)
+    try:
+        return [ip_address(entry[4][0]) for entry in look_up.result(seconds)]
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_NONAME:
+            raise UnreadableImage(f"there is no host {host}") from error
+        raise UnreadableImage(f"the host {host} could not be looked up: is this machine online?") from error
+
+
+def _is_this_machine(address: IpAddress) -> bool:
+    """Return whether a public address is this machine's own: it is where it would be reached from."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:  # connecting it sends nothing
+        try:
+            probe.connect((str(address), 9))
+        except OSError:  # no way there
+            return False
+        return ip_address(probe.getsockname()[0]) == address
+
+
+def _left(deadline: float) -> float:
+    """Return the seconds that are left. Raises TimeoutError where there are none."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpcore.ProtocolError):  # its text quotes what the server sent
+        return "the server broke off, or does not speak HTTP"
+    cause = error.__context__ if isinstance(error, httpcore.NetworkError) else error  # httpcore hides it
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return "no secure connection could be made: is it an http:// address?"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _shown(address: str) -> str:
+    return address if len(address) <= SHOWN else f"{address[:SHOWN]}…"

@@ -1,0 +1,114 @@
+"""The table of networks: what turns the pixels of an image into a vector.
+
+Shape letters: b images in a batch, d numbers in a vector.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from similar_images.inputs import images
+from similar_images.networks import hog_colour
+
+ENGINES = ("tensorflow", "onnxruntime", "openvino")
+GPU_DEVICES = ("/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # Nvidia, Nvidia under Windows, AMD
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+class Network(NamedTuple):
+    name: str
+    keras: str | None  # "module.Class" in keras.applications; None: needs no weights
+    layer: str | None  # the layer whose output is the vector; None: the pooled last layer
+    side: int  # pixels
+    dimension: int
+    resampling: str  # Pillow's filter that squeezes an image to (side, side)
+    preprocessing: str  # what the network wants of RGB pixels from 0 to 255
+    source: str
+    exports: bool = True  # to ONNX
+
+    @property
+    def preprocess(self) -> str:
+        """The name of what `preprocessing` describes: a function of Keras, or of this package."""
+        return f"keras.applications.{self.keras.split('.')[0]}.preprocess_input" if self.keras else "none"
+
+
+CAFFE = "BGR, the mean of ImageNet subtracted"
+TF = "x / 127.5 - 1"
+NONE = "none: the network scales its input itself"
+
+# Resampling: nearest is what VGG16's vectors of 2022 were made with, and hog-colour averages over boxes. For the
+# others benchmarks/resampling.py (1,515 photographs of Caltech-101, MobileNetV2) gave a precision@8 of 0.687 with
+# nearest, 0.718 with bilinear and bicubic, 0.721 with lanczos: bilinear is within noise of the best, and faster.
+NETWORKS = {
+    network.name: network
+    for network in (
+        Network("vgg16", "vgg16.VGG16", "fc2", 224, 4096, "nearest", CAFFE, "Simonyan & Zisserman 2014"),
+        Network("vgg19", "vgg19.VGG19", "fc2", 224, 4096, "bilinear", CAFFE, "Simonyan & Zisserman 2014"),
+        Network("resnet50", "resnet.ResNet50", None, 224, 2048, "bilinear", CAFFE, "He et al. 2015"),
+        Network("mobilenetv2", "mobilenet_v2.MobileNetV2", None, 224, 1280, "bilinear", TF, "Sandler et al. 2018"),
+        Network("efficientnetb0", "efficientnet.EfficientNetB0", None, 224, 1280, "bilinear", NONE, "Tan & Le 2019"),
+        Network(
+            "efficientnetv2b0", "efficientnet_v2.EfficientNetV2B0", None, 224, 1280, "bilinear", NONE, "Tan & Le 2021"
+        ),
+        Network(
+            "convnexttiny", "convnext.ConvNeXtTiny", None, 224, 768, "bilinear", NONE, "Liu et al. 2022", exports=False
+        ),
+        Network(
+            "hog-colour", None, None, hog_colour.SIDE, hog_colour.DIMENSION, "box", NONE, "Dalal & Triggs 2005; colour"
+        ),
+    )
+}
+
+
+class NetworkUnavailable(OSError):
+    """A network whose weights could not be had, with the ways on."""
+
+
+class Encoder:
+    """A network that is loaded and ready to encode images."""
+
+    def __init__(self, network: Network, engine: Callable[[np.ndarray], np.ndarray], resampling: str | None = None):
+        self.network = network
+        self.resampling = resampling or network.resampling
+        self.engine = engine
+        self.description = describe(network, self.resampling, engine.weights)
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        """Return float32 vectors (b, d) for RGB uint8 pixels (b, side, side, 3)."""
+        return self.engine(pixels)
+
+    def encode_image(self, source: images.Source) -> np.ndarray:
+        """Return the float32 vector (d,) of one image. Raises UnreadableImage."""
+        return self.encode(images.read(source, self.network.side, self.resampling)[None])[0]
+
+
+def describe(network: Network, resampling: str | None = None, weights: str | None = None) -> dict:
+    """Return what a manifest keeps of a network: enough to encode a query as the collection was.
+
+    `weights` is the SHA-256 over the network's weights, None where it has none or they are not known.
+    """
+    return {
+        "name": network.name,
+        "source": f"keras.applications.{network.keras}" if network.keras else "similar_images.hog_colour",
+        "layer": network.layer or ("pooled" if network.keras else None),
+        "dimension": network.dimension,
+        "side": network.side,
+        "resampling": resampling or network.resampling,
+        "jpeg": f"at {images.REDUCED} x side or more"
+        if images.is_reduced(resampling or network.resampling)
+        else "whole",
+        "preprocessing": network.preprocess,
+        "weights": weights,
+    }
+
+
+def same(one: dict, other: dict) -> bool:
+    """Return whether two descriptions are of one network; weights count where both are known."""
+    weights = {one["weights"], other["weights"]} - {None}
+    return {**one, "weights": None} == {**other, "weights": None} and len(weights) <= 1
+
+
+def reads_text(network: dict | None) -> bool:
+    """Return whether a description, as a manifest keeps it, is of a network for texts."""
+    return network is not None and network.get("reads") == "text"

@@ -1,0 +1,1 @@
+"""The sample collections: pictures, docstrings, tweets."""

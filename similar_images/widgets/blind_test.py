@@ -1,0 +1,140 @@
+"""A blind comparison in the notebook: two lists side by side, no names, a vote by click or key."""
+
+from collections.abc import Iterable
+from threading import Lock, Thread
+
+import anywidget
+from traitlets import Bool, Dict, Int, Unicode
+
+from similar_images.comparison.comparison import Comparison, Trial
+from similar_images.comparison.statistics import Result
+from similar_images.inputs import images
+from similar_images.widgets.search import STATIC, page
+
+THUMBNAIL_SIDE = 320  # pixels
+
+
+class BlindTest(anywidget.AnyWidget):
+    """Asks which of two lists is better, for up to n queries; every vote is on disk before the next is asked.
+
+    After a restart it goes on where it was: what this voter has voted on is not asked again.
+    """
+
+    _esm, _css = page("blind_test.js"), STATIC / "widgets.css"
+    n = Int().tag(sync=True)
+    voted = Int().tag(sync=True)  # of the n
+    asked = Dict().tag(sync=True)  # the query and its two lists, with their pictures; empty at the end
+    result = Dict().tag(sync=True)  # once it was asked for: who won, and how sure that is
+    busy = Bool(True).tag(sync=True)
+    failure = Unicode().tag(sync=True)
+
+    def __init__(self, comparison: Comparison, n: int = 50, seed: int = 0, queries: Iterable[str] | None = None):
+        super().__init__()
+        queries = None if queries is None else list(queries)
+        self.comparison = comparison
+        self._trials = comparison.trials(n, seed, queries)
+        self._trial: Trial | None = None
+        self._lock, self._threads = Lock(), []
+        self.set_trait("n", n if queries is None else len(queries))
+        self.on_msg(self._told)
+        self._in_background(self._next)
+
+    def vote(self, choice: str, number: int | None = None) -> None:
+        """Vote left, right, tie or neither on what is asked; a vote on an earlier `number` is left out."""
+        trial = self._trial
+        if trial is not None and number in (None, self.asked.get("number")):
+            self._in_background(lambda: self._vote(choice, trial))
+
+    def show_result(self) -> None:
+        """Show what the votes say, which names the systems."""
+        self._in_background(self._show_result)
+
+    def wait(self, seconds: float = 60) -> None:
+        """Wait until nothing is at work any more."""
+        for thread in list(self._threads):
+            thread.join(seconds)
+
+    def _told(self, _: object, message: dict, __: list) -> None:
+        if message.get("do") == "vote":
+            self.vote(message["vote"], message["number"])
+        elif message.get("do") == "result":
+            self.show_result()
+
+    def _vote(self, choice: str, trial: Trial) -> None:
+        if trial is self._trial:  # not a second click
+            self.comparison.vote(trial, choice)
+            self._next()
+
+    def _next(self) -> None:
+        """Ask the next query."""
+        self._trial = next(self._trials, None)
+        mine = {vote.query for vote in self.comparison.votes() if vote.voter == self.comparison.voter}
+        self.voted = min(len(mine), self.n)
+        if self._trial is None:
+            self.asked = {}
+            self._show_result()
+            return
+        one = self._trial
+        made = {name: self._picture(name) for name in {one.query, *one.left, *one.right}}
+        self.asked = {
+            "number": self.asked.get("number", 0) + 1,
+            "query": made[one.query],
+            "left": [made[name] for name in one.left],
+            "right": [made[name] for name in one.right],
+        }
+
+    def _picture(self, name: str) -> dict:
+        try:
+            return {"picture": images.thumbnail(self.comparison.image(name), THUMBNAIL_SIDE), "absent": ""}
+        except ValueError as error:
+            return {"picture": None, "absent": str(error)}
+
+    def _show_result(self) -> None:
+        result = self.comparison.result()
+        votes = self.comparison.votes()
+        self.result = {
+            "sentence": verdict(result, *self.comparison.names),
+            "rows": [list(row) for row in rows(result, *self.comparison.names)],
+            "plot": str(self.comparison.plot()) if votes else "",
+        }
+
+    def _in_background(self, work) -> None:
+        def guarded() -> None:
+            with self._lock:
+                self.busy = True
+                try:
+                    work()
+                    self.failure = ""
+                except Exception as error:  # a click has no caller to raise to: whatever fails is told to the user
+                    self.failure = " ".join(str(error).split()) or type(error).__name__
+                finally:
+                    self.busy = False
+
+        thread = Thread(target=guarded, daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
+
+
+def verdict(result: Result, first: str, second: str) -> str:
+    """Say in a sentence what the votes say."""
+    if result.win_rate is None:
+        return "No list was preferred so far."
+    if result.more_votes == 0:
+        return f"{first if result.wins > result.losses else second} is preferred."
+    if result.more_votes is None:
+        return "There is no preference so far, and no end of it in sight."
+    return f"It is not settled: about {result.more_votes} more votes would, if they went on alike."
+
+
+def rows(result: Result, first: str, second: str) -> list[tuple[str, str]]:
+    """Return what a result holds, named, as text."""
+    said = [(f"{first} preferred", str(result.wins)), (f"{second} preferred", str(result.losses))]
+    said += [("as good", str(result.ties)), ("neither", str(result.neither))]
+    if result.win_rate is not None:
+        low, high = result.interval
+        said.append((f"win rate of {first}, 95% interval (Wilson)", f"{result.win_rate:.2f}, {low:.2f} to {high:.2f}"))
+        said.append(("p-value (sign test)", f"{result.p_value:.3f}"))
+    if result.overlap is not None:
+        said.append(("overlap of the lists", f"{result.overlap:.2f}"))
+    said.append(("queries with two identical lists, not asked", str(result.skipped_identical)))
+    return said

@@ -1,0 +1,82 @@
+"""Hits to take away: a CSV of their names, or a contact sheet as a picture or a page."""
+
+import csv
+import io
+from base64 import b64encode
+
+from jinja2 import Environment
+from PIL import Image, ImageDraw, ImageFont
+
+from similar_images.collections.base import Hit
+from similar_images.widgets.thumbnails import Thumbnail
+
+COLUMNS, CELL, MARGIN, LINE = 6, 240, 12, 16  # of a picture; cells, then pixels
+BACKGROUND, TEXT, EMPTY = "white", "black", "#e8e8e8"
+PAGE = Environment(autoescape=True).from_string("""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Most like {{ query }}</title>
+<style>
+  :root { color-scheme: light dark; font: 14px/1.4 system-ui, sans-serif; }
+  ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 12px; padding: 0; list-style: none; }
+  img { width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: #8883; }
+  figure { margin: 0; overflow-wrap: anywhere; }
+</style>
+<h1>Most like {{ query }}</h1>
+<ul>
+{% for hit, picture in hits %}
+  <li><figure>
+    {% if picture %}<img src="data:image/jpeg;base64,{{ picture }}" alt="">{% endif %}
+    <figcaption>{{ hit.name }} <b>{{ "%.3f"|format(hit.similarity) }}</b></figcaption>
+  </figure></li>
+{% endfor %}
+</ul>
+</html>
+""")
+
+
+def names_csv(hits: list[Hit], column: str = "name") -> bytes:
+    """Return a line a hit, UTF-8: its name, in this column, and similarity, below a line of the columns' names."""
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow((column, "similarity"))
+    rows.writerows((hit.name, f"{hit.similarity:.4f}") for hit in hits)
+    return file.getvalue().encode()
+
+
+def contact_page(query: str, hits: list[Hit], thumbnails: dict[int, Thumbnail]) -> bytes:
+    """Return one HTML page that needs no other file."""
+    encoded = [
+        (hit, b64encode(picture).decode() if isinstance(picture := thumbnails[hit.row], bytes) else None)
+        for hit in hits
+    ]
+    return PAGE.render(query=query, hits=encoded).encode()
+
+
+def contact_picture(hits: list[Hit], thumbnails: dict[int, Thumbnail]) -> bytes:
+    """Return a PNG of the hits in rows of COLUMNS, with their names."""
+    columns = min(COLUMNS, len(hits))
+    step = CELL + MARGIN
+    size = MARGIN + columns * step, MARGIN + -(-len(hits) // columns) * (step + LINE)
+    sheet, font = Image.new("RGB", size, BACKGROUND), ImageFont.load_default(LINE - 4)
+    draw = ImageDraw.Draw(sheet)
+    for i, hit in enumerate(hits):
+        x, y = MARGIN + i % columns * step, MARGIN + i // columns * (step + LINE)
+        draw.rectangle((x, y, x + CELL, y + CELL), EMPTY)
+        if isinstance(thumbnails[hit.row], bytes):
+            picture = Image.open(io.BytesIO(thumbnails[hit.row]))
+            picture.thumbnail((CELL, CELL))
+            sheet.paste(picture, (x + (CELL - picture.width) // 2, y + (CELL - picture.height) // 2))
+        draw.text((x, y + CELL + 2), _fitting(hit.name, draw, font), TEXT, font)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _fitting(name: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont) -> str:
+    """Return the end of a name that fits below a picture."""
+    shown = name
+    while draw.textlength(shown, font) > CELL and len(shown) > 1:
+        shown = "…" + shown.lstrip("…")[1:]
+    return shown

@@ -1,0 +1,166 @@
+"""The notebook's interface: a query, and the images of a collection that look most like it."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+from traitlets import Int, List, observe, validate
+
+from similar_images.collections import query as asking
+from similar_images.collections.base import Hit
+from similar_images.collections.images import Collection
+from similar_images.collections.query import Asked
+from similar_images.inputs import images
+from similar_images.inputs import web as fetching
+from similar_images.inputs.images import UnreadableImage
+from similar_images.networks.catalog import reads_text
+from similar_images.widgets import export
+from similar_images.widgets.search import STATIC, SearchWidget, page
+from similar_images.widgets.thumbnails import Thumbnails
+
+MAX_BYTES = 25_000_000  # of an upload, which arrives in parts: Jupyter's server drops messages above 10 MiB
+THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page says which one its cards need
+SHOWN_AS_THEY_ARE = {"JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"}  # by browsers
+ORIGINAL_SIDE = 4000  # pixels; of originals in other formats, or too large to be sent
+
+
+class Gallery(SearchWidget):
+    """Shows the k images of a collection that look most like a random one, one on the web, or one of yours."""
+
+    _esm, _css = page("search.js", "gallery.js"), STATIC / "widgets.css"
+    max_bytes = Int(MAX_BYTES).tag(sync=True)
+    side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
+    late = List().tag(sync=True)  # pictures that were made after `shown` was sent
+
+    def __init__(self, collection: Collection, k: int = 8, seed: int | None = None, allow_private: bool = False):
+        """With `allow_private` addresses of this machine and of private networks are fetched too.
+
+        Raises ValueError for a collection of texts.
+        """
+        if reads_text(collection.network):
+            raise ValueError("expected images, got texts: show them with TextGallery(TextCollection.open(...))")
+        super().__init__(collection, k, seed)
+        self._allow_private = allow_private
+        self._thumbnails = {side: Thumbnails(collection, side) for side in THUMBNAIL_SIDES}
+        self._upload = bytearray()
+        self.search_random()
+
+    def search_address(self, address: str) -> None:
+        """Search by an image on the web, http or https."""
+
+        def fetched(step: Callable[[str], None]) -> Asked:
+            step(f"Fetching {address} …")
+            content = fetching.fetch(address, self._allow_private)
+            return self._new_image(address, content, step)
+
+        self._search(fetched)
+
+    def search_bytes(self, name: str, content: bytes) -> None:
+        """Search by the bytes of an image, as a file has them."""
+
+        def read(step: Callable[[str], None]) -> Asked:
+            if len(content) > MAX_BYTES:
+                raise UnreadableImage(f"{name} is larger than {MAX_BYTES / 1e6:.0f} MB")
+            return self._new_image(name, content, step)
+
+        self._search(read)
+
+    def search_part(self, box: asking.Box) -> None:
+        """Search by a part of the query: left, top, right and bottom as shares of its width and height."""
+        if asked := self.history.current:
+            self._search(lambda step: self._with_network(step, lambda: asking.ask_part(self.collection, asked, box)))
+
+    def search_whole(self) -> None:
+        """Search by the whole of the query again, after a part of it."""
+        if asked := self.history.current:
+            self._search(lambda step: asking.ask_whole(asked))
+
+    @validate("side")
+    def _as_they_are_made(self, proposal: dict) -> int:
+        return next((side for side in THUMBNAIL_SIDES if side >= proposal["value"]), THUMBNAIL_SIDES[-1])
+
+    @observe("side")
+    def _with_other_thumbnails(self, _: dict) -> None:
+        self.go(0)
+
+    def _do(self, what: str, message: dict, buffers: list) -> None:
+        match what:
+            case "address":
+                self.search_address(str(message["address"]).strip())
+            case "part":
+                self.search_part(tuple(float(share) for share in message["box"]))
+            case "whole":
+                self.search_whole()
+            case "upload":
+                self._receive(message, bytes(buffers[0]))
+            case "original":
+                self._in_background(lambda: self._send_original(int(message["row"])))
+            case _:
+                super()._do(what, message, buffers)
+
+    def _receive(self, message: dict, part: bytes) -> None:
+        """Put the parts of a file together; search by it once it is whole."""
+        if message["start"] == 0:
+            self._upload = bytearray()
+        if message["start"] != len(self._upload) or len(self._upload) + len(part) > MAX_BYTES:
+            raise UnreadableImage(f"{message['name']} is larger than {MAX_BYTES / 1e6:.0f} MB, or came in disorder")
+        self._upload += part
+        if len(self._upload) >= message["size"]:
+            content, self._upload = bytes(self._upload), bytearray()
+            self.search_bytes(str(message["name"]), content)
+
+    def _new_image(self, name: str, content: bytes, step: Callable[[str], None]) -> Asked:
+        return self._with_network(step, lambda: asking.ask_image(self.collection, name, content))
+
+    def _show(self, number: int, asked: Asked, answer: asking.Answer) -> None:
+        rows = [hit.row for hit in answer.hits]
+        if asked.row is not None:
+            rows.append(asked.row)
+        first = True
+        for pictures in self._thumbnails[self.side].get(rows):
+            with self._unless_superseded(number):
+                if first:
+                    self._hits, first = answer.hits, False
+                    with self.hold_sync():
+                        self.late = []
+                        self.shown = self._state(number, asked, answer, pictures)
+                        self._say("done", asking.describe(self.collection, asked, answer, self.exact))
+                else:
+                    self.late = [number, *({"row": row, **_picture(made)} for row, made in pictures.items())]
+
+    def _state(self, number: int, asked: Asked, answer: asking.Answer, pictures: dict) -> dict:
+        state = super()._state(number, asked, answer)
+        own = pictures.get(asked.row) if asked.picture is None else asked.picture
+        state["query"] |= {"box": asked.box, **_picture(own)}
+        for hit in state["hits"]:
+            hit |= _picture(pictures.get(hit["row"]))
+        return state
+
+    def _send_original(self, row: int) -> None:
+        name, content = self.collection.names[row], self.collection.image(row)
+        content = content.read_bytes() if isinstance(content, Path) else content
+        with Image.open(BytesIO(content), formats=images.FORMATS) as opened:
+            size, form = f"{opened.width} x {opened.height} pixels", opened.format
+        if len(content) > MAX_BYTES or form not in SHOWN_AS_THEY_ARE:
+            content = images.thumbnail(content, ORIGINAL_SIDE)
+        self.send({"show": "original", "row": row, "name": name, "size": size}, [content])
+
+    def _exported(self, form: str, hits: list[Hit]) -> tuple[bytes, str]:
+        pictures = {}
+        if form != "csv":
+            for made in self._thumbnails[THUMBNAIL_SIDES[1]].get([hit.row for hit in hits]):
+                pictures |= made
+        match form:
+            case "csv":
+                return export.names_csv(hits), "text/csv"
+            case "png":
+                return export.contact_picture(hits, pictures), "image/png"
+            case "html":
+                return export.contact_page(self.history.current.name, hits, pictures), "text/html"
+        raise ValueError(f"expected csv, png or html, got {form}")
+
+
+def _picture(made: bytes | str | None) -> dict:
+    """Return what a page shows: JPEG bytes, or why there are none; nothing for a picture that is still to be made."""
+    return {"picture": made if isinstance(made, bytes) else None, "absent": made if isinstance(made, str) else ""}

@@ -1,0 +1,268 @@
+import builtins
+import csv
+import hashlib
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from similar_images.cli.options import this_command
+
+SCRIPTS = ["extract_image_vectors.py", "build_search_db.py", "search_images.py"]
+VECTORS, INDEX = "photos_file_list.txt.saved_predictions.npy", "photos_file_list.faiss.index"
+EXTRACT = ("extract_image_vectors.py", "-d", "photos", "--network", "hog-colour")
+
+
+def listing(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def one_line(done: subprocess.CompletedProcess) -> str:
+    """Return the one line that a failed command says."""
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_has_examples_and_needs_neither_tensorflow_nor_faiss(script):
+    code = (
+        f"import sys; sys.argv = ['x', '--help']; import runpy\ntry: runpy.run_path({script!r}, run_name='__main__')\n"
+        + (
+            "except SystemExit: print([name for name in ('tensorflow', 'keras', 'faiss', 'skimage', 'sklearn') if name in sys.modules])"
+        )
+    )
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "Examples:" in shown and f"./{script}" in shown
+    assert shown.rstrip().endswith("[]")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_runs_by_itself_from_another_folder(script, run):
+    assert run(script, "--help").returncode == 0
+
+
+def test_the_whole_way(photos, run, tmp_path):
+    extracted = run(*EXTRACT)
+    assert (extracted.returncode, extracted.stdout) == (0, f"{VECTORS}\n")
+    assert "12 of 12 images, 0 skipped" in extracted.stderr
+    built = run("build_search_db.py", "-i", VECTORS, "-v")
+    assert (built.returncode, built.stdout) == (0, f"{INDEX}\n")
+    assert "12 of 12 vectors, recipe flat" in built.stderr
+    found = run("search_images.py", "red/0.jpg", "-k", "3")
+    assert found.returncode == 0
+    lines = found.stdout.splitlines()
+    assert len(lines) == 3 and all(re.fullmatch(r"0\.\d{4}  red/[123]\.jpg", line) for line in lines)
+
+
+def test_the_command_lines_of_2022_run_unchanged(photos, run, tmp_path):
+    from similar_images.networks.keras import import_keras
+
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    whole = keras.applications.VGG16(weights=None)
+    keras.Model(whole.inputs, whole.get_layer("fc2").output).save(tmp_path / "vgg_4096.h5")
+    (tmp_path / "list.txt").write_text("red/0.jpg\nblue/1.jpg\ngreen/2.jpg\n")
+    done = run(
+        "extract_image_vectors.py",
+        "-l",
+        "list.txt",
+        "-o",
+        "o.npy",
+        "-m",
+        "vgg_4096.h5",
+        "-d",
+        "photos",
+        "-b",
+        "2",
+        "-v",
+    )
+    assert done.returncode == 0, done.stderr
+    vectors = np.load(tmp_path / "o.npy")
+    assert vectors.shape == (3, 4096) and vectors.dtype == np.float32
+    for row, name in enumerate(("red/0.jpg", "blue/1.jpg", "green/2.jpg")):
+        image = keras.utils.load_img(photos / name, target_size=(224, 224), interpolation="nearest")
+        pixels = keras.applications.vgg16.preprocess_input(keras.utils.img_to_array(image)[None])
+        expected = whole.get_layer("fc2").output
+        expected = keras.Model(whole.inputs, expected).predict(pixels, verbose=0)[0]
+        np.testing.assert_allclose(vectors[row], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    done = run("build_search_db.py", "-i", "o.npy", "-o", "o.faiss.index", "-d", "4096", "-v")
+    assert done.returncode == 0, done.stderr
+    found = run("search_images.py", "-i", "o.npy", "--index", "o.faiss.index", photos / "red" / "0.jpg", "-k", "2")
+    assert found.returncode == 0, found.stderr
+    assert found.stderr == ""
+
+
+def test_three_hundred_images_with_twelve_broken_ones(run, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(288):
+        Image.fromarray(random.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(folder / f"{number:03}.jpg")
+    noise = Image.fromarray(random.integers(0, 256, (99, 99, 3), dtype=np.uint8))
+    for suffix in ("jpg", "png", "gif", "tiff", "webp", "avif", "bmp"):
+        noise.save(folder / f"cut.{suffix}")
+        content = (folder / f"cut.{suffix}").read_bytes()
+        (folder / f"cut.{suffix}").write_bytes(content[: len(content) // 2])
+    (folder / "empty.jpg").touch()
+    (folder / "text.jpg").write_text("no image")
+    (folder / "page.jpg").write_text("<html>404</html>")
+    Image.new("1", (20_000, 20_000)).save(folder / "bomb.png")
+    names = sorted(path.name for path in folder.iterdir())
+    names.insert(77, "absent.jpg")
+    assert len(names) == 300
+    (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    done = run("extract_image_vectors.py", "-l", "list.txt", "-d", "images", "--network", "hog-colour")
+    assert done.returncode == 0
+    assert "288 of 300 images, 12 skipped: see list.txt.saved_predictions.skipped.csv" in done.stderr
+    assert "Warning" not in done.stderr
+    with (tmp_path / "list.txt.saved_predictions.skipped.csv").open(newline="") as file:
+        listed = {line["name"]: line for line in csv.DictReader(file)}
+    assert len(listed) == 12
+    text = listed["text.jpg"]
+    assert (text["bytes"], text["sha256"]) == ("8", hashlib.sha256(b"no image").hexdigest())
+    assert (listed["absent.jpg"]["reason"], listed["absent.jpg"]["bytes"]) == ("no such file", "")
+    vectors = np.load(tmp_path / "list.txt.saved_predictions.npy")
+    skipped = json.loads((tmp_path / "list.txt.saved_predictions.json").read_text())["skipped"]
+    assert len(skipped) == 12 and all(entry["reason"] and names[entry["row"]] == entry["name"] for entry in skipped)
+    assert vectors.any(axis=1).sum() == 288
+    for entry in skipped:
+        assert f"skipped {entry['name']}: {entry['reason']}" in done.stderr
+    (tmp_path / "one.txt").write_text("287.jpg\n")
+    assert run("extract_image_vectors.py", "-l", "one.txt", "-d", "images", "--network", "hog-colour").returncode == 0
+    alone = np.load(tmp_path / "one.txt.saved_predictions.npy")[0]
+    np.testing.assert_allclose(alone, vectors[names.index("287.jpg")], rtol=1e-5)
+
+
+def test_a_grown_folder_costs_only_its_new_images(photos, run, tmp_path):
+    run(*EXTRACT)
+    before = np.load(tmp_path / VECTORS)
+    (photos / "red" / "0.jpg").write_text("broken since")  # its row is not made again
+    Image.new("RGB", (20, 20), "yellow").save(photos / "a.png")
+    done = run(*EXTRACT)
+    assert done.returncode == 0 and "13 of 13 images" in done.stderr
+    after = np.load(tmp_path / VECTORS)
+    assert np.array_equal(after[:12], before) and after[12].any()
+    assert (tmp_path / "photos_file_list.txt").read_text().splitlines()[12] == "a.png"
+    again = run(*EXTRACT)
+    assert again.returncode == 0 and "whole already" in again.stderr
+
+
+def test_json_and_several_queries(photos, run, tmp_path):
+    run(*EXTRACT)
+    done = run("search_images.py", "--json", "-k", "2", "red/0.jpg", photos / "blue" / "3.jpg")
+    answers = json.loads(done.stdout)
+    assert [answer["query"] for answer in answers] == ["red/0.jpg", str(photos / "blue" / "3.jpg")]
+    assert [hit["name"].split("/")[0] for answer in answers for hit in answer["hits"]] == ["red", "red", "blue", "blue"]
+    assert answers[0]["hits"][0].keys() == {"row", "name", "similarity"}
+
+
+def test_one_bad_query_does_not_cost_the_others(photos, run):
+    run(*EXTRACT)
+    done = run("search_images.py", "absent.jpg", "red/0.jpg")
+    assert done.returncode == 1
+    assert done.stderr == "Error: absent.jpg: no such file\n"
+    assert "red/1.jpg" in done.stdout
+
+
+def test_bad_input_is_one_line_and_nothing_is_written_or_lost(photos, run, tmp_path):
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "list.txt").write_text("red/0.jpg\n")
+    (tmp_path / "elsewhere.txt").write_text("nowhere/0.jpg\n")
+    (tmp_path / "latin.txt").write_bytes("gr\xfcn.jpg\n".encode("latin-1"))
+    (tmp_path / "there.npy").write_text("somebody's")
+    (tmp_path / "text.npy").write_text("only text\n" * 100)
+    np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "nan.npy", np.full((9, 4), np.nan, dtype=np.float32))
+    (tmp_path / "hollow").mkdir()
+    assert run(*EXTRACT).returncode == 0
+    assert run("build_search_db.py", "-i", VECTORS).returncode == 0
+    (tmp_path / "cut.index").write_bytes((tmp_path / INDEX).read_bytes()[:200])
+    (tmp_path / "cut.npy").write_bytes((tmp_path / VECTORS).read_bytes()[:-5])
+    before = listing(tmp_path)
+    weightless = ("--network", "hog-colour")
+    for arguments, said in (
+        (("extract_image_vectors.py",), "expected a list of images (-l), a folder or archive of images (-d), or both"),
+        (("extract_image_vectors.py", "-l", "absent.txt"), "'absent.txt' does not exist"),
+        (("extract_image_vectors.py", "-l", "empty.txt", *weightless), "empty.txt is empty"),
+        (("extract_image_vectors.py", "-l", "latin.txt", *weightless), "expected UTF-8"),
+        (("extract_image_vectors.py", "-l", "elsewhere.txt", *weightless), "is -d right?"),
+        (("extract_image_vectors.py", "-d", "hollow", *weightless), "there is no image in hollow"),
+        (("extract_image_vectors.py", "-d", "absent"), "there is no absent: expected a folder or an archive"),
+        (
+            ("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "-o", "there.npy", *weightless),
+            "not overwritten",
+        ),
+        (
+            ("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "-o", "no/o.npy", *weightless),
+            "there is no folder",
+        ),
+        (
+            ("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "-o", "/proc/o.npy", *weightless),
+            "/proc/o.npy cannot be written",
+        ),
+        (("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "-o", "hollow", *weightless), "is a folder"),
+        (("extract_image_vectors.py", "-d", "photos", "--network", "alexnet"), "'alexnet' is not one of"),
+        ((*EXTRACT, "--resampling", "nearest"), "was made with resampling box instead of nearest"),
+        ((*EXTRACT, "--weights", "list.txt"), "hog-colour has no weights"),
+        (("extract_image_vectors.py", "-d", "photos", "-o", "new.npy", "-m", "list.txt"), "is not an HDF5 file"),
+        ((*EXTRACT, "-b", "0"), "0 is not in the range"),
+        (("build_search_db.py",), "Missing option '-i'"),
+        (("build_search_db.py", "-i", "absent.npy"), "does not exist"),
+        (("build_search_db.py", "-i", VECTORS), "exists and is not overwritten"),
+        (("build_search_db.py", "-i", VECTORS, "-o", "o.index", "-d", "4096"), "expected vectors of 4096 numbers (-d)"),
+        (("build_search_db.py", "-i", VECTORS, "-o", "o.index", "--recipe", "best"), "expected a recipe of auto"),
+        (("build_search_db.py", "-i", VECTORS, "-o", "no/o.index"), "there is no folder"),
+        (("build_search_db.py", "-i", "nan.npy", "-o", "o.index"), "NaN or infinity in row 0"),
+        (("build_search_db.py", "-i", "text.npy", "-o", "o.index"), "not a .npy file"),
+        (("build_search_db.py", "-i", "pickled.npy", "-o", "o.index"), "cannot be read as vectors"),
+        (("build_search_db.py", "-i", "cut.npy", "-o", "o.index"), "truncated"),
+        (("search_images.py",), "Missing argument 'QUERY...'"),
+        (("search_images.py", "red/0.jpg", "--index", "cut.index"), "cut.index is not an index that can be used"),
+        (("search_images.py", "red/0.jpg", "-i", "nan.npy"), "there is no list of names"),
+        (("search_images.py", "red/0.jpg", "-k", "0"), "0 is not in the range"),
+        (("search_images.py", "absent.jpg"), "absent.jpg: no such file"),
+        (("search_images.py", "list.txt"), "list.txt: not an image"),
+    ):
+        assert said in one_line(run(*arguments)), arguments
+        assert listing(tmp_path) == before, arguments
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_says_how_to_go_on(photos, tmp_path, sent):
+    names = "".join(f"{path.relative_to(photos)}\n" for path in sorted(photos.rglob("*.jpg")))
+    (tmp_path / "list.txt").write_text(names * 2000)  # so many that it is still at work when it is stopped
+    command = [
+        sys.executable,
+        str(ROOT / "extract_image_vectors.py"),
+        "-l",
+        "list.txt",
+        "-d",
+        "photos",
+        "--network",
+        "hog-colour",
+    ]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    manifest = tmp_path / "list.txt.saved_predictions.json"
+    while process.poll() is None and not (manifest.exists() and json.loads(manifest.read_text())["rows_done"]):
+        pass
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    stopped = re.search(r"Error: stopped after (\d+) of 24000 images; to go on: (.+)\n$", said)
+    assert stopped[2] == shlex.join(command) and "Traceback" not in said
+    assert json.loads(manifest.read_text())["rows_done"] == int(stopped[1]) > 0
+
+
+def test_in_a_notebook_the_command_that_goes_on_is_a_cells(monkeypatch):
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
+    monkeypatch.setattr(sys, "argv", ["extract_text_vectors.py", "my table.csv"])
+    assert this_command() == "%run extract_text_vectors.py 'my table.csv'"

@@ -1,0 +1,221 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from similar_images import Collection, Hit
+from similar_images.collections.base import Query
+from similar_images.evaluation.evaluation import precision
+from similar_images.evaluation.labels import folder_labels
+from similar_images.index.build import build
+from similar_images.index.index import normalised, recall
+from similar_images.inputs.images import UnreadableImage
+from similar_images.inputs.sources import open_source
+from similar_images.networks import keras as keras_networks
+from similar_images.networks.catalog import NETWORKS, describe
+from similar_images.networks.loader import load
+from similar_images.vectors.store import open_vectors
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Save vectors and a list as another tool would, build an index, open the collection."""
+
+    def store(array: np.ndarray, recipe: str | None = "flat", **options: object) -> Collection:
+        np.save(tmp_path / "v.npy", np.asarray(array, dtype=np.float32))
+        (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(len(array))))
+        if recipe:
+            build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", recipe)
+        return Collection.open(tmp_path / "v.npy", **options)
+
+    return store
+
+
+@pytest.fixture
+def photo_collection(photos, run, tmp_path) -> Collection:
+    assert run("extract_image_vectors.py", "-d", "photos", "--network", "hog-colour").returncode == 0
+    assert run("build_search_db.py", "-i", "photos_file_list.txt.saved_predictions.npy").returncode == 0
+    return Collection.open(tmp_path / "photos_file_list.txt")
+
+
+COMPASS = [[1, 0], [0.8, 0.6], [0, 1], [-1, 0]]
+
+
+@pytest.mark.parametrize("recipe", ["flat", None])
+def test_hits_are_sorted_by_cosine_and_named_by_their_line(stored, recipe):
+    collection = stored(COMPASS, recipe)
+    assert collection.nearest(np.array([2.0, 0.0]), k=3) == [
+        Hit(0, "0.jpg", pytest.approx(1)),
+        Hit(1, "1.jpg", pytest.approx(0.8)),
+        Hit(2, "2.jpg", pytest.approx(0)),
+    ]
+
+
+def test_a_row_is_left_out_of_its_own_hits(stored):
+    assert [hit.row for hit in stored(COMPASS).nearest(1, k=2)] == [0, 2]
+
+
+def test_k_larger_than_the_collection_gives_all(stored):
+    assert len(stored(COMPASS).nearest(np.array([1.0, 0.0]), k=200)) == 4
+    assert len(stored(COMPASS).nearest(0, k=200)) == 3
+
+
+def test_skipped_images_are_never_hits_and_no_query(stored):
+    collection = stored([[1, 0], [0, 0], [-1, 0]], None)
+    assert [hit.row for hit in collection.nearest(np.array([1.0, 0.0]))] == [0, 2]
+    with pytest.raises(ValueError, match=r"1\.jpg has no vector, it was skipped"):
+        collection.nearest(1)
+
+
+def test_an_approximate_index_is_ranked_anew_with_the_exact_vectors(stored):
+    random = np.random.default_rng(0)
+    array = random.normal(size=(6000, 12)) @ random.normal(size=(12, 64)) + 0.3 * random.normal(size=(6000, 64))
+    collection = stored(array, "reduced")
+    assert collection.recipe == "reduced"
+    exact = [[hit.row for hit in collection.nearest(row, 10, exact=True)] for row in range(100)]
+    hits = [collection.nearest(row, 10) for row in range(100)]
+    assert recall(np.array([[hit.row for hit in found] for found in hits]), np.array(exact)).mean() >= 0.97
+    unit = normalised(array)
+    assert hits[5][3].similarity == pytest.approx(float(unit[hits[5][3].row] @ unit[5]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (np.ones(3), r"expected a vector of shape \(2,\), .*, got \(3,\)"),
+        (np.array([np.nan, 1]), "NaN"),
+        (np.zeros(2), "zeros"),
+        (Query(np.ones(2), describe(NETWORKS["vgg16"])), None),
+    ],
+)
+def test_a_query_vector_of_another_dimension_or_of_nothing_is_refused(stored, query, message):
+    collection = stored(COMPASS)
+    if message is None:
+        assert collection.nearest(query)  # the network of the collection is not known: only the dimension counts
+    else:
+        with pytest.raises(ValueError, match=message):
+            collection.nearest(query)
+
+
+def test_rows_and_k_out_of_range_are_refused(stored):
+    collection = stored(COMPASS)
+    with pytest.raises(IndexError, match="expected a row from 0 to 3, got 4"):
+        collection.nearest(4)
+    with pytest.raises(ValueError, match="expected k of at least 1"):
+        collection.nearest(0, k=0)
+
+
+def test_an_image_is_found_by_all_ways_to_give_it(photo_collection, photos):
+    file = photos / "red" / "2.jpg"
+    image = Image.open(file)
+    for query in (file, str(file), file.read_bytes(), image, np.asarray(image), photo_collection.encode(file)):
+        hits = photo_collection.nearest(query, k=4)
+        assert hits[0].name == "red/2.jpg" and hits[0].similarity == pytest.approx(1, abs=1e-5)
+        assert {hit.name.split("/")[0] for hit in hits} == {"red"}
+
+
+def test_names_rows_and_files_lead_to_each_other(photo_collection, photos):
+    row = photo_collection.row("green/1.jpg")
+    assert photo_collection.row(photos / "green" / "1.jpg") == row
+    assert photo_collection.image(row).samefile(photos / "green" / "1.jpg")
+    assert photo_collection.row("other.jpg") is None
+
+
+def test_an_unreadable_query_says_why(photo_collection):
+    with pytest.raises(UnreadableImage, match="no such file"):
+        photo_collection.nearest("absent.jpg")
+
+
+def test_a_query_of_another_network_is_refused_with_what_differs(photo_collection):
+    other = describe(NETWORKS["hog-colour"], "nearest")
+    with pytest.raises(ValueError, match=r"made by hog-colour as the collection was.*resampling nearest, not box"):
+        photo_collection.nearest(Query(np.ones(other["dimension"]), other))
+    with pytest.raises(ValueError, match=r"got one of vgg16"):
+        photo_collection.nearest(Query(np.ones(4096), describe(NETWORKS["vgg16"])))
+
+
+def test_a_collection_that_was_moved_with_its_images_opens(photo_collection, tmp_path):
+    (tmp_path / "moved").mkdir()
+    for path in list(tmp_path.iterdir()):
+        if path.name != "moved":
+            path.rename(tmp_path / "moved" / path.name)
+    collection = Collection.open(tmp_path / "moved" / "photos_file_list.txt.saved_predictions.npy")
+    assert collection.image(0).is_file()
+
+
+def test_files_that_do_not_belong_together_are_refused_with_the_remedy(photo_collection, tmp_path, run):
+    vectors = tmp_path / "photos_file_list.txt.saved_predictions.npy"
+    np.save(tmp_path / "other.npy", np.ones_like(photo_collection.vectors.array))
+    (tmp_path / "other.txt").write_text("".join(f"{name}\n" for name in photo_collection.names))
+    with pytest.raises(ValueError, match=r"was built from other vectors than .*build it again"):
+        Collection.open(tmp_path / "other.npy", index=tmp_path / "photos_file_list.faiss.index")
+    index = tmp_path / "photos_file_list.faiss.index"
+    index.write_bytes(index.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(ValueError, match="altered or truncated; build it again"):
+        Collection.open(vectors)
+    index.unlink()
+    assert Collection.open(vectors).recipe == "exact"
+    with pytest.raises(ValueError, match="was made with hog-colour, not with vgg16"):
+        Collection.open(vectors, network="vgg16")
+    with pytest.raises(FileNotFoundError, match=r"make them with extract_image_vectors\.py"):
+        Collection.open(tmp_path / "absent.txt")
+
+
+def test_an_index_that_was_named_and_is_not_there_is_an_error(photo_collection, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no index .*absent\.index"):
+        Collection.open(tmp_path / "photos_file_list.txt", index=tmp_path / "absent.index")
+
+
+def test_other_weights_than_the_collections_are_refused(tmp_path, photos, run):
+
+    keras = keras_networks.import_keras()
+    for seed in (0, 1):
+        keras.utils.set_random_seed(seed)
+        model = keras.applications.MobileNetV2(
+            weights=None, include_top=False, pooling="avg", input_shape=(224, 224, 3)
+        )
+        model.save_weights(tmp_path / f"{seed}.weights.h5")
+    done = run("extract_image_vectors.py", "-d", "photos", "--network", "mobilenetv2", "--weights", "0.weights.h5")
+    assert done.returncode == 0, done.stderr
+    vectors = tmp_path / "photos_file_list.txt"
+    image = photos / "blue" / "1.jpg"
+    found = Collection.open(vectors).nearest(image, k=1)[0]
+    assert found.name == "blue/1.jpg" and found.similarity == pytest.approx(1, abs=1e-5)
+    with pytest.raises(ValueError, match="different: weights"):
+        Collection.open(vectors, weights=tmp_path / "1.weights.h5").nearest(image)
+
+
+def test_precision_by_hand():
+    labels = folder_labels(["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"])
+    assert labels.tolist() == ["a", "a", "b", "b"]
+    unit = normalised(np.array([[1, 0], [1, 0.1], [0, 1], [1, 0.2]]))
+    assert precision(unit, labels, 1) == 2 / 4  # 1, 2 find each other; b/1 finds b/2; b/2 finds a/2
+
+
+def test_real_photographs_with_a_real_network(data, tmp_path, run):
+    photographs = data / "photos" / "caltech101"
+    weights = data / "weights" / "mobilenetv2_imagenet_notop.weights.h5"
+    done = run("extract_image_vectors.py", "-d", photographs, "--network", "mobilenetv2", "--weights", weights)
+    assert done.returncode == 0, done.stderr
+    vectors = tmp_path / "caltech101_file_list.txt.saved_predictions.npy"
+    names = open_source(photographs).find().names
+    labels = folder_labels(names)
+    exact = precision(normalised(np.load(vectors)), labels, 8)
+    assert exact >= 0.70
+    for recipe in ("auto", "reduced"):
+        assert run("build_search_db.py", "-i", vectors, "--recipe", recipe, "--overwrite").returncode == 0
+        collection = Collection.open(vectors)
+        hits = [collection.nearest(row, 8) for row in range(len(names))]
+        indexed = np.mean([[labels[hit.row] == labels[row] for hit in found] for row, found in enumerate(hits)])
+        assert indexed == pytest.approx(exact, abs=0.01)
+
+
+def test_collections_json_is_plain(photo_collection, tmp_path):
+    manifest = json.loads((tmp_path / "photos_file_list.txt.saved_predictions.json").read_text())
+    assert manifest["network"] == load("hog-colour").description
+    assert manifest["images"] == "photos"
+    buffer = io.BytesIO()
+    np.save(buffer, photo_collection.vectors.array)
+    assert (tmp_path / "photos_file_list.txt.saved_predictions.npy").read_bytes() == buffer.getvalue()

@@ -1,0 +1,92 @@
+"""The statistics of votes, held against their formulas written out and against simulated voters."""
+
+import math
+
+import numpy as np
+import pytest
+
+from similar_images.comparison.statistics import more_votes, overlap, power, preference, sign_test, votes_needed, wilson
+from similar_images.comparison.votes import Vote
+
+Z = 1.959963984540054  # of the normal distribution, at 97.5%
+
+
+def given(preferred: str, vote: str | None = None) -> Vote:
+    lists = {"list_a": ("1", "2", "3", "4"), "list_b": ("4", "5", "6", "7")}
+    return Vote("t", "ann", "q", "a", "b", "b", **lists, vote=vote or {"a": "right", "b": "left"}[preferred])
+
+
+def votes(wins: int, losses: int, ties: int = 0, neither: int = 0) -> list[Vote]:
+    return [
+        *[given("a")] * wins,
+        *[given("b")] * losses,
+        *[given("", "tie")] * ties,
+        *[given("", "neither")] * neither,
+    ]
+
+
+def test_interval_and_test_agree_with_their_formulas_on_random_counts():
+    random = np.random.default_rng(0)
+    for n in random.integers(1, 400, 300).tolist():
+        wins = int(random.binomial(n, random.random()))
+        share, spread = wins / n, Z * math.sqrt(wins * (n - wins) / n**3 + Z**2 / (4 * n**2))
+        low, high = ((share + Z**2 / (2 * n) + sign * spread) / (1 + Z**2 / n) for sign in (-1, 1))
+        assert wilson(wins, n - wins) == pytest.approx((low, high), abs=1e-12)
+        tail = sum(math.comb(n, count) for count in range(min(wins, n - wins) + 1))
+        assert sign_test(wins, n - wins) == pytest.approx(min(1, 2 * tail / 2**n), rel=1e-9)
+
+
+def test_the_power_is_that_of_the_test():
+    for n, rate in ((5, 0.9), (20, 0.75), (67, 0.4), (199, 0.6)):
+        found = [count for count in range(n + 1) if sign_test(count, n - count) < 0.05]
+        chance = sum(math.comb(n, count) * rate**count * (1 - rate) ** (n - count) for count in found)
+        assert power(rate, np.array([n])) == pytest.approx([chance])
+
+
+@pytest.mark.parametrize("rate", [0.52, 0.55, 0.6, 0.4, 0.7, 0.8, 0.95, 0.0, 1.0])
+def test_from_the_number_of_votes_needed_on_the_power_is_enough(rate):
+    numbers = np.arange(1, 12_000)
+    weak = numbers[power(rate, numbers) < 0.8]
+    assert votes_needed(rate) == weak.max() + 1
+
+
+def test_a_voter_with_a_preference_of_60_percent_is_found_within_the_votes_that_are_predicted():
+    random = np.random.default_rng(0)
+    pilot = votes(12, 8, 3, 2)
+    more = preference(pilot, "a", "b").more_votes
+    assert len(pilot) + more == math.ceil(votes_needed(0.6) * 25 / 20) == 263
+    voters = random.multinomial(len(pilot) + more, [0.48, 0.32, 0.12, 0.08], 2000).tolist()
+    found = [preference(votes(*said), "a", "b").p_value < 0.05 for said in voters]
+    assert np.mean(found) > 0.8 - 2 * math.sqrt(0.8 * 0.2 / 2000)  # two standard errors
+
+
+def test_a_voter_without_a_preference_is_seldom_said_to_have_one():
+    wins = np.random.default_rng(0).binomial(200, 0.5, 400)
+    assert np.mean([sign_test(count, 200 - count) < 0.05 for count in wins.tolist()]) <= 0.06
+
+
+def test_a_result_counts_each_kind_of_vote():
+    result = preference(votes(6, 2, 1, 3), "a", "b", skipped=5)
+    assert result[:5] == (6, 2, 1, 3, 0.75) and result.skipped_identical == 5
+    assert result.interval == pytest.approx((0.4093, 0.9285), abs=1e-4)
+    assert result.p_value == pytest.approx(2 * (28 + 8 + 1) / 256)
+    assert result.overlap == 0.25
+    assert result.more_votes == math.ceil(votes_needed(0.75) * 12 / 8) - 12
+    turned = preference(votes(6, 2, 1, 3), "b", "a")
+    assert turned[:5] == (2, 6, 1, 3, 0.25) and turned.p_value == result.p_value
+
+
+def test_what_is_settled_needs_no_more_votes_and_what_is_even_has_no_end_in_sight():
+    assert preference(votes(9, 0), "a", "b").more_votes == 0
+    assert preference(votes(5, 5), "a", "b").more_votes is None
+    assert more_votes(1, 0, 1) == 5
+    nothing = preference(votes(0, 0, 2), "a", "b")
+    assert (nothing.win_rate, nothing.interval, nothing.p_value, nothing.more_votes) == (None, (0, 1), 1, None)
+    assert preference([], "a", "b").overlap is None
+    assert preference(votes(3, 0), "a", "third").wins == 0
+
+
+def test_overlap_is_the_share_of_the_longer_list():
+    assert overlap("abcd", "dcba") == 1
+    assert overlap("abcd", "ab") == 0.5
+    assert overlap("", "") == overlap("ab", "cd") == 0

@@ -1,0 +1,149 @@
+"""The file of votes: what is written is read again, whatever a kill left behind."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from conftest import ROOT
+
+from similar_images.comparison.votes import HEADER, Vote, append, join, latest, read, timestamp
+
+VOTE = Vote(timestamp(), "ann", 'a, "b".jpg', "old", "new", "new", ("ä.jpg", "c;d.jpg"), ('e".jpg', "f.jpg"), "left")
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "votes.csv"
+
+
+def test_a_vote_is_read_as_it_was_written_and_any_csv_reader_reads_it(file):
+    votes = [VOTE, VOTE._replace(vote="tie"), VOTE._replace(voter="Bob O'Neil", left="old", list_a=())]
+    for vote in votes:
+        append(file, vote)
+    assert read(file) == votes
+    with file.open(newline="", encoding="utf-8") as lines:
+        first = next(csv.DictReader(lines))
+    assert first["query"] == VOTE.query and json.loads(first["list_b"]) == ['e".jpg', "f.jpg"]
+
+
+def test_the_winner_follows_from_side_and_vote():
+    assert VOTE.winner == "new"
+    assert VOTE._replace(vote="right").winner == VOTE._replace(left="old").winner == "old"
+    assert VOTE._replace(vote="tie").winner is VOTE._replace(vote="neither").winner is None
+
+
+def test_a_file_cut_at_any_byte_keeps_every_whole_vote_and_takes_the_next(file):
+    for voter in ("ann", "bob"):
+        append(file, VOTE._replace(voter=voter))
+    content = file.read_bytes()
+    ends = [at for at, byte in enumerate(content) if byte == ord("\n")]
+    for length in range(len(content) + 1):
+        file.write_bytes(content[:length])
+        whole = sum(end <= length for end in ends[1:])  # the last end itself may be missing
+        assert len(read(file)) == whole
+        assert file.read_bytes() == content[:length]  # to read changes nothing
+        append(file, VOTE._replace(voter="eve"))
+        assert [vote.voter for vote in read(file)] == [*["ann", "bob"][:whole], "eve"]
+        assert file.read_bytes().startswith(HEADER) and file.read_bytes().endswith(b"\n")
+
+
+def test_a_killed_process_loses_no_vote_that_was_given(file):
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "from similar_images.votes import *\n"
+        "vote = Vote(timestamp(), 'ann', 'q', 'a', 'b', 'a', ('x' * 2000,) * 40, ('y',), 'left')\n"
+        "for number in range(100_000):\n"
+        "    append(Path(sys.argv[2]), vote._replace(query=str(number)))\n"
+        "    print(number, flush=True)\n"
+    )
+    command = [sys.executable, "-c", code, str(ROOT), str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        time.sleep(0.3)
+        process.kill()
+        said = [0, *map(int, process.stdout.read().split())]
+    assert process.returncode == -signal.SIGKILL
+    queries = [int(vote.query) for vote in read(file)]
+    assert queries == list(range(len(queries))) and len(queries) in (len(said), len(said) + 1)
+    append(file, VOTE)
+    assert read(file)[-1] == VOTE
+
+
+def test_a_file_that_a_spreadsheet_saved_is_read(file):
+    append(file, VOTE)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
+    append(file, VOTE)
+    assert read(file) == [VOTE, VOTE]
+
+
+@pytest.mark.parametrize("content", [b"image,labels\na.jpg,dog\n", b"\x89PNG\r\n\x1a\n\0\0", b"no line", b"\n"])
+def test_a_file_of_something_else_is_refused_and_stays(file, content):
+    file.write_bytes(content)
+    for use in (read, lambda file: append(file, VOTE)):
+        with pytest.raises(
+            ValueError, match=r"votes.csv is not a file of votes: expected the columns time, .* another"
+        ):
+            use(file)
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b",left\n", b",up\n", "expected one of left, right, tie, neither, got 'up'"),
+        (b",left\n", b"\n", "expected 9 cells, got 8"),
+        (b",new,new,", b",new,other,", "expected two systems, one of them on the left"),
+        (b",ann,", b",=1+1,", "expected a voter's name"),
+        (b'"["', b'"{"', "not a vote: .*delimiter"),
+    ],
+)
+def test_a_damaged_line_is_named(file, old, new, reason):
+    append(file, VOTE)
+    append(file, VOTE)
+    head, _, last = file.read_bytes().rstrip(b"\n").rpartition(b"\n")
+    assert old in head + b"\n"
+    file.write_bytes((head + b"\n").replace(old, new) + last + b"\n")
+    with pytest.raises(ValueError, match=rf"votes.csv, line 2 is not a vote: .*{reason}|line 2 is {reason}"):
+        read(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"vote": "up"}, "expected one of left, right, tie, neither"),
+        ({"voter": "=HYPERLINK(1)"}, "expected a voter's name"),
+        ({"voter": ""}, "expected a voter's name"),
+        ({"query": "a\nb"}, "expected names without line breaks"),
+        ({"left": "third"}, "expected two systems"),
+    ],
+)
+def test_what_is_no_vote_is_not_written(file, change, reason):
+    with pytest.raises(ValueError, match=reason):
+        append(file, VOTE._replace(**change))
+    assert not file.exists()
+
+
+def test_of_several_files_each_voters_last_word_on_a_query_counts_once(tmp_path):
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    early, late = (timestamp(datetime(2030, 1, day, tzinfo=UTC)) for day in (1, 2))
+    changed = VOTE._replace(time=late, vote="right", a="new", b="old")
+    other = [VOTE._replace(time=early, voter="bob"), VOTE._replace(time=early, a="third")]
+    append(first, changed)
+    for vote in (VOTE._replace(time=early), *other):
+        append(second, vote)
+    for files in ([first, second], [str(second), str(first)], [first, second, first]):
+        assert join(files) == [*other, changed]
+    assert latest([]) == []
+    with pytest.raises(FileNotFoundError):
+        join([tmp_path / "nowhere.csv"])
+
+
+def test_times_are_in_utc_and_sort_as_text():
+    moment = datetime(2030, 1, 1, 1, tzinfo=timezone(timedelta(hours=2)))
+    assert timestamp(moment) == "2029-12-31T23:00:00.000+00:00"
+    assert timestamp(moment) < timestamp(moment + timedelta(milliseconds=1))

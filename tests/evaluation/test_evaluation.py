@@ -1,0 +1,152 @@
+"""What an evaluation measures, and the script as people run it."""
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+from similar_images.evaluation.evaluation import evaluate, open_ways
+from similar_images.evaluation.labels import choose_labels
+from similar_images.index.build import build, remove
+from similar_images.index.index import normalised
+from similar_images.vectors.store import open_vectors
+
+
+@pytest.fixture
+def collection(tmp_path):
+    """3,000 vectors of ten kinds, a folder a kind, with two indexes of different quality."""
+    random = np.random.default_rng(0)
+    kinds = np.repeat(np.arange(10), 300)
+    array = random.normal(size=(10, 32))[kinds] + 0.9 * random.normal(size=(3000, 32))
+    array[7] = 0
+    np.save(tmp_path / "v.npy", array.astype(np.float32))
+    names = "".join(f"kind {kind}/{row}.jpg\n" for row, kind in enumerate(kinds))
+    (tmp_path / "v.txt").write_text(names)
+    for name, recipe in (("good", "IVF16,Flat"), ("bad", "IVF16,PQ2x4fs")):
+        build(open_vectors(tmp_path / "v.npy"), tmp_path / f"{name}.index", recipe)
+    return tmp_path
+
+
+def opened(folder, *indexes):
+    return open_ways(folder / "v.npy", [folder / f"{name}.index" for name in indexes], names=folder / "v.txt")
+
+
+def test_each_way_is_held_against_exact_search_without_the_query(collection):
+    ways = opened(collection, "good", "bad")
+    good, bad, exact = evaluate(ways, k=10, queries=400, labels=choose_labels(None, ways[0].collection.names))
+    array = np.load(collection / "v.npy")
+    cosines = normalised(array)[exact.queries] @ normalised(array).T
+    cosines[np.arange(len(exact.queries)), exact.queries] = -2
+    true = np.argsort(-cosines, axis=1)[:, :10]
+    assert 7 not in exact.queries
+    assert np.array_equal(exact.rows, true)
+    expected = np.mean([np.isin(one, other).mean() for one, other in zip(true, good.rows, strict=True)])
+    assert good.recalls[10].mean() == pytest.approx(expected)
+    assert bad.recalls[10].mean() <= good.recalls[10].mean() <= exact.recalls[10].mean() == 1
+    assert [point.nprobe for point in good.curve] == [1, 2, 4, 8, 16]
+    assert good.curve[-1].recall == 1 and good.curve[0].recall < 0.9
+    assert exact.curve == [] and exact.bytes == array.nbytes
+    assert good.bytes == (collection / "good.index").stat().st_size
+    assert len(good.milliseconds) == len(good.queries)
+    kinds = np.arange(3000) // 300
+    shares = (kinds[exact.rows] == kinds[exact.queries, None]).mean(axis=1)
+    assert (exact.relevance.gains > 0).mean(axis=1) == pytest.approx(shares)
+    assert exact.relevance.relevant.max() == 299 and exact.relevance.relevant.min() == 298  # one was skipped
+
+
+def test_the_index_is_left_as_it_was(collection):
+    way = opened(collection, "good")[0]
+    inverted = way.collection.index.faiss
+    before = inverted.nprobe
+    evaluate([way], queries=50)
+    assert inverted.nprobe == before
+
+
+def test_removed_images_are_neither_queries_nor_true_hits(collection):
+    vectors = open_vectors(collection / "v.npy")
+    remove(vectors, collection / "good.index", list(range(1000, 3000)))
+    good, exact = evaluate(opened(collection, "good"), queries=3000)
+    for one in (good, exact):
+        assert max(one.queries.max(), one.rows.max()) < 1000
+    shares = [np.isin(one, other).mean() for one, other in zip(exact.rows, good.rows, strict=True)]
+    assert good.recalls[10].tolist() == shares
+
+
+def test_too_few_images_are_an_error_and_few_are_not(tmp_path):
+    np.save(tmp_path / "v.npy", np.eye(4, dtype=np.float32)[[0, 1, 1]])
+    (tmp_path / "v.txt").write_text("a\nb\nc\n")
+    only = evaluate(opened(tmp_path))[0]
+    assert only.rows.shape == (3, 2)
+    np.save(tmp_path / "v.npy", np.eye(4, dtype=np.float32)[:1])
+    (tmp_path / "v.txt").write_text("a\n")
+    with pytest.raises(ValueError, match="expected at least 2 images with a vector, got 1"):
+        evaluate(opened(tmp_path))
+
+
+@pytest.fixture
+def extracted(run, photos):
+    """The photographs with vectors, an index, and one image that can no longer be read."""
+    assert run("extract_image_vectors.py", "-d", photos, "--network", "hog-colour").returncode == 0
+    assert run("build_search_db.py", "-i", "photos_file_list.txt.saved_predictions.npy").returncode == 0
+    (photos / "red" / "0.jpg").write_bytes(b"broken")
+    return photos.parent
+
+
+def test_the_script_prints_a_table_and_writes_a_page_of_one_file(run, extracted):
+    done = run("evaluate_search.py", "photos_file_list.txt", "-k", 3, "--alterations", 12, "--report", "r.html")
+    assert done.returncode == 0, done.stderr
+    lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in done.stdout.splitlines()[1:])
+    assert lines["precision@3"] == "1.000 [1.000, 1.000]  1.000 [1.000, 1.000]"
+    assert lines["copies, blur: first / in 3"].startswith("1.00 / 1.00")
+    assert "skipped" in done.stderr and "red/0.jpg" in done.stderr
+    page = (extracted / "r.html").read_text()
+    assert page.count("<svg") == 4 and page.count('src="data:image/jpeg;base64,') > 20
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page) and "http" not in page
+    again = run("evaluate_search.py", "photos_file_list.txt", "--report", "r.html")
+    assert again.returncode == 1 and "pass --overwrite" in again.stderr
+
+
+def test_without_labels_altered_copies_are_searched_for(run, extracted):
+    (extracted / "labels.csv").write_text("image,labels\nred/1.jpg,warm\nred/2.jpg,warm;red\n")
+    done = run("evaluate_search.py", "photos_file_list.txt", "--labels", "none", "--json")
+    content = json.loads(done.stdout)
+    assert [one["recipe"] for one in content] == ["flat", "exact"]
+    assert content[0]["alterations"]["blur"]["recall_1"]["mean"] == 1
+    assert content[0]["labels"] is None and content[0]["recall"]["10"]["mean"] == 1
+    labelled = json.loads(run("evaluate_search.py", "photos_file_list.txt", "--labels", "labels.csv", "--json").stdout)
+    assert labelled[0]["labels"]["queries"] == 2 and labelled[0]["alterations"] is None
+    table = run("evaluate_search.py", "photos_file_list.txt", "--csv").stdout
+    first, second = csv.DictReader(io.StringIO(table))
+    assert (first["recipe"], second["recipe"], first["labels.precision.mean"]) == (
+        "flat",
+        "exact",
+        second["labels.precision.mean"],
+    )
+
+
+def test_several_collections_stand_side_by_side(run, extracted):
+    assert run("extract_image_vectors.py", "-d", "photos", "-o", "b.npy", "--network", "hog-colour").returncode == 0
+    done = run("evaluate_search.py", "photos_file_list.txt", "b.npy", "--report", "r.html")
+    assert done.stdout.splitlines()[0].split("  ")[-1].strip() == "b: exact"
+    assert "photos: flat" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["photos_file_list.txt", "--labels", "nowhere.csv"], "nowhere.csv"),
+        (["photos_file_list.txt", "--json", "--csv"], "expected --json or --csv, got both"),
+        (["photos_file_list.txt", "--report", "no/folder.html"], "there is no folder"),
+        (
+            ["photos_file_list.txt", "photos_file_list.txt", "--index", "photos_file_list.faiss.index"],
+            "expected one COLLECTION with --index",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(run, extracted, arguments, message):
+    done = run("evaluate_search.py", *arguments)
+    assert done.returncode != 0 and message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and done.stdout == ""

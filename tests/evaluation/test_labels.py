@@ -1,0 +1,111 @@
+"""Labels and the measures by them, held against numbers made by hand and against scikit-learn."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from sklearn.metrics import ndcg_score
+
+from similar_images.evaluation import labels
+from similar_images.evaluation.labels import as_labels, choose_labels, read_labels, relevance
+
+NAMES = ["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg", "c/1.jpg"]
+
+
+def held(rows: list[list[int]], queries: list[int], borne: list[list[str]], absent: tuple[int, ...] = ()):
+    return relevance(as_labels(borne, "here"), np.array(queries), np.array(rows), absent)
+
+
+def test_labels_are_folders_where_two_hold_two_images():
+    found = choose_labels(None, NAMES)
+    assert (found.source, found.classes.tolist()) == ("folders", ["a", "b", "c"])
+    assert found.borne.toarray().tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert choose_labels(None, NAMES[1:]) is None
+    assert choose_labels("none", NAMES) is None
+    with pytest.raises(ValueError, match="fewer than two folders of two images each: give a CSV"):
+        choose_labels("folders", ["1.jpg", "2.jpg"])
+
+
+def test_a_csv_gives_an_image_several_labels_in_one_line_or_many(tmp_path):
+    file = tmp_path / "labels.csv"
+    file.write_text("\ufefflabels,image\nboat; sea,a/1.jpg\nsea,a/2.jpg\nsun,a/2.jpg\nx,not here.jpg\n", "utf-8")
+    assert read_labels(file, NAMES) == [{"boat", "sea"}, {"sea", "sun"}, set(), set(), set()]
+    found = choose_labels(str(file), NAMES)
+    assert (found.source, found.classes.tolist()) == (str(file), ["boat", "sea", "sun"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected columns image and labels, got nothing"),
+        (b"name,kind\na/1.jpg,boat\n", "expected columns image and labels, got name, kind"),
+        (b"image,labels\nz.jpg,boat\n", "expected labels of names such as a/1.jpg, got none of this collection"),
+        (b"image,labels\na/1.jpg,\xff\xfe\n", "not a CSV of labels in UTF-8"),
+    ],
+)
+def test_a_csv_of_something_else_is_refused(tmp_path, content, message):
+    file = tmp_path / "labels.csv"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_labels(file, NAMES)
+
+
+def test_measures_by_hand():
+    borne = [["x"], ["x"], ["x"], ["y"], ["y"], ["z"]]
+    found = held([[1, 3, 2], [3, 0, 4], [4, 0, 1], [0, 1, 2]], [0, 1, 3, 5], borne)
+    assert found.asked.tolist() == [True, True, True, False]  # z is alone
+    assert found.relevant.tolist() == [2, 2, 1, 0]
+    measured = labels.measures(found)
+    assert measured["precision"].tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3])
+    assert measured["mAP"].tolist() == pytest.approx([(1 + 2 / 3) / 2, (1 / 2) / 2, 1])
+    best = 1 + 1 / np.log2(3)
+    assert measured["nDCG"].tolist() == pytest.approx([(1 + 1 / 2) / best, (1 / np.log2(3)) / best, 1])
+    assert measured["kNN accuracy"].tolist() == [True, False, False]
+
+
+def test_equal_votes_go_to_the_nearest():
+    found = held([[1, 2, 3, 4], [2, 1, 4, 3]], [0, 0], [["x"], ["x"], ["y"], ["y"], ["x"]])
+    assert labels.measures(found)["kNN accuracy"].tolist() == [True, False]
+
+
+def test_the_gain_is_the_jaccard_overlap_and_ndcg_is_that_of_scikit_learn():
+    gains = held([[1, 2, 3]], [0], [["x", "y"], ["y", "z"], ["x", "y"], []]).gains
+    assert gains.tolist() == [pytest.approx([1 / 3, 1, 0])]
+    random = np.random.default_rng(0)
+    borne = [random.choice(list("abcdef"), random.integers(0, 4), replace=False).tolist() for _ in range(60)]
+    rows = np.array([random.permutation(np.delete(np.arange(60), query)) for query in range(60)])
+    found = held(rows[:, :10].tolist(), list(range(60)), borne)
+    overlap = np.array([[len({*a} & {*b}) / max(1, len({*a} | {*b})) for b in borne] for a in borne])
+    ranking = np.zeros((60, 59))
+    np.put_along_axis(ranking, np.arange(59)[None].repeat(60, 0), np.arange(59, 0, -1)[None].repeat(60, 0), axis=1)
+    expected = [
+        ndcg_score(overlap[query, rows[query]][None], ranking[query][None], k=10)
+        for query in range(60)
+        if overlap[query, rows[query]].any()
+    ]
+    assert labels.measures(found)["nDCG"] == pytest.approx(expected)
+
+
+def test_blocks_equal_the_whole(monkeypatch):
+    random = np.random.default_rng(0)
+    borne = [[str(label)] for label in random.integers(0, 5, 40)]
+    rows = random.integers(0, 40, (40, 4)).tolist()
+    whole = held(rows, list(range(40)), borne)
+    monkeypatch.setattr(labels, "BLOCK_BYTES", 8 * 40 * 7)
+    assert np.array_equal(held(rows, list(range(40)), borne).ideal, whole.ideal)
+
+
+def test_absent_images_cannot_be_found_and_no_hit_matches_nothing():
+    found = held([[1, -1]], [0], [["x"], ["x"], ["x"]], absent=(2,))
+    assert found.relevant.tolist() == [1]
+    assert found.gains.tolist() == [[1, 0]]
+    assert labels.measures(found)["mAP"].tolist() == [1]
+
+
+def test_classes_come_the_worst_first_with_what_they_are_mistaken_for():
+    found = held([[1, 2], [2, 3], [3, 0]], [0, 1, 2], [["x"], ["x"], ["y"], ["y"]])
+    assert labels.class_precisions(found) == [("x", 2, 0.25), ("y", 1, 0.5)]
+    assert all(one[2] <= other[2] for one, other in pairwise(labels.class_precisions(found)))
+    assert [labels.mistaken_for(found, label) for label in ("x", "y")] == ["y", "x"]
+    assert labels.asked_for(found, "x").tolist() == [True, True, False]
+    assert labels.measures(held([[1]], [0], [["x"], ["y"]])) == {}

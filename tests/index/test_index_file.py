@@ -1,0 +1,96 @@
+import subprocess
+import sys
+
+import faiss
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from similar_images.index.build import build
+from similar_images.index.index import normalised, open_index
+from similar_images.vectors.store import open_vectors
+
+N, D = 600, 32
+
+ATTACK = """
+import random, sys
+from pathlib import Path
+import numpy as np
+from similar_images.collections.images import Collection
+from similar_images.index.index import open_index
+
+folder = Path(sys.argv[1])
+good, manifest = (folder / "good.index").read_bytes(), folder / "good.index.json"
+random, refused, answered = random.Random(7), 0, 0
+for attempt in range(400):
+    content = bytearray(good)
+    if attempt % 2:
+        del content[random.randrange(len(good)):]
+    else:  # half of the flips in the first bytes, where the lengths are
+        content[random.randrange(len(good) if attempt % 4 else min(400, len(good)))] ^= 1 << random.randrange(8)
+    (folder / "bad.index").write_bytes(content)
+    if manifest.exists():
+        (folder / "bad.index.json").write_bytes(manifest.read_bytes())
+    try:
+        hits = Collection.open(folder / "v.npy", index=folder / "bad.index").nearest(3, k=5)
+        assert all(0 <= hit.row < 600 for hit in hits)
+        answered += 1
+    except ValueError as error:
+        assert "\\n" not in str(error) and "bad.index" in str(error), error
+        refused += 1
+print(refused, answered)
+"""
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(N, D)).astype(np.float32))
+    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
+    return open_vectors(tmp_path / "v.npy")
+
+
+def index_of_2022(vectors, metric: int) -> faiss.Index:
+    index = faiss.index_factory(D, "IVF24,PQ16x8np", metric)  # polysemous codes only cost time
+    index.cp.niter = index.pq.cp.niter = 2
+    index.train(normalised(vectors.array))
+    index.add(normalised(vectors.array))
+    return index
+
+
+def attack(folder) -> tuple[int, int]:
+    done = subprocess.run([sys.executable, "-c", ATTACK, str(folder)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]  # an abort or a crash would be negative
+    refused, answered = map(int, done.stdout.split())
+    return refused, answered
+
+
+@pytest.mark.parametrize("metric", [faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT])
+def test_an_altered_index_of_2022_is_refused_or_answers_but_never_crashes(vectors, tmp_path, metric):
+    faiss.write_index(index_of_2022(vectors, metric), str(tmp_path / "good.index"))
+    refused, answered = attack(tmp_path)
+    assert refused >= 200  # every file that was cut
+    assert refused + answered == 400
+
+
+@pytest.mark.parametrize("recipe", ["flat", "reduced"])
+def test_an_altered_index_with_a_manifest_is_always_refused(vectors, tmp_path, recipe):
+    build(vectors, tmp_path / "good.index", recipe)
+    assert attack(tmp_path) == (400, 0)
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IDMap,Flat", "IVF24,PQ16x8np"])
+def test_types_that_this_project_or_2022_wrote_are_opened_without_a_manifest(vectors, tmp_path, factory):
+    index = faiss.index_factory(D, factory)
+    index.train(vectors.array)
+    index.add_with_ids(vectors.array, np.arange(N)) if "IDMap" in factory else index.add(vectors.array)
+    faiss.write_index(index, str(tmp_path / "i.index"))
+    assert open_index(tmp_path / "i.index").faiss.ntotal == N
+
+
+@pytest.mark.parametrize("factory", ["HNSW8", "LSH", "SQ8"])
+def test_other_types_are_refused_without_a_manifest(vectors, tmp_path, factory):
+    index = faiss.index_factory(D, factory)
+    index.train(vectors.array)
+    faiss.write_index(index, str(tmp_path / "i.index"))
+    with pytest.raises(ValueError, match="of a type that is known here"):
+        open_index(tmp_path / "i.index")

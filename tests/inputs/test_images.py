@@ -1,0 +1,135 @@
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from similar_images.inputs import images
+from similar_images.inputs.images import UnreadableImage
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def plain(mode: str, colour: object) -> Image.Image:
+    return Image.new(mode, (40, 30), colour)
+
+
+def near(pixels: np.ndarray, colour: tuple[int, int, int], tolerance: int = 4) -> bool:
+    return bool((np.abs(pixels.astype(int) - colour) <= tolerance).all())
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF"])
+def test_every_format_is_read_as_rgb(form):
+    pixels = images.read(encoded(plain("RGB", RED), form), 8, "bilinear")
+    assert pixels.shape == (8, 8, 3) and pixels.dtype == np.uint8
+    assert near(pixels, RED)
+
+
+@pytest.mark.parametrize(
+    ("image", "form", "colour"),
+    [
+        (plain("1", 1), "PNG", WHITE),
+        (plain("L", 128), "PNG", (128, 128, 128)),
+        (plain("L", 128), "JPEG", (128, 128, 128)),
+        (plain("LA", (128, 255)), "PNG", (128, 128, 128)),
+        (plain("LA", (0, 0)), "PNG", WHITE),
+        (plain("RGBA", (255, 0, 0, 255)), "PNG", RED),
+        (plain("RGBA", (0, 0, 0, 0)), "PNG", WHITE),
+        (plain("RGBA", (255, 0, 0, 128)), "PNG", (255, 127, 127)),
+        (plain("RGBA", (0, 0, 0, 0)), "WEBP", WHITE),
+        (plain("RGB", RED).convert("P"), "PNG", RED),
+        (plain("RGBA", (0, 0, 0, 0)).quantize(4), "PNG", WHITE),
+        (plain("CMYK", (0, 255, 255, 0)), "JPEG", RED),
+        (plain("CMYK", (0, 255, 255, 0)), "TIFF", RED),
+        (plain("YCbCr", (76, 85, 255)), "JPEG", RED),
+        (plain("I;16", 128 * 257), "PNG", (128, 128, 128)),
+        (plain("I;16", 128 * 257), "TIFF", (128, 128, 128)),
+        (plain("I", 128 * 257), "TIFF", (128, 128, 128)),
+    ],
+)
+def test_every_kind_of_pixel_becomes_rgb_on_white(image, form, colour):
+    assert near(images.read(encoded(image, form), 8, "bilinear"), colour)
+
+
+def test_floats_are_stretched_over_their_own_range():
+    ramp = Image.fromarray(np.linspace(-3, 7, 256, dtype=np.float32).reshape(16, 16))
+    pixels = images.read(encoded(ramp, "TIFF"), 16, "nearest")
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+def test_an_animation_gives_its_first_frame():
+    frames = encoded(plain("RGB", RED), "GIF", save_all=True, append_images=[plain("RGB", (0, 0, 255))])
+    assert near(images.read(frames, 8, "nearest"), RED)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation):
+    upright = Image.new("RGB", (40, 20), "white")
+    upright.paste(RED, (0, 0, 10, 10))  # the mark is at the upper left
+    turns = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # what a camera does: the inverse of what EXIF asks for
+    stored = upright if orientation == 1 else upright.transpose(Image.Transpose(turns[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    shown = images.open_image(encoded(stored, "PNG", exif=exif))
+    assert np.array_equal(np.asarray(shown), np.asarray(upright))
+
+
+def test_nearest_takes_the_pixels_that_keras_took_in_2022():
+    from keras.utils import load_img
+
+    photograph = np.random.default_rng(0).integers(0, 256, (301, 450, 3), dtype=np.uint8)
+    content = encoded(Image.fromarray(photograph), "JPEG")
+    expected = np.asarray(load_img(io.BytesIO(content), target_size=(224, 224), interpolation="nearest"))
+    assert np.array_equal(images.read(content, 224, "nearest"), expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"only text", "not an image of a known format"),
+        (b"<!DOCTYPE html><html>404</html>", "a web page"),
+        (encoded(plain("RGB", RED), "JPEG")[:400], "damaged or truncated"),
+        (encoded(Image.effect_noise((200, 200), 90), "JPEG")[:4000], "truncated"),
+        (encoded(Image.effect_noise((200, 200), 90), "PNG")[:4000], "truncated"),
+        (encoded(plain("RGB", RED), "PNG")[:20], "truncated"),
+        (encoded(plain("RGB", RED), "PPM"), "not an image of a known format"),
+        (b"%PDF-1.7", "not an image of a known format"),
+    ],
+)
+def test_an_unreadable_image_has_a_reason(content, reason):
+    with pytest.raises(UnreadableImage, match=reason):
+        images.read(content, 8, "nearest")
+
+
+def test_an_unreadable_file_has_a_reason(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "empty.jpg").touch()
+    for name, reason in (
+        ("absent.jpg", "no such file"),
+        (".", "a folder"),
+        ("pipe.jpg", "not a regular file"),
+        ("empty.jpg", "empty file"),
+    ):
+        with pytest.raises(UnreadableImage, match=reason):
+            images.read(tmp_path / name, 8, "nearest")
+
+
+def test_pixels_are_limited_before_decoding():
+    content = encoded(Image.new("1", (20_000, 20_000)), "PNG")  # 50 kB that would take 1.2 GB as RGB
+    with pytest.raises(UnreadableImage, match="limit"):
+        images.read(content, 8, "nearest")
+    with pytest.raises(UnreadableImage, match=r"40 x 30 pixels: more than the limit of 1000 pixels"):
+        images.read(encoded(plain("RGB", RED), "PNG"), 8, "nearest", images.Limits(pixels=1000))
+
+
+def test_a_thumbnail_is_a_small_jpeg_in_proportion():
+    small = Image.open(io.BytesIO(images.thumbnail(encoded(Image.new("RGB", (800, 400), RED), "PNG"), 100)))
+    assert (small.format, small.size) == ("JPEG", (100, 50))

@@ -1,0 +1,131 @@
+"""Networks exported to ONNX: held against Keras, made once, and never taken for another's."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from similar_images.networks import keras as keras_networks
+from similar_images.networks import loader
+from similar_images.networks import onnx as onnx_networks
+from similar_images.networks.catalog import NETWORKS
+from similar_images.networks.loader import load
+
+EXPORTED = [network for network in NETWORKS.values() if network.keras and network.exports]
+
+
+def saved(network, folder):
+    """Save a network of random weights as Keras does, and return its file."""
+    keras = keras_networks.import_keras()
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(1)
+    build = getattr(keras_networks._keras_module(network), network.keras.split(".")[1])
+    top = {} if network.layer else {"include_top": False, "pooling": "avg"}
+    model = build(weights=None, input_shape=(network.side, network.side, 3), **top)
+    model.save(folder / f"{network.name}.keras")
+    return folder / f"{network.name}.keras"
+
+
+def noise(n: int, side: int) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("network", EXPORTED, ids=lambda network: network.name)
+def test_every_network_of_the_table_gives_keras_vectors_by_both_runtimes(network, tmp_path):
+    file = saved(network, tmp_path)
+    keras = load(network.name, file, engine="tensorflow")
+    pixels = noise(3, network.side)
+    expected = keras.encode(pixels)
+    for engine in ("onnxruntime", "openvino"):
+        encoder = load(network.name, file, engine=engine)
+        got = encoder.encode(pixels)
+        assert got.shape == (3, network.dimension) and got.dtype == np.float32
+        cosines = (got * expected).sum(axis=1) / np.linalg.norm(got, axis=1) / np.linalg.norm(expected, axis=1)
+        assert cosines.min() > 0.9999
+        assert encoder.description == keras.description
+    manifest = json.loads((tmp_path / f"{network.name}.keras.onnx.json").read_text())
+    assert manifest["cosine"] > 0.9999
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mobilenet")
+    file = saved(NETWORKS["mobilenetv2"], folder)
+    load("mobilenetv2", file, engine="onnxruntime")
+    return file
+
+
+def test_it_is_made_once_and_again_where_it_is_damaged_or_of_another_network(exported, monkeypatch, tmp_path):
+    made = []
+    pool = onnx_networks.ProcessPoolExecutor
+    monkeypatch.setattr(onnx_networks, "ProcessPoolExecutor", lambda *arguments: made.append(1) or pool(*arguments))
+    onnx = exported.with_name("mobilenetv2.keras.onnx")
+    whole = onnx.read_bytes()
+    load("mobilenetv2", exported, engine="onnxruntime")
+    assert made == []
+    onnx.write_bytes(whole[:-100])
+    assert not onnx_networks.is_exported(NETWORKS["mobilenetv2"], exported, None)
+    load("mobilenetv2", exported, engine="onnxruntime")
+    assert made == [1] and onnx_networks.is_exported(NETWORKS["mobilenetv2"], exported, None)
+    other = tmp_path / exported.name
+    other.write_bytes(exported.read_bytes() + b" ")
+    for suffix in (".onnx", ".onnx.json"):
+        (tmp_path / (exported.name + suffix)).write_bytes(exported.with_name(exported.name + suffix).read_bytes())
+    assert not onnx_networks.is_exported(NETWORKS["mobilenetv2"], other, None)
+
+
+def test_an_export_that_computes_something_else_is_refused_and_not_kept(exported, monkeypatch, tmp_path):
+    file = tmp_path / "m.keras"
+    file.write_bytes(exported.read_bytes())
+    monkeypatch.setattr(onnx_networks, "_least_cosine", lambda one, other: 0.97)
+    path = tmp_path / "m.keras.onnx"
+    with pytest.raises(ValueError, match=r"at least 0\.9999, got 0\.970000; pass --engine tensorflow"):
+        onnx_networks._export("mobilenetv2", file, None, path)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"m.keras"}
+
+
+def test_a_network_that_cannot_be_exported_is_computed_by_tensorflow(tmp_path):
+    assert loader.fastest_engine("convnexttiny") == "tensorflow"
+    with pytest.raises(ValueError, match="convnexttiny cannot be exported to ONNX"):
+        load("convnexttiny", engine="onnxruntime")
+
+
+def test_what_goes_wrong_while_exporting_is_told_as_by_keras(tmp_path):
+    (tmp_path / "bad.h5").write_bytes(b"no network")
+    with pytest.raises(ValueError, match=r"bad\.h5 is not an HDF5 file"):
+        load("mobilenetv2", tmp_path / "bad.h5", engine="onnxruntime")
+
+
+def test_half_precision_is_refused_where_it_cannot_be_and_close_where_it_can(exported):
+    with pytest.raises(ValueError, match="ONNX Runtime has no bfloat16"):
+        load("mobilenetv2", exported, engine="onnxruntime", precision="bfloat16")
+    pixels = noise(2, 224)
+    expected = load("mobilenetv2", exported, engine="onnxruntime").encode(pixels)
+    for engine in ("openvino", "tensorflow"):
+        try:
+            got = load("mobilenetv2", exported, engine=engine, precision="bfloat16").encode(pixels)
+        except ValueError as error:
+            assert "this processor has no bfloat16" in str(error)
+            continue
+        cosines = (got * expected).sum(axis=1) / np.linalg.norm(got, axis=1) / np.linalg.norm(expected, axis=1)
+        assert got.dtype == np.float32 and cosines.min() > 0.98
+
+
+def test_a_query_by_an_exported_network_imports_no_tensorflow(exported):
+    code = (
+        "import sys; from pathlib import Path; from similar_images.networks import loader;"
+        f"encoder = loader.load('mobilenetv2', Path({str(exported)!r}), export=False);"
+        "print(encoder.engine.name, 'tensorflow' in sys.modules, 'keras' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["onnxruntime", "False", "False"]
+
+
+def test_without_an_export_a_query_goes_through_keras(exported, tmp_path):
+    file = tmp_path / "m.keras"
+    file.write_bytes(exported.read_bytes())
+    assert load("mobilenetv2", file, export=False).engine.name == "tensorflow"
+    assert not loader.has_gpu()

@@ -1,0 +1,202 @@
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sentence_transformers", reason="texts are not installed: make install-text")
+
+from similar_images.evaluation import sts
+from similar_images.networks import text as text_networks
+from similar_images.networks import text_openvino as text_exports
+from similar_images.networks.catalog import NetworkUnavailable
+from similar_images.networks.text import DEFAULT, batches, load
+
+TEXTS = ["a cat", "", "two dogs run after each other", "שלום 😀", "word " * 1000, "a cat sits"]
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    return load(engine="torch")
+
+
+@pytest.fixture(scope="module")
+def openvino():
+    return load(engine="openvino")
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of MiniLM's folder, to be spoiled."""
+    return Path(shutil.copytree(text_networks._folder(DEFAULT), tmp_path / "copied"))
+
+
+def test_vectors_are_those_of_the_library_in_the_order_of_the_texts(minilm):
+    expected = minilm.engine.model.encode(TEXTS)
+    np.testing.assert_allclose(minilm.encode(TEXTS), expected, atol=1e-5)
+    assert minilm.encode(TEXTS).shape == (6, 384)
+    np.testing.assert_allclose(minilm.encode_text(TEXTS[2]), expected[2], atol=1e-5)
+
+
+def test_openvino_computes_what_pytorch_does(minilm, openvino):
+    np.testing.assert_allclose(openvino.encode(TEXTS), minilm.encode(TEXTS), atol=1e-4)
+    assert openvino.description == minilm.description
+
+
+def test_threads_may_ask_at_once(openvino):
+    expected = [openvino.encode_text(text) for text in TEXTS]
+    with ThreadPoolExecutor(8) as threads:
+        for text, vector in zip(TEXTS * 10, threads.map(openvino.encode_text, TEXTS * 10), strict=True):
+            np.testing.assert_allclose(vector, expected[TEXTS.index(text)], atol=1e-5)
+
+
+def test_an_export_is_made_once_and_again_where_it_is_damaged(copied, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    made = []
+    export = text_exports._export
+    monkeypatch.setattr(text_exports, "_export", lambda *given: made.append(given) or export(*given))
+    expected = load(str(copied)).encode_text("a cat")
+    np.testing.assert_array_equal(load(str(copied)).encode_text("a cat"), expected)
+    assert len(made) == 1
+    (folder,) = (tmp_path / "cache" / "similar-images").iterdir()
+    content = folder.joinpath("model.bin").read_bytes()
+    for damage in (content[:-100], b"x" + content[1:]):
+        folder.joinpath("model.bin").write_bytes(damage)
+        np.testing.assert_allclose(load(str(copied)).encode_text("a cat"), expected, atol=1e-6)
+    assert len(made) == 3
+    settings = json.loads((copied / "sentence_bert_config.json").read_text())
+    (copied / "sentence_bert_config.json").write_text(json.dumps(settings | {"max_seq_length": 64}))
+    assert load(str(copied)).tokens == 64  # another network, though of the same weights
+    assert len(made) == 4 and len(list(folder.parent.iterdir())) == 2
+
+
+def test_without_a_place_for_the_export_pytorch_answers(copied, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert load(str(copied)).engine.name == "torch"
+    with pytest.raises(NotADirectoryError):
+        load(str(copied), engine="openvino")
+
+
+def test_lengths_are_of_the_whole_text(minilm):
+    lengths = minilm.lengths(TEXTS)
+    assert (lengths[0], lengths[1], lengths[4], minilm.tokens) == (4, 2, 1002, 256)
+
+
+def test_batches_hold_texts_of_about_a_length_and_each_text_once():
+    lengths = np.random.default_rng(0).integers(2, 257, 500)
+    found = list(batches(lengths, 512))
+    assert sorted(row for batch in found for row in batch) == list(range(500))
+    assert all(len(batch) * lengths[batch].max() <= 512 for batch in found)
+    assert [lengths[batch].max() for batch in found] == sorted(lengths[batch].max() for batch in found)
+    assert list(batches(np.array([1000]), 512)) == [[0]]
+    assert list(batches(np.array([], dtype=int))) == []
+
+
+def test_the_similarities_agree_with_peoples(data, openvino):
+    found = sts.agreement(openvino, sts.read_pairs(data / "texts" / "stsb_dev.tsv"))
+    assert found.pairs == 1500
+    assert found.spearman >= 0.865
+    assert found.pearson >= 0.865
+
+
+def test_half_precision_costs_little_of_the_agreement(data):
+    try:
+        encoder = load(engine="openvino", precision="bfloat16")
+    except ValueError as error:
+        pytest.skip(str(error))
+    assert sts.agreement(encoder, sts.read_pairs(data / "texts" / "stsb_dev.tsv")).spearman >= 0.8672 - 0.002
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        ("a\tb\n", "line 1: expected a score and two sentences in fields 5 to 7"),
+        ("g\tf\ty\t1\tbest\tone\ttwo\n", "could not convert string to float"),
+        ("g\tf\ty\t1\t5\tone\ttwo\n", "expected two pairs"),
+        (b"\xff", "is not of the STS benchmark"),
+    ],
+)
+def test_another_file_is_not_of_the_benchmark(tmp_path, content, said):
+    file = tmp_path / "sts.tsv"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=said):
+        sts.read_pairs(file)
+
+
+def test_a_folder_is_loaded_by_its_name(copied, minilm):
+    other = load(str(copied))
+    assert other.description == minilm.description | {"name": "copied"}
+    np.testing.assert_allclose(other.encode(["a cat"]), minilm.encode(["a cat"]), atol=1e-6)
+
+
+def test_altered_weights_of_the_default_are_refused(copied, monkeypatch):
+    with (copied / "model.safetensors").open("r+b") as file:
+        file.seek(1_000_000)
+        file.write(b"\0\0")
+    monkeypatch.setattr(text_networks, "_folder", lambda name: copied)
+    with pytest.raises(ValueError, match=r"model\.safetensors was altered: expected the SHA-256 53aa5117.*install it"):
+        load()
+
+
+def test_pickled_weights_are_refused(copied):
+    (copied / "model.safetensors").rename(copied / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin may hold code and is not read: save the network as"):
+        load(str(copied))
+
+
+def test_code_of_a_networks_own_is_not_run(copied):
+    modules = json.loads((copied / "modules.json").read_text())
+    modules[1]["type"] = "evil.Pooling"
+    (copied / "modules.json").write_text(json.dumps(modules))
+    (copied / "evil.py").write_text("raise SystemExit('it was run')")
+    with pytest.raises(ValueError, match=r"brings code of its own, evil\.Pooling, which is not run"):
+        load(str(copied))
+
+
+@pytest.mark.parametrize(
+    "spoiled, said",
+    [
+        ("modules.json", "is not a network of sentence-transformers"),
+        ("model.safetensors", "has no weights: expected"),
+        ("config.json", "cannot be loaded as a network"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_refused(copied, spoiled, said):
+    (copied / spoiled).unlink()
+    with pytest.raises(ValueError, match=said):
+        load(str(copied))
+
+
+def test_truncated_weights_of_a_folder_are_refused(copied):
+    file = copied / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1_000_000])
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load(str(copied))
+
+
+def test_a_download_that_fails_says_the_way_on(run, tmp_path):
+    (tmp_path / "a.txt").write_text("one\n")
+    done = run("extract_text_vectors.py", "a.txt", "--network", "nobody/nothing", env=offline(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: nobody/nothing is no folder here and cannot be downloaded from the hub")
+    assert done.stderr.endswith("and pass --network FOLDER\n") and done.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt"]
+
+
+def offline(home) -> dict[str, str]:
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(home.parent / "hub")}
+
+
+def test_without_the_package_the_command_that_installs_it_is_told(monkeypatch):
+    monkeypatch.setattr(text_networks, "PACKAGE", "no_such_package")
+    with pytest.raises(NetworkUnavailable, match="run `make install-text`"):
+        load()
+
+
+def test_a_precision_that_pytorch_does_not_compute_is_refused():
+    with pytest.raises(ValueError, match="for bfloat16 pass --engine openvino"):
+        load(engine="torch", precision="bfloat16")

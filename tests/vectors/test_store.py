@@ -1,0 +1,245 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from similar_images.networks.catalog import NETWORKS, describe
+from similar_images.vectors import store as vectors
+from similar_images.vectors.store import Skipped, fingerprint, open_vectors
+from similar_images.vectors.writer import Writer, adopt
+
+HOG = describe(NETWORKS["hog-colour"])
+D = HOG["dimension"]
+
+
+@pytest.fixture
+def names(tmp_path):
+    """Write a list of n names and return them."""
+
+    def write(n: int) -> list[str]:
+        lines = [f"{row}.jpg" for row in range(n)]
+        vectors.write_names(tmp_path / "list.txt", lines)
+        return lines
+
+    return write
+
+
+@pytest.fixture
+def writer(tmp_path, names):
+    """Return a writer for n names."""
+
+    def make(n: int, **options: object) -> Writer:
+        return Writer(tmp_path / "list.npy", tmp_path / "list.txt", names(n), tmp_path, **options)
+
+    return make
+
+
+def rows(start: int, stop: int) -> np.ndarray:
+    return np.arange(start, stop, dtype=np.float32)[:, None] + np.ones(D, dtype=np.float32)
+
+
+def write(writer: Writer, *blocks: tuple[int, int], network: dict = HOG) -> None:
+    writer.begin(network)
+    for start, stop in blocks:
+        writer.write(rows(start, stop), [])
+        writer.checkpoint()
+
+
+def files(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_what_is_written_is_read_back_row_by_line(tmp_path, writer):
+    output = writer(5)
+    write(output, (0, 2), (2, 5))
+    output.finish()
+    opened = open_vectors(tmp_path / "list.npy")
+    assert opened.names == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+    assert np.array_equal(opened.array, rows(0, 5))
+    assert np.array_equal(np.load(tmp_path / "list.npy"), rows(0, 5))  # any tool can read it
+    assert opened.network == HOG
+
+
+def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(tmp_path, writer):
+    unbroken = writer(5)
+    write(unbroken, (0, 5))
+    unbroken.finish()
+    expected = files(tmp_path)
+
+    stopped = writer(5, overwrite=True)
+    write(stopped, (0, 2))
+    stopped.finish()  # as an interrupt does
+    with pytest.raises(ValueError, match="unfinished, 2 of 5 rows"):
+        open_vectors(tmp_path / "list.npy")
+    second = writer(5)
+    assert second.rows_done == 2
+    write(second, (2, 5))
+    second.finish()
+    assert files(tmp_path) == expected
+
+
+def test_a_list_that_has_grown_costs_only_its_new_rows_and_ends_with_the_same_bytes(tmp_path, writer):
+    first = writer(3)
+    write(first, (0, 3))
+    first.finish()
+    before = fingerprint(open_vectors(tmp_path / "list.npy").array)
+    second = writer(5)
+    assert second.rows_done == 3 and not second.is_whole
+    write(second, (3, 5))
+    second.finish()
+    assert writer(5).is_whole
+    assert fingerprint(open_vectors(tmp_path / "list.npy").array[:3]) == before
+    grown = files(tmp_path)
+
+    unbroken = writer(5, overwrite=True)
+    write(unbroken, (0, 5))
+    unbroken.finish()
+    assert files(tmp_path) == grown
+
+
+def test_skipped_rows_are_kept_with_their_reasons(tmp_path, writer):
+    output = writer(2)
+    output.begin(HOG)
+    output.write(np.zeros((2, D)), [Skipped(1, "1.jpg", "truncated")])
+    output.finish()
+    assert open_vectors(tmp_path / "list.npy").skipped == [Skipped(1, "1.jpg", "truncated")]
+
+
+def test_what_is_there_is_not_overwritten_unless_asked_for(tmp_path, writer, names):
+    first = writer(3)
+    write(first, (0, 3))
+    first.finish()
+    expected = files(tmp_path)
+    with pytest.raises(ValueError, match=r"was made with resampling box instead of nearest.*--overwrite"):
+        write(writer(3), network=HOG | {"resampling": "nearest"})
+    (tmp_path / "list.txt").write_text("other.jpg\n1.jpg\n2.jpg\n")
+    with pytest.raises(ValueError, match="for another list"):
+        Writer(tmp_path / "list.npy", tmp_path / "list.txt", ["other.jpg", "1.jpg", "2.jpg"], tmp_path)
+    with pytest.raises(ValueError, match="for another list"):
+        writer(2)
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(ValueError, match="for the images in"):
+        Writer(tmp_path / "list.npy", tmp_path / "list.txt", names(3), tmp_path / "elsewhere")
+    assert files(tmp_path) == expected
+    (tmp_path / "list.json").unlink()
+    with pytest.raises(FileExistsError, match="not overwritten"):
+        writer(3)
+
+
+def test_vectors_that_were_cut_are_not_continued(tmp_path, writer):
+    stopped = writer(5)
+    write(stopped, (0, 3))
+    stopped.finish()
+    content = (tmp_path / "list.npy").read_bytes()
+    (tmp_path / "list.npy").write_bytes(content[: 128 + 2 * 4 * D])
+    with pytest.raises(ValueError, match="expected 3 rows"):
+        writer(5)
+    (tmp_path / "list.npy").unlink()
+    with pytest.raises(ValueError, match="expected 3 rows"):
+        writer(5)
+
+
+def test_a_disk_that_is_too_small_leaves_everything_as_it_was(tmp_path, writer, monkeypatch):
+    first = writer(3)
+    write(first, (0, 3))
+    first.finish()
+    expected = files(tmp_path)
+
+    def full(*_):
+        monkeypatch.undo()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(vectors.os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="no room on disk"):
+        writer(5).begin(HOG)
+    names_of_five = files(tmp_path).pop("list.txt")
+    assert files(tmp_path) | {"list.txt": expected["list.txt"]} == expected
+    assert names_of_five.count(b"\n") == 5
+    assert np.array_equal(open_vectors(tmp_path / "list.npy").array, rows(0, 3))
+
+
+def test_bad_vectors_are_refused_with_what_was_expected(tmp_path):
+    path = tmp_path / "bad.npy"
+
+    def save(array: np.ndarray) -> bytes:
+        np.save(path, array)
+        return path.read_bytes()
+
+    good = save(np.ones((4, 3), dtype=np.float32))
+    for content, message in (
+        (b"", "not a .npy"),
+        (b"only text\n" * 9, "not a .npy"),
+        (pickle.dumps([1, 2]), "not a .npy"),
+        (save(np.array([{}, {}], dtype=object)), "cannot be read as vectors"),
+        (good[:60], "cannot be read as vectors"),
+        (good[:-1], "truncated"),
+        (good + b"\0", "expected 176 bytes"),
+        (save(np.ones(4, dtype=np.float32)), r"expected vectors of shape \(n, d\)"),
+        (save(np.ones((4, 3), dtype=np.int64)), "float32 or float16, got shape"),
+        (save(np.asfortranarray(np.ones((4, 3), dtype=np.float32))), r"expected vectors of shape"),
+        (save(np.ones((0, 3), dtype=np.float32)), "expected"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=message):
+            open_vectors(path)
+
+
+def test_vectors_without_a_manifest_find_their_list_and_their_network(tmp_path):
+    path = tmp_path / "ms_coco_file_list.txt.saved_predictions.npy"
+    np.save(path, np.ones((2, 4096), dtype=np.float32))
+    (tmp_path / "ms_coco_file_list.txt").write_text("a.jpg\r\nb.jpg\r\n")
+    opened = open_vectors(path)
+    assert opened.names == ["a.jpg", "b.jpg"]
+    assert (opened.network["name"], opened.network["layer"], opened.network["resampling"]) == (
+        "vgg16",
+        "fc2",
+        "nearest",
+    )
+    (tmp_path / "ms_coco_file_list.txt").write_text("a.jpg\n")
+    with pytest.raises(ValueError, match=r"1 lines, but .* 2 rows"):
+        open_vectors(path)
+
+
+def test_a_changed_list_or_manifest_is_refused(tmp_path, writer):
+    output = writer(3)
+    write(output, (0, 3))
+    output.finish()
+    manifest = json.loads((tmp_path / "list.json").read_text())
+    for change, message in (
+        ({"format": "other 1"}, "expected the format"),
+        ({"n": "3"}, "damaged at 'n'"),
+        ({"n": 4}, "not what its manifest says"),
+        ({"dtype": "float16"}, "not what its manifest says"),
+    ):
+        (tmp_path / "list.json").write_text(json.dumps(manifest | change))
+        with pytest.raises(ValueError, match=message):
+            open_vectors(tmp_path / "list.npy")
+    (tmp_path / "list.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged: expected JSON"):
+        open_vectors(tmp_path / "list.npy")
+    (tmp_path / "list.json").write_text(json.dumps(manifest))
+    (tmp_path / "list.txt").write_text("0.jpg\nx.jpg\n2.jpg\n")
+    with pytest.raises(ValueError, match="lines were changed"):
+        open_vectors(tmp_path / "list.npy")
+
+
+def test_vectors_of_another_tool_are_adopted_with_a_manifest(tmp_path):
+    path, names = tmp_path / "ms_coco_file_list.txt.saved_predictions.npy", tmp_path / "ms_coco_file_list.txt"
+    np.save(path, np.ones((2, 4096), dtype=np.float32))
+    names.write_text("a.jpg\nb.jpg\n")
+    adopt(path, names, tmp_path / "val2014")
+    opened = open_vectors(path)
+    assert opened.network == describe(NETWORKS["vgg16"])
+    assert opened.images == tmp_path / "val2014"
+    np.save(path, np.ones((2, 100), dtype=np.float32))
+    with pytest.raises(ValueError, match=r"expected vectors of vgg16, \(n, 4096\)"):
+        adopt(path, names, tmp_path)
+
+
+def test_a_fingerprint_sees_other_vectors_of_the_same_shape():
+    one, other = np.ones((9, 4), dtype=np.float32), np.ones((9, 4), dtype=np.float32)
+    assert fingerprint(one) == fingerprint(other)
+    other[4] = 2
+    assert fingerprint(one) != fingerprint(other)
+    assert fingerprint(one) != fingerprint(one.astype(np.float16))

@@ -1,0 +1,96 @@
+"""The blind test without a browser: what is asked, what a vote does, what a restart keeps."""
+
+import io
+
+import pytest
+from PIL import Image
+from test_gallery import make_sample
+
+from similar_images import BlindTest, Collection, Comparison
+from similar_images.comparison.votes import read
+
+
+@pytest.fixture
+def comparison(tmp_path):
+    make_sample(tmp_path)
+    collection = Collection.open(tmp_path / "sample_file_list.txt")
+
+    def compare(voter: str = "ann") -> Comparison:
+        systems = {"near": collection, "far": lambda query, k: sorted(collection.names, reverse=True)[:k]}
+        return Comparison(systems, tmp_path / "votes.csv", voter, k=4)
+
+    return compare
+
+
+def started(comparison, n: int = 5) -> BlindTest:
+    test = BlindTest(comparison, n)
+    test.wait()
+    return test
+
+
+def vote(test: BlindTest, choice: str) -> None:
+    test._handle_custom_msg({"do": "vote", "vote": choice, "number": test.asked["number"]}, [])
+    test.wait()
+
+
+def test_two_lists_are_shown_without_names(comparison):
+    test = started(comparison())
+    assert (test.voted, test.n, test.busy, test.result) == (0, 5, False, {})
+    assert len(test.asked["left"]) == len(test.asked["right"]) == 4
+    assert Image.open(io.BytesIO(test.asked["query"]["picture"])).size == (80, 60)
+    assert "near" not in str({**test.asked, "left": [], "right": [], "query": ""})
+
+
+def test_votes_are_on_disk_at_once_and_a_restart_goes_on(comparison, tmp_path):
+    test = started(comparison())
+    for i, choice in enumerate(("left", "right", "tie")):
+        vote(test, choice)
+        assert [one.vote for one in read(tmp_path / "votes.csv")][i:] == [choice]
+    again = started(comparison())  # as after a kill: nothing but the file is left
+    assert again.voted == 3
+    vote(again, "neither")
+    vote(again, "left")
+    votes = read(tmp_path / "votes.csv")
+    assert len({one.query for one in votes}) == 5 and again.voted == 5
+    assert again.asked == {}
+    assert dict(again.result["rows"])["as good"] == "1" and "<svg" in again.result["plot"]
+    assert started(comparison("bob")).voted == 0
+
+
+def test_a_second_click_is_no_second_vote(comparison, tmp_path):
+    test = started(comparison())
+    message = {"do": "vote", "vote": "left", "number": test.asked["number"]}
+    for _ in range(3):
+        test._handle_custom_msg(message, [])
+    test.wait()
+    assert len(read(tmp_path / "votes.csv")) == 1 and test.voted == 1
+
+
+def test_a_vote_that_cannot_be_written_is_told_and_the_query_stays(comparison, monkeypatch):
+    test = started(comparison())
+    asked = test.asked
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Comparison, "vote", full)
+        vote(test, "left")
+    assert test.failure == "no space left on device" and test.asked == asked
+    vote(test, "left")
+    assert test.failure == "" and test.voted == 1
+
+
+def test_the_result_can_be_seen_before_the_end(comparison):
+    test = started(comparison())
+    vote(test, "left")
+    test._handle_custom_msg({"do": "result"}, [])
+    test.wait()
+    assert "more votes" in test.result["sentence"] or "no end" in test.result["sentence"]
+
+
+def test_two_that_always_agree_have_nothing_to_ask(tmp_path):
+    make_sample(tmp_path)
+    collection = Collection.open(tmp_path / "sample_file_list.txt")
+    test = started(Comparison({"one": collection, "other": collection}, tmp_path / "votes.csv", "ann"))
+    assert test.asked == {} and dict(test.result["rows"])["queries with two identical lists, not asked"] == "12"

@@ -1,0 +1,455 @@
+"""The gallery without a browser: what the kernel does with what a page asks for."""
+
+import io
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from similar_images import Collection, Gallery
+from similar_images.collections.query import Asked, ask_part, shuffled
+from similar_images.index import build as building
+from similar_images.index.build import build
+from similar_images.index.index import open_index
+from similar_images.inputs import web as fetching
+from similar_images.inputs.images import UnreadableImage
+from similar_images.inputs.sources import open_source
+from similar_images.networks import catalog, loader
+from similar_images.vectors.from_images import extract
+from similar_images.vectors.store import index_path, open_vectors, vectors_path
+from similar_images.vectors.writer import Writer
+from similar_images.widgets.gallery import MAX_BYTES
+from similar_images.widgets.search import REMEMBERED, History
+
+
+def make_sample(folder: Path) -> None:
+    """Put 12 pictures of four colours, their vectors and their index into a folder, named as `make sample` does."""
+    random = np.random.default_rng(0)
+    for kind, colour in {
+        "grass": (40, 160, 60),
+        "sea": (30, 80, 190),
+        "sun": (250, 200, 40),
+        "wine": (120, 0, 40),
+    }.items():
+        (folder / "sample" / kind).mkdir(parents=True)
+        for number in range(3):
+            pixels = np.clip(random.normal(colour, 30, (60, 80, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "sample" / kind / f"{kind}-{number}.jpg")
+    vectors_of(folder / "sample", folder / "sample_file_list.txt")
+    vectors = open_vectors(vectors_path(folder / "sample_file_list.txt"))
+    build(vectors, folder / "sample_small.faiss.index", "flat")  # these are too few for a smaller one
+
+
+def vectors_of(pictures: Path, names_file: Path) -> None:
+    names, path, encoder = open_source(pictures).find().names, vectors_path(names_file), loader.load("hog-colour")
+    writer = Writer(path, names_file, names, pictures)
+    writer.begin(encoder.description)
+    extract(names, pictures, encoder, writer)
+    build(open_vectors(path), index_path(path))
+
+
+@pytest.fixture
+def collection(tmp_path) -> Collection:
+    make_sample(tmp_path)
+    return Collection.open(tmp_path / "sample_file_list.txt")
+
+
+@pytest.fixture
+def shown(collection) -> Gallery:
+    gallery = Gallery(collection, seed=1)
+    gallery.wait()
+    return gallery
+
+
+def tell(shown: Gallery, *buffers: bytes, **message: object) -> None:
+    """Do what the page does when a person asks for something, and wait for the answer."""
+    shown._handle_custom_msg(message, [memoryview(buffer) for buffer in buffers])
+    shown.wait()
+
+
+def upload(shown: Gallery, name: str, content: bytes) -> None:
+    tell(shown, content, do="upload", name=name, start=0, size=len(content))
+
+
+def sent(shown: Gallery, **message: object) -> tuple[dict, bytes]:
+    """Return what is sent to the page for a message."""
+    out = []
+    shown.send = lambda content, buffers: out.append((content, bytes(buffers[0])))
+    tell(shown, **message)
+    ((content, buffer),) = out
+    return content, buffer
+
+
+def query(shown: Gallery) -> str:
+    return shown.shown["query"]["name"]
+
+
+def hits(shown: Gallery) -> list[tuple[int, str, float]]:
+    return [(hit["row"], hit["name"], hit["similarity"]) for hit in shown.shown["hits"]]
+
+
+def expected(collection: Collection, query: object, k: int = 8) -> list[tuple[int, str, float]]:
+    return [(hit.row, hit.name, pytest.approx(hit.similarity, abs=1e-6)) for hit in collection.nearest(query, k)]
+
+
+def refusal(shown: Gallery) -> str:
+    assert shown.status["kind"] == "failure"
+    return shown.status["text"]
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+GREEN = encoded(Image.new("RGB", (80, 60), (40, 160, 60)))
+
+
+def test_it_opens_with_the_hits_of_a_random_image(collection, shown):
+    assert hits(shown) == expected(collection, collection.names.index(query(shown)))
+    assert shown.status["kind"] == "done"
+
+
+def test_a_random_image_is_another_one_until_all_were_shown(collection, shown):
+    seen = [query(shown)]
+    for _ in collection.names[1:]:
+        tell(shown, do="random")
+        seen.append(query(shown))
+        assert hits(shown) == expected(collection, collection.names.index(query(shown)))
+    assert sorted(seen) == collection.names
+    tell(shown, do="random")
+    assert query(shown) == seen[0]
+
+
+def test_a_random_image_has_a_vector(tmp_path, collection):
+    (tmp_path / "sample" / "broken.jpg").write_text("no picture")
+    vectors_of(tmp_path / "sample", tmp_path / "with_broken.txt")
+    collection = Collection.open(tmp_path / "with_broken.txt")
+    rows = shuffled(collection, seed=0)
+    assert sorted(next(rows) for _ in range(12)) == list(range(1, 13))  # row 0 is broken.jpg
+
+
+def test_a_random_image_was_not_removed(tmp_path, collection):
+    index = tmp_path / "i.index"
+    building.build(collection.vectors, index)
+    building.remove(collection.vectors, index, [3, 5])
+    rows = shuffled(Collection(collection.vectors, open_index(index)), seed=0)
+    assert sorted(next(rows) for _ in range(10)) == sorted({*range(12)} - {3, 5})
+
+
+def test_rows_need_no_network(collection, monkeypatch):
+    monkeypatch.setattr(Collection, "load_network", lambda self: pytest.fail("the network was loaded"))
+    shown = Gallery(collection)
+    shown.wait()
+    row, name, _ = hits(shown)[2]
+    tell(shown, do="row", row=row)
+    assert query(shown) == name and name not in [hit[1] for hit in hits(shown)]
+
+
+def test_pictures_are_small_upright_jpegs(shown):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    upload(shown, "x.png", encoded(Image.new("RGB", (3000, 2000)), exif=turned))
+    assert Image.open(io.BytesIO(shown.shown["query"]["picture"])).size == (683, 1024)
+    for hit in shown.shown["hits"]:
+        picture = Image.open(io.BytesIO(hit["picture"]))
+        assert (picture.format, max(picture.size)) == ("JPEG", 80)
+
+
+def test_the_page_says_how_large_thumbnails_must_be(collection, shown, tmp_path):
+    assert shown.side == 320
+    for row in range(12):
+        Image.new("RGB", (900, 600)).save(collection.image(row))
+    for wanted, made in ((100, 160), (500, 640), (5000, 640)):
+        shown.side = wanted
+        shown.wait()
+        assert shown.side == made
+        assert {max(Image.open(io.BytesIO(hit["picture"])).size) for hit in shown.shown["hits"]} == {made}
+
+
+def test_the_status_tells_network_recipe_size_times_and_recall(collection, shown):
+    assert shown.status["text"].startswith("hog-colour, flat index of 12 images: stored vector, search ")
+    assert shown.status["text"].endswith(" ms, recall 1.000 when it was built")
+    upload(shown, "mine.png", GREEN)
+    assert "12 images: network " in shown.status["text"]
+    exact = Gallery(Collection(collection.vectors))
+    exact.wait()
+    assert exact.status["text"].startswith("hog-colour, exact search in 12 images: ") and not exact.offers_exact
+
+
+def test_an_upload_is_searched_and_its_twin_is_marked(tmp_path, collection, shown):
+    content = (tmp_path / "sample" / "sea" / "sea-1.jpg").read_bytes()
+    upload(shown, "holiday.jpg", content)
+    assert query(shown) == "holiday.jpg"
+    assert hits(shown) == expected(collection, content)
+    assert [hit["same"] for hit in shown.shown["hits"]] == [True, *[False] * 7]
+    assert shown.shown["hits"][0]["meaning"] == "the same image"
+    assert shown.shown["hits"][1]["meaning"].startswith("closer than ")
+
+
+def test_an_upload_arrives_in_parts(collection, shown):
+    for start in range(0, len(GREEN), 100):
+        part = GREEN[start : start + 100]
+        tell(shown, part, do="upload", name="mine.png", start=start, size=len(GREEN))
+        assert (query(shown) == "mine.png") == (start + 100 >= len(GREEN))
+    assert hits(shown) == expected(collection, GREEN)
+
+
+@pytest.mark.parametrize("start", [1, -1])
+def test_parts_in_disorder_are_told(shown, start):
+    tell(shown, b"12345", do="upload", name="mine.png", start=start, size=10)
+    assert "came in disorder" in refusal(shown)
+
+
+def test_more_bytes_than_were_announced_are_refused(shown):
+    tell(shown, bytes(MAX_BYTES), do="upload", name="film.png", start=0, size=MAX_BYTES * 2)
+    tell(shown, bytes(1), do="upload", name="film.png", start=MAX_BYTES, size=MAX_BYTES * 2)
+    assert "film.png is larger than 25 MB" in refusal(shown)
+
+
+def test_what_is_no_image_is_told_and_changes_nothing(shown):
+    before = shown.shown
+    upload(shown, "notes.jpg", b"milk, bread and eggs")
+    assert refusal(shown).startswith("Not searched: notes.jpg: not an image of a known format")
+    assert shown.shown == before
+    tell(shown, do="random")
+    assert shown.status["kind"] == "done"
+
+
+@pytest.mark.parametrize("wrong", ["", "cat.jpg", "file:///etc/passwd", "http://", "http://127.0.0.1/a.jpg"])
+def test_an_address_that_is_refused_is_told(shown, wrong):
+    tell(shown, do="address", address=wrong)
+    assert "cannot be fetched" in refusal(shown)
+
+
+def test_private_addresses_are_fetched_where_the_user_allows_it(collection, monkeypatch):
+    seen = []
+    monkeypatch.setattr(fetching, "fetch", lambda address, allow_private: seen.append(allow_private) or GREEN)
+    for allowed in (False, True):
+        shown = Gallery(collection, allow_private=allowed)
+        shown.search_address("http://127.0.0.1/a.png")
+        shown.wait()
+    assert seen == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (catalog.NetworkUnavailable("the weights could not be downloaded"), "the weights could not be downloaded"),
+        (RuntimeError("out of\nmemory"), "RuntimeError: out of memory"),
+    ],
+)
+def test_a_network_that_cannot_be_loaded_is_told(shown, monkeypatch, error, sentence):
+    def fail(collection: Collection) -> None:
+        raise error
+
+    monkeypatch.setattr(Collection, "load_network", fail)
+    upload(shown, "mine.png", GREEN)
+    assert refusal(shown) == f"Not searched: {sentence}"
+
+
+def test_a_message_that_makes_no_sense_is_told(shown):
+    tell(shown, do="row", row=99)
+    assert "expected a row from 0 to 11" in refusal(shown)
+    tell(shown, do="row")
+    assert refusal(shown) == "Not done: KeyError: 'row'"
+
+
+def test_a_new_query_ends_the_last_one_and_says_what_it_waits_for(collection, shown, monkeypatch):
+    began, go_on, said = threading.Event(), threading.Event(), []
+    shown.observe(lambda change: said.append(change["new"]["text"]), "status")
+
+    def slow(address: str, allow_private: bool) -> bytes:
+        began.set()
+        go_on.wait(10)
+        return GREEN
+
+    monkeypatch.setattr(fetching, "fetch", slow)
+    shown.search_address("http://example.org/slow.png")
+    began.wait(10)
+    assert shown.status == {"kind": "busy", "text": "Fetching http://example.org/slow.png …"}
+    shown.search_row(3)  # is shown at once, though the other still waits
+    while shown.shown["query"]["name"] != collection.names[3] or shown.status["kind"] != "done":
+        threading.Event().wait(0.01)
+    go_on.set()
+    shown.wait()
+    assert query(shown) == collection.names[3]
+    assert len(shown.history.asked) == 2
+    assert "Loading hog-colour" not in "".join(said)
+
+
+def test_a_part_of_a_row_or_of_an_upload_is_searched_and_the_whole_again(collection, shown):
+    both = Image.new("RGB", (200, 100), (30, 80, 190))
+    both.paste((250, 200, 40), (100, 0, 200, 100))
+    upload(shown, "both.png", encoded(both))
+    whole = shown.shown["hits"]
+    tell(shown, do="part", box=[0.5, 0, 1, 1])
+    assert shown.shown["query"]["box"] == (0.5, 0, 1, 1) and query(shown) == "both.png"
+    assert {hit[1].split("/")[0] for hit in hits(shown)[:3]} == {"sun"}
+    tell(shown, do="part", box=[0, 0, 0.5, 1])  # of the whole image, not of the last part
+    assert {hit[1].split("/")[0] for hit in hits(shown)[:3]} == {"sea"}
+    tell(shown, do="whole")
+    assert shown.shown["hits"] == whole and shown.shown["query"]["box"] is None
+    tell(shown, do="row", row=4)
+    tell(shown, do="part", box=[0, 0, 0.5, 0.5])
+    assert hits(shown)[0][0] == 4  # the image that it is a part of
+    tell(shown, do="part", box=[0, 0, 0.1, 0.1])
+    assert "expected a part of at least 16 x 16 pixels of 80 x 60" in refusal(shown)
+
+
+def test_history_goes_back_and_forward_and_is_limited(collection, shown):
+    first = query(shown)
+    upload(shown, "mine.png", GREEN)
+    assert (shown.shown["back"], shown.shown["forward"]) == (True, False)
+    tell(shown, do="go", steps=-1)
+    assert query(shown) == first and (shown.shown["back"], shown.shown["forward"]) == (False, True)
+    tell(shown, do="go", steps=-1)  # there is nothing further
+    assert query(shown) == first
+    tell(shown, do="go", steps=1)
+    assert query(shown) == "mine.png" and hits(shown) == expected(collection, GREEN)
+    tell(shown, do="go", steps=-1)
+    tell(shown, do="row", row=5)  # what was forward is forgotten
+    assert [asked.name for asked in shown.history.asked] == [first, collection.names[5]]
+    history = History()
+    for row in range(REMEMBERED + 10):
+        history.add(Asked(str(row), row))
+    assert len(history.asked) == REMEMBERED and history.asked[history.at].name == str(REMEMBERED + 9)
+
+
+def test_the_number_of_hits_is_held_between_1_and_200(collection, shown):
+    for wanted, held, shown_hits in ((3, 3, 3), (0, 1, 1), (1000, 200, 11)):
+        shown.k = wanted
+        shown.wait()
+        assert (shown.k, len(hits(shown))) == (held, shown_hits)
+
+
+def test_the_exact_search_shows_what_it_changes(tmp_path):
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "v.npy", random.standard_normal((3000, 64)).astype(np.float32))
+    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(3000)))
+    vectors = open_vectors(tmp_path / "v.npy")
+    building.build(vectors, tmp_path / "v.faiss.index", "IVF54,PQ16x8np")
+    collection = Collection(vectors, open_index(tmp_path / "v.faiss.index"))
+    shown = Gallery(collection, seed=0)
+    shown.exact = True
+    shown.wait()
+    row = collection.names.index(query(shown))
+    exact, found = ([hit.row for hit in collection.nearest(row, 8, exact)] for exact in (True, False))
+    missed = set(exact) - set(found)
+    assert missed  # at random vectors such an index is bad
+    assert {hit["row"] for hit in shown.shown["hits"] if hit["missed"]} == missed
+    assert shown.shown["changes"].startswith(
+        f"{len(missed)} of 8 hits are found by the exact search only, in place of "
+    )
+    assert "exact search in 3,000 images" in shown.status["text"] and "recall" not in shown.status["text"]
+    assert "folder of the images is not known" in shown.shown["hits"][0]["absent"]
+
+
+def test_a_hit_whose_file_is_missing_keeps_its_card(collection, shown):
+    row = hits(shown)[0][0]
+    asked = collection.names.index(query(shown))
+    collection.image(row).unlink()
+    shown = Gallery(collection)
+    tell(shown, do="row", row=asked)
+    first = shown.shown["hits"][0]
+    assert (first["row"], first["picture"], first["absent"]) == (row, None, "no such file")
+    tell(shown, do="row", row=row)  # its vector is there
+    assert query(shown) == collection.names[row] and len(hits(shown)) == 8
+    assert shown.shown["query"]["absent"] == "no such file"
+
+
+def test_pictures_that_take_long_come_later(collection, monkeypatch):
+    from similar_images.widgets import thumbnails
+
+    monkeypatch.setattr(thumbnails, "PATIENCE", 0.01)
+    make, go_on = thumbnails.Thumbnails._make, threading.Event()
+
+    def slow(self, row: int):
+        if row % 2:
+            go_on.wait(10)
+        return make(self, row)
+
+    monkeypatch.setattr(thumbnails.Thumbnails, "_make", slow)
+    shown = Gallery(collection, k=11, seed=0)
+    while not shown.shown:
+        threading.Event().wait(0.01)
+    early = {hit["row"] for hit in shown.shown["hits"] if hit["picture"]}
+    late = []
+    shown.observe(lambda change: late.extend(change["new"][1:]), "late")
+    go_on.set()
+    shown.wait()
+    rows = {hit["row"] for hit in shown.shown["hits"]} | {shown.shown["query"]["row"]}
+    assert early | {one["row"] for one in late} | {shown.shown["query"]["row"]} >= rows
+    assert all(one["picture"] for one in late)
+
+
+def test_thumbnails_are_kept_up_to_a_limit(collection):
+    from similar_images.widgets.thumbnails import Thumbnails
+
+    (made,) = Thumbnails(collection, 160).get([0])
+    kept = Thumbnails(collection, 160, kept_bytes=3 * len(made[0]))
+    for row in range(12):
+        (_,) = kept.get([row])
+    assert sum(len(one) for one in kept._kept.values()) <= 3 * len(made[0])
+
+
+def test_the_original_is_sent_as_it_is_or_as_a_browser_can_show_it(collection, shown):
+    message, content = sent(shown, do="original", row=3)
+    assert message == {"show": "original", "row": 3, "name": collection.names[3], "size": "80 x 60 pixels"}
+    assert content == collection.image(3).read_bytes()
+    collection.image(3).write_bytes(encoded(Image.new("RGB", (50, 40)), "TIFF"))
+    message, content = sent(shown, do="original", row=3)
+    assert message["size"] == "50 x 40 pixels" and Image.open(io.BytesIO(content)).format == "JPEG"
+    collection.image(3).unlink()
+    tell(shown, do="original", row=3)
+    assert refusal(shown).startswith("Not done: [Errno 2] No such file")
+
+
+def test_ticked_hits_are_taken_away(shown):
+    rows = [hits(shown)[i][0] for i in (0, 2)]
+    message, content = sent(shown, do="export", form="csv", rows=rows)
+    assert (message["name"], message["type"]) == ("similar-images.csv", "text/csv")
+    assert content.decode().splitlines() == [
+        "name,similarity",
+        *(f"{name},{similarity:.4f}" for row, name, similarity in hits(shown) if row in rows),
+    ]
+    message, content = sent(shown, do="export", form="png", rows=rows)
+    assert Image.open(io.BytesIO(content)).size == (12 + 2 * 252, 12 + 268)
+    message, content = sent(shown, do="export", form="html", rows=rows)
+    assert content.count(b"data:image/jpeg;base64,") == 2 and query(shown).encode() in content
+    tell(shown, do="export", form="csv", rows=[])
+    assert "expected hits that are ticked" in refusal(shown)
+
+
+def test_names_in_an_exported_page_are_text(collection, shown):
+    from similar_images.collections.base import Hit
+    from similar_images.widgets import export
+
+    page = export.contact_page("<b>", [Hit(0, "<script>", 0.5)], {0: "no such file"})
+    assert b"<script>" not in page and b"&lt;b&gt;" in page
+
+
+def test_a_query_that_is_like_nothing_in_the_collection_is_said(shown, monkeypatch):
+    for answer in (True, False):
+        monkeypatch.setattr(Collection, "is_like_nothing", lambda *_, answer=answer: answer)
+        tell(shown, do="row", row=0)
+        assert shown.shown["unlike"] is answer
+
+
+def test_a_collection_without_any_vector_says_so(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("no picture")
+    encoder, names = loader.load("hog-colour"), tmp_path / "a.txt"
+    writer = Writer(vectors_path(names), names, ["a.jpg"], tmp_path / "photos")
+    writer.begin(encoder.description)
+    extract(["a.jpg"], tmp_path / "photos", encoder, writer)
+    assert "all were skipped" in refusal(Gallery(Collection.open(names)))
+
+
+def test_an_image_that_is_gone_has_no_parts(collection):
+    collection.image(0).unlink()
+    with pytest.raises(UnreadableImage, match="no such file"):
+        ask_part(collection, Asked("x", 0, row=0), (0, 0, 1, 1))

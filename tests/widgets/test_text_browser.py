@@ -1,0 +1,238 @@
+"""The notebook of texts as a person sees it: served by Notebook 7 and by Voila, typed into and looked at with Chromium."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import ROOT, barriers, chromium, chromium_path, opened_notebook
+from playwright.sync_api import Browser, Locator, Page, expect
+from test_text_gallery import MIRROR, QUERY, make_texts, pillow
+
+from similar_images.collections.texts import DOCSTRINGS
+
+NOTEBOOK = "Text_similarity.ipynb"
+LOADING_MILLISECONDS = 60_000  # the network, and the collection of one's own, on a machine that is busy
+LONG = f"A story: {'and then he said no more ' * 100}"
+
+pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The notebook beside docstrings, the scripts that it runs, and the table that it makes a collection of."""
+    folder = tmp_path_factory.mktemp("served")
+    make_texts(folder / DOCSTRINGS, [*pillow(), LONG, "טקסט מימין לשמאל 😀"])
+    (folder / "docs").mkdir()
+    for file in (NOTEBOOK, "extract_text_vectors.py", "build_search_db.py", "docs/reviews.csv"):
+        shutil.copy(ROOT / file, folder / file)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module", params=["notebook", "voila"])
+def opened(request, browser, folder) -> Iterator[tuple[Page, list[str]]]:
+    with opened_notebook(browser, folder, NOTEBOOK, request.param) as opened:
+        expect(opened[0].locator(".similar-images")).to_have_count(2, timeout=LOADING_MILLISECONDS)
+        yield opened
+
+
+@pytest.fixture
+def page(opened) -> Iterator[Page]:
+    page, wrong = opened
+    yield page
+    assert not wrong
+
+
+@pytest.fixture
+def gallery(page) -> Locator:
+    """The first gallery, with the hits of a random text."""
+    gallery = page.locator(".similar-images").first
+    before = gallery.get_attribute("data-number")
+    gallery.get_by_role("button", name="Random text").click()
+    settle(gallery, before)
+    expect(gallery.get_by_role("alert")).to_have_count(0)
+    return gallery
+
+
+def settle(gallery: Locator, before: str) -> None:
+    """Wait until there is another answer than before."""
+    expect(gallery).not_to_have_attribute("data-number", before, timeout=LOADING_MILLISECONDS)
+    expect(gallery).to_have_attribute("aria-busy", "false", timeout=LOADING_MILLISECONDS)
+
+
+def box(gallery: Locator) -> Locator:
+    return gallery.get_by_label("Search for")
+
+
+def hits(gallery: Locator) -> Locator:
+    return gallery.locator(".similar-images-card")
+
+
+def type_in(gallery: Locator, text: str, keys: str = "") -> None:
+    """Type a text as a person does, and wait for its hits."""
+    before = gallery.get_attribute("data-number")
+    box(gallery).fill("")
+    box(gallery).press_sequentially(text, delay=15)
+    if keys:
+        box(gallery).press(keys)
+    settle(gallery, before)
+
+
+def test_run_all_shows_a_random_text_with_eight_hits(page, gallery):
+    expect(hits(gallery)).to_have_count(8)
+    assert ": " in box(gallery).input_value()
+    expect(gallery.locator(".status")).to_contain_text(
+        re.compile(r"index of \d+ texts: stored vector, search [\d.]+ ms")
+    )
+    expect(gallery.locator(".status")).to_contain_text("recall")
+    expect(hits(gallery).first).to_contain_text(
+        re.compile(r"0\.\d\dcloser than \d\d\.?\d*% of pairs|closer than any of")
+    )
+
+
+def test_it_searches_as_one_stops_typing(gallery):
+    type_in(gallery, QUERY)
+    expect(hits(gallery).first).to_contain_text(MIRROR)
+    assert [mark.inner_text() for mark in hits(gallery).first.locator("mark").all()] == [
+        "Flip",
+        "horizontally",
+        "left",
+        "right",
+    ]
+    expect(gallery.locator(".status")).to_contain_text(re.compile(r"network \d+(\.\d)? ms"))
+    bars = [
+        bar.evaluate("bar => bar.offsetWidth / bar.parentElement.clientWidth")
+        for bar in hits(gallery).locator(".bar div").all()
+    ]
+    similarities = [float(number.inner_text()) for number in hits(gallery).locator(".measure b").all()]
+    assert bars == pytest.approx(similarities, abs=0.02) and similarities == sorted(similarities, reverse=True)
+
+
+def test_what_stands_in_the_box_is_left_alone_while_one_types(gallery):
+    box(gallery).fill("")
+    for word in ("open ", "and ", "identify ", "an image"):
+        box(gallery).press_sequentially(word)
+        gallery.page.wait_for_timeout(400)
+    expect(box(gallery)).to_have_value("open and identify an image")
+    expect(hits(gallery).first).to_contain_text("PIL.Image.open: Opens and identifies the given image file.")
+    gallery.get_by_role("button", name="← Back").click()
+    expect(box(gallery)).not_to_have_value(re.compile("^open"))  # halves of it are not in the history
+    gallery.get_by_role("button", name="Forward →").click()
+    expect(box(gallery)).to_have_value("open and identify an image")
+
+
+def test_enter_searches_at_once_and_an_empty_box_asks_nothing(gallery):
+    type_in(gallery, "save", "Enter")
+    before = gallery.get_attribute("data-number")
+    expect(box(gallery)).to_have_value("save")
+    box(gallery).fill("")
+    box(gallery).press("Enter")
+    gallery.page.wait_for_timeout(600)
+    assert gallery.get_attribute("data-number") == before
+
+
+def test_a_click_on_a_hit_searches_by_it(gallery):
+    text = hits(gallery).nth(2).locator(".text").inner_text()
+    before = gallery.get_attribute("data-number")
+    hits(gallery).nth(2).locator(".text").click()
+    settle(gallery, before)
+    expect(box(gallery)).to_have_value(text)
+    assert text not in [hit.inner_text() for hit in gallery.locator(".text").all()]
+
+
+def test_the_number_of_hits_and_the_exact_search_can_be_set(gallery):
+    gallery.get_by_label("Hits", exact=True).first.fill("5")
+    gallery.get_by_label("Hits", exact=True).first.press("Enter")
+    expect(hits(gallery)).to_have_count(5)
+    gallery.get_by_label("Exact search").check()
+    expect(gallery.locator(".status")).to_contain_text("exact search in")
+    expect(gallery.locator(".changes")).to_have_text("The index finds the same.")
+    gallery.get_by_label("Exact search").uncheck()
+    gallery.get_by_label("Hits", exact=True).first.fill("8")
+    gallery.get_by_label("Hits", exact=True).first.press("Enter")
+    expect(hits(gallery)).to_have_count(8)
+
+
+def test_a_long_text_is_opened_and_one_from_right_to_left_stands_right(gallery):
+    type_in(gallery, "a story, and then he said no more")
+    long = hits(gallery).filter(has_text="A story")
+    assert len(long.locator(".text").inner_text()) <= 600
+    long.get_by_role("button", name="Open").click()
+    expect(gallery.get_by_role("dialog")).to_contain_text(LONG.strip()[-40:])
+    gallery.page.keyboard.press("Escape")
+    expect(gallery.get_by_role("dialog")).to_be_hidden()
+    type_in(gallery, "טקסט")
+    hebrew = hits(gallery).filter(has_text="לשמאל").locator(".text")
+    assert hebrew.evaluate("text => getComputedStyle(text).direction") == "rtl"
+    assert hebrew.locator("mark").inner_text() == "טקסט"
+
+
+def test_texts_are_copied_and_taken_away(gallery):
+    gallery.get_by_role("button", name=re.compile("^Copy text")).first.click()
+    expect(hits(gallery).first).to_contain_text("Copied")
+    copied = gallery.page.evaluate("() => navigator.clipboard.readText()")
+    assert copied == hits(gallery).first.locator(".text").inner_text()
+    hits(gallery).first.get_by_role("checkbox").check()
+    with gallery.page.expect_download() as download:
+        gallery.get_by_role("button", name="Texts (CSV)").click()
+    assert Path(download.value.path()).read_text().splitlines()[0] == "text,similarity"
+    hits(gallery).first.get_by_role("checkbox").uncheck()
+
+
+def test_every_control_is_reached_and_pressed_with_the_keyboard(gallery):
+    type_in(gallery, QUERY, "Enter")
+    gallery.get_by_role("button", name="← Back").focus()
+    first = hits(gallery).first
+    for control in (
+        gallery.get_by_role("button", name="Random text"),
+        gallery.locator("input[type=number]"),
+        gallery.get_by_label("Exact search"),
+        box(gallery),
+        gallery.get_by_role("button", name="Tick all"),
+        first.locator(".text"),
+        first.get_by_role("checkbox"),
+        first.get_by_role("button", name=re.compile("^Copy")),
+    ):
+        gallery.page.keyboard.press("Tab")
+        expect(control).to_be_focused()
+    first.locator(".text").press("Enter")
+    expect(box(gallery)).to_have_value(MIRROR)
+    box(gallery).press("Alt+ArrowLeft")
+    expect(box(gallery)).to_have_value(QUERY)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page, gallery, theme):
+    hits(gallery).first.get_by_role("checkbox").check()
+    assert not barriers(page, theme)
+
+
+def test_ones_own_table_is_searched(page):
+    own = page.locator(".similar-images").nth(1)
+    type_in(own, "no elevator for people who cannot walk")
+    expect(hits(own)).to_have_count(3)
+    expect(hits(own).first).to_contain_text("We could not find a lift for my mother's wheelchair")
+
+
+def test_voila_shows_no_code(page):
+    if "/notebooks/" not in page.url:
+        expect(page.get_by_text("from similar_images import")).to_have_count(0)
+        expect(page.locator(".jp-CodeMirrorEditor, .highlight pre:visible")).to_have_count(0)
+
+
+def test_a_page_that_is_loaded_anew_shows_what_was_asked(page, gallery):
+    if "/notebooks/" in page.url:
+        type_in(gallery, QUERY)
+        with page.expect_response(lambda response: response.request.method == "PUT"):
+            box(gallery).press("Control+s")  # the notebook's, from here too
+        page.reload()
+        gallery = page.locator(".similar-images").first
+        expect(hits(gallery).first).to_contain_text(MIRROR, timeout=LOADING_MILLISECONDS)
+        expect(box(gallery)).to_have_value(QUERY)

@@ -1,0 +1,226 @@
+"""The gallery of texts without a browser: what the kernel does with what a page asks for."""
+
+import csv
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_gallery import hits, query, sent, tell
+
+pytest.importorskip("sentence_transformers", reason="texts are not installed: make install-text")
+
+from similar_images import Collection, Gallery, TextCollection, TextGallery
+from similar_images.collections.texts import DOCSTRINGS, TWEETS, TWEETS_INDEX
+from similar_images.index.build import build
+from similar_images.inputs.names import write_names
+from similar_images.inputs.texts import CHARACTERS, list_file
+from similar_images.networks import text as text_networks
+from similar_images.samples import docstrings
+from similar_images.vectors.from_texts import extract
+from similar_images.vectors.store import index_path, open_vectors, vectors_path
+from similar_images.vectors.writer import Writer
+
+MIRROR = "PIL.ImageOps.mirror: Flip image horizontally (left to right)."
+QUERY = "flip a picture horizontally, from left to right"
+
+
+def pillow() -> list[str]:
+    """Return the docstrings of Pillow."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = Path(importlib.util.find_spec("PIL").origin).parent
+        patch.setattr(docstrings, "_sources", lambda: [("PIL", folder)])
+        return docstrings.collect()
+
+
+def make_texts(file: Path, texts: list[str]) -> None:
+    """Put a list of texts, their vectors and their index into a folder, as the scripts do."""
+    file.parent.mkdir(exist_ok=True)
+    write_names(file, texts)
+    names = list_file(file)
+    writer, encoder = Writer(vectors_path(names), names, texts), text_networks.load()
+    writer.begin(encoder.description)
+    extract(texts, encoder, writer)
+    build(open_vectors(vectors_path(names)), index_path(vectors_path(names)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("texts")
+    make_texts(folder / DOCSTRINGS, pillow())
+    return folder
+
+
+@pytest.fixture
+def collection(folder) -> TextCollection:
+    return TextCollection.open(folder / DOCSTRINGS)
+
+
+@pytest.fixture
+def shown(collection) -> TextGallery:
+    shown = TextGallery(collection, seed=1)
+    shown.wait()
+    return shown
+
+
+def refusal(shown: TextGallery) -> str:
+    assert shown.status["kind"] == "failure"
+    return shown.status["text"]
+
+
+def test_the_gallery_of_the_other_kind_is_named(folder, collection):
+    of_texts = Collection.open(folder / DOCSTRINGS)
+    with pytest.raises(ValueError, match=r"expected images, got texts: show them with TextGallery"):
+        Gallery(of_texts)
+    with pytest.raises(ValueError, match=r"expected a TextCollection, got another: open it with TextCollection\.open"):
+        TextGallery(of_texts)
+
+
+def test_it_begins_with_a_random_text(collection, shown):
+    assert query(shown) in collection.names and len(hits(shown)) == 8
+    assert query(shown) not in [name for _, name, _ in hits(shown)]
+    assert f"all-MiniLM-L6-v2, flat index of {len(collection):,} texts: stored vector, " in shown.status["text"]
+    assert shown.status["text"].endswith("recall 1.000 when it was built")
+    assert collection.is_loaded and shown.offers_exact
+
+
+def test_a_text_is_searched_by_its_meaning_and_shared_words_are_marked(collection, shown):
+    shown.search_text(f"  {QUERY}\n ")
+    shown.wait()
+    assert query(shown) == QUERY and "network" in shown.status["text"]
+    assert hits(shown) == [tuple(hit) for hit in collection.nearest(QUERY)]
+    first = shown.shown["hits"][0]
+    assert (first["name"], first["meaning"].startswith("closer than")) == (MIRROR, True)
+    assert [piece for piece, matches in first["pieces"] if matches] == ["Flip", "horizontally", "left", "right"]
+    assert "".join(piece for piece, _ in first["pieces"]) == MIRROR
+
+
+def test_a_text_of_the_collection_is_told_to_be_the_same(shown):
+    tell(shown, do="text", text=MIRROR, provisional=False)
+    assert (hits(shown)[0][1], shown.shown["hits"][0]["meaning"]) == (MIRROR, "the same text")
+
+
+def test_what_is_typed_on_takes_the_place_of_what_it_was(shown):
+    begun = query(shown)
+    for text in ("fl", "flip", "flip it"):
+        tell(shown, do="text", text=text, provisional=True)
+    tell(shown, do="text", text="flip it", provisional=False)
+    assert [asked.name for asked in shown.history.asked] == [begun, "flip it"]
+    tell(shown, do="text", text="open", provisional=True)
+    tell(shown, do="row", row=5)
+    assert [asked.name for asked in shown.history.asked] == [begun, "flip it", "open", shown.collection.names[5]]
+    tell(shown, do="go", steps=-1)
+    assert query(shown) == "open"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(" \n", "empty text"), ("x" * (CHARACTERS + 1), "100,001 characters: expected at most 100,000")],
+)
+def test_what_is_no_query_is_told_and_the_gallery_goes_on(shown, text, reason):
+    before = query(shown)
+    tell(shown, do="text", text=text, provisional=False)
+    assert refusal(shown) == f"Not searched: expected a text to search for: {reason}"
+    assert query(shown) == before
+    tell(shown, do="random")
+    assert shown.status["kind"] == "done" and query(shown) != before
+
+
+def test_ten_quick_texts_end_with_one_answer(shown):
+    before = shown.shown["number"]
+    for number in range(10):
+        shown.search_text(f"text {number}", provisional=True)
+    shown.wait()
+    assert (query(shown), shown.shown["number"], len(shown.history.asked)) == ("text 9", before + 10, 2)
+
+
+def test_a_long_text_is_cut_and_sent_whole_when_it_is_asked_for(tmp_path):
+    long = "word " * 1000
+    make_texts(tmp_path / "notes.txt", [long, "a cat", "a dog"])
+    shown = TextGallery(TextCollection.open(tmp_path / "notes.txt"), k=2)
+    tell(shown, do="row", row=1)
+    cut = next(hit for hit in shown.shown["hits"] if hit["row"] == 0)
+    assert cut["is_cut"] and len(cut["pieces"][0][0]) == 600 and cut["pieces"][0][0].endswith("…")
+    out = []
+    shown.send = out.append
+    tell(shown, do="original", row=0)
+    assert out == [{"show": "original", "row": 0, "text": long}]
+
+
+def test_ticked_texts_are_taken_away(shown):
+    rows = [row for row, _, _ in hits(shown)[:2]]
+    message, content = sent(shown, do="export", form="csv", rows=rows)
+    assert (message["name"], message["type"]) == ("similar-texts.csv", "text/csv")
+    lines = content.decode().splitlines()
+    assert lines[0] == "text,similarity" and len(lines) == 3
+    tell(shown, do="export", form="png", rows=rows)
+    assert refusal(shown) == "Not done: expected csv, got png"
+
+
+def test_the_exact_search_is_compared(shown):
+    shown.exact = True
+    shown.wait()
+    assert shown.shown["changes"] == "The index finds the same."
+    assert f"exact search in {len(shown.collection):,} texts" in shown.status["text"]
+
+
+def test_a_network_that_is_gone_is_told_when_it_is_needed(collection, monkeypatch):
+    monkeypatch.setattr(text_networks, "PACKAGE", "not_installed_anywhere")
+    shown = TextGallery(collection, seed=1)
+    shown.wait()
+    assert shown.status["kind"] == "done"  # stored vectors are enough
+    tell(shown, do="text", text="cat", provisional=True)
+    assert "run `make install-text`" in refusal(shown)
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch) -> Path:
+    """The folder of a project with an index of tweets and their texts, but no vectors."""
+    monkeypatch.chdir(tmp_path)
+    names, texts = list_file(TWEETS), pillow()[:300]
+    make_texts(names, texts)
+    with TWEETS.open("w", newline="") as file:
+        csv.writer(file).writerows([["text"], *([text] for text in texts)])
+    vectors = vectors_path(names)
+    for suffix in ("", ".json"):
+        Path(f"{index_path(vectors)}{suffix}").rename(f"{TWEETS_INDEX}{suffix}")
+    for made in (vectors, vectors.with_suffix(".json"), names):
+        made.unlink()
+    return tmp_path
+
+
+def test_the_tweets_are_searched_without_vectors(alone):
+    collection = TextCollection.sample()
+    assert (len(collection), collection.has_vectors) == (300, False)
+    shown = TextGallery(collection, seed=1)
+    shown.wait()
+    assert not shown.offers_exact
+    assert query(shown) not in [name for _, name, _ in hits(shown)]
+    assert "texts: network" in shown.status["text"] and shown.status["text"].endswith("recall 1.000 when it was built")
+    tell(shown, do="row", row=7)
+    assert query(shown) == collection.names[7]
+
+
+def test_hits_without_vectors_are_ranked_anew_by_encoding_them(alone):
+    exact = TextCollection.sample()
+    names, texts = list_file(TWEETS), exact.names
+    make_texts(names, texts)
+    build(open_vectors(vectors_path(names)), index_path(vectors_path(names)), "PQ48x4fs")
+    stored = TextCollection.open(names)
+    expected = stored.nearest(QUERY, exact=True)
+    vectors_path(names).unlink()
+    collection = TextCollection.open(TWEETS, index_path(vectors_path(names)))
+    assert collection.recall > collection.measured["recall_alone"]
+    assert [hit.row for hit in collection.nearest(QUERY, reranked=False)] != [hit.row for hit in expected]
+    found = collection.nearest(QUERY)
+    assert [hit.row for hit in found] == [hit.row for hit in expected]
+    np.testing.assert_allclose([hit.similarity for hit in found], [hit.similarity for hit in expected], atol=1e-3)
+    assert 7 not in [hit.row for hit in collection.nearest(7, k=50)]
+
+
+def test_the_sample_is_the_docstrings_where_there_are_no_tweets(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="run `make sample-text` for docstrings, `make tweets`"):
+        TextCollection.sample()
+    monkeypatch.chdir(folder)
+    assert MIRROR in TextCollection.sample().names
