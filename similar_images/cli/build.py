@@ -7,7 +7,7 @@ import click
 from similar_images.cli.options import FILE, Bytes, Command
 
 
-@click.command(cls=Command)
+@click.command("build", cls=Command)
 @click.option(
     "-i",
     "--vectors",

@@ -8,7 +8,7 @@ import click
 from similar_images.cli.options import FILE, Command, collection_options
 
 
-@click.command(cls=Command)
+@click.command("duplicates", cls=Command)
 @click.argument("vectors_file", metavar="VECTORS", type=FILE)
 @collection_options
 @click.option("--exact", is_flag=True, help="Compare every image with every other, not through the index.")

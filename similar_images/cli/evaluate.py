@@ -9,7 +9,7 @@ import click
 from similar_images.cli.options import FILE, Command, collection_options
 
 
-@click.command(cls=Command)
+@click.command("evaluate", cls=Command)
 @click.argument("collections", metavar="COLLECTION...", nargs=-1, type=FILE)
 @partial(collection_options, several=True)
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Number of hits.")

@@ -13,7 +13,7 @@ from similar_images.networks.catalog import ENGINES, NETWORKS, PRECISIONS
 from similar_images.vectors.store import DTYPES
 
 
-@click.command(cls=Command)
+@click.command("extract", cls=Command)
 @click.option(
     "-l",
     "--list",

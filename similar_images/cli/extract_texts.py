@@ -11,7 +11,7 @@ from similar_images.networks.text import DEFAULT, ENGINES, PRECISIONS
 from similar_images.vectors.store import DTYPES
 
 
-@click.command(cls=Command)
+@click.command("extract-texts", cls=Command)
 @click.argument("file", metavar="FILE", type=FILE)
 @click.option("--column", help="The column of the texts.  [default: text, or the only one]")
 @click.option("--encoding", type=Encoding(), default="utf-8", show_default=True, help="How the file is encoded.")

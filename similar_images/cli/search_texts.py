@@ -8,7 +8,7 @@ import click
 from similar_images.cli.options import FILE, Command, Encoding, only_collection_here
 
 
-@click.command(cls=Command)
+@click.command("search-texts", cls=Command)
 @click.argument("queries", metavar="QUERY...", nargs=-1, required=True)
 @click.option("-k", type=click.IntRange(min=1), default=8, show_default=True, help="Number of hits.")
 @click.option(
