@@ -8,10 +8,11 @@ import numpy as np
 from markupsafe import Markup
 
 from similar_images.collections.images import Collection
+from similar_images.comparison.plots import win_rate
 from similar_images.comparison.statistics import Result, preference
 from similar_images.comparison.votes import Vote, append, check_voter, latest, read, timestamp
-from similar_images.evaluation import plots
 from similar_images.evaluation.evaluation import Way
+from similar_images.evaluation.plots import drawn
 from similar_images.files import check_writeable
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.sources import open_source
@@ -121,7 +122,7 @@ class Comparison:
 
     def plot(self) -> Markup:
         """Return an SVG of the win rate of the first system, with its interval, over the votes so far."""
-        return plots.drawn(plots.win_rate, self.votes(), *self.names)
+        return drawn(win_rate, self.votes(), *self.names)
 
     def image(self, name: str) -> Path | bytes:
         """Return an image as images.open_image takes it. Raises UnreadableImage where it is nowhere."""

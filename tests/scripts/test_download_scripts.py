@@ -21,7 +21,7 @@ import pytest
 
 from similar_images.vectors.store import open_vectors
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DATASET, VECTORS, TWEETS = "get_ms_coco_dataset.sh", "get_ms_coco_vectors.sh", "get_sentiment140.sh"
 TOOLS = "awk bash cat cmp comm cp cut df dirname env find grep head md5sum mkdir mv rm sed sh sleep sort unzip wc"
 LIST = "ms_coco_file_list.txt"

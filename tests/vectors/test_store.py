@@ -1,11 +1,12 @@
 import json
+import os
 import pickle
 
 import numpy as np
 import pytest
 
+from similar_images.inputs.names import write_names
 from similar_images.networks.catalog import NETWORKS, describe
-from similar_images.vectors import store as vectors
 from similar_images.vectors.store import Skipped, fingerprint, open_vectors
 from similar_images.vectors.writer import Writer, adopt
 
@@ -19,7 +20,7 @@ def names(tmp_path):
 
     def write(n: int) -> list[str]:
         lines = [f"{row}.jpg" for row in range(n)]
-        vectors.write_names(tmp_path / "list.txt", lines)
+        write_names(tmp_path / "list.txt", lines)
         return lines
 
     return write
@@ -150,7 +151,7 @@ def test_a_disk_that_is_too_small_leaves_everything_as_it_was(tmp_path, writer, 
         monkeypatch.undo()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(vectors.os, "posix_fallocate", full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="no room on disk"):
         writer(5).begin(HOG)
     names_of_five = files(tmp_path).pop("list.txt")
