@@ -1,34 +1,58 @@
-"""A list of names on disk: UTF-8, a name a line. Row i is line i."""
+"""Names of images: a list of them on disk, one per line, and how they are shown. Row i is line i."""
 
 import hashlib
+import re
+import unicodedata
 from pathlib import Path
 
 from similar_images.files import replacing
 
+FORMULA = re.compile(r"'*[=+\-@\t\r]")  # spreadsheets compute a cell that begins so (without the quotes)
+
 
 def read_names(path: Path) -> list[str]:
-    """Return the lines of a list of images: UTF-8, a path a line.
+    """Return the lines of a list of images: UTF-8, one path per line.
 
-    Raises ValueError for an empty list or one that is not UTF-8.
+    Raises ValueError if the list is empty or not UTF-8.
     """
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not a list of names: expected UTF-8 text ({error})") from error
     if not content.strip():
-        raise ValueError(f"{path} is empty: expected a path of an image on each line")
+        raise ValueError(f"{path} is empty: expected the path of an image on each line")
     return [line.removesuffix("\r") for line in content.removesuffix("\n").split("\n")]
 
 
 def write_names(path: Path, names: list[str]) -> None:
-    """Write a list of images, a path a line."""
+    """Write a list of images, one path per line."""
     with replacing(path) as partial:
         partial.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
 
 
 def names_digest(names: list[str]) -> str:
-    """Return the SHA-256 over the names, a line each."""
+    """Return the SHA-256 of the names, one per line."""
     digest = hashlib.sha256()
     for name in names:
         digest.update(f"{name}\n".encode())
     return digest.hexdigest()
+
+
+def printable(name: str) -> str:
+    """Return a name that is safe to print: control characters and what is not text are written as escapes."""
+    return "".join(
+        character
+        if character.isprintable() or unicodedata.category(character) == "Zs"
+        else character.encode("unicode_escape").decode()
+        for character in name
+    )
+
+
+def to_csv_cell(name: str) -> str:
+    """Return a name for a CSV file: a quote is put before what a spreadsheet would take for a formula (OWASP)."""
+    return f"'{name}" if FORMULA.match(name) else name
+
+
+def from_csv_cell(cell: str) -> str:
+    """Return the name in a cell of `to_csv_cell`."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
