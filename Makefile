@@ -18,7 +18,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 JUPYTER = $(BIN)/jupyter notebook -y --ip=127.0.0.1 $(BROWSER) $(ROOT)
 VOILA = JUPYTER_PATH=$(CURDIR)/app $(BIN)/voila --template=similar-images --Voila.ip=127.0.0.1 --Voila.auto_token=True --VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension $(BROWSER)
 
-.PHONY: help install install-text demo demo-text app app-text sample sample-text tweets coco test lint screenshots clean
+.PHONY: help install install-text demo demo-text app app-text sample sample-text tweets coco test test-slow lint screenshots clean
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made
@@ -52,13 +52,17 @@ coco: .venv/installed  ## the whole way with COCO's 40,504 images and VGG16: 13 
 	$(BIN)/python extract_image_vectors.py -l $(COCO).txt -d val2014 -m vgg_4096.h5
 	test -e $(COCO).faiss.index.json || $(BIN)/python build_search_db.py -i $(COCO).txt.saved_predictions.npy -o $(COCO).faiss.index --overwrite
 
-test: .venv/installed-dev  ## all tests
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+test: .venv/installed-dev  ## all tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 
-lint: .venv/installed-dev  ## check style and format
+test-slow: .venv/installed-dev  ## the slow tests: the package in empty environments, from a package index
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed-dev  ## check style, format, imports and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 	$(BIN)/shellcheck *.sh .ci/run
 
 screenshots: $(INDEX) $(TEXT_INDEX) .venv/installed-dev  ## take the README's pictures anew, with a Chromium that is installed
