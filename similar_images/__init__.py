@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from similar_images.collections.images import Collection
     from similar_images.collections.texts import TextCollection
     from similar_images.comparison.comparison import Comparison
-    from similar_images.evaluation.evaluation import Way
+    from similar_images.evaluation.evaluation import SearchConfig, Way
     from similar_images.widgets.blind_test import BlindTest
     from similar_images.widgets.gallery import Gallery
     from similar_images.widgets.text_gallery import TextGallery
@@ -34,10 +34,22 @@ _HOMES = {
     "Query": "collections.base",
     "TextCollection": "collections.texts",
     "TextGallery": "widgets.text_gallery",
+    "SearchConfig": "evaluation.evaluation",
     "Way": "evaluation.evaluation",
 }
 
-__all__ = ["BlindTest", "Collection", "Comparison", "Gallery", "Hit", "Query", "TextCollection", "TextGallery", "Way"]
+__all__ = [
+    "BlindTest",
+    "Collection",
+    "Comparison",
+    "Gallery",
+    "Hit",
+    "Query",
+    "SearchConfig",
+    "TextCollection",
+    "TextGallery",
+    "Way",
+]
 
 _moved.install()
 

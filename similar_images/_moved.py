@@ -28,7 +28,7 @@ MODULES = {
     "keras_networks": "networks.keras",
     "labels": "evaluation.labels",
     "onnx_networks": "networks.onnx",
-    "pages": "templates.render",
+    "pages": "templates.pages",
     "plots": "evaluation.plots",
     "preference": "comparison.statistics",
     "questionnaire": "comparison.questionnaire",

@@ -39,7 +39,7 @@ from similar_images.cli.options import FILE, Command, collection_options
     help="Only hold the network of each COLLECTION of texts, or without one the default, against this STS benchmark.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row for each way to search.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row for each config to search.")
 @click.option(
     "--report", "report_file", type=click.Path(path_type=Path), help="Write a page with plots and thumbnails."
 )
@@ -74,7 +74,7 @@ def main(
     from tqdm import tqdm
 
     from similar_images.evaluation import report
-    from similar_images.evaluation.evaluation import evaluate, open_ways
+    from similar_images.evaluation.evaluation import evaluate, open_configs
     from similar_images.evaluation.labels import choose_labels
     from similar_images.files import check_new
     from similar_images.networks.catalog import reads_text
@@ -99,11 +99,11 @@ def main(
 
     evaluations = []
     for path in collections:
-        ways = open_ways(path, index, **opening)
-        of_texts = reads_text(ways[0].collection.network)  # they have no folders
-        chosen = choose_labels(labels or ("none" if of_texts else None), ways[0].collection.names)
+        configs = open_configs(path, index, **opening)
+        of_texts = reads_text(configs[0].collection.network)  # they have no folders
+        chosen = choose_labels(labels or ("none" if of_texts else None), configs[0].collection.names)
         altered = 0 if of_texts and alterations is None else alterations
-        evaluations += evaluate(ways, k, queries, chosen, altered, track, note)
+        evaluations += evaluate(configs, k, queries, chosen, altered, track, note)
     if as_json:
         click.echo(json.dumps([report.summary(one) for one in evaluations], indent=1))
     else:

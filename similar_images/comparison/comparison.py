@@ -11,7 +11,7 @@ from similar_images.collections.images import Collection
 from similar_images.comparison.plots import win_rate
 from similar_images.comparison.statistics import Result, preference
 from similar_images.comparison.votes import Vote, append, check_voter, latest, read, timestamp
-from similar_images.evaluation.evaluation import Way
+from similar_images.evaluation.evaluation import SearchConfig
 from similar_images.evaluation.plots import drawn
 from similar_images.files import check_writeable
 from similar_images.inputs.images import UnreadableImage
@@ -40,7 +40,7 @@ class Comparison:
 
     def __init__(
         self,
-        systems: dict[str, Collection | Way | Ranking],
+        systems: dict[str, Collection | SearchConfig | Ranking],
         votes: str | Path,
         voter: str,
         k: int = 8,
@@ -56,9 +56,11 @@ class Comparison:
             raise ValueError(f"expected k of at least 1, got {k}")
         check_voter(voter)
         self.names, self.file, self.voter, self.k = tuple(systems), Path(votes), voter, k
-        ways = {name: Way(one) if isinstance(one, Collection) else one for name, one in systems.items()}
-        self._rankings = {name: _searching(one) if isinstance(one, Way) else one for name, one in ways.items()}
-        self._collections = [one.collection for one in ways.values() if isinstance(one, Way)]
+        configs = {name: SearchConfig(one) if isinstance(one, Collection) else one for name, one in systems.items()}
+        self._rankings = {
+            name: _searching(one) if isinstance(one, SearchConfig) else one for name, one in configs.items()
+        }
+        self._collections = [one.collection for one in configs.values() if isinstance(one, SearchConfig)]
         sources = [open_source(Path(images))] if images else [one.source for one in self._collections]
         self._sources = [source for source in sources if source]
         self._left: dict[Trial, str] = {}  # the system whose list is on the left
@@ -152,12 +154,12 @@ class Comparison:
         return [name for name in first if name in common]
 
 
-def _searching(way: Way) -> Ranking:
+def _searching(config: SearchConfig) -> Ranking:
     def rank(query: str, k: int) -> list[str]:
-        row = way.collection.row(query)
+        row = config.collection.row(query)
         if row is None:
-            raise ValueError(f"expected the name of an image in {way.collection.vectors.path}, got {query}")
-        return [hit.name for hit in way.collection.nearest(row, k, way.exact, way.reranked)]
+            raise ValueError(f"expected the name of an image in {config.collection.vectors.path}, got {query}")
+        return [hit.name for hit in config.collection.nearest(row, k, config.exact, config.reranked)]
 
     return rank
 

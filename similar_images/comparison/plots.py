@@ -20,7 +20,7 @@ def win_rate(votes: list[Vote], first: str, second: str) -> Markup:
     figure = new_figure(3)
     axis = figure.subplots()
     axis.fill_between(decided + 1, *intervals.T, color=COLOURS[0], alpha=0.25, linewidth=0, label="95% interval")
-    title = f"win rate of {first} against {second}".replace("$", r"\$")
+    title = f"win rate of {first} against {second}"
     axis.plot(decided + 1, shares, ".-", color=COLOURS[0], markersize=4, label=title)
     axis.axhline(0.5, color=INK, alpha=0.5, linewidth=1, linestyle="--", label="no preference")
     axis.set_ylim(-0.02, 1.02)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from similar_images.comparison.comparison import Comparison
 from similar_images.comparison.votes import Vote, append, check, read, timestamp
-from similar_images.files import check_writeable, read_json, replacing, write_json
+from similar_images.files import check_writeable, read_json, write_json
 from similar_images.inputs.images import UnreadableImage
-from similar_images.templates import render as pages
+from similar_images.templates import pages
 
 KEY_FORMAT = "similar-images questionnaire 1"
 ANSWERS_FORMAT = "similar-images answers 1"
@@ -44,12 +44,8 @@ def export_questionnaire(
     pictures = {name: _picture(comparison, name) for name in names}
     if not any(pictures.values()):
         raise ValueError("no image can be read: give the comparison the folder or archive of them with images=")
-    content = pages.render(
-        "questionnaire.html", id=_id(unblinded), format=ANSWERS_FORMAT, trials=trials, pictures=pictures
-    )
     write_json(key, {"format": KEY_FORMAT, "id": _id(unblinded), "trials": unblinded})
-    with replacing(page) as partial:
-        partial.write_text(content, encoding="utf-8")
+    pages.write(page, "questionnaire.html", id=_id(unblinded), format=ANSWERS_FORMAT, trials=trials, pictures=pictures)
     return key
 
 

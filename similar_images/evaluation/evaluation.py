@@ -14,11 +14,11 @@ import numpy as np
 from similar_images.collections.base import Query
 from similar_images.collections.images import Collection
 from similar_images.evaluation.alterations import ALTERATIONS
-from similar_images.evaluation.labels import Labels, Relevance, relevance
+from similar_images.evaluation.labels import Labels, Relevance, relevance, unlabelled
 from similar_images.index import index as indexes
 from similar_images.index.recipes import SEED
 from similar_images.index.tune import PROBES, K
-from similar_images.inputs.images import UnreadableImage, open_image
+from similar_images.inputs.images import open_image
 from similar_images.networks.catalog import NETWORKS
 
 RECALL_AT = (1, K, 100)
@@ -29,8 +29,8 @@ TIMED_PROBES = 200  # queries, at each number of lists
 Track = Callable[[Iterable, str, int], Iterable]  # items, what is done, how many: tqdm, for one
 
 
-class Way(NamedTuple):
-    """A collection with a way to search it."""
+class SearchConfig(NamedTuple):
+    """A collection and how to search it: through its index or exactly, re-ranked or as the index ranks them."""
 
     collection: Collection
     exact: bool = False
@@ -57,6 +57,9 @@ class Way(NamedTuple):
         return np.array(times)
 
 
+Way = SearchConfig  # its name in version 1.0
+
+
 class Point(NamedTuple):
     """What an index of inverted lists gives where so many of them are searched."""
 
@@ -66,9 +69,9 @@ class Point(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What was measured of one way to search one collection."""
+    """What was measured of one search configuration."""
 
-    way: Way
+    config: SearchConfig
     queries: np.ndarray  # rows int64 (q,)
     rows: np.ndarray  # hits int64 (q, k), the query left out; -1: no hit
     similarities: np.ndarray  # float32 (q, k)
@@ -81,6 +84,11 @@ class Evaluation(NamedTuple):
     relevance: Relevance | None
     ranks: dict[str, np.ndarray] | None  # alteration -> rank int (m,) of the original, from 1; 0: not a hit
 
+    @property
+    def way(self) -> SearchConfig:
+        """The name of `config` in version 1.0."""
+        return self.config
+
 
 def precision(unit: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Return precision@k with exact search over unit vectors (n, d): the mean share, over all images as queries,
@@ -91,17 +99,20 @@ def precision(unit: np.ndarray, labels: np.ndarray, k: int) -> float:
     return float((labels[nearest] == labels[:, None]).mean())
 
 
-def open_ways(path: Path, index_files: Iterable[Path] = (), **opening: Path | str | None) -> list[Way]:
-    """Open a collection once for each way to search it: with each index, or the one beside it; then exactly.
+def open_configs(path: Path, index_files: Iterable[Path] = (), **opening: Path | str | None) -> list[SearchConfig]:
+    """Open a collection once for each config to search it: with each index, or the one beside it; then exactly.
 
     `opening` is what Collection.open takes. Raises as that does.
     """
     collections = [Collection.open(path, index=file, **opening) for file in index_files or [None]]
-    return [Way(one, False) for one in collections if one.index] + [Way(collections[0], True)]
+    return [SearchConfig(one, False) for one in collections if one.index] + [SearchConfig(collections[0], True)]
+
+
+open_ways = open_configs  # its name in version 1.0
 
 
 def evaluate(
-    ways: list[Way],
+    configs: list[SearchConfig],
     k: int = 10,
     queries: int = 1000,
     labels: Labels | None = None,
@@ -109,15 +120,22 @@ def evaluate(
     track: Track = lambda items, what, total: items,
     note: Callable[[str], None] = lambda message: None,
 ) -> list[Evaluation]:
-    """Measure each way to search one collection, with at most `queries` of its images, drawn at random, as queries.
+    """Measure each config to search one collection, with at most `queries` of its images, drawn at random, as queries.
 
     With labels the hits are held against them. Of so many images as `altered` says altered copies are searched for;
     by default where there are no labels, if that needs no download. `note` is told what is left out.
     Raises ValueError where too few images have a vector, or where altered copies are asked for and cannot be made.
     """
-    collection = ways[0].collection
+    collection = configs[0].collection
+    if altered and collection.noun == "text":
+        raise ValueError(
+            f"expected a collection of images for altered copies, got the texts {collection.vectors.path}: "
+            f"leave out --alterations"
+        )
+    if labels and (count := unlabelled(labels)):
+        note(f"{collection.vectors.path}: {count} of {len(collection)} {collection.noun}s have no label")
     array = collection.vectors.array
-    removed = sorted({row for way in ways for row in way.collection.removed})
+    removed = sorted({row for config in configs for row in config.collection.removed})
     drawn = np.random.default_rng(SEED).permutation(np.setdiff1d(np.arange(len(array)), removed))
     rows, unit = indexes.unit_rows(array, drawn[:queries])
     if len(rows) < 2:
@@ -130,44 +148,46 @@ def evaluate(
     copies = altered_copies(collection, rows[:altered], track, note) if altered else None
     zeros = np.flatnonzero(~array.any(axis=1)) if labels else []
     chance = np.einsum("qd,qd->q", unit, np.roll(unit, 1, axis=0))
-    exact = {tuple(way.collection.removed): _exact(way, rows, unit, max(k, *RECALL_AT), track) for way in ways}
+    exact = {
+        tuple(config.collection.removed): _exact(config, rows, unit, max(k, *RECALL_AT), track) for config in configs
+    }
     k = min(k, *(nearest.shape[1] for _, nearest, _ in exact.values()))
 
     evaluations = []
-    for way in ways:
-        similarities, nearest, seconds = exact[tuple(way.collection.removed)]
+    for config in configs:
+        similarities, nearest, seconds = exact[tuple(config.collection.removed)]
         curve = []
-        if way.exact:
+        if config.exact:
             recalls = {size: np.ones(len(rows)) for size in RECALL_AT}
             timed, size_bytes = rows[:TIMED_EXACT], array.nbytes
         else:
             recalls = {
-                size: indexes.recall(way.others(rows, unit, size)[1], nearest[:, :size])
-                for size in track(RECALL_AT, f"{way.collection.recipe}: recall", len(RECALL_AT))
+                size: indexes.recall(config.others(rows, unit, size)[1], nearest[:, :size])
+                for size in track(RECALL_AT, f"{config.collection.recipe}: recall", len(RECALL_AT))
             }
             began = time.perf_counter()
-            similarities, nearest = way.others(rows, unit, k)
+            similarities, nearest = config.others(rows, unit, k)
             seconds = time.perf_counter() - began
-            timed, size_bytes = rows, way.collection.index.path.stat().st_size
-            curve = _curve(way, rows, unit, exact[tuple(way.collection.removed)][1], track)
-        way.milliseconds(timed[:1], k)  # the first search reads from the disk
+            timed, size_bytes = rows, config.collection.index.path.stat().st_size
+            curve = _curve(config, rows, unit, exact[tuple(config.collection.removed)][1], track)
+        config.milliseconds(timed[:1], k)  # the first search reads from the disk
         similarities, nearest = similarities[:, :k], nearest[:, :k]
         evaluations.append(
             Evaluation(
-                way,
+                config,
                 rows,
                 nearest,
                 similarities,
                 chance,
                 recalls,
-                way.milliseconds(track(timed, f"{_name(way)}: one at a time", len(timed)), k),
+                config.milliseconds(track(timed, f"{_name(config)}: one at a time", len(timed)), k),
                 len(rows) / seconds,
                 size_bytes,
                 curve,
-                relevance(labels, rows, nearest, np.union1d(way.collection.removed, zeros).astype(int))
+                relevance(labels, rows, nearest, np.union1d(config.collection.removed, zeros).astype(int))
                 if labels
                 else None,
-                _ranks(way, copies, k, track) if copies else None,
+                _ranks(config, copies, k, track) if copies else None,
             )
         )
     return evaluations
@@ -185,7 +205,7 @@ def altered_copies(
     for row in track(rows.tolist(), "altered copies", len(rows)):
         try:
             image = open_image(collection.image(row))
-        except UnreadableImage as error:
+        except (OSError, ValueError) as error:  # the folder or archive may have moved
             note(f"skipped {collection.names[row]}: {error}")
             continue
         copies += [(name, row, collection.encode(alter(image))) for name, alter in ALTERATIONS.items()]
@@ -196,39 +216,41 @@ def altered_copies(
     return copies
 
 
-def _exact(way: Way, rows: np.ndarray, unit: np.ndarray, k: int, track: Track) -> tuple[np.ndarray, np.ndarray, float]:
+def _exact(
+    config: SearchConfig, rows: np.ndarray, unit: np.ndarray, k: int, track: Track
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Return similarities and rows (q, <= k) of the exact nearest others, and the seconds that took."""
     began = time.perf_counter()
     for _ in track([None], "exact search", 1):
-        similarities, nearest = way._replace(exact=True).others(rows, unit, k)
+        similarities, nearest = config._replace(exact=True).others(rows, unit, k)
     return similarities, nearest, time.perf_counter() - began
 
 
-def _curve(way: Way, rows: np.ndarray, unit: np.ndarray, nearest: np.ndarray, track: Track) -> list[Point]:
+def _curve(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, nearest: np.ndarray, track: Track) -> list[Point]:
     """Measure the index over the number of lists that are searched; leave it as it was."""
-    inverted = faiss.try_extract_index_ivf(way.collection.index.faiss)
+    inverted = faiss.try_extract_index_ivf(config.collection.index.faiss)
     if inverted is None:
         return []
     chosen, points = inverted.nprobe, []
-    way.milliseconds(rows[:TIMED_PROBES], K)  # the first searches read from the disk
-    for nprobe in track([probe for probe in PROBES if probe <= inverted.nlist], f"{_name(way)}: lists", None):
+    config.milliseconds(rows[:TIMED_PROBES], K)  # the first searches read from the disk
+    for nprobe in track([probe for probe in PROBES if probe <= inverted.nlist], f"{_name(config)}: lists", None):
         inverted.nprobe = nprobe
-        recall = indexes.recall(way.others(rows, unit, K)[1], nearest[:, :K]).mean()
-        points.append(Point(nprobe, float(recall), float(np.median(way.milliseconds(rows[:TIMED_PROBES], K)))))
+        recall = indexes.recall(config.others(rows, unit, K)[1], nearest[:, :K]).mean()
+        points.append(Point(nprobe, float(recall), float(np.median(config.milliseconds(rows[:TIMED_PROBES], K)))))
     inverted.nprobe = chosen
     return points
 
 
-def _ranks(way: Way, copies: list[tuple[str, int, Query]], k: int, track: Track) -> dict[str, np.ndarray]:
+def _ranks(config: SearchConfig, copies: list[tuple[str, int, Query]], k: int, track: Track) -> dict[str, np.ndarray]:
     ranks = {name: [] for name in ALTERATIONS}
-    for name, row, query in track(copies, f"{_name(way)}: altered copies", len(copies)):
-        hits = [hit.row for hit in way.collection.nearest(query, k, way.exact, way.reranked)]
+    for name, row, query in track(copies, f"{_name(config)}: altered copies", len(copies)):
+        hits = [hit.row for hit in config.collection.nearest(query, k, config.exact, config.reranked)]
         ranks[name].append(hits.index(row) + 1 if row in hits else 0)
     return {name: np.array(values) for name, values in ranks.items()}
 
 
-def _name(way: Way) -> str:
-    return "exact" if way.exact else way.collection.recipe
+def _name(config: SearchConfig) -> str:
+    return "exact" if config.exact else config.collection.recipe
 
 
 def _can_encode(collection: Collection) -> bool:

@@ -13,6 +13,7 @@ from scipy import sparse
 from sklearn.preprocessing import MultiLabelBinarizer
 
 FOLDERS = "folders"
+LOOSE = "."  # the folder of an image that lies in no subfolder: it has no label
 BLOCK_BYTES = 64 * 2**20  # of gains at once
 
 
@@ -44,6 +45,10 @@ def read_labels(file: Path, names: list[str]) -> list[set[str]]:
 
     An image may have several lines, or none. Raises OSError, and ValueError where the file is something else.
     """
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"there is no labels file {file}: expected a CSV with the columns image and labels, or folders or none"
+        )
     labels: dict[str, set[str]] = {name: set() for name in names}
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
@@ -70,11 +75,13 @@ def choose_labels(choice: str | None, names: list[str]) -> Labels | None:
         return None
     if choice not in (None, FOLDERS):
         return as_labels(read_labels(Path(choice), names), choice)
-    folders = folder_labels(names)
+    folders = [folder for folder in folder_labels(names) if folder != LOOSE]
     if (np.unique(folders, return_counts=True)[1] >= 2).sum() >= 2:
-        return as_labels(folders[:, None], FOLDERS)
+        return as_labels([{folder} - {LOOSE} for folder in folder_labels(names)], FOLDERS)
     if choice:
-        raise ValueError("expected labels by folder, got fewer than two folders of two images each: give a CSV")
+        raise ValueError(
+            "expected at least two folders with two images each, got fewer: use --labels FILE.csv or --labels none"
+        )
     return None
 
 
@@ -83,6 +90,11 @@ def as_labels(labels: Iterable[Iterable[str]], source: str) -> Labels:
     binarizer = MultiLabelBinarizer(sparse_output=True)
     borne = sparse.csr_array(binarizer.fit_transform(labels), dtype=np.float32)
     return Labels(source, binarizer.classes_.astype(str), borne)
+
+
+def unlabelled(labels: Labels) -> int:
+    """Return the number of images without a label."""
+    return int((np.diff(labels.borne.indptr) == 0).sum())
 
 
 def relevance(labels: Labels, queries: np.ndarray, rows: np.ndarray, absent: Sequence[int] = ()) -> Relevance:

@@ -1,4 +1,4 @@
-"""The plots of an evaluation and of a blind comparison, as SVG in the page's own colour of text, each with a description in words."""
+"""The plots of an evaluation as SVG, in the text colour of the page, each with a description for screen readers."""
 
 import io
 import re
@@ -16,10 +16,11 @@ from similar_images.index.tune import K, interval
 NAMED_CLASSES = 30  # more are drawn without their names
 COLOURS = ("#3d85c6", "#e0782f", "#2a9d7f", "#c75a9a", "#8a6fd1", "#b08d1e", "#7a8794")  # seen on white and black
 MARKERS = "osD^vP*"
-INK = "#010203"  # stands for the colour of the page's text
+INK = "#010203"  # placeholder for the text colour of the page
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "similar images",
+    "text.parse_math": False,  # a $ in a name is a $
     "font.size": 10,
     "text.color": INK,
     "axes.edgecolor": INK,
@@ -39,7 +40,7 @@ BINS = 50
 
 
 def costs(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
-    """Draw recall against time and bytes, of inverted lists over how many are searched; None for one search only."""
+    """Draw recall against time and size, with a line over nprobe for inverted lists; None for one configuration."""
     if len(evaluations) < 2:
         return None
     figure = new_figure(3.8)
@@ -62,6 +63,7 @@ def costs(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
                 markersize=8,
                 capsize=4,
                 color=colour,
+                clip_on=False,
                 label=title if axis is axes[0] else None,
             )
     for axis, name in zip(axes, ("ms a query, median", "MB"), strict=True):
@@ -72,12 +74,13 @@ def costs(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
         axis.xaxis.set_minor_locator(NullLocator())
         axis.set_xlabel(name)
     axes[0].set_ylabel(f"recall@{K}")
+    axes[0].set_ylim(top=1)
     figure.legend(loc="outside lower center", ncols=4)
     return as_svg(figure, f"recall@{K} against time and bytes. {'; '.join(said)}")
 
 
 def copies(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
-    """Draw how often the original of an altered copy is the first hit; None where that was not measured."""
+    """Draw the share of altered copies whose original is the first hit; None if that was not measured."""
     measured = [(title, one) for title, one in zip(titles, evaluations, strict=True) if one.ranks]
     if not measured:
         return None
@@ -108,9 +111,9 @@ def copies(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
 
 
 def similarities(one: Evaluation) -> Markup:
-    """Draw how similar hits are, matching and others where there are labels, beside what is taken at random."""
+    """Draw the distribution of similarities: of hits, by match where labels exist, and of random pairs."""
     found, rows = one.relevance, one.rows
-    groups = {f"{one.way.collection.noun}s at random": one.chance}
+    groups = {f"{one.config.collection.noun}s at random": one.chance}
     if found:
         asked = found.asked[:, None] & (rows >= 0)
         groups["hits without a shared label"] = one.similarities[asked & (found.gains == 0)]
@@ -136,7 +139,7 @@ def similarities(one: Evaluation) -> Markup:
 
 
 def classes(precisions: list[tuple[str, int, float]], worst: int) -> Markup:
-    """Draw precision by class, the worst first, so many of them in another colour."""
+    """Draw precision by class, the worst first; the first `worst` classes have another colour."""
     figure = new_figure(3)
     axis = figure.subplots()
     places = np.arange(len(precisions))
@@ -148,7 +151,7 @@ def classes(precisions: list[tuple[str, int, float]], worst: int) -> Markup:
     axis.set_ylabel("precision")
     if len(precisions) <= NAMED_CLASSES:
         names = [label if len(label) <= 20 else f"{label[:19]}…" for label, _, _ in precisions]
-        axis.set_xticks(places, [name.replace("$", r"\$") for name in names], rotation=60, ha="right")
+        axis.set_xticks(places, names, rotation=60, ha="right")
     else:
         axis.set_xticks([])
         axis.set_xlabel(f"{len(precisions)} classes, the worst first")
@@ -157,7 +160,7 @@ def classes(precisions: list[tuple[str, int, float]], worst: int) -> Markup:
 
 
 def drawn(draw: Callable[..., Markup | None], *arguments: object) -> Markup | None:
-    """Return what a function of this file draws, in the style of the page."""
+    """Return what a plot function draws, in the style of the page."""
     with matplotlib.rc_context(STYLE):
         return draw(*arguments)
 
@@ -167,7 +170,7 @@ def new_figure(height: float) -> Figure:
 
 
 def as_svg(figure: Figure, description: str) -> Markup:
-    """Return the figure as an element of a page, in the page's colour of text, with a description in its place."""
+    """Return the figure as an SVG element in the text colour of the page, with its description as label."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata=NO_METADATA)
     drawing = buffer.getvalue()

@@ -14,11 +14,10 @@ import numpy as np
 from similar_images.collections.images import Collection
 from similar_images.evaluation import plots
 from similar_images.evaluation.evaluation import RECALL_AT, Evaluation
-from similar_images.evaluation.labels import asked_for, class_precisions, measures, mistaken_for
-from similar_images.files import replacing
+from similar_images.evaluation.labels import asked_for, class_precisions, measures, mistaken_for, unlabelled
 from similar_images.index.tune import interval
-from similar_images.inputs.images import UnreadableImage
-from similar_images.templates import render as pages
+from similar_images.inputs.names import printable, to_csv_cell
+from similar_images.templates import pages
 
 WORST = 8  # classes with a query of theirs
 SAMPLES = 6  # queries shown beside
@@ -36,11 +35,11 @@ class Tile(NamedTuple):
 
 def summary(one: Evaluation) -> dict:
     """Return the measures by name, each mean with its 95% interval, fit for JSON."""
-    collection, k = one.way.collection, one.rows.shape[1]
+    collection, k = one.config.collection, one.rows.shape[1]
     p50, p95, p99 = np.percentile(one.milliseconds, [50, 95, 99]).tolist()
     content = {
         "vectors": str(collection.vectors.path),
-        "index": None if one.way.exact else str(collection.index.path),
+        "index": None if one.config.exact else str(collection.index.path),
         "recipe": _recipe(one),
         "network": collection.network["name"] if collection.network else None,
         "n": len(collection),
@@ -59,6 +58,7 @@ def summary(one: Evaluation) -> dict:
         content["labels"] = {
             "source": one.relevance.labels.source,
             "classes": len(one.relevance.labels.classes),
+            "unlabelled": unlabelled(one.relevance.labels),
             "queries": int(one.relevance.asked.sum()),
             **{name: _mean(values) for name, values in measures(one.relevance).items()},
             "by_class": [
@@ -80,13 +80,15 @@ def as_csv(evaluations: list[Evaluation]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(
+        {key: to_csv_cell(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in rows
+    )
     return text.getvalue()
 
 
 def as_table(evaluations: list[Evaluation]) -> str:
     """Return the measures for a terminal, a column for each evaluation."""
-    rows = [("", titles(evaluations)), *lines(evaluations)]
+    rows = [("", [printable(title) for title in titles(evaluations)]), *lines(evaluations)]
     first = max(len(name) for name, _ in rows)
     widths = [max(len(cell) for cell in column) for column in zip(*(cells for _, cells in rows), strict=True)]
     return "\n".join(
@@ -97,10 +99,10 @@ def as_table(evaluations: list[Evaluation]) -> str:
 
 def titles(evaluations: list[Evaluation]) -> list[str]:
     """Return a short name for each: its recipe, with the collection or the index where that is not enough."""
-    several = len({one.way.collection.vectors.path for one in evaluations}) > 1
-    names = [f"{_name(one.way.collection)}: {_recipe(one)}" if several else _recipe(one) for one in evaluations]
+    several = len({one.config.collection.vectors.path for one in evaluations}) > 1
+    names = [f"{_name(one.config.collection)}: {_recipe(one)}" if several else _recipe(one) for one in evaluations]
     return [
-        f"{name} ({one.way.collection.index.path.name})" if names.count(name) > 1 and not one.way.exact else name
+        f"{name} ({one.config.collection.index.path.name})" if names.count(name) > 1 and not one.config.exact else name
         for name, one in zip(names, evaluations, strict=True)
     ]
 
@@ -113,8 +115,8 @@ def lines(evaluations: list[Evaluation]) -> list[tuple[str, list[str]]]:
         return name, [cell(one) for one in evaluations]
 
     rows = [
-        line(f"{_noun(evaluations)}s", lambda one: f"{len(one.way.collection):,}"),
-        line("numbers in a vector", lambda one: f"{one.way.collection.vectors.array.shape[1]:,}"),
+        line(f"{_noun(evaluations)}s", lambda one: f"{len(one.config.collection):,}"),
+        line("numbers in a vector", lambda one: f"{one.config.collection.vectors.array.shape[1]:,}"),
         line("queries", lambda one: f"{len(one.queries):,}"),
         line("MB", lambda one: f"{one.bytes / 1e6:.2f}"),
         *(
@@ -134,24 +136,26 @@ def lines(evaluations: list[Evaluation]) -> list[tuple[str, list[str]]]:
 
 def write(path: Path, evaluations: list[Evaluation]) -> None:
     """Write the page, whole or not at all."""
-    with replacing(path) as partial:
-        partial.write_text(page(evaluations), encoding="utf-8")
+    pages.write(path, "report.html", **_content(evaluations))
 
 
 def page(evaluations: list[Evaluation]) -> str:
     """Return the page: the table, the plots, the worst classes and sample queries of each collection."""
+    return pages.render("report.html", **_content(evaluations))
+
+
+def _content(evaluations: list[Evaluation]) -> dict:
     names = titles(evaluations)
-    groups = [list(group) for _, group in groupby(evaluations, lambda one: one.way.collection.vectors.path)]
-    return pages.render(
-        "report.html",
-        noun=_noun(evaluations),
-        titles=names,
-        lines=lines(evaluations),
-        k=evaluations[0].rows.shape[1],
-        costs=plots.drawn(plots.costs, names, evaluations),
-        copies=plots.drawn(plots.copies, names, evaluations),
-        collections=[_section(group[0]) for group in groups],
-    )
+    groups = [list(group) for _, group in groupby(evaluations, lambda one: one.config.collection.vectors.path)]
+    return {
+        "noun": _noun(evaluations),
+        "titles": names,
+        "lines": lines(evaluations),
+        "k": evaluations[0].rows.shape[1],
+        "costs": plots.drawn(plots.costs, names, evaluations),
+        "copies": plots.drawn(plots.copies, names, evaluations),
+        "collections": [_section(group[0]) for group in groups],
+    }
 
 
 def _section(one: Evaluation) -> dict:
@@ -172,7 +176,7 @@ def _section(one: Evaluation) -> dict:
     samples = [_tiles(one, query) for query in range(min(SAMPLES, len(one.queries)))]
     tiles = [tile for row in [*(entry["tiles"] for entry in worst), *samples] for tile in row]
     return {
-        "name": _name(one.way.collection),
+        "name": _name(one.config.collection),
         "recipe": _recipe(one),
         "similarities": plots.drawn(plots.similarities, one),
         "classes": plots.drawn(plots.classes, classes, len(worst)) if classes else None,
@@ -180,12 +184,13 @@ def _section(one: Evaluation) -> dict:
         "samples": samples,
         "unseen": sum(tile.address is None for tile in tiles),
         "seen": sum(tile.address is not None for tile in tiles),
-        "has_folder": one.way.collection.source is not None,
+        "folder": str(one.config.collection.source.path) if one.config.collection.source else None,
+        "unlabelled": unlabelled(found.labels) if found else 0,
     }
 
 
 def _noun(evaluations: list[Evaluation]) -> str:
-    return evaluations[0].way.collection.noun
+    return evaluations[0].config.collection.noun
 
 
 def _worst_query(one: Evaluation, label: str) -> int:
@@ -195,7 +200,7 @@ def _worst_query(one: Evaluation, label: str) -> int:
 
 def _tiles(one: Evaluation, query: int) -> list[Tile]:
     """Return the query and its first hits."""
-    collection, found = one.way.collection, one.relevance
+    collection, found = one.config.collection, one.relevance
     tiles = [_tile(collection, int(one.queries[query]), "query", None)]
     hits = zip(one.rows[query, :SHOWN], one.similarities[query, :SHOWN], strict=True)
     for rank, (row, similarity) in enumerate(hits):
@@ -208,7 +213,7 @@ def _tiles(one: Evaluation, query: int) -> list[Tile]:
 def _tile(collection: Collection, row: int, caption: str, match: bool | None) -> Tile:
     address = None
     if collection.source is not None:
-        with suppress(UnreadableImage):
+        with suppress(OSError, ValueError):  # the folder or archive may have moved since it was measured
             address = pages.picture(collection.image(row), SIDE)
     return Tile(collection.names[row], caption, match, address)
 
@@ -239,7 +244,7 @@ def _share(ranks: dict[str, np.ndarray] | None, name: str) -> str:
 
 
 def _recipe(one: Evaluation) -> str:
-    return "exact" if one.way.exact else one.way.collection.recipe
+    return "exact" if one.config.exact else one.config.collection.recipe
 
 
 def _name(collection: Collection) -> str:

@@ -1,1 +1,1 @@
-"""Every page of HTML."""
+"""The HTML pages: one template per page, `base.html` with the shared styles, `pages.py` to render them."""

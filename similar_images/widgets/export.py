@@ -2,38 +2,15 @@
 
 import csv
 import io
-from base64 import b64encode
 
-from jinja2 import Environment
 from PIL import Image, ImageDraw, ImageFont
 
 from similar_images.collections.base import Hit
+from similar_images.templates import pages
 from similar_images.widgets.thumbnails import Thumbnail
 
 COLUMNS, CELL, MARGIN, LINE = 6, 240, 12, 16  # of a picture; cells, then pixels
 BACKGROUND, TEXT, EMPTY = "white", "black", "#e8e8e8"
-PAGE = Environment(autoescape=True).from_string("""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Most like {{ query }}</title>
-<style>
-  :root { color-scheme: light dark; font: 14px/1.4 system-ui, sans-serif; }
-  ul { display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 12px; padding: 0; list-style: none; }
-  img { width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: #8883; }
-  figure { margin: 0; overflow-wrap: anywhere; }
-</style>
-<h1>Most like {{ query }}</h1>
-<ul>
-{% for hit, picture in hits %}
-  <li><figure>
-    {% if picture %}<img src="data:image/jpeg;base64,{{ picture }}" alt="">{% endif %}
-    <figcaption>{{ hit.name }} <b>{{ "%.3f"|format(hit.similarity) }}</b></figcaption>
-  </figure></li>
-{% endfor %}
-</ul>
-</html>
-""")
 
 
 def names_csv(hits: list[Hit], column: str = "name") -> bytes:
@@ -47,11 +24,10 @@ def names_csv(hits: list[Hit], column: str = "name") -> bytes:
 
 def contact_page(query: str, hits: list[Hit], thumbnails: dict[int, Thumbnail]) -> bytes:
     """Return one HTML page that needs no other file."""
-    encoded = [
-        (hit, b64encode(picture).decode() if isinstance(picture := thumbnails[hit.row], bytes) else None)
-        for hit in hits
+    pictures = [
+        (hit, pages.jpeg_url(picture) if isinstance(picture := thumbnails[hit.row], bytes) else None) for hit in hits
     ]
-    return PAGE.render(query=query, hits=encoded).encode()
+    return pages.render("contact_sheet.html", query=query, hits=pictures).encode()
 
 
 def contact_picture(hits: list[Hit], thumbnails: dict[int, Thumbnail]) -> bytes:

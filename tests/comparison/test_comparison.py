@@ -7,7 +7,7 @@ import pytest
 
 from similar_images import Collection, Comparison
 from similar_images.comparison.votes import append, read
-from similar_images.evaluation.evaluation import Way
+from similar_images.evaluation.evaluation import SearchConfig
 from similar_images.index.build import build
 from similar_images.inputs.images import UnreadableImage, open_image
 from similar_images.vectors.store import open_vectors
@@ -140,7 +140,7 @@ def test_an_index_is_held_against_exact_search_and_a_callable(tmp_path):
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(500)))
     build(open_vectors(tmp_path / "v.npy"), tmp_path / "coarse.index", "IVF8,Flat")
     collection = Collection.open(tmp_path / "v.npy", index=tmp_path / "coarse.index", names=tmp_path / "v.txt")
-    comparison = Comparison({"index": collection, "exact": Way(collection, True)}, tmp_path / "v.csv", "ann")
+    comparison = Comparison({"index": collection, "exact": SearchConfig(collection, True)}, tmp_path / "v.csv", "ann")
     exact = {row: tuple(hit.name for hit in collection.nearest(row, 8, exact=True)) for row in range(500)}
     trials = list(comparison.trials(n=30))
     assert len(trials) == 30 and comparison.result().skipped_identical > 0
@@ -208,6 +208,6 @@ def test_an_index_is_compared_with_and_without_its_hits_ranked_anew(tmp_path):
     assert [hit.name for hit in collection.nearest(0, 4)] == exact
     alone = [hit.name for hit in collection.nearest(0, 4, reranked=False)]
     assert alone != exact
-    ways = {"anew": Way(collection), "as found": Way(collection, reranked=False)}
-    (trial,) = Comparison(ways, tmp_path / "votes.csv", "ann", k=4).trials(queries=["0.jpg"])
+    configs = {"anew": SearchConfig(collection), "as found": SearchConfig(collection, reranked=False)}
+    (trial,) = Comparison(configs, tmp_path / "votes.csv", "ann", k=4).trials(queries=["0.jpg"])
     assert {trial.left, trial.right} == {tuple(exact), tuple(alone)}

@@ -66,8 +66,8 @@ def test_the_page_is_one_file_without_any_name(comparison, folder):
     assert not re.search(r"hog|mobile|kind-|\.png", page)
     assert not re.search(r'(src|href)="(?!data:)', page) and "http" not in page
     assert page.count('<section class="trial"') == 12
-    assert page.count('src="data:image/jpeg;base64,') + page.count("which cannot be shown") == 12 * 9
-    assert "which cannot be shown" in page
+    assert page.count('src="data:image/jpeg;base64,') + page.count("cannot be shown") == 12 * 9
+    assert "cannot be shown" in page
     again = export_questionnaire(comparison, folder / "again.html", queries=NAMES)
     assert again.read_bytes() == key.read_bytes() and (folder / "again.html").read_text() == page
 

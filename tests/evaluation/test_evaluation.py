@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from similar_images.evaluation.evaluation import evaluate, open_ways
+from similar_images.evaluation.evaluation import evaluate, open_configs
 from similar_images.evaluation.labels import choose_labels
 from similar_images.index.build import build, remove
 from similar_images.index.index import normalised
@@ -31,12 +31,12 @@ def collection(tmp_path):
 
 
 def opened(folder, *indexes):
-    return open_ways(folder / "v.npy", [folder / f"{name}.index" for name in indexes], names=folder / "v.txt")
+    return open_configs(folder / "v.npy", [folder / f"{name}.index" for name in indexes], names=folder / "v.txt")
 
 
 def test_each_way_is_held_against_exact_search_without_the_query(collection):
-    ways = opened(collection, "good", "bad")
-    good, bad, exact = evaluate(ways, k=10, queries=400, labels=choose_labels(None, ways[0].collection.names))
+    configs = opened(collection, "good", "bad")
+    good, bad, exact = evaluate(configs, k=10, queries=400, labels=choose_labels(None, configs[0].collection.names))
     array = np.load(collection / "v.npy")
     cosines = normalised(array)[exact.queries] @ normalised(array).T
     cosines[np.arange(len(exact.queries)), exact.queries] = -2
@@ -58,10 +58,10 @@ def test_each_way_is_held_against_exact_search_without_the_query(collection):
 
 
 def test_the_index_is_left_as_it_was(collection):
-    way = opened(collection, "good")[0]
-    inverted = way.collection.index.faiss
+    config = opened(collection, "good")[0]
+    inverted = config.collection.index.faiss
     before = inverted.nprobe
-    evaluate([way], queries=50)
+    evaluate([config], queries=50)
     assert inverted.nprobe == before
 
 

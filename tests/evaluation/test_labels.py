@@ -22,8 +22,21 @@ def test_labels_are_folders_where_two_hold_two_images():
     assert found.borne.toarray().tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
     assert choose_labels(None, NAMES[1:]) is None
     assert choose_labels("none", NAMES) is None
-    with pytest.raises(ValueError, match="fewer than two folders of two images each: give a CSV"):
+    with pytest.raises(ValueError, match=r"at least two folders with two images each, got fewer: use --labels FILE.csv"):
         choose_labels("folders", ["1.jpg", "2.jpg"])
+
+
+def test_loose_images_have_no_label():
+    found = choose_labels(None, [*NAMES, "1.jpg", "2.jpg"])
+    assert found.classes.tolist() == ["a", "b", "c"]
+    assert labels.unlabelled(found) == 2
+    assert found.borne.toarray()[-2:].sum() == 0
+    assert choose_labels(None, ["1.jpg", "2.jpg", "a/1.jpg", "a/2.jpg"]) is None, "one folder is no choice of class"
+
+
+def test_a_missing_file_of_labels_is_named_with_what_was_expected(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no labels file .*nowhere.csv: expected a CSV with the columns image"):
+        choose_labels(str(tmp_path / "nowhere.csv"), NAMES)
 
 
 def test_a_csv_gives_an_image_several_labels_in_one_line_or_many(tmp_path):

@@ -1,0 +1,42 @@
+"""Pages of HTML that need no other file: the templates of this folder, with styles and pictures inside the page."""
+
+import base64
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from similar_images.files import replacing
+from similar_images.inputs import images
+
+
+def render(template: str, **content: object) -> str:
+    """Return the page of a template. All content is escaped; a missing value raises jinja2.UndefinedError."""
+    return _environment().get_template(template).render(**content)
+
+
+def write(path: Path, template: str, **content: object) -> None:
+    """Write the page of a template to a file, whole or not at all. Iterators in the content are read as it is written."""
+    with replacing(path) as partial:
+        _environment().get_template(template).stream(**content).dump(str(partial), encoding="utf-8")
+
+
+def picture(source: images.Source, side: int) -> str:
+    """Return the thumbnail of an image as a `data:` URL. Raises UnreadableImage."""
+    return jpeg_url(images.thumbnail(source, side))
+
+
+def jpeg_url(jpeg: bytes) -> str:
+    """Return a JPEG as a `data:` URL."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
