@@ -10,7 +10,7 @@ from markupsafe import Markup
 from similar_images.collections.images import Collection
 from similar_images.comparison.plots import win_rate
 from similar_images.comparison.statistics import Result, preference
-from similar_images.comparison.votes import Vote, append, check_voter, latest, read, timestamp
+from similar_images.comparison.votes import Vote, append, check_voter, latest, read, remove_last, timestamp
 from similar_images.evaluation.evaluation import SearchConfig
 from similar_images.evaluation.plots import drawn
 from similar_images.files import check_writeable
@@ -102,6 +102,16 @@ class Comparison:
         """
         vote = Vote(time=timestamp(), voter=self.voter, **self.unblinded(trial), vote=choice)
         append(self.file, vote)
+        return vote
+
+    def undo(self) -> Vote:
+        """Remove the voter's last vote on these two systems from the file and return it; a repeated call undoes more.
+
+        An earlier vote of the voter on the same query counts again. Raises OSError, and ValueError if no vote is left.
+        """
+        vote = remove_last(self.file, lambda vote: vote.voter == self.voter and {vote.a, vote.b} == set(self.names))
+        if vote is None:
+            raise ValueError(f"expected a vote of {self.voter} to undo, got none in {self.file}")
         return vote
 
     def unblinded(self, trial: Trial) -> dict:

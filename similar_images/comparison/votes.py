@@ -1,37 +1,42 @@
-"""The votes of blind comparisons: what one is, and their CSV file, which a kill cannot damage."""
+"""The votes of blind comparisons and their CSV file, which a killed process cannot damage."""
 
 import csv
 import io
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import portalocker
 
+from similar_images.files import replacing
+from similar_images.inputs.names import from_csv_cell, to_csv_cell
+
 CHOICES = ("left", "right", "tie", "neither")
-VOTER = re.compile(r"\w[\w .,'@+-]{0,79}")  # nothing that a spreadsheet would take for a formula
+NAMES = ("query", "a", "b", "left")  # fields that may begin like a spreadsheet formula
+VOTER = re.compile(r"\w[\w .,'@+-]{0,79}")  # never a spreadsheet formula
 
 
 class Vote(NamedTuple):
-    """What a person said of the lists that two systems, a and b, gave for one query."""
+    """A person's vote on the lists that two systems, a and b, gave for one query."""
 
     time: str  # as `timestamp` gives it
     voter: str
     query: str  # name
     a: str
     b: str
-    left: str  # the one of a and b whose list was on the left
+    left: str  # the system, a or b, whose list was on the left
     list_a: tuple[str, ...]  # names, the most similar first
     list_b: tuple[str, ...]
     vote: str  # one of CHOICES
 
     @property
     def winner(self) -> str | None:
-        """The system that was preferred; None where it is a tie or neither."""
+        """The preferred system; None for a tie or neither."""
         right = self.b if self.left == self.a else self.a
         return {"left": self.left, "right": right}.get(self.vote)
 
@@ -40,48 +45,56 @@ HEADER = ",".join(Vote._fields).encode() + b"\n"
 
 
 def timestamp(moment: datetime | None = None) -> str:
-    """Return a moment, by default now, as ISO 8601 in UTC with milliseconds; sorted as text they are in order."""
+    """Return a time, by default now, as ISO 8601 in UTC with milliseconds, so that sorting as text is by time."""
     return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def append(file: Path, vote: Vote) -> None:
-    """Add a vote to a file, which need not exist; on return it is on the disk. What a kill left of a line is cut off.
+    """Add a vote to a file, created if missing, and flush it to disk. An incomplete last line is removed first.
 
-    Raises OSError, and ValueError where the file is something else or the vote is none.
+    Raises OSError, and ValueError if the file is not a file of votes or the vote is not valid.
     """
     line = _as_line(vote)
-    with file.open("ab+") as votes:
-        portalocker.lock(votes, portalocker.LockFlags.EXCLUSIVE)
-        votes.seek(0)
+    with _locked(file) as votes:
         content = votes.read()
-        mended = _mended(content, file)
-        votes.truncate(min(len(content), len(mended)))
-        votes.write(mended[len(content) :] + line)
+        repaired = _repaired(content, file)
+        votes.truncate(min(len(content), len(repaired)))
+        votes.write(repaired[len(content) :] + line)
         votes.flush()
         os.fsync(votes.fileno())
 
 
+def remove_last(file: Path, matches: Callable[[Vote], bool]) -> Vote | None:
+    """Remove the last vote in a file that matches, and return it; None if no vote does, and the file is unchanged.
+
+    The file is replaced as a whole. Raises OSError or ValueError, as `read` does.
+    """
+    if not file.exists():
+        return None
+    with _locked(file) as votes:
+        lines = _repaired(votes.read(), file).splitlines(keepends=True)
+        given = _parsed_lines(lines, file)
+        last = next((at for at in reversed(range(len(given))) if matches(given[at])), None)
+        if last is None:
+            return None
+        del lines[last + 1]  # below the header
+        with replacing(file) as partial:
+            partial.write_bytes(b"".join(lines))
+        return given[last]
+
+
 def read(file: Path) -> list[Vote]:
-    """Return the votes in a file, as they were given. Raises OSError, and ValueError where it is something else."""
-    votes = []
-    for number, line in enumerate(_mended(file.read_bytes(), file).splitlines()[1:], start=2):
-        try:
-            votes.append(_parsed(line))
-        except ValueError as error:
-            raise ValueError(f"{file}, line {number} is not a vote: {error}; mend or remove that line") from error
-    return votes
+    """Return the votes in a file, in their order. Raises OSError, and ValueError if it is not a file of votes."""
+    return _parsed_lines(_repaired(file.read_bytes(), file).splitlines(), file)
 
 
 def join(files: Iterable[str | Path]) -> list[Vote]:
-    """Return the votes of several files, each voter's last word on a query and two systems, in order of time.
-
-    Raises as `read` does.
-    """
+    """Return the latest votes of several files, in order of time. Raises OSError or ValueError, as `read` does."""
     return latest([vote for file in files for vote in read(Path(file))])
 
 
 def latest(votes: Iterable[Vote]) -> list[Vote]:
-    """Return of each voter, query and pair of systems the last vote, in order of time."""
+    """Return the last vote for each voter, query and pair of systems, in order of time."""
     last = {}
     for vote in sorted(votes, key=lambda vote: vote.time):
         last[vote.voter, vote.query, frozenset((vote.a, vote.b))] = vote
@@ -89,13 +102,13 @@ def latest(votes: Iterable[Vote]) -> list[Vote]:
 
 
 def check_voter(voter: str) -> None:
-    """Raise ValueError for a voter's name that does not belong into the file."""
+    """Raise ValueError for a voter's name that the file must not contain."""
     if not VOTER.fullmatch(voter):
         raise ValueError(f"expected a voter's name of up to 80 letters, digits, spaces and . , ' @ + -, got {voter!r}")
 
 
 def check(vote: Vote) -> None:
-    """Raise ValueError where the parts of a vote do not go together."""
+    """Raise ValueError if a vote is not valid."""
     check_voter(vote.voter)
     if vote.vote not in CHOICES:
         raise ValueError(f"expected one of {', '.join(CHOICES)}, got {vote.vote!r}")
@@ -103,21 +116,34 @@ def check(vote: Vote) -> None:
         raise ValueError(f"expected two systems, one of them on the left, got {vote.a!r}, {vote.b!r}, {vote.left!r}")
 
 
-def _mended(content: bytes, file: Path) -> bytes:
-    """Return the content with its header and whole lines only. Raises ValueError where it is of something else."""
+@contextmanager
+def _locked(file: Path) -> Iterator[BinaryIO]:
+    """Yield the file at its start, open for reading and appending, with an exclusive lock; create it if missing."""
+    while True:
+        with file.open("ab+") as votes:
+            portalocker.lock(votes, portalocker.LockFlags.EXCLUSIVE)
+            if not file.exists() or not os.path.samestat(os.fstat(votes.fileno()), file.stat()):
+                continue  # another process replaced the file while this one waited for the lock
+            votes.seek(0)
+            yield votes
+            return
+
+
+def _repaired(content: bytes, file: Path) -> bytes:
+    """Return the content with its header and complete lines only. Raises ValueError if it is not a file of votes."""
     if HEADER.startswith(content):
         return HEADER
     first = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].rstrip(b"\r")  # as a spreadsheet may save it
     if first != HEADER.rstrip():
         raise ValueError(
             f"{file} is not a file of votes: expected the columns {', '.join(Vote._fields)}, "
-            f"got {first[:200].decode(errors='replace')!r}; name another file"
+            f"got {first[:200].decode(errors='replace')!r}; choose another file"
         )
     whole, _, last = content.rpartition(b"\n")
     if not last:
         return content
     try:
-        _parsed(last)  # an editor may leave out the end of the last line
+        _parsed(last)  # an editor may omit the last line break
     except ValueError:
         return whole + b"\n"
     return content + b"\n"
@@ -126,22 +152,35 @@ def _mended(content: bytes, file: Path) -> bytes:
 def _as_line(vote: Vote) -> bytes:
     check(vote)
     text = io.StringIO()
-    lists = {name: json.dumps(getattr(vote, name), ensure_ascii=False) for name in ("list_a", "list_b")}
-    csv.writer(text, lineterminator="\n").writerow(vote._replace(**lists))
+    cells = {name: to_csv_cell(getattr(vote, name)) for name in NAMES}
+    cells |= {name: json.dumps(getattr(vote, name), ensure_ascii=False) for name in ("list_a", "list_b")}
+    csv.writer(text, lineterminator="\n").writerow((vote._asdict() | cells).values())
     line = text.getvalue().encode()
     if len(line.splitlines()) != 1:
         raise ValueError(f"expected names without line breaks, got {vote.query!r} of {vote.a!r} and {vote.b!r}")
     return line
 
 
+def _parsed_lines(lines: list[bytes], file: Path) -> list[Vote]:
+    """Return the votes in lines below a header. Raises ValueError with the number of the first bad line."""
+    votes = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            votes.append(_parsed(line.rstrip(b"\r\n")))
+        except ValueError as error:
+            raise ValueError(f"{file}, line {number} is not a vote: {error}; correct or remove that line") from error
+    return votes
+
+
 def _parsed(line: bytes) -> Vote:
-    """Raises ValueError where the line is not a whole vote."""
+    """Return the vote in a line. Raises ValueError if the line is not a complete vote."""
     try:
         (cells,) = csv.reader([line.decode()])
         if len(cells) != len(Vote._fields):
             raise ValueError(f"expected {len(Vote._fields)} cells, got {len(cells)}")
-        vote = Vote(*cells)
-        vote = vote._replace(list_a=_names(vote.list_a), list_b=_names(vote.list_b))
+        row = dict(zip(Vote._fields, cells, strict=True))
+        row |= {name: from_csv_cell(row[name]) for name in NAMES}
+        vote = Vote(**row | {name: _names(row[name]) for name in ("list_a", "list_b")})
     except (csv.Error, RecursionError) as error:
         raise ValueError(str(error)) from error
     check(vote)

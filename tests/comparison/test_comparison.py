@@ -110,6 +110,23 @@ def test_a_changed_vote_counts_once_and_other_systems_in_the_file_do_not(compare
     assert turned.result().ties == 1 and list(turned.trials(queries=[trial.query])) == []
 
 
+def test_the_last_vote_of_the_voter_is_undone_and_no_other(compare):
+    comparison, other = compare(), compare(voter="bob")
+    trials = list(comparison.trials(queries=NAMES[:3]))
+    with pytest.raises(ValueError, match=r"expected a vote of ann to undo, got none in .*votes.csv"):
+        comparison.undo()
+    given = [comparison.vote(trial, "left") for trial in trials[:2]]
+    other.vote(next(other.trials(queries=NAMES)), "tie")
+    third = compare(other="third")
+    third.vote(next(third.trials(queries=NAMES)), "tie")
+    assert comparison.undo() == given[1]
+    assert [vote.voter for vote in read(comparison.file)] == ["ann", "bob", "ann"]
+    assert [trial.query for trial in compare().trials(queries=NAMES[:3])] == NAMES[1:3]
+    changed = comparison.vote(trials[0], "right")
+    assert comparison.undo() == changed and comparison.result().wins + comparison.result().losses == 1
+    assert comparison.undo() == given[0] and [vote.voter for vote in comparison.votes()] == ["bob"]
+
+
 def test_identical_lists_are_skipped_and_counted(tmp_path):
     same_from_20 = {
         "hog": step(1),

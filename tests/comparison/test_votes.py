@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from conftest import ROOT
 
-from similar_images.comparison.votes import HEADER, Vote, append, join, latest, read, timestamp
+from similar_images.comparison.votes import HEADER, Vote, append, join, latest, read, remove_last, timestamp
 
 VOTE = Vote(timestamp(), "ann", 'a, "b".jpg', "old", "new", "new", ("ä.jpg", "c;d.jpg"), ('e".jpg', "f.jpg"), "left")
 
@@ -29,6 +29,59 @@ def test_a_vote_is_read_as_it_was_written_and_any_csv_reader_reads_it(file):
     with file.open(newline="", encoding="utf-8") as lines:
         first = next(csv.DictReader(lines))
     assert first["query"] == VOTE.query and json.loads(first["list_b"]) == ['e".jpg', "f.jpg"]
+
+
+def test_names_like_formulas_are_quoted_in_the_file_and_read_as_they_were(file):
+    vote = VOTE._replace(query="=HYPERLINK(1).jpg", a="@old", b="-new", left="-new", list_a=("=a.jpg",))
+    twice = VOTE._replace(query="'=quoted.jpg")
+    for each in (vote, twice):
+        append(file, each)
+    assert read(file) == [vote, twice]
+    for row in csv.reader(file.read_text().splitlines()[1:]):
+        assert not any(cell.startswith(("=", "@", "+", "-")) for cell in row)
+
+
+def test_a_file_with_raw_names_of_before_is_read(file):
+    cells = [timestamp(), "ann", "=a.jpg", "@old", "new", "new", '["=b.jpg"]', "[]", "left"]
+    with file.open("w", newline="") as lines:
+        csv.writer(lines, lineterminator="\n").writerows([HEADER.decode().strip().split(","), cells])
+    assert read(file)[0][2:7] == ("=a.jpg", "@old", "new", "new", ("=b.jpg",))
+
+
+def test_the_last_matching_vote_is_removed_and_the_rest_stays_byte_for_byte(file):
+    votes = [
+        VOTE._replace(voter=voter, vote=choice) for voter, choice in (("ann", "left"), ("ann", "tie"), ("bob", "tie"))
+    ]
+    for vote in votes:
+        append(file, vote)
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert remove_last(file, lambda vote: vote.voter == "ann") == votes[1]
+    assert file.read_bytes() == b"".join(lines[:2] + lines[3:])
+    assert remove_last(file, lambda vote: vote.voter == "eve") is None
+    assert remove_last(file.with_name("nowhere.csv"), lambda vote: True) is None
+    assert not file.with_name("nowhere.csv").exists()
+    file.write_bytes(file.read_bytes() + b"2030-01-01,ann,cut")
+    assert remove_last(file, lambda vote: vote.voter == "ann") == votes[0]
+    assert read(file) == [votes[2]]
+
+
+def test_votes_given_while_others_are_undone_are_all_kept(file):
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "from similar_images.comparison.votes import *\n"
+        "file, voter = Path(sys.argv[2]), sys.argv[3]\n"
+        "for number in range(60):\n"
+        "    append(file, Vote(timestamp(), voter, str(number), 'a', 'b', 'a', ('x',), ('y',), 'left'))\n"
+        "    if voter == 'undoes':\n"
+        "        assert remove_last(file, lambda vote: vote.voter == voter).query == str(number)\n"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(ROOT), str(file), voter])
+        for voter in ("undoes", "one", "two")
+    ]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    kept = [(vote.voter, vote.query) for vote in read(file)]
+    assert sorted(kept) == sorted((voter, str(number)) for voter in ("one", "two") for number in range(60))
 
 
 def test_the_winner_follows_from_side_and_vote():
@@ -86,7 +139,7 @@ def test_a_file_of_something_else_is_refused_and_stays(file, content):
     file.write_bytes(content)
     for use in (read, lambda file: append(file, VOTE)):
         with pytest.raises(
-            ValueError, match=r"votes.csv is not a file of votes: expected the columns time, .* another"
+            ValueError, match=r"votes.csv is not a file of votes: expected the columns time, .*; choose another"
         ):
             use(file)
     assert file.read_bytes() == content

@@ -22,7 +22,9 @@ def test_labels_are_folders_where_two_hold_two_images():
     assert found.borne.toarray().tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
     assert choose_labels(None, NAMES[1:]) is None
     assert choose_labels("none", NAMES) is None
-    with pytest.raises(ValueError, match=r"at least two folders with two images each, got fewer: use --labels FILE.csv"):
+    with pytest.raises(
+        ValueError, match=r"at least two folders with two images each, got fewer: use --labels FILE.csv"
+    ):
         choose_labels("folders", ["1.jpg", "2.jpg"])
 
 
