@@ -1,18 +1,33 @@
-"""Files that are whole or absent, and their digests."""
+"""Files that are complete or absent, locks, JSON of a known form, and digests."""
 
+import glob
 import hashlib
 import json
 import os
+import secrets
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
+
+import portalocker
+import psutil
+
+STALE = 24 * 3600  # seconds after its last change; a partial file of that age was left by a run that was killed
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; at the end it is flushed to disk and takes `path`'s place."""
-    partial = path.with_name(f".{path.stem}.part{path.suffix}")  # some writers choose the format by suffix
+    """Yield a new path beside `path` to write to; at the end it is flushed to disk and replaces `path`.
+
+    Each writer has a path of its own; the last one to finish wins.
+    """
+    _remove_stale(path)
+    # Some writers choose the format by suffix.
+    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield partial
         with partial.open("rb+") as file:
@@ -22,25 +37,94 @@ def replacing(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock for writing `path`, which may be replaced meanwhile: a lock file beside it, removed at the end.
+
+    Raises BlockingIOError, naming the process, if another one holds the lock.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        file = lock.open("ab")
+        try:
+            lock_file(file, lock, path)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(lock.stat(), os.fstat(file.fileno())):  # else its holder has removed it meanwhile
+                    break
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()
+        file.close()
+
+
+def lock_file(file: BinaryIO, path: Path, name: Path | None = None) -> None:
+    """Lock an open file for this process until it is closed.
+
+    Raises BlockingIOError, naming the process, if another one holds it.
+    """
+    try:
+        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+    except portalocker.LockException as error:
+        raise BlockingIOError(
+            f"{name or path} is being written by another run{_holder(path)}: wait for it, or stop it"
+        ) from error
+
+
 def write_json(path: Path, content: dict) -> None:
-    """Write `content` to `path`, whole or not at all."""
+    """Write `content` to `path`, completely or not at all."""
     with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json_to(partial, content)
 
 
-def read_json(path: Path, form: str, remedy: str = "remove it and make it again") -> dict:
-    """Return the manifest in `path`, whose "format" must be `form`.
+def write_json_to(path: Path, content: dict) -> None:
+    """Write `content` to a new file."""
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
-    Raises ValueError, with the remedy, where the file is damaged or of another format.
+
+def read_json(path: Path, form: str, remedy: str = "remove it and create it again") -> dict:
+    """Return the content of `path`, whose "format" must be `form`.
+
+    Raises ValueError, with the remedy, if the file is damaged or has another format.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: expected JSON ({error}); {remedy}") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != form:
-        raise ValueError(f"{path}: expected the format '{form}', got '{found}'; {remedy}")
+        raise ValueError(f"{path}: expected the format '{form}', got {found!r:.100}; {remedy}")
     return content
+
+
+def mismatch(value: object, expected: object, place: str = "") -> str | None:
+    """Return where and how a value of JSON differs from the expected form, or None.
+
+    A form is a type or a union of types, a dict of forms (all keys are required, others are allowed), or a list of
+    the one form of all its entries. Numbers must not be negative, as all counts and sizes.
+    """
+    if isinstance(expected, dict):
+        if not isinstance(value, dict):
+            return f"{place or 'content'}: expected an object, got {value!r:.60}"
+        faults = (
+            f"{place}{key} is missing" if key not in value else mismatch(value[key], form, f"{place}{key}.")
+            for key, form in expected.items()
+        )
+        return next(filter(None, faults), None)
+    if isinstance(expected, list):
+        if not isinstance(value, list):
+            return f"{place.rstrip('.')}: expected a list, got {value!r:.60}"
+        return next(filter(None, (mismatch(one, expected[0], place) for one in value)), None)
+    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        return f"{place.rstrip('.')}: expected {getattr(expected, '__name__', expected)}, got {value!r:.60}"
+    if isinstance(value, int | float) and value < 0:
+        return f"{place.rstrip('.')}: expected a number of at least 0, got {value}"
+    return None
 
 
 def sha256(path: Path) -> str:
@@ -50,25 +134,42 @@ def sha256(path: Path) -> str:
 
 
 def relative(path: Path, base: Path) -> str:
-    """Return `path` as seen from the folder `base`, so that both can be moved together."""
+    """Return `path` relative to the folder `base`, so that both can be moved together."""
     return Path(os.path.relpath(path.absolute(), base.absolute())).as_posix()
 
 
 def check_writeable(path: Path) -> None:
-    """Raise OSError, with the remedy, where a file at `path` could not be written."""
+    """Raise OSError, with the remedy, if a file at `path` cannot be written."""
     folder = path.absolute().parent
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name a file in it")
     if not folder.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {folder}; make it first")
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}; create it first")
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror}; choose another place") from error
+        raise OSError(f"cannot write {path}: {error.strerror}; choose another place") from error
 
 
 def check_new(path: Path, overwrite: bool) -> None:
-    """Raise OSError, with the remedy, where a file at `path` could not be written, or is there and is to stay."""
+    """Raise OSError, with the remedy, if a file at `path` cannot be written, or exists and must stay."""
     check_writeable(path)
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists and is not overwritten: choose another, or pass --overwrite")
+        raise FileExistsError(f"{path} exists: choose another name, or use --overwrite")
+
+
+def _remove_stale(path: Path) -> None:
+    for partial in path.absolute().parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
+        with suppress(OSError):
+            if time.time() - partial.stat().st_mtime > STALE:
+                partial.unlink()
+
+
+def _holder(path: Path) -> str:
+    """Return which other process has the file open, and since when; an empty string if that is not known."""
+    for process in psutil.process_iter(["pid", "create_time"]):
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and any(Path(file.path) == path.resolve() for file in process.open_files()):
+                began = datetime.fromtimestamp(process.create_time()).astimezone()
+                return f", process {process.pid}, started {began:%Y-%m-%d %H:%M:%S}"
+    return ""

@@ -148,6 +148,7 @@ def main(
         say(f"left out {name!r}: expected a name that is one line of UTF-8 and stays in {place}")
     place, output = place or Path(), output or vectors_path(images.list_file)
     writer = Writer(output, images.list_file, images.names, place, overwrite)
+    writer.check_name(network)
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
     precision = precision or writer.engine.get("precision", "float32")
     engine = writer.engine.get("name") if engine == "auto" else engine
@@ -164,7 +165,7 @@ def main(
         say("\n".join(f"{key}: {value}" for key, value in encoder.description.items()))
     writer.check(encoder.description)
     if writer.is_whole and not (retry_skipped and writer.skipped):
-        say(f"{output} is whole already, {len(images.names)} rows; --overwrite makes it anew")
+        say(f"{output} is already complete, {len(images.names)} rows; use --overwrite to rebuild")
         click.echo(output)
         return
     writer.begin(
@@ -179,7 +180,7 @@ def main(
         def progress(rows: int, newly_skipped: list) -> None:
             for image in newly_skipped:
                 bar.write(f"skipped {image.name}: {image.reason}", file=sys.stderr)
-            bar.set_postfix(skipped=len(writer.skipped), refresh=False)
+            bar.set_postfix(skipped=writer.skipped_count, refresh=False)
             bar.update(rows)
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does

@@ -88,7 +88,7 @@ def main(
         say("\n".join(f"{key}: {value}" for key, value in encoder.description.items()))
     writer.check(encoder.description)
     if writer.is_whole:
-        say(f"{output} is whole already, {len(texts)} rows; --overwrite makes it anew")
+        say(f"{output} is already complete, {len(texts)} rows; use --overwrite to rebuild")
         click.echo(output)
         return
     files = {"model": Path(network)} if Path(network).is_dir() else {}

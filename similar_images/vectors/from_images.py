@@ -76,15 +76,19 @@ def extract(
     try:
         with decoders(encoder, AHEAD + 2 * batch, limits) as pool:
             again = [entry.row for entry in writer.skipped] if retry_skipped else []
-            for rows, pixels in _decoded(names, source, limits, _chunks(again, batch), pool):
-                writer.replace(rows, *_encode(encoder, names, rows, pixels))
-            for rows, pixels in _decoded(names, source, limits, _blocks(writer.rows_done, len(names), batch), pool):
+            blocks = chain(_chunks(again, batch), _blocks(writer.rows_done, len(names), batch))
+            for rows, pixels in _decoded(names, source, limits, blocks, pool):
                 vectors, skipped = _encode(encoder, names, rows, pixels)
-                writer.write(vectors, skipped)
+                is_retry = bool(rows) and rows[0] < writer.rows_done
+                if is_retry:
+                    writer.replace(rows, vectors, skipped)
+                else:
+                    writer.write(vectors, skipped)
                 if (began := monotonic()) > due:
                     writer.checkpoint()
                     due = monotonic() + max(CHECKPOINT_SECONDS, (monotonic() - began) / CHECKPOINT_SHARE)
-                progress(len(rows), skipped)
+                if not is_retry:
+                    progress(len(rows), skipped)
     finally:
         writer.finish()
 

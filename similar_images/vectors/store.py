@@ -4,13 +4,13 @@ Shape letters: n images, d numbers in a vector.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from similar_images.files import read_json
+from similar_images.files import mismatch, read_json, sha256
 from similar_images.inputs.names import names_digest, read_names
 from similar_images.networks import catalog
 
@@ -19,19 +19,24 @@ SUFFIX = ".saved_predictions.npy"  # of 2022
 NPY_MAGIC = b"\x93NUMPY"
 DTYPES = ("float32", "float16")
 BLOCK_BYTES = 64 * 2**20  # read at once
-MANIFEST = {  # what the manifest holds, beside its format
-    "network": dict,  # as catalog.describe gives it
+WHOLE_BYTES = 64 * 2**20  # of a file that is read completely when its time differs: 0.1 s
+SAMPLED = 1000  # rows that are compared in a larger file
+TEXT = str | None
+MANIFEST = {  # the form of the manifest
+    "network": {"name": str, "dimension": int, "weights": TEXT},  # as catalog.describe gives it
     "files": dict,  # where the network came from: "model" or "weights", relative to the manifest
-    "engine": dict,  # what computed it: "name", "precision" and "batch"; empty where that is not known
+    "engine": dict,  # the backend that computed it: "name", "precision" and "batch"; empty if not known
     "n": int,
     "d": int,
     "dtype": str,
     "rows_done": int,
-    "names": dict,  # "file", relative to the manifest, and "sha256" over the n names
-    "images": (str, type(None)),  # the folder of images, relative to the manifest; None: the names are texts
-    "skipped": list,  # of row, name and reason
-    "sha256": (str, type(None)),  # of the .npy, once it is whole
+    "names": {"file": str, "sha256": str},  # relative to the manifest; over the n names
+    "images": TEXT,  # the folder of images, relative to the manifest; None: the names are texts
+    "skipped": [{"row": int, "name": str, "reason": str}],
+    "sha256": TEXT,  # of the .npy, once it is complete
+    "sample": TEXT,  # its fingerprint over SAMPLED rows, likewise
 }
+EARLIER = {"engine": {}, "sample": None}  # for manifests of before
 
 
 class Skipped(NamedTuple):
@@ -49,6 +54,7 @@ class Vectors(NamedTuple):
     manifest: dict | None  # None: made by another tool
     network: dict | None  # as catalog.describe gives it; None: not known
     images: Path | None  # the folder that names are relative to; None: not known
+    is_guess: bool = False  # the network is taken for VGG16 because of the dimension
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -81,19 +87,21 @@ def index_path(vectors: Path) -> Path:
     return vectors.with_name(stem + ".faiss.index")
 
 
-def fingerprint(array: np.ndarray, skipped: Iterable[int] = ()) -> str:
-    """Return a SHA-256 over d, the dtype and rows 0, 1, 2, 4, 8, ... of vectors (n, d): cheap for any n.
+def fingerprint(array: np.ndarray, skipped: Iterable[int] = (), rows: Iterable[int] | None = None) -> str:
+    """Return a SHA-256 over d, the dtype and some `rows` of vectors (n, d), by default 0, 1, 2, 4, 8, ...: cheap for any n.
 
-    The fingerprint of the first rows stays the same when rows are appended. Rows that were `skipped` count as zeros,
-    whatever they are since.
+    By default it stays the same when rows are appended. Rows that were `skipped` count as zeros, whatever they are now.
     """
     skipped = frozenset(skipped)
     digest = hashlib.sha256(f"{array.shape[1]} {array.dtype}".encode())
-    row = 0
-    while row < len(array):
+    for row in rows if rows is not None else _doubling(len(array)):
         digest.update(np.ascontiguousarray(array[row] if row not in skipped else np.zeros_like(array[row])))
-        row = max(1, 2 * row)
     return digest.hexdigest()
+
+
+def sample(array: np.ndarray) -> str:
+    """Return the fingerprint over SAMPLED rows, evenly spaced from the first to the last."""
+    return fingerprint(array, rows=np.unique(np.linspace(0, len(array) - 1, SAMPLED).astype(int)).tolist())
 
 
 def block_rows(array: np.ndarray) -> int:
@@ -104,15 +112,20 @@ def block_rows(array: np.ndarray) -> int:
 def open_array(path: Path) -> np.ndarray:
     """Return the vectors (n, d) in a `.npy`, memory-mapped, after checks of its header and size.
 
-    Raises ValueError for a file that is no `.npy`, is pickled, truncated, empty, or no plain matrix of floats.
+    Raises ValueError for a file that is not a `.npy`, or is pickled, truncated, empty, or not a plain matrix of floats.
     """
     with path.open("rb") as file:
         if file.read(len(NPY_MAGIC)) != NPY_MAGIC:
             raise ValueError(f"{path} is not a .npy file of vectors")
     try:
         array = np.lib.format.open_memmap(path, mode="r")
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read as vectors, it is truncated or not a plain array: {error}") from error
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header makes NumPy raise anything, from ValueError to tokenize.TokenError
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{path} cannot be read as vectors, its header is damaged or it is truncated: {reason}"
+        ) from error
     if array.ndim != 2 or array.dtype not in DTYPES or not array.flags.c_contiguous:
         raise ValueError(
             f"{path}: expected vectors of shape (n, d), float32 or float16, got shape {array.shape}, {array.dtype}"
@@ -124,54 +137,96 @@ def open_array(path: Path) -> np.ndarray:
 
 
 def open_vectors(path: Path, names: Path | None = None, network: str | None = None) -> Vectors:
-    """Open vectors with what belongs to them; `names` and `network` matter where there is no manifest.
+    """Open vectors with their names and manifest; `names` and `network` are used if there is no manifest.
 
-    Raises ValueError where names, vectors and manifest do not fit each other.
+    What is checked of the `.npy`: its header, its size, and the time of its last change. If it changed after its
+    manifest (it was copied, or altered), a file of up to WHOLE_BYTES is compared by its SHA-256, a larger one by
+    SAMPLED rows; `check_complete` compares all. Raises ValueError if names, vectors and manifest do not match.
     """
     array = open_array(path)
     if not manifest_path(path).exists():
         names = names or list_path(path)
         lines = read_names(names) if names.exists() else None
         if lines is not None and len(lines) != len(array):
-            raise ValueError(f"{names} has {len(lines)} lines, but {path} has {len(array)} rows: expected one a row")
-        return Vectors(path, array, lines, None, _known_network(array, network), None)
+            raise ValueError(f"{names} has {len(lines)} lines, but {path} has {len(array)} rows: expected one per row")
+        return Vectors(path, array, lines, None, *_known_network(array, network))
     manifest = read_manifest(path)
     if manifest["sha256"] is None:
         raise ValueError(
-            f"{path} is unfinished, {manifest['rows_done']} of {manifest['n']} rows: run the same extraction "
-            f"as before, it goes on where it stopped"
+            f"{path} is incomplete, {manifest['rows_done']} of {manifest['n']} rows: rerun the same extraction to resume"
         )
     if array.shape != (manifest["n"], manifest["d"]) or array.dtype != manifest["dtype"]:
         raise ValueError(
-            f"{path} is not what its manifest says: expected {(manifest['n'], manifest['d'])} {manifest['dtype']}, "
-            f"got {array.shape} {array.dtype}; make the vectors again with --overwrite"
+            f"{path} does not match its manifest: expected {(manifest['n'], manifest['d'])} {manifest['dtype']}, "
+            f"got {array.shape} {array.dtype}; rerun the extraction to resume, or rebuild with --overwrite"
         )
+    _check_unaltered(path, array, manifest)
     names = names or path.parent / manifest["names"]["file"]
     lines = read_names(names)[: len(array)]  # the list may have grown since
     if names_digest(lines) != manifest["names"]["sha256"]:
-        raise ValueError(f"{names} is not the list that {path} was made from: lines were changed; restore it")
+        raise ValueError(f"{names} is not the list that {path} was made from: lines have changed; restore it")
     if network is not None and network != manifest["network"]["name"]:
         raise ValueError(f"{path} was made with {manifest['network']['name']}, not with {network}")
     images = path.parent / manifest["images"] if manifest["images"] is not None else None
     return Vectors(path, array, lines, manifest, manifest["network"], images)
 
 
+def check_complete(vectors: Vectors) -> None:
+    """Raise ValueError if any byte of the vectors differs from when they were made; it reads the whole file.
+
+    Vectors without a manifest cannot be checked.
+    """
+    if vectors.manifest and vectors.array is not None and sha256(vectors.path) != vectors.manifest["sha256"]:
+        raise ValueError(_altered(vectors.path))
+
+
 def read_manifest(path: Path) -> dict:
-    """Return the manifest of the vectors at `path`. Raises ValueError where it is damaged."""
-    manifest = read_json(manifest_path(path), FORMAT)
-    manifest.setdefault("engine", {})  # the first manifests did not name it
-    for key, kind in MANIFEST.items():
-        if not isinstance(manifest.get(key), kind):
-            raise ValueError(f"{manifest_path(path)} is damaged at '{key}': make the vectors again with --overwrite")
+    """Return the manifest of the vectors at `path`. Raises ValueError if it is damaged."""
+    manifest = EARLIER | read_json(manifest_path(path), FORMAT)
+    fault = mismatch(manifest, MANIFEST)
+    if not fault and not (
+        0 <= manifest["rows_done"] <= manifest["n"] and manifest["d"] and manifest["dtype"] in DTYPES
+    ):
+        fault = f"{manifest['rows_done']} of {manifest['n']} rows of {manifest['d']} {manifest['dtype']}"
+    if not fault and any(entry["row"] >= manifest["n"] for entry in manifest["skipped"]):
+        fault = f"a skipped row beyond the {manifest['n']} rows"
+    if fault:
+        raise ValueError(f"{manifest_path(path)} is damaged, {fault}: rebuild the vectors with --overwrite")
     return manifest
 
 
-def _known_network(array: np.ndarray, name: str | None) -> dict | None:
+def _check_unaltered(path: Path, array: np.ndarray, manifest: dict) -> None:
+    """Raise ValueError if the vectors are not those of the manifest, which is written after them."""
+    if path.stat().st_mtime_ns <= manifest_path(path).stat().st_mtime_ns:
+        return
+    if array.nbytes > WHOLE_BYTES and manifest["sample"] is not None:  # None: a manifest of before
+        unaltered = sample(array) == manifest["sample"]
+    else:
+        unaltered = array.nbytes > WHOLE_BYTES or sha256(path) == manifest["sha256"]
+    if not unaltered:
+        raise ValueError(_altered(path))
+
+
+def _altered(path: Path) -> str:
+    return f"{path} was altered after it was made: restore it, or rebuild the vectors with --overwrite"
+
+
+def _doubling(n: int) -> Iterator[int]:
+    """Yield 0, 1, 2, 4, 8, ... below n."""
+    row = 0
+    while row < n:
+        yield row
+        row = max(1, 2 * row)
+
+
+def _known_network(array: np.ndarray, name: str | None) -> tuple[dict | None, None, bool]:
+    """Return the description of a network, no folder of images, and whether the network is a guess."""
+    is_guess = name is None and array.shape[1] == catalog.NETWORKS["vgg16"].dimension
+    if is_guess:
+        name = "vgg16"
     if name is None:
-        name = "vgg16" if array.shape[1] == catalog.NETWORKS["vgg16"].dimension else None
-    if name is None:
-        return None
+        return None, None, False
     known = catalog.describe(catalog.NETWORKS[name])
     if known["dimension"] != array.shape[1]:
         raise ValueError(f"expected vectors of {name}, (n, {known['dimension']}), got {array.shape}")
-    return known
+    return known, None, is_guess

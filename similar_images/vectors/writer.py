@@ -4,38 +4,46 @@ Shape letters: n images, d numbers in a vector, b in a block.
 """
 
 import os
-from contextlib import suppress
-from datetime import datetime
+import secrets
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import portalocker
-import psutil
 
-from similar_images.files import check_new, check_writeable, relative, sha256, write_json
+from similar_images.files import (
+    check_new,
+    check_writeable,
+    lock_file,
+    relative,
+    replacing,
+    sha256,
+    write_json,
+    write_json_to,
+)
 from similar_images.inputs.names import names_digest, read_names, write_names
 from similar_images.networks import catalog
-from similar_images.vectors.store import FORMAT, Skipped, manifest_path, open_array, read_manifest
+from similar_images.vectors.store import FORMAT, Skipped, manifest_path, open_array, read_manifest, sample
 
 
 def adopt(path: Path, names: Path, images: Path, network: str = "vgg16") -> None:
     """Write the manifest for vectors that another tool made with a network of the table.
 
-    Raises ValueError where the vectors, the list and the network do not fit each other.
+    Raises ValueError if the vectors, the list and the network do not match.
     """
     array = open_array(path)
     lines, known = read_names(names), catalog.describe(catalog.NETWORKS[network])
     if len(lines) != len(array):
-        raise ValueError(f"{names} has {len(lines)} lines, but {path} has {len(array)} rows: expected one a row")
+        raise ValueError(f"{names} has {len(lines)} lines, but {path} has {len(array)} rows: expected one per row")
     if array.shape[1] != known["dimension"]:
         raise ValueError(f"{path}: expected vectors of {network}, (n, {known['dimension']}), got {array.shape}")
     manifest = _manifest(path, known, lines, names, images, str(array.dtype))
-    write_json(manifest_path(path), manifest | {"rows_done": len(array), "sha256": sha256(path)})
+    digests = {"sha256": sha256(path), "sample": sample(array)}
+    write_json(manifest_path(path), manifest | {"rows_done": len(array)} | digests)
 
 
 class Writer:
-    """Writes vectors in place, block after block; a run that was killed goes on at `rows_done`.
+    """Writes vectors in place, block after block; a run that was killed is resumed at `rows_done`.
 
     The manifest is written first and says how many rows are done; the `.npy` has its final size from the start.
     """
@@ -45,20 +53,19 @@ class Writer:
     ):
         """Take the names with the folder of their images, None for texts.
 
-        Raises OSError or ValueError, before anything is touched, where the output cannot be written or continued."""
+        Raises OSError or ValueError, before anything is changed, if the output cannot be written or resumed.
+        """
         check_writeable(path)
         self.path = path
-        self._names_file, self._names, self._images = names_file, names, images
-        self._earlier = self._manifest = None
+        self._names_file, self._names, self._images, self._overwrite = names_file, names, images, overwrite
         if path.exists():
             with path.open("rb") as file:
-                _lock(file, path)
-        if manifest_path(path).exists() and not overwrite:
-            self._earlier = read_manifest(path)
-            self._check_continues(self._earlier)
-        else:
-            check_new(path, overwrite)
+                lock_file(file, path)
+        self._earlier = self._decide()
+        self._manifest: dict = {}
         self.rows_done = self._earlier["rows_done"] if self._earlier else 0
+        skipped = (Skipped(**entry) for entry in self._earlier["skipped"]) if self._earlier else ()
+        self._skipped = {entry.row: entry for entry in skipped}
 
     @property
     def is_whole(self) -> bool:
@@ -68,101 +75,150 @@ class Writer:
 
     @property
     def skipped(self) -> list[Skipped]:
-        """The rows that were skipped so far."""
-        known = self._manifest or self._earlier
-        return [Skipped(**entry) for entry in known["skipped"]] if known else []
+        """The rows that were skipped so far, in order."""
+        return list(self._skipped.values())
+
+    @property
+    def skipped_count(self) -> int:
+        return len(self._skipped)
 
     @property
     def engine(self) -> dict:
-        """What computed the rows that are there: name, precision and batch; empty where that is not known."""
-        return self._earlier.get("engine", {}) if self._earlier else {}
+        """What computed the rows that are there: name, precision and batch; empty if that is not known."""
+        return self._earlier["engine"] if self._earlier else {}
+
+    def check_name(self, network: str) -> None:
+        """Raise ValueError if the rows that are there were made by a network of another name."""
+        if self._earlier and (made := self._earlier["network"]["name"]) != network:
+            raise ValueError(f"{self.path} was made with {made}, not {network}: choose another -o, or use --overwrite")
 
     def check(self, network: dict) -> None:
-        """Raise ValueError where the rows that are there were made by another network."""
+        """Raise ValueError if the rows that are there were made by another network."""
+        self.check_name(network["name"])
         if self._earlier and not catalog.same(self._earlier["network"], network):
             raise ValueError(
                 f"{self.path} was made with {_differences(self._earlier['network'], network)}: "
-                f"choose another -o, or pass --overwrite"
+                f"choose another -o, or use --overwrite"
             )
 
     def begin(
         self, network: dict, files: dict | None = None, dtype: str | None = None, engine: dict | None = None
     ) -> None:
-        """Make room for all rows; `files` says where the network came from, for `Collection` to find it.
+        """Reserve space for all rows; `files` says where the network came from, for `Collection` to find it.
 
-        Raises ValueError as `check` does, OSError where the disk is too small or another run is at work; then
-        nothing was changed.
+        Raises ValueError as `check` does, OSError if the disk is too small or another run is writing, or has written
+        since this writer was made; nothing is changed then. With `overwrite` the new vectors need space beside the old.
         """
         self.check(network)
         earlier = self._earlier
         if earlier and dtype not in (None, earlier["dtype"]):
             raise ValueError(
-                f"{self.path} was made as {earlier['dtype']}, not {dtype}: choose another -o, or pass --overwrite"
+                f"{self.path} was made as {earlier['dtype']}, not {dtype}: choose another -o, or use --overwrite"
             )
         dtype = earlier["dtype"] if earlier else dtype or "float32"
-        self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # what is there is left alone
-        _lock(self._file, self.path)
-        if not self._names_file.exists() or read_names(self._names_file) != self._names:
-            write_names(self._names_file, self._names)
         manifest = _manifest(self.path, network, self._names, self._names_file, self._images, dtype, files, engine)
         if earlier:
             manifest |= {key: earlier[key] for key in ("rows_done", "skipped")}
         self._manifest = manifest
-        write_json(manifest_path(self.path), manifest)
-        if not self.rows_done:
-            self._file.truncate(0)
+        was_there = self.path.exists()
+        held = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # what is there stays as it is
         try:
+            lock_file(held, self.path)
+            self._check_unchanged(held)
+        except BaseException:
+            held.close()
+            raise
+        self._file: BinaryIO = held
+        try:
+            if self._overwrite and was_there:
+                self._file = self._new_file()
             self._reserve(manifest["n"])
+            with ExitStack() as files_to_replace:  # all are on disk before the first one is replaced
+                manifest_file = files_to_replace.enter_context(replacing(manifest_path(self.path)))
+                write_json_to(manifest_file, manifest)
+                if not self._names_file.exists() or read_names(self._names_file) != self._names:
+                    write_names(files_to_replace.enter_context(replacing(self._names_file)), self._names)
+            if self._file is not held:
+                self._part.replace(self.path)
+                held.close()
         except OSError as error:
-            self._undo()
-            raise OSError(f"no room on disk for {self.path}, {manifest['n']} vectors: {error.strerror}") from error
+            self._undo(held, was_there)
+            raise OSError(
+                f"no space on disk for {self.path}, {manifest['n']} vectors ({error.strerror}): free some and rerun the "
+                f"same command; nothing was changed"
+            ) from error
 
     def write(self, vectors: np.ndarray, skipped: list[Skipped]) -> None:
-        """Write the next rows: vectors (b, d), zeros where an image was skipped.
+        """Write the next rows: vectors (b, d), zeros for a skipped image.
 
-        Raises ValueError where a number is too large for the type of the vectors.
+        Raises ValueError if a number is too large for the dtype of the vectors.
         """
         self._file.seek(self._start + self.rows_done * self._row_bytes)
         self._file.write(self._cast(vectors))
         self.rows_done += len(vectors)
-        self._manifest["skipped"] += [entry._asdict() for entry in skipped]
+        self._skipped |= {entry.row: entry for entry in skipped}
 
     def replace(self, rows: list[int], vectors: np.ndarray, skipped: list[Skipped]) -> None:
         """Write the vectors (b, d) of rows that were skipped; those in `skipped` still are."""
-        still = {entry.row: entry._asdict() for entry in skipped}
         for row, vector in zip(rows, self._cast(vectors), strict=True):
             self._file.seek(self._start + row * self._row_bytes)
             self._file.write(vector)
-        self._manifest["skipped"] = [
-            still.get(entry["row"], entry)
-            for entry in self._manifest["skipped"]
-            if entry["row"] not in rows or entry["row"] in still
-        ]
-        self.checkpoint()
+        still = {entry.row: entry for entry in skipped}
+        for row in rows:
+            if row in still:
+                self._skipped[row] = still[row]
+            else:
+                self._skipped.pop(row, None)
 
     def checkpoint(self) -> None:
-        """Put all rows so far on disk, then say so in the manifest. Raises OSError, with the remedy."""
+        """Put all rows so far on disk, then record them in the manifest. Raises OSError, with the remedy."""
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
-            write_json(manifest_path(self.path), self._manifest | {"rows_done": self.rows_done})
+            skipped = [entry._asdict() for entry in self._skipped.values()]
+            self._manifest |= {"rows_done": self.rows_done, "skipped": skipped}
+            write_json(manifest_path(self.path), self._manifest)
         except OSError as error:
             raise OSError(
-                f"{self.path} cannot be written on, {error.strerror}: once that is mended the same command goes on "
-                f"where it was, at row {self._manifest['rows_done']} of {self._manifest['n']}"
+                f"cannot write {self.path}: {error.strerror}. Fix this and rerun the same command to resume"
             ) from error
-        self._manifest["rows_done"] = self.rows_done
 
     def finish(self) -> None:
         """Close the vectors; once all rows are done the manifest gets their SHA-256."""
         try:
             self.checkpoint()
             if self.rows_done == self._manifest["n"]:
-                self._manifest["sha256"] = sha256(self.path)
+                self._manifest |= {
+                    "sha256": sha256(self.path),
+                    "sample": sample(open_array(self.path)),
+                }
                 self.checkpoint()
         finally:
-            with suppress(OSError):  # what could not be written was told already
+            with suppress(OSError):  # what could not be written was reported already
                 self._file.close()
+
+    def _decide(self) -> dict | None:
+        """Return the manifest of the rows that are there and will be kept, or None."""
+        if manifest_path(self.path).exists() and not self._overwrite:
+            earlier = read_manifest(self.path)
+            self._check_continues(earlier)
+            return earlier
+        check_new(self.path, self._overwrite)
+        return None
+
+    def _check_unchanged(self, held: BinaryIO) -> None:
+        """Raise BlockingIOError if another run has written since this writer was made."""
+        is_same = os.path.samestat(os.fstat(held.fileno()), self.path.stat())
+        known = read_manifest(self.path) if manifest_path(self.path).exists() and not self._overwrite else None
+        if not is_same or known != self._earlier:
+            raise BlockingIOError(f"another run has written {self.path} meanwhile: rerun the same command to resume")
+
+    def _new_file(self) -> BinaryIO:
+        """Return a new locked file beside the vectors, which will replace them."""
+        self._part = self.path.with_name(f".{self.path.stem}.{secrets.token_hex(4)}.part{self.path.suffix}")
+        file = self._part.open("xb+")
+        lock_file(file, self._part)
+        return file
 
     def _cast(self, vectors: np.ndarray) -> np.ndarray:
         dtype = np.dtype(self._manifest["dtype"])
@@ -175,28 +231,28 @@ class Writer:
         folder = self.path.parent / (earlier["images"] or "")
         if self._images and folder.exists() and not folder.samefile(self._images):
             raise ValueError(
-                f"{self.path} exists, for the images in {folder}, not {self._images}: choose another -o, or pass "
+                f"{self.path} exists for the images in {folder}, not {self._images}: choose another -o, or use "
                 f"--overwrite"
             )
         if len(self._names) < n or names_digest(self._names[:n]) != earlier["names"]["sha256"]:
             raise ValueError(
-                f"{self.path} exists, for another list: expected the first {n} lines of {self._names_file} as they "
-                f"were; restore them, choose another -o, or pass --overwrite"
+                f"{self.path} exists for another list: expected the first {n} lines of {self._names_file} unchanged; "
+                f"restore them, choose another -o, or use --overwrite"
             )
         if done:
             array_rows = _rows_on_disk(self.path, earlier)
             if array_rows < done:
                 raise ValueError(
                     f"{self.path}: expected {done} rows of ({n}, {earlier['d']}) {earlier['dtype']}, as its manifest "
-                    f"says, got {array_rows}; restore the file, or pass --overwrite"
+                    f"says, got {array_rows}; restore the file, or use --overwrite"
                 )
 
     def _reserve(self, n: int) -> None:
-        """Write the header for n rows and take their space on disk, so that a full disk shows at once."""
+        """Write the header for n rows and allocate their space, so that a full disk is noticed at once."""
         dtype, d = np.dtype(self._manifest["dtype"]), self._manifest["d"]
         header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (n, d)}
         self._file.seek(0)
-        np.lib.format.write_array_header_1_0(self._file, header)  # padded by numpy: as long for any n
+        np.lib.format.write_array_header_1_0(self._file, header)  # NumPy pads it: the same length for any n
         self._start, self._row_bytes = self._file.tell(), d * dtype.itemsize
         self._file.flush()
         size = self._start + n * self._row_bytes
@@ -204,25 +260,17 @@ class Writer:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(self._file.fileno(), 0, size)
 
-    def _undo(self) -> None:
+    def _undo(self, held: BinaryIO, was_there: bool) -> None:
         """Leave what was there before `begin`."""
-        if self._earlier and self.rows_done:
-            self._reserve(self._earlier["n"])
-            write_json(manifest_path(self.path), self._earlier)
-        else:
-            self.path.unlink()
-            manifest_path(self.path).unlink()
-        self._file.close()
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Hold the file for this process as long as it is open. Raises OSError, with the holder, where another does."""
-    try:
-        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-    except portalocker.LockException as error:
-        raise BlockingIOError(
-            f"{path} is being written by another run{_holder(path)}: wait for it, or stop it"
-        ) from error
+        if self._file is not held:
+            self._file.close()
+            self._part.unlink(missing_ok=True)
+        elif self._earlier:
+            with suppress(OSError):
+                self._reserve(self._earlier["n"])
+        if not was_there:
+            self.path.unlink(missing_ok=True)
+        held.close()
 
 
 def _manifest(
@@ -248,29 +296,22 @@ def _manifest(
         "images": relative(images, path.parent) if images else None,
         "skipped": [],
         "sha256": None,
+        "sample": None,
     }
 
 
-def _holder(path: Path) -> str:
-    """Return, to be told, which other process has the file open and since when; nothing where that is not known."""
-    for process in psutil.process_iter(["pid", "create_time"]):
-        with suppress(psutil.Error):
-            if process.pid != os.getpid() and any(Path(file.path) == path.resolve() for file in process.open_files()):
-                began = datetime.fromtimestamp(process.create_time()).astimezone()
-                return f", process {process.pid}, begun {began:%Y-%m-%d %H:%M:%S}"
-    return ""
-
-
 def _rows_on_disk(path: Path, manifest: dict) -> int:
-    """Return how many whole rows of the manifest's shape are in the file; 0 where it is another kind of file."""
+    """Return how many whole rows of the manifest's shape are in the file; 0 if it is another kind of file."""
     try:
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file) if version == (1, 0) else ((0, 0), 0, 0)
+            if version != (1, 0):
+                return 0
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
             if len(shape) != 2 or shape[1] != manifest["d"] or dtype != manifest["dtype"]:
                 return 0
             return (path.stat().st_size - file.tell()) // (dtype.itemsize * shape[1])
-    except (OSError, ValueError):
+    except Exception:  # as for open_array
         return 0
 
 

@@ -132,7 +132,7 @@ def begun(tmp_path, photos, rows: int = 1200) -> subprocess.Popen:
 def test_a_second_run_on_the_same_output_is_refused_with_the_first_ones_process(photos, tmp_path):
     first = begun(tmp_path, photos)
     second = subprocess.run(extracting(tmp_path), cwd=tmp_path, capture_output=True, text=True)
-    assert second.returncode == 1 and f"by another run, process {first.pid}, begun 20" in second.stderr
+    assert second.returncode == 1 and f"by another run, process {first.pid}, started 20" in second.stderr
     assert second.stderr.count("\n") == 1
     first.communicate(timeout=60)
     assert first.returncode == 0
@@ -173,7 +173,7 @@ def test_a_full_disk_is_one_line_and_after_space_is_made_the_run_goes_on_to_the_
                 file.write(bytes(1024))
         _, said = process.communicate(timeout=120)
         assert process.returncode == 1 and "No space left on device" in said.splitlines()[-1]
-        assert "the same command goes on" in said.splitlines()[-1] and "Traceback" not in said
+        assert "rerun the same command to resume" in said.splitlines()[-1] and "Traceback" not in said
         (small / "another").unlink()
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
         assert (small / "v.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
@@ -213,7 +213,7 @@ def test_vectors_are_kept_as_float16_all_the_way(photos, run, tmp_path):
     other = run(
         "extract_image_vectors.py", "-d", "photos", "-o", "float16.npy", "--network", "hog-colour", "--dtype", "float32"
     )
-    assert (other.returncode == 0 and "whole already" in other.stderr) or "made as float16" in other.stderr
+    assert (other.returncode == 0 and "already complete" in other.stderr) or "made as float16" in other.stderr
 
 
 def slow(source, side, resampling, limits):

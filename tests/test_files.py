@@ -1,0 +1,85 @@
+"""Files that are complete or absent, and locks."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from conftest import ROOT
+
+from similar_images.files import STALE, locked, mismatch, replacing, write_json
+
+HOLD = "import sys, time; from pathlib import Path; from similar_images.files import locked\nwith locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+
+
+def names(folder) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path):
+    path = tmp_path / "a.txt"
+    with replacing(path) as one:
+        one.write_text("one")
+        with replacing(path) as other:
+            other.write_text("other")
+        assert path.read_text() == "other"
+    assert path.read_text() == "one" and names(tmp_path) == ["a.txt"]
+
+
+def test_many_threads_leave_one_complete_file(tmp_path):
+    path = tmp_path / "a.json"
+    threads = [threading.Thread(target=write_json, args=(path, {"n": n, "x": "y" * 9999})) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_text().endswith("}\n") and names(tmp_path) == ["a.json"]
+
+
+def test_what_a_killed_writer_left_a_day_ago_is_removed(tmp_path):
+    old, new = tmp_path / ".a.0123.part.txt", tmp_path / ".a.4567.part.txt"
+    for left in (old, new):
+        left.touch()
+    before = time.time() - STALE - 60
+    os.utime(old, (before, before))
+    with replacing(tmp_path / "a.txt") as partial:
+        partial.write_text("a")
+    assert not old.exists() and new.exists()
+
+
+def test_a_lock_names_its_holder_and_leaves_nothing(tmp_path):
+    path = tmp_path / "index"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(
+                BlockingIOError, match=f"index is being written by another run, process {holder.pid}, started"
+            ),
+            locked(path),
+        ):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    with locked(path):
+        pass
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"n": 3, "more": 1}, None),
+        ({}, "n is missing"),
+        ({"n": "3"}, "n: expected int, got '3'"),
+        ({"n": True}, "n: expected int, got True"),
+        ({"n": -1}, "n: expected a number of at least 0, got -1"),
+        ([], "content: expected an object, got []"),
+    ],
+)
+def test_what_differs_from_a_form_is_named(value, expected):
+    assert mismatch(value, {"n": int}) == expected

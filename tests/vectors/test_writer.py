@@ -1,0 +1,108 @@
+"""Two writers on one output, a full disk, and many skipped images."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from similar_images.inputs.names import write_names
+from similar_images.networks.catalog import NETWORKS, describe
+from similar_images.vectors.store import Skipped, open_vectors
+from similar_images.vectors.writer import Writer
+
+HOG = describe(NETWORKS["hog-colour"])
+D = HOG["dimension"]
+OTHER_RUN = """
+import sys
+import numpy as np
+from pathlib import Path
+from similar_images.networks.catalog import NETWORKS, describe
+from similar_images.vectors.writer import Writer
+folder, n = Path(sys.argv[1]), int(sys.argv[2])
+network = describe(NETWORKS["hog-colour"])
+writer = Writer(folder / "list.npy", folder / "list.txt", [f"{row}.jpg" for row in range(n)], folder)
+writer.begin(network)
+writer.write(np.ones((n - writer.rows_done, network["dimension"]), np.float32), [])
+writer.finish()
+"""
+
+
+def make(folder: Path, n: int, **options: object) -> Writer:
+    names = [f"{row}.jpg" for row in range(n)]
+    write_names(folder / "list.txt", names)
+    return Writer(folder / "list.npy", folder / "list.txt", names, folder, **options)
+
+
+def fill(writer: Writer, n: int, value: float = 1) -> None:
+    writer.begin(HOG)
+    writer.write(np.full((n, D), value, np.float32), [])
+    writer.finish()
+
+
+@pytest.mark.parametrize("there", [0, 2], ids=["a new output", "an output that is resumed"])
+def test_a_run_that_another_has_overtaken_while_it_loaded_its_network_changes_nothing(tmp_path, there):
+    if there:
+        fill(make(tmp_path, there), there)
+    slow = make(tmp_path, 4)
+    subprocess.run([sys.executable, "-c", OTHER_RUN, str(tmp_path), "4"], cwd=ROOT, check=True)
+    finished = (tmp_path / "list.npy").read_bytes()
+    with pytest.raises(
+        BlockingIOError, match=r"another run has written .* meanwhile: rerun the same command to resume"
+    ):
+        slow.begin(HOG)
+    assert (tmp_path / "list.npy").read_bytes() == finished
+    assert make(tmp_path, 4).is_whole
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 4 MB of its own."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk takes the rights of the user root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("options", [{"overwrite": True}, {}], ids=["overwritten", "grown"])
+def test_a_full_disk_keeps_the_old_vectors(small_disk, options):
+    fill(make(small_disk, 100), 100)
+    kept = {path.name: path.read_bytes() for path in small_disk.iterdir()}
+    names = [f"{row}.jpg" for row in range(700)]
+    writer = Writer(small_disk / "list.npy", small_disk / "list.txt", names, small_disk, **options)
+    with pytest.raises(OSError, match=r"no space on disk .* nothing was changed"):
+        writer.begin(HOG)
+    assert {path.name: path.read_bytes() for path in small_disk.iterdir()} == kept
+    assert len(open_vectors(small_disk / "list.npy").names) == 100
+
+
+def test_overwriting_keeps_what_a_reader_has_open(tmp_path):
+    fill(make(tmp_path, 3), 3)
+    reader = open_vectors(tmp_path / "list.npy")
+    fill(make(tmp_path, 3, overwrite=True), 3, value=2)
+    assert (reader.array == 1).all()
+    assert (open_vectors(tmp_path / "list.npy").array == 2).all()
+
+
+def test_skipped_images_are_not_copied_at_every_batch(tmp_path):
+    writer = make(tmp_path, 20_000)
+    known = writer._skipped
+    writer.begin(HOG, dtype="float16")
+    for row in range(0, 20_000, 8):
+        skipped = [Skipped(one, f"{one}.jpg", "damaged") for one in range(row, row + 8)]
+        writer.write(np.zeros((8, D), np.float32), skipped)
+        assert writer._skipped is known and writer.skipped_count == row + 8
+    writer.finish()
+    assert len(open_vectors(tmp_path / "list.npy").skipped) == 20_000
+
+
+def test_vectors_of_4096_numbers_without_a_manifest_are_a_guess(tmp_path):
+    np.save(tmp_path / "v.npy", np.ones((2, 4096), np.float32))
+    write_names(tmp_path / "v.txt", ["a.jpg", "b.jpg"])
+    assert open_vectors(tmp_path / "v.npy").is_guess
+    assert not open_vectors(tmp_path / "v.npy", network="vgg16").is_guess
