@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import portalocker
 import psutil
@@ -102,7 +102,7 @@ def read_json(path: Path, form: str, remedy: str = "remove it and create it agai
     return content
 
 
-def mismatch(value: object, expected: object, place: str = "") -> str | None:
+def mismatch(value: object, expected: Any, place: str = "") -> str | None:
     """Return where and how a value of JSON differs from the expected form, or None.
 
     A form is a type or a union of types, a dict of forms (all keys are required, others are allowed), or a list of

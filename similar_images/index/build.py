@@ -10,12 +10,12 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from similar_images.files import relative, sha256
+from similar_images.files import relative
 from similar_images.index.index import Index, blocks, check_matches, open_index, unit_rows, with_ids, write_index
 from similar_images.index.recipes import SEED, Trained, lists, train
 from similar_images.index.tune import FEW, K, Measured, Queries, Target, choose
 from similar_images.inputs.names import names_digest, read_names
-from similar_images.vectors.store import Vectors, fingerprint
+from similar_images.vectors.store import Vectors, check_complete, fingerprint
 
 SMALL = 5_000  # vectors; below it an exact search takes less than a millisecond
 SAMPLE_BYTES = 512 * 2**20  # of float32 vectors to train on
@@ -39,8 +39,7 @@ def build(
     that meets it is chosen instead. `note` is told where a recipe could not be followed, `tried` of candidates.
     Raises ValueError for vectors or recipes that cannot be used, and for a target that cannot be met.
     """
-    if vectors.manifest and sha256(vectors.path) != vectors.manifest["sha256"]:
-        raise ValueError(f"{vectors.path} was altered since it was made: make it again with --overwrite")
+    check_complete(vectors)
     try:
         queries = Queries(vectors.array)
         if not len(queries.rows):

@@ -36,7 +36,7 @@ MANIFEST = {  # the form of the manifest
     "sha256": TEXT,  # of the .npy, once it is complete
     "sample": TEXT,  # its fingerprint over SAMPLED rows, likewise
 }
-EARLIER = {"engine": {}, "sample": None}  # for manifests of before
+EARLIER: dict[str, object] = {"engine": {}, "sample": None}  # for manifests of before
 
 
 class Skipped(NamedTuple):
@@ -95,7 +95,7 @@ def fingerprint(array: np.ndarray, skipped: Iterable[int] = (), rows: Iterable[i
     skipped = frozenset(skipped)
     digest = hashlib.sha256(f"{array.shape[1]} {array.dtype}".encode())
     for row in rows if rows is not None else _doubling(len(array)):
-        digest.update(np.ascontiguousarray(array[row] if row not in skipped else np.zeros_like(array[row])))
+        digest.update((array[row] if row not in skipped else np.zeros_like(array[row])).tobytes())
     return digest.hexdigest()
 
 

@@ -154,7 +154,7 @@ class Writer:
         Raises ValueError if a number is too large for the dtype of the vectors.
         """
         self._file.seek(self._start + self.rows_done * self._row_bytes)
-        self._file.write(self._cast(vectors))
+        self._file.write(self._cast(vectors).data)
         self.rows_done += len(vectors)
         self._skipped |= {entry.row: entry for entry in skipped}
 
@@ -162,7 +162,7 @@ class Writer:
         """Write the vectors (b, d) of rows that were skipped; those in `skipped` still are."""
         for row, vector in zip(rows, self._cast(vectors), strict=True):
             self._file.seek(self._start + row * self._row_bytes)
-            self._file.write(vector)
+            self._file.write(vector.data)
         still = {entry.row: entry for entry in skipped}
         for row in rows:
             if row in still:

@@ -206,7 +206,7 @@ def test_vectors_that_were_altered_are_not_indexed(photos, run, tmp_path):
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="was altered since it was made"):
+    with pytest.raises(ValueError, match="was altered after it was made"):
         build(open_vectors(path), tmp_path / "i.index")
 
 
