@@ -49,7 +49,7 @@ tweets: .venv/installed-text  ## 20,000 tweets, to be searched with the index th
 
 coco: .venv/installed  ## the whole way with COCO's 40,504 images and VGG16: 13 GB, hours without a GPU
 	./get_ms_coco_dataset.sh val2014
-	$(BIN)/python extract_image_vectors.py -l $(COCO).txt -d val2014 -m vgg_4096.h5
+	$(BIN)/python extract_image_vectors.py -l $(COCO).txt -d $(firstword $(wildcard val2014 ms_coco/val2014) val2014) -m vgg_4096.h5
 	test -e $(COCO).faiss.index.json || $(BIN)/python build_search_db.py -i $(COCO).txt.saved_predictions.npy -o $(COCO).faiss.index --overwrite
 
 test: .venv/installed-dev  ## all tests but the slow ones
@@ -63,7 +63,7 @@ lint: .venv/installed-dev  ## check style, format, imports and types
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/shellcheck *.sh .ci/run
+	$(BIN)/shellcheck --external-sources *.sh scripts/*.sh .ci/run
 
 screenshots: $(INDEX) $(TEXT_INDEX) .venv/installed-dev  ## take the README's pictures anew, with a Chromium that is installed
 	$(BIN)/python docs/screenshot.py
@@ -86,7 +86,7 @@ clean:  ## remove .venv, the sample collection and what was made of it
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-sample/.whole: .venv/installed similar_images/samples/pictures.py
+sample/.whole: .venv/installed $(wildcard similar_images/samples/pictures/*.py)
 	$(BIN)/python -m similar_images.cli.sample sample
 	touch $@
 

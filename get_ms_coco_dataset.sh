@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 set -euo pipefail
-# shellcheck source=download.sh
-. "$(dirname "${BASH_SOURCE[0]}")/download.sh"
+# shellcheck source=scripts/download.sh
+. "$(dirname "${BASH_SOURCE[0]}")/scripts/download.sh"
 
 usage() {
   cat <<EOF
 Usage: ${0##*/} [val2014|val2017]
 
-Download the images of MS COCO's validation set, val2014 unless told otherwise,
-into the current folder: images in val2014/, their names, sorted, in
-ms_coco_file_list.txt (val2017/ and ms_coco_val2017_file_list.txt).
+Download the images of MS COCO's validation set (default: val2014) into the
+current folder: images in val2014/, their sorted names in ms_coco_file_list.txt
+(val2017: val2017/ and ms_coco_val2017_file_list.txt). Images in
+ms_coco/val2014/, where the version of 2022 put them, are used there.
 
-A download that broke goes on where it was, what is whole is skipped. The
-server has no valid certificate: the MD5 sum of the zip is checked instead.
+An interrupted download resumes; complete files are skipped. The server has
+no valid certificate, so the MD5 checksum of the zip is checked instead.
 
 Examples:
   ./get_ms_coco_dataset.sh            # 40,504 images, 6.6 GB, twice that while unpacking
@@ -20,8 +21,8 @@ Examples:
 
 Environment:
   COCO_URL            the folder that holds the zip (http://images.cocodataset.org/zips)
-  COCO_MD5            the zip's MD5 sum
-  COCO_BYTES          the zip's size, for the check of the disk
+  COCO_MD5            the zip's MD5 checksum
+  COCO_BYTES          the zip's size, to check the free disk space
   COCO_COUNT          the number of images in it
 $(download_help)
 EOF
@@ -45,40 +46,41 @@ URL=${COCO_URL:-http://images.cocodataset.org/zips}
 SUM=${COCO_MD5:-$SUM}
 SIZE=${COCO_BYTES:-$SIZE}
 COUNT=${COCO_COUNT:-$COUNT}
-BLOCK=4096 # bytes, a file takes a multiple of it on disk
+BLOCK=4096 # bytes; files take whole blocks on disk
+folder=$(images_folder "$images")
 zip=$images.zip
 fresh=$images.part
 
-names() { # FOLDER: of the images in it, sorted, a line each
+names() { # FOLDER: of its images, sorted, one per line
   if [[ -d $1 ]]; then
     find "$1/" -maxdepth 1 -name '*.jpg' -size +0 | sed 's|.*/||' | LC_ALL=C sort
   fi
 }
 
-missing() { # the names in the list that are not in the folder, or there twice
-  LC_ALL=C comm -23 <(LC_ALL=C sort "$list") <(names "$images")
+missing() { # listed names that are not in the folder, or are listed twice
+  LC_ALL=C comm -23 <(LC_ALL=C sort "$list") <(names "$folder")
 }
 
-whole() { [[ -f $list ]] && (($(lines "$list") == COUNT)) && [[ -z $(missing) ]]; }
+complete() { [[ -f $list ]] && (($(lines "$list") == COUNT)) && [[ -z $(missing) ]]; }
 
 check_sum() {
   local got
-  say "checking the sum of $zip"
+  say "checking the MD5 checksum of $zip"
   got=$(md5_of "$1")
-  [[ $got == "$SUM" ]] || refuse "$1" "expected the MD5 sum $SUM, got $got"
+  [[ $got == "$SUM" ]] || refuse "$1" "expected the MD5 checksum $SUM, got $got"
 }
 
-write_list() { # FOLDER; a list that is there stays: other files follow its order
+write_list() { # FOLDER; an existing list is kept: vectors follow its order
   [[ -f $list ]] && return
   names "$1" >"$list.part"
   mv "$list.part" "$list"
 }
 
-place_images() { # beside other files, where the folder is there
-  if [[ -e $images ]]; then
-    find "$fresh/$images" -type f -exec sh -c 'mv -f "$@" "$0/"' "$images" {} +
+place_images() { # next to other files where the folder exists
+  if [[ -e $folder ]]; then
+    find "$fresh/$images" -type f -exec sh -c 'mv -f "$@" "$0/"' "$folder" {} +
   else
-    mv "$fresh/$images" "$images"
+    mv "$fresh/$images" "$folder"
   fi
 }
 
@@ -96,18 +98,18 @@ get_images() {
   place_images
 }
 
-if whole; then
-  say "already whole"
+if complete; then
+  say "already complete"
 else
   if [[ -f $list ]] && (($(lines "$list") != COUNT)); then
-    die "$list: expected $COUNT lines, got $(lines "$list"); move it away and run again"
+    die "$list: expected $COUNT lines, got $(lines "$list"); move it away and rerun"
   fi
-  if [[ ! -f $list ]] && (($(names "$images" | wc -l) == COUNT)); then
-    write_list "$images"
+  if [[ ! -f $list ]] && (($(names "$folder" | wc -l) == COUNT)); then
+    write_list "$folder"
   else
     get_images
   fi
-  whole || die "$list names $(missing | sed -n 1p), which is not in $images/: move the list away, run again"
+  complete || die "$list names $(missing | sed -n 1p), which is not in $folder/: move the list away and rerun"
   drop_zip "$zip"
 fi
-echo "$images: $COUNT images, named in $list"
+echo "$folder: $COUNT images, named in $list"

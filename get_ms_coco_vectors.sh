@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=download.sh
-. "$here/download.sh"
+# shellcheck source=scripts/download.sh
+. "$here/scripts/download.sh"
 
 usage() {
   cat <<EOF
 Usage: ${0##*/}
 
 Download the vectors of MS COCO's val2014 images, made with VGG16 (fc2, images
-squeezed to 224x224 with nearest neighbour), into the current folder:
+resized to 224x224 with nearest neighbour), into the current folder:
   ms_coco_file_list.txt                          the images' names
   ms_coco_file_list.txt.saved_predictions.npy    a vector for each, (40504, 4096)
-  ms_coco_file_list.txt.saved_predictions.json   what they are, for search
+  ms_coco_file_list.txt.saved_predictions.json   the manifest that search needs
 
-A download that broke goes on where it was, what is whole is skipped, and a
-file that is there is never overwritten. The vectors have no published sum:
-their zip, shape and type are checked, and that there is a name for each.
+An interrupted download resumes, complete files are skipped, and existing files
+are never overwritten. The vectors have no published checksum: the zip, shape,
+type and number of names are checked instead.
 
 Example:
   ./get_ms_coco_vectors.sh    # 225 MB, 0.9 GB while unpacking
 
 Environment:
   COCO_VECTORS_URL    the zip's address (on www.dropbox.com)
-  COCO_VECTORS_BYTES  the zip's size, for the check of the disk
+  COCO_VECTORS_BYTES  the zip's size, to check the free disk space
   COCO_COUNT          the number of vectors in it
 $(download_help)
 EOF
@@ -40,14 +40,14 @@ COUNT=${COCO_COUNT:-40504}
 VECTOR=$((4096 * 4)) # bytes, of float32
 zip=ms_coco_predictions_vgg.zip
 fresh=ms_coco_predictions_vgg.part
-images=val2014
+images=$(images_folder val2014)
 list=ms_coco_file_list.txt
 vectors=$list.saved_predictions.npy
 manifest=$list.saved_predictions.json
 python=$here/.venv/bin/python
 [[ -x $python ]] || python=python3
 
-with_vectors() { # FUNCTION FILE...: of similar_images.vectors, its error as one line on stdout
+with_vectors() { # FUNCTION FILE...: of similar_images.vectors, prints its error as one line on stdout
   "$python" -c '
 import sys
 from pathlib import Path
@@ -64,15 +64,15 @@ except (ValueError, OSError) as error:
 
 need_package() {
   with_vectors vectors_path "$vectors" 2>/dev/null ||
-    die "$python cannot load similar_images: run \`make install\` in $here first"
+    die "$python cannot import similar_images: run \`make install\` in $here first"
 }
 
 check_list() { # of this folder
   [[ ! -f $list ]] || (($(lines "$list") == COUNT)) ||
-    die "$list: expected $COUNT lines, got $(lines "$list"); move it away and run again"
+    die "$list: expected $COUNT lines, got $(lines "$list"); move it away and rerun"
 }
 
-check_vectors() { # ZIP: unpack it, and adopt what is in it where it does not matter yet
+check_vectors() { # ZIP: unpack and check it in a temporary folder
   local npy names found problem
   unpack "$1" "$fresh"
   npy=$(in_zip '*.npy')
@@ -81,7 +81,7 @@ check_vectors() { # ZIP: unpack it, and adopt what is in it where it does not ma
   ((found == 1)) || refuse "$1" "expected one .npy in it, got $found"
   [[ $npy == "$fresh/$vectors" ]] || mv "$npy" "$fresh/$vectors"
   if [[ -z $names ]]; then
-    [[ -f $list ]] || die "$zip has no names: run get_ms_coco_dataset.sh first, then this again"
+    [[ -f $list ]] || die "$zip has no names: run get_ms_coco_dataset.sh first, then rerun this"
     cp "$list" "$fresh/$list"
   elif [[ $names != "$fresh/$list" ]]; then
     mv "$names" "$fresh/$list"
@@ -93,11 +93,11 @@ check_vectors() { # ZIP: unpack it, and adopt what is in it where it does not ma
 
 in_zip() { find "$fresh" -name "$1" ! -name '._*' -type f; } # ._*: what macOS adds
 
-place() { # never over a file that is another
+place() { # never overwrites a different file
   local file
   for file in "$list" "$vectors" "$manifest"; do
     [[ ! -e $file ]] || cmp -s "$file" "$fresh/$file" ||
-      die "$file is here and is another one than that in $zip: move it away and run again"
+      die "$file exists and differs from the one in $zip: move it away and rerun"
   done
   for file in "$list" "$vectors" "$manifest"; do mv -f "$fresh/$file" "$file"; done
 }
@@ -118,9 +118,9 @@ check_list
 if [[ ! -f $list || ! -f $vectors ]]; then
   get_vectors
 elif [[ ! -f $manifest ]]; then
-  problem=$(with_vectors adopt "$vectors" "$list" "$images") || die "$problem; move it away and run again"
+  problem=$(with_vectors adopt "$vectors" "$list" "$images") || die "$problem; move it away and rerun"
 else
-  say "already here"
+  say "already complete"
 fi
 problem=$(with_vectors open_vectors "$vectors" "$list") || die "$problem"
 echo "$vectors: $COUNT vectors, named in $list"

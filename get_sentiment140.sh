@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=download.sh
-. "$here/download.sh"
+# shellcheck source=scripts/download.sh
+. "$here/scripts/download.sh"
 
 usage() {
   cat <<EOF
@@ -11,16 +11,16 @@ Usage: ${0##*/}
 Download Sentiment140 (Go, Bhayani & Huang 2009) and write the texts of its
 first 20,000 tweets into tweets/texts_20k.csv, the column text.
 
-A download that broke goes on where it was, what is whole is skipped. Its 81 MB
-are removed afterwards, the texts take 2 MB.
+An interrupted download resumes; complete files are skipped. The 81 MB zip is
+removed afterwards; the texts take 2 MB.
 
-Then, at once, with the index that is in tweets/:
+Search them with the index in tweets/:
   ./search_texts.py -i tweets/texts_20k.csv --index tweets/tweets_20000.faiss.index "stuck in traffic"
 
 Environment:
   SENTIMENT140_URL     the zip (http://cs.stanford.edu/people/alecmgo/trainingandtestdata.zip)
-  SENTIMENT140_BYTES   its size, for the check of the disk
-  SENTIMENT140_COUNT   how many tweets are taken
+  SENTIMENT140_BYTES   its size, to check the free disk space
+  SENTIMENT140_COUNT   the number of tweets to take
 $(download_help)
 EOF
 }
@@ -33,14 +33,14 @@ esac
 URL=${SENTIMENT140_URL:-http://cs.stanford.edu/people/alecmgo/trainingandtestdata.zip}
 SIZE=${SENTIMENT140_BYTES:-81363704}
 COUNT=${SENTIMENT140_COUNT:-20000}
-TWEET=1000 # bytes, more than one takes
+TWEET=1000 # bytes, an upper bound
 zip=trainingandtestdata.zip
 fresh=tweets/texts_20k.part
 texts=tweets/texts_20k.csv
 python=$here/.venv/bin/python
 [[ -x $python ]] || python=python3
 
-with_tweets() { # FUNCTION ARGUMENT...: of similar_images.tweets, its error as one line on stdout
+with_tweets() { # FUNCTION ARGUMENT...: of similar_images.tweets, prints its error as one line on stdout
   "$python" -c '
 import sys
 from pathlib import Path
@@ -57,10 +57,10 @@ except (ValueError, OSError) as error:
 
 need_python() {
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
-    die "$python is not Python 3.11 or later: run \`make install\` in $here first"
+    die "expected Python 3.11 or later as $python: run \`make install\` in $here first"
 }
 
-check_tweets() { # ZIP: write its texts where they do not matter yet
+check_tweets() { # ZIP: write its texts into a temporary file
   local problem
   if ! problem=$(with_tweets extract "$1" "$fresh"); then
     [[ $problem != *"No space left"* ]] || cannot_write "$fresh"
@@ -70,7 +70,7 @@ check_tweets() { # ZIP: write its texts where they do not matter yet
 
 get_tweets() {
   local zip_bytes=0
-  has curl || has wget || die "needs curl or wget: install one of them and run again"
+  has curl || has wget || die "requires curl or wget: install one of them and rerun"
   if [[ ! -f $zip ]]; then zip_bytes=$((SIZE - $(bytes "$zip.part"))); fi
   need_disk $((zip_bytes + COUNT * TWEET))
   mkdir -p tweets
@@ -84,7 +84,7 @@ need_python
 if [[ ! -f $texts ]]; then
   get_tweets
 else
-  problem=$(with_tweets check "$texts") || die "$problem; move it away and run again"
-  say "already here"
+  problem=$(with_tweets check "$texts") || die "$problem; move it away and rerun"
+  say "already complete"
 fi
 echo "$texts: $COUNT texts"

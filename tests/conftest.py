@@ -1,8 +1,9 @@
-"""What the tests share: the scripts as people run them, small photographs, and the real data where it is."""
+"""Fixtures of all tests: the scripts as users run them, small photographs, and real data where available."""
 
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,36 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def keras_home(tmp_path_factory):
-    """Keep what Keras downloads, and what is exported of networks, away from the user's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+OWN = "similar-images-tests-"  # how the tests' own home in the temporary folder is called
+HOMES = (  # what points elsewhere than into HOME, and would be followed
+    "HF_HOME",
+    "IPYTHONDIR",
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_DATA_DIR",
+    "JUPYTER_RUNTIME_DIR",
+    "KERAS_HOME",
+    "MPLCONFIGDIR",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_RUNTIME_DIR",
+    "XDG_STATE_HOME",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the tests a home and a temporary folder of their own, before they import anything; removed at the end."""
+    own = tempfile.TemporaryDirectory(prefix=OWN, ignore_cleanup_errors=True)
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(own.cleanup)
+    config.add_cleanup(patch.undo)
+    patch.setenv("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # pytest keeps what a failed test wrote
+    for name in HOMES:
+        patch.delenv(name, raising=False)
+    for name, folder in (("HOME", "home"), ("USERPROFILE", "home"), ("XDG_CACHE_HOME", "cache"), ("TMPDIR", "tmp")):
+        path = Path(own.name, folder)
+        path.mkdir(exist_ok=True)
+        patch.setenv(name, str(path))
+    patch.setattr(tempfile, "tempdir", None)  # TMPDIR is read again
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The sample collection of texts: what the functions and classes that are installed here say of themselves.
+"""The sample collection of texts: the docstrings of installed functions and classes.
 
 python -m similar_images.docstrings FILE.txt
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from similar_images.inputs.names import write_names
 from similar_images.inputs.texts import one_line
 
-PACKAGES = (  # of requirements.txt; read as source, never imported
+PACKAGES = (  # from requirements.txt; their source is read, never imported
     "PIL",
     "click",
     "faiss",
@@ -37,10 +37,13 @@ PACKAGES = (  # of requirements.txt; read as source, never imported
     "tqdm",
 )
 LEFT_OUT = {"test", "tests", "testing", "conftest", "site-packages", "dist-packages", "idlelib", "lib2to3", "externals"}
-EXPORTS = {"tensorflow": ("tf_export", "tf."), "keras": ("keras_export", "")}  # decorator of what is public, its prefix
-SENTENCE = re.compile(r"(.+?[.!?])(?:\s+[A-Z`]|\s*$)", re.DOTALL)  # "e.g. this" goes on
-SHORTEST = 20  # characters; a shorter sentence says too little
-LONGEST = 300  # characters; a longer one is no sentence
+EXPORTS = {
+    "tensorflow": ("tf_export", "tf."),
+    "keras": ("keras_export", ""),
+}  # package -> decorator of public names, their prefix
+SENTENCE = re.compile(r"(.+?[.!?])(?:\s+[A-Z`]|\s*$)", re.DOTALL)  # "e.g. this" continues the sentence
+SHORTEST = 20  # characters; shorter ones say too little
+LONGEST = 300  # characters; longer ones are not sentences
 
 
 def collect() -> list[str]:
@@ -56,7 +59,7 @@ def collect() -> list[str]:
 
 
 def first_sentence(docstring: str) -> str | None:
-    """Return the first sentence of a docstring as one line; None where it has none that is worth it."""
+    """Return the first sentence of a docstring as one line; None if it has no usable one."""
     paragraph = docstring.strip().split("\n\n")[0]
     match = SENTENCE.match(paragraph)
     sentence = " ".join(one_line(match[1] if match else paragraph).split())
@@ -73,10 +76,10 @@ def _sources() -> Iterator[tuple[str, Path]]:
 
 
 def _sentences(file: Path, module: str) -> Iterator[tuple[str, str]]:
-    """Yield the public name and the first sentence of what a file defines; nothing where it cannot be read."""
+    """Yield public names and their first sentences from a file; nothing if it cannot be parsed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of somebody else's string escapes
+            warnings.simplefilter("ignore")  # about invalid escapes in third-party strings
             tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, RecursionError):
         return
@@ -104,7 +107,7 @@ def _of(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, name: str) 
 
 
 def _all(tree: ast.Module) -> set[str] | None:
-    """Return the names in a module's __all__; None where it has none, or makes it by more than a list."""
+    """Return the names in a module's __all__; None if it has none or computes it."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(getattr(one, "id", None) == "__all__" for one in node.targets):
             try:
@@ -115,16 +118,17 @@ def _all(tree: ast.Module) -> set[str] | None:
 
 
 def _exported(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, decorator: str, prefix: str) -> str | None:
-    """Return the first public name that a decorator gives, in a string or a list of them; None: there is none."""
+    """Return the first public name in a decorator's argument, a string or a list; None if there is none."""
     for call in node.decorator_list:
         if isinstance(call, ast.Call) and getattr(call.func, "id", None) == decorator and call.args:
-            names = [one.value for one in ast.walk(call.args[0]) if isinstance(one, ast.Constant)]
+            constants = [one.value for one in ast.walk(call.args[0]) if isinstance(one, ast.Constant)]
+            names = [value for value in constants if isinstance(value, str)]
             return prefix + names[0] if names else None
     return None
 
 
 def _public_module(module: str) -> str:
-    """Return a module's path up to its first private part: numpy._core.fromnumeric is seen as numpy."""
+    """Return a module's path up to its first private part: numpy._core.fromnumeric becomes numpy."""
     parts = module.removesuffix(".__init__").split(".")
     private = next((i for i, part in enumerate(parts) if part.startswith("_") and i), len(parts))
     return ".".join(parts[:private])

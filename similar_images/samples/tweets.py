@@ -1,4 +1,4 @@
-"""The texts of Sentiment140 (Go, Bhayani & Huang 2009), from its zip to a CSV of the column `text`."""
+"""The texts of Sentiment140 (Go, Bhayani & Huang 2009), read from its zip and written as a CSV with the column `text`."""
 
 import csv
 import io
@@ -16,23 +16,23 @@ ENCODING = "latin-1"
 
 
 def extract(archive: Path, output: Path, count: int) -> None:
-    """Write the texts of the first `count` tweets in the zip, whole or not at all.
+    """Write the texts of the first `count` tweets in the zip, completely or not at all.
 
-    Raises ValueError where it is not that zip.
+    Raises ValueError if the zip is damaged or another one.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
             if damaged := opened.testzip():
-                raise ValueError(f"{damaged} in it is damaged")
+                raise ValueError(f"expected a complete zip, got {damaged} damaged in it")
             with opened.open(TABLE) as file:
                 rows = csv.reader(io.TextIOWrapper(file, ENCODING, newline=""))
                 texts = [_text(row, rows.line_num) for row in islice(rows, count)]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise ValueError(f"it is not a whole zip ({error})") from error
+        raise ValueError(f"expected a complete zip, got a damaged one ({error})") from error
     except KeyError:
-        raise ValueError(f"there is no {TABLE} in it") from None
+        raise ValueError(f"expected {TABLE} in the zip, got other files") from None
     except csv.Error as error:
-        raise ValueError(f"{TABLE} is damaged: {error}") from error
+        raise ValueError(f"expected a CSV in {TABLE}, got a damaged one: {error}") from error
     if len(texts) < count:
         raise ValueError(f"expected {count} tweets or more in {TABLE}, got {len(texts)}")
     with replacing(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
@@ -42,7 +42,7 @@ def extract(archive: Path, output: Path, count: int) -> None:
 
 
 def check(texts: Path, count: int) -> None:
-    """Raise ValueError where a CSV does not hold `count` texts."""
+    """Raise ValueError unless a CSV has `count` texts."""
     found = len(read_texts(texts, "text"))
     if found != count:
         raise ValueError(f"{texts}: expected {count} texts, got {found}")

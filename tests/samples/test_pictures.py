@@ -76,5 +76,5 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
     done = make(tmp_path)
     assert done.returncode == 1
-    assert "holds other files" in done.stderr and done.stderr.count("\n") == 1
+    assert "with other files" in done.stderr and done.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]

@@ -1,0 +1,54 @@
+"""The tests leave nothing behind: neither in the user's home nor in the temporary folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import HOMES, OWN, ROOT
+
+WRITERS = (  # tests that run a notebook, compile, plot or keep caches
+    "tests/notebooks/test_notebook.py",
+    "tests/evaluation/test_evaluation.py",
+    "tests/cli/test_scripts.py::test_json_and_several_queries",
+)
+ASKED = """
+from pathlib import Path
+import tempfile
+from IPython.paths import get_ipython_dir
+from jupyter_core.paths import jupyter_config_dir, jupyter_data_dir, jupyter_runtime_dir
+from matplotlib import get_cachedir, get_configdir
+from platformdirs import user_cache_dir, user_data_dir
+folders = (jupyter_config_dir, jupyter_data_dir, jupyter_runtime_dir, get_cachedir, get_configdir, user_cache_dir)
+for folder in (*folders, user_data_dir, get_ipython_dir, Path.home, tempfile.gettempdir):
+    print(folder())
+"""
+
+
+def test_programs_that_tests_start_keep_their_files_in_the_tests_own_folder(tmp_path):
+    command = [sys.executable, "-c", ASKED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path)
+    own = Path(os.environ["HOME"]).parent
+    assert own.name.startswith(OWN)
+    assert [folder for folder in done.stdout.splitlines() if not Path(folder).is_relative_to(own)] == []
+
+
+def test_a_run_of_the_tests_leaves_the_home_and_the_temporary_folder_empty(tmp_path):
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir()
+    temporary.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in (*HOMES, "XDG_CACHE_HOME")}
+    for name in [name for name in environment if name.startswith("PYTEST_")]:
+        del environment[name]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *WRITERS]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**environment, "HOME": str(home), "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout
+    assert list(home.rglob("*")) == []
+    assert [path for path in temporary.rglob("*") if not path.is_dir()] == []
