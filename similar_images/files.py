@@ -20,21 +20,34 @@ STALE = 24 * 3600  # seconds after its last change; a partial file of that age w
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a new path beside `path` to write to; at the end it is flushed to disk and replaces `path`.
-
-    Each writer has a path of its own; the last one to finish wins.
-    """
+def partial_file(path: Path) -> Iterator[Path]:
+    """Yield a new path beside `path` to write to, which each writer has of its own; what is left there is removed."""
     _remove_stale(path)
-    # Some writers choose the format by suffix.
-    partial = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+    partial = partial_path(path)
     try:
         yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a new path beside `path` to write to; at the end it is flushed to disk and replaces `path`."""
+    with partial_file(path) as partial:
+        yield partial
+        flush(partial)
+        partial.replace(path)
+
+
+def partial_path(path: Path) -> Path:
+    """Return a new path beside `path`, with its suffix, by which some writers choose the format."""
+    return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
+
+
+def flush(path: Path) -> None:
+    """Put a file on disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager
@@ -106,7 +119,7 @@ def mismatch(value: object, expected: Any, place: str = "") -> str | None:
     """Return where and how a value of JSON differs from the expected form, or None.
 
     A form is a type or a union of types, a dict of forms (all keys are required, others are allowed), or a list of
-    the one form of all its entries. Numbers must not be negative, as all counts and sizes.
+    the one form of all its entries. Whole numbers must not be negative: all are counts or sizes.
     """
     if isinstance(expected, dict):
         if not isinstance(value, dict):
@@ -122,7 +135,7 @@ def mismatch(value: object, expected: Any, place: str = "") -> str | None:
         return next(filter(None, (mismatch(one, expected[0], place) for one in value)), None)
     if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
         return f"{place.rstrip('.')}: expected {getattr(expected, '__name__', expected)}, got {value!r:.60}"
-    if isinstance(value, int | float) and value < 0:
+    if isinstance(value, int) and value < 0:
         return f"{place.rstrip('.')}: expected a number of at least 0, got {value}"
     return None
 

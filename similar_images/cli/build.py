@@ -14,7 +14,7 @@ from similar_images.cli.options import FILE, Bytes, Command
     "vectors_file",
     required=True,
     type=FILE,
-    help="The vectors, LIST.saved_predictions.npy or any .npy of shape (n, d).",
+    help="The collection: its list, its vectors, or any .npy of shape (n, d).",
 )
 @click.option(
     "-o",
@@ -22,7 +22,7 @@ from similar_images.cli.options import FILE, Bytes, Command
     type=click.Path(path_type=Path),
     help="The index.  [default: beside the vectors, photos.txt... has photos.faiss.index]",
 )
-@click.option("-d", "--dimension", type=click.IntRange(min=1), help="Numbers in a vector, to be checked.")
+@click.option("-d", "--dimension", type=click.IntRange(min=1), help="Expected dimension of the vectors.")
 @click.option(
     "--recipe",
     default="auto",
@@ -33,19 +33,20 @@ from similar_images.cli.options import FILE, Bytes, Command
 @click.option(
     "--target-recall",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Choose an index whose recall@10 is at least this, with 95% confidence, and that is the fastest of them.",
+    help="Choose the fastest index whose recall@10 is at least this, with 95% confidence.",
 )
-@click.option("--max-bytes", type=Bytes(), help="Choose an index of at most this size: 8M, 500k, 2G.")
-@click.option("--max-ms", type=click.FloatRange(0, min_open=True), help="Choose one that takes at most this a query.")
-@click.option("--add", "adding", is_flag=True, help="Add the rows that the vectors have and the index has not.")
+@click.option("--max-bytes", type=Bytes(), help="Choose an index of at most this size, such as 500k, 8M or 2G.")
+@click.option("--max-ms", type=click.FloatRange(0, min_open=True), help="Choose an index of at most this query time.")
+@click.option("--add", "adding", is_flag=True, help="Add the rows that the index lacks.")
 @click.option(
     "--remove",
     "removing",
     type=FILE,
-    help="Remove the images named in this file, a name a line, for good.",
+    help="Remove the images named in this file, one per line, permanently.",
 )
-@click.option("--overwrite", is_flag=True, help="Put the new index in the place of one that is there.")
-@click.option("-v", "--verbose", is_flag=True, help="Say how the index is made.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing index.")
+@click.option("--restore", is_flag=True, help="With --overwrite: bring removed images back.")
+@click.option("-v", "--verbose", is_flag=True, help="Print the parameters of the index.")
 def main(
     vectors_file: Path,
     output: Path | None,
@@ -57,27 +58,36 @@ def main(
     adding: bool,
     removing: Path | None,
     overwrite: bool,
+    restore: bool,
     verbose: bool,
 ) -> None:
-    """Build a search index from vectors, or change one.
+    """Build a search index from vectors, or update one.
 
-    The index holds cosine similarity and is read by faiss.read_index. Where the vectors stay beside it, a search
-    ranks its best hits anew with the exact vectors. What it reaches is measured against exact search, on images
-    that are left out of their own hits, and kept in its manifest.
+    The similarity is the cosine; faiss.read_index opens the index. While the vectors stay beside it, the best hits of
+    a search are re-ranked with the exact vectors. Each build measures recall@10 against exact search and stores it in
+    the manifest. Removed images stay removed in later builds.
 
     \b
     Examples:
-      ./build_search_db.py -i photos_file_list.txt.saved_predictions.npy
+      ./build_search_db.py -i photos_file_list.txt
       ./build_search_db.py -i ms_coco_file_list.txt.saved_predictions.npy -o ms_coco_file_list.faiss.index
-      ./build_search_db.py -i photos_file_list.txt.saved_predictions.npy --target-recall 0.95 --max-bytes 8M
-      ./build_search_db.py -i photos_file_list.txt.saved_predictions.npy --add
+      ./build_search_db.py -i photos_file_list.txt --target-recall 0.95 --max-bytes 8M
+      ./build_search_db.py -i photos_file_list.txt --remove names.txt --add
     """
     from tqdm import tqdm
 
     from similar_images.files import check_new, check_writeable
     from similar_images.index import build as building
     from similar_images.index.tune import Target
-    from similar_images.vectors.store import index_path, open_vectors
+    from similar_images.vectors.store import index_path, open_vectors, vectors_path
+
+    if vectors_file.suffix != ".npy":
+        vectors_file = vectors_path(vectors_file)
+    if not vectors_file.is_file():
+        raise FileNotFoundError(f"there are no vectors {vectors_file}: make them with extract_image_vectors.py")
+
+    def say(message: str) -> None:
+        click.echo(message, err=True)
 
     vectors = open_vectors(vectors_file)
     n, d = vectors.array.shape
@@ -88,9 +98,9 @@ def main(
     target = Target(target_recall, max_bytes, max_ms)
     if adding or removing:
         if any(target) or recipe != "auto":
-            raise ValueError("--add and --remove keep the index' recipe: leave --recipe and the targets out")
+            raise ValueError("--add and --remove keep the recipe of the index: omit --recipe and the targets")
         if not output.exists():
-            raise FileNotFoundError(f"there is no index {output} to change: build it first")
+            raise FileNotFoundError(f"there is no index {output}: build it first")
         if removing:
             manifest = building.remove(vectors, output, building.rows_of(vectors, removing))
         if adding:
@@ -98,19 +108,21 @@ def main(
     else:
         check_new(output, overwrite)
         if any(target) and recipe != "auto":
-            raise ValueError("a target chooses the recipe: leave --recipe out")
+            raise ValueError("a target chooses the recipe: omit --recipe")
         if any(target):
             click.echo(HEADER)
-            manifest = building.build(vectors, output, target=target, tried=lambda one: click.echo(_row(one)))
+            row = lambda one: click.echo(_row(one))  # noqa: E731
+            manifest = building.build(vectors, output, target=target, note=say, tried=row, restore=restore)
         else:
             with tqdm(total=n, unit=" vectors", disable=None) as bar:
-                say = lambda message: click.echo(message, err=True)  # noqa: E731
-                manifest = building.build(vectors, output, recipe, progress=bar.update, note=say)
+                manifest = building.build(vectors, output, recipe, progress=bar.update, note=say, restore=restore)
     if verbose:
         click.echo("\n".join(f"{key}: {value}" for key, value in manifest["parameters"].items()), err=True)
     click.echo(_summary(manifest, n), err=True)
     if building.is_stale(manifest):
-        click.echo(f"The recall fell: train it anew with {_rebuild(vectors_file, output, manifest)}", err=True)
+        click.echo(
+            f"Recall dropped below the target; rebuild with {_rebuild(vectors_file, output, manifest)}", err=True
+        )
     click.echo(output)
 
 
@@ -130,7 +142,7 @@ def _summary(manifest: dict, n: int) -> str:
     return (
         f"{manifest['n']} of {n} vectors, recipe {manifest['recipe']}: recall@10 {reached['recall']:.3f} "
         f"({low:.3f} to {high:.3f}; {reached['recall_alone']:.3f} without the vectors), "
-        f"{reached['p50_ms']:.2f} ms a query (p95 {reached['p95_ms']:.2f}), {reached['bytes_on_disk'] / 1e6:.2f} MB"
+        f"{reached['p50_ms']:.2f} ms per query (p95 {reached['p95_ms']:.2f}), {reached['bytes_on_disk'] / 1e6:.2f} MB"
     )
 
 

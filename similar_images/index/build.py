@@ -10,7 +10,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from similar_images.files import relative
+from similar_images.files import locked, relative
 from similar_images.index.index import Index, blocks, check_matches, open_index, unit_rows, with_ids, write_index
 from similar_images.index.recipes import SEED, Trained, lists, train
 from similar_images.index.tune import FEW, K, Measured, Queries, Target, choose
@@ -32,65 +32,77 @@ def build(
     progress: Callable[[int], None] = lambda rows: None,
     note: Callable[[str], None] = lambda message: None,
     tried: Callable[[Measured], None] = lambda candidate: None,
+    restore: bool = False,
 ) -> dict:
-    """Train an index on a sample of the vectors, add all, measure it, write it whole with its manifest; return that.
+    """Train an index on a sample of the vectors, add all, measure it, write it with its manifest; return that.
 
     `recipe` is a name of RECIPES, "auto", or a string that faiss.index_factory takes; with a `target` the index
-    that meets it is chosen instead. `note` is told where a recipe could not be followed, `tried` of candidates.
-    Raises ValueError for vectors or recipes that cannot be used, and for a target that cannot be met.
+    that meets it is chosen instead. Rows that were removed from an index of these vectors at `path` stay removed,
+    unless `restore`. `note` gets what differs from the request, `tried` the candidates for a target.
+    Raises ValueError for vectors or recipes that cannot be used, and for a target that cannot be met;
+    BlockingIOError if another run is writing the index.
     """
-    check_complete(vectors)
-    try:
-        queries = Queries(vectors.array)
-        if not len(queries.rows):
-            raise ValueError("all rows are zeros: every image was skipped")
-        trained, recipe, measured = _filled(queries, recipe, target, progress, note, tried)
-        manifest = {
-            "recipe": recipe,
-            "parameters": trained.parameters,
-            "removed": [],
-            "target": target._asdict() if target else None,
-            **_measured(queries, trained.faiss, trained.parameters, [], measured),
-            "vectors": _source(vectors, path, _skipped(vectors)),
-        }
-    except ValueError as error:
-        raise type(error)(f"{vectors.path}: {error}") from error
-    return write_index(path, trained.faiss, manifest)
+    with locked(path):
+        check_complete(vectors)
+        removed = [] if restore else _removed(vectors, path, note)
+        try:
+            queries = Queries(vectors.array, removed)
+            if not len(queries.rows):
+                raise ValueError("no row is left: all are zeros (every image was skipped) or removed")
+            trained, recipe, measured = _filled(queries, removed, recipe, target, progress, note, tried)
+            manifest = {
+                "recipe": recipe,
+                "parameters": trained.parameters,
+                "removed": removed,
+                "target": target._asdict() if target else None,
+                **_measured(queries, trained.faiss, trained.parameters, removed, measured),
+                "vectors": _source(vectors, path, _skipped(vectors)),
+            }
+        except ValueError as error:
+            raise type(error)(f"{vectors.path}: {error}") from error
+        return write_index(path, trained.faiss, manifest)
 
 
 def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda rows: None) -> dict:
-    """Add the rows that the vectors have and the index has not, those too that were skipped when it was built.
+    """Add the rows that the index lacks, including those that were skipped when it was built; return its new manifest.
 
-    Returns its new manifest. Raises ValueError where the index was not built from these vectors.
+    Raises ValueError if the index was not built from these vectors, BlockingIOError if another run is writing it.
     """
-    index = _changeable(path)
-    check_matches(index, vectors)
-    built = index.manifest["vectors"]
-    retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), _skipped(vectors))
-    for rows, unit in chain([unit_rows(vectors.array, retried)], blocks(vectors.array, built["n"])):
-        kept = ~np.isin(rows, index.removed)
-        index.faiss.add_with_ids(unit[kept], rows[kept])
-        progress(len(rows))
-    return _rewrite(index, vectors, index.removed, _skipped(vectors))
+    with locked(path):
+        index = _changeable(path, vectors)
+        built = index.manifest["vectors"]
+        retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), _skipped(vectors))
+        for rows, unit in chain([unit_rows(vectors.array, retried)], blocks(vectors.array, built["n"])):
+            kept = ~np.isin(rows, index.removed)
+            index.faiss.add_with_ids(unit[kept], rows[kept])
+            progress(len(rows))
+        return _rewrite(index, vectors, index.removed, _skipped(vectors))
 
 
 def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
-    """Remove rows, for good: `add` does not bring them back; return the new manifest.
+    """Remove rows permanently: neither `add` nor `build` brings them back; return the new manifest.
 
-    Raises ValueError where the index cannot remove, or was not built from these vectors.
+    Raises ValueError if the index cannot remove, would be empty, or was not built from these vectors;
+    BlockingIOError if another run is writing it.
     """
-    index = _changeable(path)
-    check_matches(index, vectors)
-    try:
-        index.faiss.remove_ids(faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
-    except RuntimeError as error:
-        raise ValueError(f"{path}: an index of the recipe {index.recipe} cannot remove; build one that can") from error
-    known = vectors._replace(array=vectors.array[: index.manifest["vectors"]["n"]])  # the rest is still to be added
-    return _rewrite(index, known, sorted({*index.removed, *rows}), index.manifest["vectors"].get("skipped", []))
+    with locked(path):
+        index = _changeable(path, vectors)
+        try:
+            index.faiss.remove_ids(faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
+        except RuntimeError as error:
+            raise ValueError(
+                f"{path}: the recipe {index.recipe} cannot remove; rebuild with another --recipe"
+            ) from error
+        if not index.faiss.ntotal:
+            raise ValueError(f"{path}: no image would be left; delete the index instead")
+        n = index.manifest["vectors"]["n"]  # the rows after it are still to be added
+        names = vectors.names[:n] if vectors.names else None
+        known = vectors._replace(array=vectors.array[:n], names=names)
+        return _rewrite(index, known, sorted({*index.removed, *rows}), index.manifest["vectors"].get("skipped", []))
 
 
 def rows_of(vectors: Vectors, file: Path) -> list[int]:
-    """Return the rows of the names in a file, a name a line. Raises ValueError for a name that is not there."""
+    """Return the rows of the names in a file, a name per line. Raises ValueError for an unknown name."""
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(vectors.names or []):
         rows.setdefault(name, []).append(row)
@@ -101,20 +113,29 @@ def rows_of(vectors: Vectors, file: Path) -> list[int]:
 
 
 def is_stale(manifest: dict) -> bool:
-    """Return whether the recall fell below the target, or without one clearly below what it was when built."""
+    """Return whether the recall dropped below the target, or without one clearly below the recall when built."""
     target = (manifest["target"] or {}).get("recall")
     floor = target if target is not None else manifest["built_recall"] - 0.02
     return manifest["measured"]["recall"] < floor
 
 
-def _filled(queries: Queries, recipe, target, progress, note, tried) -> tuple[Trained, str, Measured | None]:
-    """Return the trained and filled index, its recipe, and what it reaches where that is known."""
+def _filled(
+    queries: Queries,
+    removed: list[int],
+    recipe: str,
+    target: Target | None,
+    progress: Callable[[int], None],
+    note: Callable[[str], None],
+    tried: Callable[[Measured], None],
+) -> tuple[Trained, str, Measured | None]:
+    """Return the trained and filled index, its recipe, and what it reaches if that is known."""
     array, n = queries.array, len(queries.array)
     sample = _sample(array, queries.rows)
 
     def fill(index: faiss.Index) -> None:
         for rows, unit in blocks(array):
-            index.add_with_ids(unit, rows)
+            kept = ~np.isin(rows, removed)
+            index.add_with_ids(unit[kept], rows[kept])
             progress(len(rows))
 
     if target is not None:
@@ -123,7 +144,7 @@ def _filled(queries: Queries, recipe, target, progress, note, tried) -> tuple[Tr
     recipe = ("flat" if n < SMALL else "reduced") if recipe == "auto" else recipe
     trained = train(recipe, sample, n)
     if trained is None:
-        note(f"{len(sample)} vectors are too few to train the recipe {recipe}: flat is taken, an exact search")
+        note(f"{len(sample)} vectors are too few to train the recipe {recipe}: using flat, an exact search")
         recipe, trained = "flat", train("flat", sample, n)
     fill(trained.faiss)
     return trained, recipe, None
@@ -210,9 +231,24 @@ def _sample(array: np.ndarray, without: np.ndarray) -> np.ndarray:
     return unit_rows(array, np.sort(np.random.default_rng(SEED).choice(rows, m, replace=False)))[1]
 
 
-def _changeable(path: Path) -> Index:
-    """Open an index to be changed. Raises ValueError where it cannot be told what is in it."""
+def _removed(vectors: Vectors, path: Path, note: Callable[[str], None]) -> list[int]:
+    """Return the rows that were removed from the index of these vectors that is in place."""
+    if not path.exists():
+        return []
+    try:
+        index = open_index(path)
+        check_matches(index, vectors)
+    except ValueError:  # damaged, or of other vectors
+        return []
+    if index.removed:
+        note(f"{len(index.removed)} removed images stay removed; --restore brings them back")
+    return index.removed
+
+
+def _changeable(path: Path, vectors: Vectors) -> Index:
+    """Open an index to change it. Raises ValueError if its content is unknown or of other vectors."""
     index = open_index(path)
     if index.manifest is None:
-        raise ValueError(f"{path} has no manifest, it cannot be told what is in it: build it again")
+        raise ValueError(f"{path} has no manifest, so its rows are unknown: rebuild it with --overwrite")
+    check_matches(index, vectors)
     return index._replace(faiss=with_ids(index.faiss))

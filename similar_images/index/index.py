@@ -10,15 +10,13 @@ from typing import NamedTuple
 import faiss
 import numpy as np
 
-from similar_images.files import read_json, replacing, sha256, write_json
+from similar_images.files import flush, partial_file
 from similar_images.index import index_file
+from similar_images.index import manifest as manifests
+from similar_images.index.manifest import REBUILD
 from similar_images.index.recipes import RERANKED
 from similar_images.inputs.names import names_digest
 from similar_images.vectors.store import Vectors, block_rows, fingerprint
-
-FORMAT = "similar-images index 1"
-KEYS = ("recipe", "parameters", "removed", "target", "built_recall", "vectors", "sha256")
-REBUILD = "build it again with build_search_db.py"
 
 
 class Index(NamedTuple):
@@ -137,40 +135,35 @@ def unit_rows(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return rows[kept], unit[kept]
 
 
-def manifest_path(index: Path) -> Path:
-    return index.with_name(index.name + ".json")
-
-
 def open_index(path: Path) -> Index:
-    """Open an index after its SHA-256 was checked against its manifest; without one, after all lengths in it were.
+    """Open an index whose SHA-256 matches its manifest; without a manifest all lengths in the file are checked first.
 
-    Raises ValueError where the file is damaged, altered or no index of a known type.
+    While the index is being replaced, this is the old one or the new one. Raises ValueError if the file is damaged,
+    altered or not an index of a known type.
     """
-    manifest = None
     try:
-        if manifest_path(path).exists():
-            manifest = read_json(manifest_path(path), FORMAT)
-            if missing := [key for key in KEYS if key not in manifest]:
-                raise ValueError(f"its manifest lacks {', '.join(missing)}")
-            if sha256(path) != manifest.get("sha256"):
-                raise ValueError("it is not what its manifest says, it was altered or truncated")
-        else:
-            index_file.check(path)
-        opened = faiss.read_index(str(path))
+        for _ in range(manifests.TRIES):
+            manifest, identity = manifests.matching(path)
+            if manifest is None:
+                index_file.check(path)
+            opened = faiss.read_index(str(path))
+            if manifests.identity(path) == identity:
+                break  # and not replaced since it was checked
     except (ValueError, RuntimeError, MemoryError) as error:
         reason = str(error).splitlines()[0] if isinstance(error, ValueError) else "Faiss cannot read it"
-        raise ValueError(f"{path} is not an index that can be used: {reason}; {REBUILD}") from error
+        raise ValueError(f"{path} cannot be used as an index: {reason}; {REBUILD}") from error
     return Index(path, opened, manifest)
 
 
 def write_index(path: Path, index: faiss.Index, manifest: dict) -> dict:
-    """Write an index and its manifest, each whole or not at all; return the manifest with the file's SHA-256."""
-    with replacing(path) as partial:
+    """Write an index and its manifest; return the manifest with the file's SHA-256.
+
+    Readers see the old pair or the new one, and so it is after a kill. The caller holds `locked(path)`.
+    """
+    with partial_file(path) as partial:
         faiss.write_index(as_written(index), str(partial))
-        manifest = {"format": FORMAT, **manifest, "n": index.ntotal, "d": index.d, "sha256": sha256(partial)}
-        manifest_path(path).unlink(missing_ok=True)  # killed here, it is an old index without a manifest
-    write_json(manifest_path(path), manifest)
-    return manifest
+        flush(partial)
+        return manifests.replace(path, partial, {**manifest, "n": index.ntotal, "d": index.d})
 
 
 def as_written(index: faiss.Index) -> faiss.Index:

@@ -4,7 +4,6 @@ Shape letters: n images, d numbers in a vector, b in a block.
 """
 
 import os
-import secrets
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +14,7 @@ from similar_images.files import (
     check_new,
     check_writeable,
     lock_file,
+    partial_path,
     relative,
     replacing,
     sha256,
@@ -215,7 +215,7 @@ class Writer:
 
     def _new_file(self) -> BinaryIO:
         """Return a new locked file beside the vectors, which will replace them."""
-        self._part = self.path.with_name(f".{self.path.stem}.{secrets.token_hex(4)}.part{self.path.suffix}")
+        self._part = partial_path(self.path)
         file = self._part.open("xb+")
         lock_file(file, self._part)
         return file

@@ -156,7 +156,7 @@ def test_an_index_that_cannot_remove_says_so_and_stays_as_it_was(store, tmp_path
     vectors = store(500)
     building.build(vectors, tmp_path / "i.index", "HNSW8")
     before = (tmp_path / "i.index").read_bytes()
-    with pytest.raises(ValueError, match="of the recipe HNSW8 cannot remove"):
+    with pytest.raises(ValueError, match="the recipe HNSW8 cannot remove"):
         building.remove(vectors, tmp_path / "i.index", [3])
     assert (tmp_path / "i.index").read_bytes() == before
 
@@ -248,7 +248,7 @@ def test_images_that_were_skipped_and_tried_again_are_added(recipe, run, photos,
         (("--target-recall", "1.5"), "1.5 is not in the range"),
         (("--target-recall", "0.9", "--recipe", "flat"), "a target chooses the recipe"),
         (("--add",), "there is no index"),
-        (("--add", "--recipe", "flat"), "keep the index' recipe"),
+        (("--add", "--recipe", "flat"), "keep the recipe of the index"),
     ],
 )
 def test_bad_options_are_one_line(store, run, tmp_path, options, said):

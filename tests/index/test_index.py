@@ -173,7 +173,7 @@ def test_a_truncated_altered_or_foreign_index_is_refused(stored, tmp_path):
     build(stored(clustered(300, 20)), path)
     good = path.read_bytes()
     path.write_bytes(good[:-100])
-    with pytest.raises(ValueError, match="altered or truncated; build it again"):
+    with pytest.raises(ValueError, match="altered or truncated; rebuild it"):
         open_index(path)
     path.write_bytes(good[:1000] + bytes([good[1000] ^ 1]) + good[1001:])
     with pytest.raises(ValueError, match="altered or truncated"):

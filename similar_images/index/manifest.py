@@ -1,0 +1,112 @@
+"""The manifest beside an index, and how both are replaced so that readers always see a matching pair.
+
+While an index is replaced, its manifest holds the new entry and, as "previous", the one of the index that is still in
+place. So whenever a reader comes, and whenever a writer is killed, the manifest describes the index file that is there.
+"""
+
+import time
+from pathlib import Path
+
+from similar_images.files import mismatch, read_json, sha256, write_json
+
+FORMAT = "similar-images index 1"
+REBUILD = "rebuild it with build_search_db.py"
+TEXT, NUMBER = str | None, int | float
+FORM = {
+    "recipe": str,
+    "parameters": {"reranked": int},
+    "removed": [int],  # rows
+    "target": dict | None,
+    "built_recall": NUMBER,  # at the last complete build
+    "vectors": {"file": str, "n": int, "fingerprint": str, "names": TEXT, "network": dict | None},
+    "sha256": str,  # of the index
+}
+OPTIONAL = {  # not in the first manifests
+    "measured": {"recall": NUMBER, "recall_alone": NUMBER, "queries": int},
+    "similarities": {"percentiles": [NUMBER], "random_pairs": [NUMBER], "nearest": [NUMBER]},
+}
+TRIES = 200  # of a reader while writers replace the index again and again
+PAUSE = 0.01  # seconds between them
+
+
+def manifest_path(index: Path) -> Path:
+    return index.with_name(index.name + ".json")
+
+
+def read_manifest(index: Path) -> dict | None:
+    """Return the manifest of an index as it is on disk, or None. Raises ValueError if it is damaged."""
+    path = manifest_path(index)
+    try:
+        manifest = read_json(path, FORMAT)
+    except FileNotFoundError:
+        return None
+    entries = [manifest, manifest.get("previous")]
+    for entry in entries if entries[1] is not None and set(entries[1]) != {"sha256"} else entries[:1]:
+        if fault := _fault(entry):
+            raise ValueError(f"its manifest is damaged, {fault}")
+    return manifest
+
+
+def matching(index: Path) -> tuple[dict | None, tuple]:
+    """Return the manifest entry of the index file that is in place, None if it has none, and the file's identity.
+
+    Raises ValueError if the manifest is damaged, or if it is of another file.
+    """
+    seen = None
+    for _ in range(TRIES):
+        manifest, before = read_manifest(index), identity(index)
+        if manifest is None:
+            return None, before
+        digest = sha256(index)
+        for entry in (manifest, manifest.get("previous") or {}):
+            if entry.get("sha256") == digest and identity(index) == before:
+                return _alone(entry), before
+        if (manifest, before) == seen:  # nobody is replacing it
+            break
+        seen = manifest, before
+        time.sleep(PAUSE)
+    raise ValueError("it does not match its manifest, it was altered or truncated")
+
+
+def identity(path: Path) -> tuple:
+    """Return what changes when a file is replaced or rewritten."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def replace(index: Path, partial: Path, manifest: dict) -> dict:
+    """Put a complete new index in the place of the old one, with its manifest; return that. The caller holds the lock."""
+    manifest = {"format": FORMAT, **manifest, "sha256": sha256(partial)}
+    manifest.pop("previous", None)
+    write_json(manifest_path(index), manifest | {"previous": _previous(index)})
+    partial.replace(index)
+    write_json(manifest_path(index), manifest)
+    return manifest
+
+
+def _previous(index: Path) -> dict | None:
+    """Return the entry of the index that is in place: the least is its SHA-256."""
+    if not index.exists():
+        return None
+    try:
+        entry, _ = matching(index)
+    except ValueError:  # damaged: it stays so until it is replaced
+        entry = None
+    return entry or {"sha256": sha256(index)}
+
+
+def _alone(entry: dict) -> dict | None:
+    """Return an entry without the previous one; None if it only says that there was no manifest."""
+    return {key: value for key, value in entry.items() if key != "previous"} if "recipe" in entry else None
+
+
+def _fault(entry: object) -> str | None:
+    fault = mismatch(entry, FORM)
+    if fault or not isinstance(entry, dict):
+        return fault
+    fault = mismatch(entry, {key: form for key, form in OPTIONAL.items() if key in entry})
+    if not fault and "similarities" in entry:
+        lengths = {len(entry["similarities"][key]) for key in OPTIONAL["similarities"]}
+        fault = "similarities: expected lists of one length" if len(lengths) > 1 or 0 in lengths else None
+    skipped = entry["vectors"].get("skipped", [])
+    return fault or mismatch(skipped, [int], "vectors.skipped.")

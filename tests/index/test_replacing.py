@@ -1,0 +1,170 @@
+"""An index and its manifest change together, whoever reads, writes or is killed meanwhile; damage is one line."""
+
+import json
+import subprocess
+import sys
+import threading
+
+import faiss
+import numpy as np
+import pytest
+from arrays import clustered
+from conftest import ROOT
+from damage import mutants, wrong_values
+
+from similar_images.index.build import add, build, remove
+from similar_images.index.index import open_index
+from similar_images.inputs.names import write_names
+from similar_images.vectors.store import open_vectors
+
+N, D = 60, 8
+KILLED = """
+import os, sys
+from pathlib import Path
+from similar_images import files
+from similar_images.index import build, index, manifest
+from similar_images.vectors.store import open_vectors
+folder, step = Path(sys.argv[1]), int(sys.argv[2])
+steps = 0
+def counted(function):
+    def call(*arguments, **options):
+        global steps
+        if steps == step:
+            os._exit(9)
+        steps += 1
+        return function(*arguments, **options)
+    return call
+files.os.fsync = counted(os.fsync)
+Path.replace = counted(Path.replace)
+vectors, path = open_vectors(folder / "v.npy"), folder / "v.faiss.index"
+build.remove(vectors, path, [3]) if sys.argv[3] == "remove" else build.build(vectors, path, "flat")
+"""
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    np.save(tmp_path / "v.npy", clustered(N, D))
+    write_names(tmp_path / "v.txt", [f"{row}.jpg" for row in range(N)])
+    return open_vectors(tmp_path / "v.npy")
+
+
+@pytest.fixture
+def index(vectors, tmp_path):
+    build(vectors, tmp_path / "v.faiss.index", "flat")
+    return tmp_path / "v.faiss.index"
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_a_kill_at_any_step_leaves_the_old_index_or_the_new_one(index, tmp_path, step):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(step), "remove"], cwd=ROOT)
+    assert done.returncode == 9
+    opened = open_index(index)
+    assert opened.manifest is not None
+    assert (opened.faiss.ntotal, opened.removed) in ((N, []), (N - 1, [3]))
+    remove(open_vectors(tmp_path / "v.npy"), index, [4])  # and it can be changed
+    assert 4 in open_index(index).removed
+
+
+def test_a_reader_sees_the_old_pair_or_the_new_one(vectors, index):
+    stop, wrong, read = threading.Event(), [], []
+
+    def reader() -> None:
+        while not stop.is_set():
+            try:
+                opened = open_index(index)
+                read.append(1)
+                if opened.manifest is None or opened.faiss.ntotal != N - len(opened.removed):
+                    wrong.append(opened.manifest)
+            except Exception as error:
+                wrong.append(error)
+
+    thread = threading.Thread(target=reader)
+    thread.start()
+    for row in range(40):
+        remove(vectors, index, [row])
+    stop.set()
+    thread.join()
+    assert read and not wrong
+
+
+def test_parallel_changes_are_made_or_refused_but_never_lost(vectors, index, tmp_path):
+    done, refused = [], []
+
+    def change(row: int) -> None:
+        try:
+            remove(vectors, index, [row])
+            done.append(row)
+        except BlockingIOError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=change, args=(row,)) for row in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done and len(done) + len(refused) == 12
+    assert all("is being written by another run" in message for message in refused)
+    assert open_index(index).removed == sorted(done)
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_a_kill_while_an_index_of_another_tool_is_replaced_leaves_one_that_opens(index, tmp_path, step):
+    index.with_name(index.name + ".json").unlink()
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(step), "build"], cwd=ROOT)
+    assert done.returncode == 9
+    assert open_index(index).faiss.ntotal == N
+
+
+def test_removed_images_stay_removed_in_a_rebuild_until_they_are_restored(vectors, index):
+    remove(vectors, index, [3, 5])
+    notes: list[str] = []
+    build(vectors, index, "flat", note=notes.append)
+    opened = open_index(index)
+    assert opened.removed == [3, 5] and notes == ["2 removed images stay removed; --restore brings them back"]
+    assert not {3, 5} & set(opened.search(faiss.rand((1, D)), N)[1].ravel().tolist())
+    build(vectors, index, "flat", restore=True)
+    assert open_index(index).faiss.ntotal == N
+
+
+def test_removing_from_a_list_of_texts_that_has_grown_keeps_the_index_valid(vectors, index, tmp_path):
+    manifest = index.with_name(index.name + ".json")
+    content = json.loads(manifest.read_text())
+    network = {"name": "a", "dimension": D, "reads": "text", "weights": None}
+    content["vectors"] |= {"network": network}
+    manifest.write_text(json.dumps(content))
+    write_names(tmp_path / "v.txt", [f"{row}.jpg" for row in range(N + 3)])
+    np.save(tmp_path / "v.npy", np.concatenate([clustered(N, D), clustered(3, D)]))
+    grown = open_vectors(tmp_path / "v.npy")._replace(network=network)
+    remove(grown, index, [3])
+    add(grown, index)
+    assert open_index(index).faiss.ntotal == N + 2
+
+
+def test_removing_every_image_is_refused_and_nothing_changes(vectors, index):
+    before = index.read_bytes()
+    with pytest.raises(ValueError, match="no image would be left; delete the index instead"):
+        remove(vectors, index, list(range(N)))
+    assert index.read_bytes() == before and open_index(index).removed == []
+
+
+def test_every_damaged_manifest_is_refused_in_one_line(index):
+    manifest = index.with_name(index.name + ".json")
+    whole = manifest.read_bytes()
+    contents = [*mutants(whole, 150), *(json.dumps(one).encode() for one in wrong_values(json.loads(whole)))]
+    refused = 0
+    for content in contents:
+        manifest.write_bytes(content)
+        try:
+            opened = open_index(index)
+            assert isinstance(opened.recipe, str) and opened.reranked >= 0 and isinstance(opened.removed, list)
+        except ValueError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 150
+
+
+def test_the_script_takes_the_list_as_the_other_scripts_do(vectors, run, tmp_path):
+    (tmp_path / "v.npy").rename(tmp_path / "v.txt.saved_predictions.npy")
+    built = run("build_search_db.py", "-i", "v.txt")
+    assert (built.returncode, built.stdout) == (0, "v.faiss.index\n"), built.stderr
