@@ -1,0 +1,28 @@
+"""Import optional packages: where one is missing, the error names the command that installs it."""
+
+from importlib import import_module
+from types import ModuleType
+
+EXTRAS = ("keras", "openvino", "text", "notebook", "evaluate")  # of pyproject.toml
+TITLES = {"sentence_transformers": "sentence-transformers", "tensorflow": "TensorFlow", "torch": "PyTorch"}
+
+
+class MissingExtra(OSError):
+    """A package is missing that `pip install 'similar-images[EXTRA]'` installs."""
+
+
+def need(module: str, extra: str, purpose: str) -> ModuleType:
+    """Return `module`, imported; `purpose` names what needs it, `extra` is one of EXTRAS.
+
+    Raises MissingExtra where the module, or a package that it imports, is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        package = (error.name or module).split(".")[0]
+        raise MissingExtra(f"{purpose} needs {TITLES.get(package, package)}: {remedy(extra)}") from error
+
+
+def remedy(extra: str) -> str:
+    """Return the command that installs an extra."""
+    return f"pip install 'similar-images[{extra}]'"
