@@ -1,5 +1,6 @@
-"""The near-duplicates of a collection, from the shell."""
+"""The command that finds the near-duplicates of a collection."""
 
+import io
 import sys
 from pathlib import Path
 
@@ -11,22 +12,25 @@ from similar_images.cli.options import FILE, Command, collection_options
 @click.command("duplicates", cls=Command)
 @click.argument("vectors_file", metavar="VECTORS", type=FILE)
 @collection_options
-@click.option("--exact", is_flag=True, help="Compare every image with every other, not through the index.")
+@click.option("--exact", is_flag=True, help="Compare every image with every other, without the index.")
 @click.option(
     "-t",
     "--threshold",
     type=click.FloatRange(0, 1),
-    help="The cosine similarity from which images are near-duplicates.  [default: as measured for the network]",
+    help="The cosine similarity from which images are near-duplicates.  [default: calibrated on the collection]",
 )
 @click.option(
     "--calibrate",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Find the threshold on altered copies of N images of the collection, 100 say.",
+    help="Use only the threshold calibrated on altered copies of N images of the collection.  [default: 100 images, but "
+    "at most the threshold measured for the network]",
 )
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write the groups here, not to stdout.")
-@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write a contact sheet here, to look at.")
-@click.option("--overwrite", is_flag=True, help="Put new files in the place of those that are there.")
+@click.option(
+    "--csv", "csv_file", type=click.Path(path_type=Path), help="Write the groups to this file, not to stdout."
+)
+@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write a contact sheet with thumbnails.")
+@click.option("--overwrite", is_flag=True, help="Overwrite existing files.")
 def main(
     vectors_file: Path,
     exact: bool,
@@ -39,9 +43,12 @@ def main(
 ) -> None:
     """Find groups of images that are (nearly) the same: recompressed, resized, cropped, mirrored, recoloured.
 
-    VECTORS is the collection: its list or its vectors. The groups are printed as CSV, a line an image: the group's
-    number, row, name, similarity to the group's first image, bytes, width and height, and the image of the group
-    that is the same file, byte for byte. No image is ever changed, moved or deleted.
+    VECTORS is the collection: its list or its vectors. The groups are printed as CSV, one line per image: the group's
+    number, row, name, similarity to the group's first image, bytes, width and height, and the earlier image of the
+    group with the same bytes. No image is changed, moved or deleted.
+
+    The threshold is calibrated on altered copies of 100 images if the images and the network are available. A
+    threshold that was measured for the network is the upper limit, and is used otherwise.
 
     \b
     Examples:
@@ -54,29 +61,28 @@ def main(
     from similar_images.collections.images import Collection
     from similar_images.evaluation import duplicates
     from similar_images.files import check_new, replacing
+    from similar_images.inputs.names import printable
 
     if threshold is not None and calibrate is not None:
         raise ValueError("expected --threshold or --calibrate, got both")
     for file in filter(None, (csv_file, html_file)):
         check_new(file, overwrite)
     collection = Collection.open(vectors_file, **opening)
-    if threshold is None and calibrate is None:
-        threshold = duplicates.default_threshold(collection.network)
+    duplicates.check_is_of_images(collection)
     searched = None if exact else duplicates.whole_index(collection)
 
     if threshold is None:
-        with tqdm(total=calibrate, unit=" images altered", disable=None) as bar:
-            calibration = duplicates.calibrate(collection, calibrate, searched, bar.update)
-        threshold = calibration.threshold
-        found = f"precision {calibration.precision:.3f} on {calibration.images} images without a copy here"
-        click.echo(f"threshold {threshold:.4f}: {found}; of their altered copies it finds", err=True)
-        for alteration, recall in calibration.recalls.items():
+        with tqdm(unit=" images altered", disable=None, leave=False) as bar:
+            chosen = duplicates.choose_threshold(collection, searched, calibrate, bar.update)
+        threshold = chosen.threshold
+        click.echo(printable(chosen.note), err=True)
+        for alteration, recall in chosen.recalls.items():
             click.echo(f"  {alteration:9} {recall:4.0%}", err=True)
     with tqdm(total=len(collection), unit=" images", disable=None) as bar:
         pairs = duplicates.find_pairs(collection.vectors.array, threshold, searched, progress=bar.update)
     groups = duplicates.group(collection.vectors.array, pairs, threshold)
     with tqdm(total=sum(len(group.rows) for group in groups), unit=" files read", disable=None) as bar:
-        members = duplicates.describe(collection, groups, bar.update)
+        members = duplicates.read_members(collection, groups, bar.update)
 
     summary = duplicates.summary(collection, members, threshold)
     if html_file:
@@ -85,6 +91,7 @@ def main(
         with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as file:
             duplicates.write_csv(file, members)
     else:
-        sys.stdout.reconfigure(encoding="utf-8")
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
         duplicates.write_csv(sys.stdout, members)
-    click.echo(summary, err=True)
+    click.echo(printable(summary), err=True)

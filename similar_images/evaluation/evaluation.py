@@ -142,7 +142,7 @@ def evaluate(
         raise ValueError(f"{collection.vectors.path}: expected at least 2 images with a vector, got {len(rows)}")
     if altered is None:
         altered = 0 if labels else ALTERED
-        if altered and not _can_encode(collection):
+        if altered and not can_encode(collection):
             note(f"{collection.vectors.path}: altered copies are left out, ask for them with --alterations {ALTERED}")
             altered = 0
     copies = altered_copies(collection, rows[:altered], track, note) if altered else None
@@ -253,7 +253,7 @@ def _name(config: SearchConfig) -> str:
     return "exact" if config.exact else config.collection.recipe
 
 
-def _can_encode(collection: Collection) -> bool:
+def can_encode(collection: Collection) -> bool:
     """Return whether the images and what encodes them are at hand, without a download."""
     manifest = collection.vectors.manifest
     if not manifest or collection.source is None or not collection.source.exists():

@@ -1,0 +1,197 @@
+"""The similarity threshold of near-duplicates: measured for a network, or calibrated on a collection."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from similar_images.collections.images import Collection
+from similar_images.evaluation.alterations import ALTERATIONS
+from similar_images.evaluation.duplicate_groups import nearest
+from similar_images.evaluation.evaluation import can_encode
+from similar_images.index.index import Index, normalised
+from similar_images.inputs import images
+
+# Network -> the cosine similarity from which two images are near-duplicates. benchmarks/near_duplicates.py, with 200
+# photographs of COCO, five altered copies of each and 1,515 others of Caltech-101: at these, groups join 2,490 and 930
+# pairs of one photograph and none of two. They also join 85 and 49 pairs among the others. Looked at one by one, 36
+# and 15 of those are different pictures, motorbikes and one man's face mostly (mirrored pairs and frames of one
+# drawing count as the same): a precision of 0.986 and 0.985.
+THRESHOLDS = {"mobilenetv2": 0.86, "hog-colour": 0.88}
+CALIBRATED = 100  # images that are altered by default
+PRECISION = 0.99  # that a calibration keeps
+PICTURE = 32  # pixels; the side of the pictures that are compared pixel by pixel
+SAME_PIXELS = 0.95  # correlation; most mirrored pairs in Caltech-101 have 0.96 to 1, different motorbikes up to 0.97
+SEED = 1234
+
+
+class Calibration(NamedTuple):
+    threshold: float
+    precision: float  # share of true pairs among those at the threshold
+    recalls: dict[str, float]  # alteration -> share of its copies that the threshold finds
+    images: int  # altered images that had no copy in the collection
+
+
+class Choice(NamedTuple):
+    """A threshold and where it comes from."""
+
+    threshold: float
+    note: str  # its source, and what it may miss, in one line
+    recalls: dict[str, float]  # alteration -> share of its copies that the threshold finds; empty if not calibrated
+
+
+def default_threshold(network: dict | None) -> float:
+    """Return the threshold measured for a network. Raises ValueError, with the alternatives, if there is none."""
+    name = network["name"] if network else "an unknown network"
+    if name not in THRESHOLDS:
+        raise ValueError(
+            f"no threshold was measured for the vectors of {name}, only for {', '.join(THRESHOLDS)}: "
+            f"calibrate one on your images with --calibrate {CALIBRATED}, or set one with --threshold"
+        )
+    return THRESHOLDS[name]
+
+
+def choose_threshold(
+    collection: Collection,
+    index: Index | None = None,
+    count: int | None = None,
+    progress: Callable[[int], None] = lambda images: None,
+) -> Choice:
+    """Return the threshold that a calibration on `count` images finds; by default it may only lower a measured one.
+
+    The default calibration has CALIBRATED images. It needs readable images and a network that needs no download;
+    without them the threshold measured for the network is used. It does not raise that threshold, because frames of
+    a series count as false pairs and would hide real copies. Measured with two copies each of 40 photographs, one at
+    300 pixels (150 for a smaller photograph) and a grey one: copies found of 80, pairs of two photographs.
+
+    network      photographs          measured threshold    chosen
+    hog-colour   256 of COCO          51, 0                 80, 0
+    mobilenetv2  256 of COCO          58, 0                 75, 3
+    hog-colour   758 of Caltech-101   61, 8                 the same
+    mobilenetv2  758 of Caltech-101   55, 11                the same
+
+    Raises ValueError, with the alternatives, if there is no threshold.
+    """
+    if count:
+        return _calibrated(calibrate(collection, count, index, progress))
+    measured = THRESHOLDS.get(collection.network["name"]) if collection.network else None
+    reason = "images or network not available for a calibration"
+    if can_encode(collection):
+        try:
+            found = calibrate(collection, CALIBRATED, index, progress)
+            if measured is None or found.threshold < measured:
+                return _calibrated(found)
+            reason = f"a calibration on {found.images} images gives {found.threshold:.4f}"
+        except (OSError, ValueError, ImportError) as error:
+            reason = " ".join(str(error).split())
+    threshold = default_threshold(collection.network)
+    return Choice(
+        threshold,
+        f"threshold {threshold:.2f}, measured for the network ({reason}): copies that are reduced, cropped or recoloured "
+        f"strongly may be missed, find them with a lower --threshold",
+        {},
+    )
+
+
+def _calibrated(found: Calibration) -> Choice:
+    return Choice(
+        found.threshold,
+        f"threshold {found.threshold:.4f}: precision {found.precision:.3f} on {found.images} images without a copy in the "
+        f"collection, share of their altered copies found:",
+        found.recalls,
+    )
+
+
+def calibrate(
+    collection: Collection,
+    count: int,
+    index: Index | None = None,
+    progress: Callable[[int], None] = lambda images: None,
+) -> Calibration:
+    """Return the lowest threshold that keeps PRECISION on altered copies of `count` images of a collection.
+
+    Precision is that of a collection in which every image has one altered copy: a pair of an image and its copy is
+    true, a pair of either with another image is false. An image that already has a copy in the collection, by its
+    pixels, is left out, because that pair would count as false.
+    Raises ValueError if no image is left or no threshold is high enough.
+    """
+    rows, copies, pictures = _altered(collection, count, progress)
+    originals = normalised(collection.vectors.array[rows])
+    true = np.einsum("id,iad->ia", originals, copies)  # images, alterations
+    queries = np.concatenate([originals[:, None], copies], axis=1)
+    false, neighbours = nearest(collection.vectors.array, index, queries.reshape(-1, queries.shape[2]))
+    false, neighbours = (found.reshape(*queries.shape[:2], -1) for found in (false, neighbours))
+    false[(neighbours == rows[:, None, None]) | (neighbours < 0)] = -1
+    likely = [neighbours[i, 0][false[i, 0] >= true[i].min()] for i in range(len(rows))]
+    single = [not _has_copy(collection, *one) for one in zip(pictures, likely, strict=True)]
+    if not any(single):
+        raise ValueError(f"all {len(rows)} sampled images have copies in the collection: sample more with --calibrate")
+    true, false = true[single], false[single]
+    for threshold in np.unique(true):
+        recalls = (true >= threshold).mean(axis=0)
+        false_pairs = (false >= threshold).sum(axis=2).mean(axis=0)  # of an image, of each of its copies
+        precision = recalls.mean() / (recalls.mean() + false_pairs[0] + false_pairs[1:].mean())
+        if precision >= PRECISION:
+            recalls = dict(zip(ALTERATIONS, recalls.tolist(), strict=True))
+            return Calibration(float(threshold), float(precision), recalls, len(true))
+    raise ValueError(
+        f"no threshold separates copies from other images of {collection.vectors.path} with a precision of {PRECISION}: "
+        f"the images are too similar for this network; set --threshold and check the result"
+    )
+
+
+def _altered(
+    collection: Collection, count: int, progress: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows int64 (i,) of up to `count` random images with their altered copies, one per alteration.
+
+    The copies are unit vectors (i, a, d). The third array holds small pictures of image and copies, (i, 1 + a, p).
+    """
+    rows, vectors, pictures = [], [], []
+    for row in np.random.default_rng(SEED).permutation(len(collection)).tolist():
+        if len(rows) == count:
+            break
+        try:
+            image = images.open_image(collection.image(row))
+        except (OSError, ValueError):
+            continue
+        if collection.vectors.array[row].any() and _picture(image).any():  # in a blank image, every part is a copy
+            image, *copies = _with_copies(image)
+            rows.append(row)
+            vectors.append(normalised(np.stack([collection.encode(copy).vector for copy in copies])))
+            pictures.append(_pictures([image, *copies]))
+            progress(1)
+    if not rows:
+        raise ValueError(
+            f"no image of the collection can be read in {collection.source.path if collection.source else 'its folder'}: "
+            f"give the folder or archive of the images with -d"
+        )
+    return np.array(rows), np.stack(vectors), np.stack(pictures)
+
+
+def _has_copy(collection: Collection, pictures: np.ndarray, rows: np.ndarray) -> bool:
+    """Return whether one of the rows, or an alteration of it, has the same pixels as one of the pictures (1 + a, p)."""
+    for row in rows.tolist():
+        try:
+            image = images.open_image(collection.image(row))
+        except (OSError, ValueError):
+            continue
+        if (pictures @ _pictures(_with_copies(image)).T).max() >= SAME_PIXELS:
+            return True
+    return False
+
+
+def _with_copies(image: Image.Image) -> list[Image.Image]:
+    return [image, *(alter(image) for alter in ALTERATIONS.values())]
+
+
+def _pictures(copies: list[Image.Image]) -> np.ndarray:
+    return np.stack([_picture(copy) for copy in copies])
+
+
+def _picture(image: Image.Image) -> np.ndarray:
+    """Return the image small and grey, float32 (p,), with mean 0 and length 1, so that products are correlations."""
+    small = np.asarray(image.convert("L").resize((PICTURE, PICTURE), Image.Resampling.BOX), dtype=np.float32)
+    centred = small.ravel() - small.mean()
+    return centred / max(np.linalg.norm(centred), 1e-6)

@@ -1,0 +1,149 @@
+"""What find_duplicates.py says by default, and what it says and writes of files, wherever they are."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from similar_images.collections.images import Collection
+from similar_images.evaluation import duplicates
+from similar_images.evaluation.duplicate_groups import Group
+from similar_images.networks.loader import load
+from similar_images.vectors.from_images import extract
+from similar_images.vectors.store import manifest_path, vectors_path
+from similar_images.vectors.writer import Writer
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Twelve pictures in a folder; of the first a grey copy, of the second one at a third of its size, and a file twice."""
+    folder = tmp_path / "my photos"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(12):
+        grey, colour = random.integers(0, 256, (9, 12, 1)), random.integers(-32, 32, (9, 12, 3))
+        coarse = Image.fromarray((grey + colour).clip(0, 255).astype(np.uint8))
+        coarse.resize((240, 180), Image.Resampling.BICUBIC).save(folder / f"{number:02}#.jpg", quality=90)
+    with Image.open(folder / "00#.jpg") as image:
+        image.convert("L").save(folder / "grey.jpg")
+    with Image.open(folder / "01#.jpg") as image:
+        image.resize((80, 60)).save(folder / "small.jpg")
+    shutil.copyfile(folder / "02#.jpg", folder / "twice.jpg")
+    return folder
+
+
+@pytest.fixture
+def names(folder, tmp_path) -> Path:
+    names = tmp_path / "photos_file_list.txt"
+    listed = sorted(path.name for path in folder.iterdir())
+    encoder = load("hog-colour")
+    writer = Writer(vectors_path(names), names, listed, folder)
+    writer.begin(encoder.description)
+    extract(listed, folder, encoder, writer)
+    return names
+
+
+def groups(output: str) -> list[list[str]]:
+    rows = list(csv.DictReader(io.StringIO(output)))
+    return [
+        [row["name"] for row in rows if row["group"] == number] for number in sorted({row["group"] for row in rows})
+    ]
+
+
+def test_by_default_a_grey_and_a_small_copy_are_found_at_a_calibrated_threshold(run, names):
+    done = run("find_duplicates.py", names.name)
+    assert done.returncode == 0, done.stderr
+    assert {frozenset(group) for group in groups(done.stdout)} == {
+        frozenset(pair) for pair in (("00#.jpg", "grey.jpg"), ("01#.jpg", "small.jpg"), ("02#.jpg", "twice.jpg"))
+    }
+    assert re.search(r"threshold 0\.\d+: precision (0\.99\d|1\.000) on \d+ images without a copy", done.stderr)
+    fixed = run("find_duplicates.py", names.name, "--threshold", "0.88")
+    assert "grey.jpg" not in fixed.stdout, "the threshold of before missed it"
+
+
+def test_a_calibration_does_not_raise_the_measured_threshold(names, monkeypatch):
+    collection = Collection.open(names)
+    monkeypatch.setitem(duplicates.THRESHOLDS, "hog-colour", 0.4)
+    chosen = duplicates.choose_threshold(collection)
+    assert (chosen.threshold, chosen.recalls) == (0.4, {})
+    assert re.search(
+        r"threshold 0.40, measured for the network \(a calibration on \d+ images gives 0\.\d+\)", chosen.note
+    )
+
+
+def test_a_network_without_a_measured_threshold_is_calibrated(names, monkeypatch):
+    monkeypatch.delitem(duplicates.THRESHOLDS, "hog-colour")
+    assert 0.4 < duplicates.choose_threshold(Collection.open(names)).threshold < 0.95
+
+
+def test_photos_that_have_moved_are_said_to_be_unreadable(run, names, folder, tmp_path):
+    folder.rename(tmp_path / "moved")
+    done = run("find_duplicates.py", names.name, "--html", "sheet.html")
+    assert done.returncode == 0, done.stderr
+    assert "0 of them the same file" not in done.stderr
+    assert re.search(r"their files cannot be read in .*my photos, so it is not known which are the same", done.stderr)
+    assert "with -d" in done.stderr and "threshold 0.88, measured for the network" in done.stderr
+    assert "<a href" not in (tmp_path / "sheet.html").read_text()
+    back = run("find_duplicates.py", names.name, "-d", "moved")
+    assert "1 of them the same file" in back.stderr
+
+
+def test_the_page_links_to_the_files_relative_to_itself(run, names, folder, tmp_path):
+    (tmp_path / "pages").mkdir()
+    done = run("find_duplicates.py", names.name, "-t", "0.9", "--html", "pages/sheet.html")
+    assert done.returncode == 0, done.stderr
+    links = re.findall(r'<a href="([^"]+)"', (tmp_path / "pages" / "sheet.html").read_text())
+    assert "../my%20photos/02%23.jpg" in links
+    assert all((tmp_path / "pages" / unquote(link)).is_file() for link in links)
+
+
+def test_the_page_of_an_archive_has_no_links(run, names, folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    done = run("find_duplicates.py", names.name, "-t", "0.9", "-d", "photos.zip", "--html", "sheet.html")
+    assert done.returncode == 0, done.stderr
+    sheet = (tmp_path / "sheet.html").read_text()
+    assert sheet.count('src="data:image/jpeg') >= 2 and "<a href" not in sheet
+
+
+def test_an_archive_that_has_moved_is_no_error(run, names, folder, tmp_path):
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(folder / "02#.jpg", "02#.jpg")
+    collection = Collection.open(names, images=archive)
+    archive.unlink()
+    rows = np.array([2, 3])
+    members = duplicates.read_members(collection, [Group(rows, np.ones(2, np.float32))])
+    assert [member.bytes for member in members] == [None, None]
+
+
+def test_names_like_formulas_and_escape_codes_are_written_safely(names):
+    member = duplicates.Member(1, 0, "=1+1.jpg", 1.0, 5, 1, 1, None)
+    file = io.StringIO()
+    duplicates.write_csv(file, [member, member._replace(name="b.jpg", same_file_as="=1+1.jpg")])
+    assert file.getvalue().splitlines()[1:] == ["1,0,'=1+1.jpg,1.0000,5,1,1,", "1,0,b.jpg,1.0000,5,1,1,'=1+1.jpg"]
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    duplicates.write_csv(terminal, [member._replace(name="\x1b[31mred.jpg")])
+    assert "\x1b" not in terminal.getvalue() and "\\x1b[31mred.jpg" in terminal.getvalue()
+
+
+def test_texts_are_refused_in_one_line(run, names):
+    manifest = manifest_path(vectors_path(names))
+    content = json.loads(manifest.read_text())
+    content["network"] = {"name": "all-MiniLM-L6-v2", "reads": "text"}
+    manifest.write_text(json.dumps(content))
+    for script, *options in (("find_duplicates.py",), ("evaluate_search.py", "--alterations", "2")):
+        done = run(script, names.name, *options)
+        assert done.returncode == 1 and done.stdout == ""
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert "got the texts" in done.stderr
