@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
-from test_gallery import make_sample
+from sample_images import make_sample
 
 IMAGES, TEXTS = "Similar image.ipynb", "Text_similarity.ipynb"
 MAX_LINES = 10  # of a cell

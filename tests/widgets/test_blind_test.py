@@ -4,7 +4,7 @@ import io
 
 import pytest
 from PIL import Image
-from test_gallery import make_sample
+from sample_images import make_sample
 
 from similar_images import BlindTest, Collection, Comparison
 from similar_images.comparison.votes import read

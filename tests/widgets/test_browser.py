@@ -23,7 +23,7 @@ from browser import (
 )
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
-from test_gallery import make_sample
+from sample_images import make_sample
 
 from similar_images.comparison.votes import read
 

@@ -2,52 +2,25 @@
 
 import io
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
+from galleries import hits, query, refusal, sent, tell
 from PIL import Image
+from sample_images import encoded, extract_and_index, make_sample
 
 from similar_images import Collection, Gallery
 from similar_images.collections.query import Asked, ask_part, shuffled
 from similar_images.index import build as building
-from similar_images.index.build import build
 from similar_images.index.index import open_index
 from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.sources import open_source
 from similar_images.networks import catalog, loader
 from similar_images.vectors.from_images import extract
-from similar_images.vectors.store import index_path, open_vectors, vectors_path
+from similar_images.vectors.store import open_vectors, vectors_path
 from similar_images.vectors.writer import Writer
 from similar_images.widgets.gallery import MAX_BYTES
 from similar_images.widgets.search import REMEMBERED, History
-
-
-def make_sample(folder: Path) -> None:
-    """Put 12 pictures of four colours, their vectors and their index into a folder, named as `make sample` does."""
-    random = np.random.default_rng(0)
-    for kind, colour in {
-        "grass": (40, 160, 60),
-        "sea": (30, 80, 190),
-        "sun": (250, 200, 40),
-        "wine": (120, 0, 40),
-    }.items():
-        (folder / "sample" / kind).mkdir(parents=True)
-        for number in range(3):
-            pixels = np.clip(random.normal(colour, 30, (60, 80, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / "sample" / kind / f"{kind}-{number}.jpg")
-    vectors_of(folder / "sample", folder / "sample_file_list.txt")
-    vectors = open_vectors(vectors_path(folder / "sample_file_list.txt"))
-    build(vectors, folder / "sample_small.faiss.index", "flat")  # these are too few for a smaller one
-
-
-def vectors_of(pictures: Path, names_file: Path) -> None:
-    names, path, encoder = open_source(pictures).find().names, vectors_path(names_file), loader.load("hog-colour")
-    writer = Writer(path, names_file, names, pictures)
-    writer.begin(encoder.description)
-    extract(names, pictures, encoder, writer)
-    build(open_vectors(path), index_path(path))
 
 
 @pytest.fixture
@@ -63,46 +36,12 @@ def shown(collection) -> Gallery:
     return gallery
 
 
-def tell(shown: Gallery, *buffers: bytes, **message: object) -> None:
-    """Do what the page does when a person asks for something, and wait for the answer."""
-    shown._handle_custom_msg(message, [memoryview(buffer) for buffer in buffers])
-    shown.wait()
-
-
 def upload(shown: Gallery, name: str, content: bytes) -> None:
     tell(shown, content, do="upload", name=name, start=0, size=len(content))
 
 
-def sent(shown: Gallery, **message: object) -> tuple[dict, bytes]:
-    """Return what is sent to the page for a message."""
-    out = []
-    shown.send = lambda content, buffers: out.append((content, bytes(buffers[0])))
-    tell(shown, **message)
-    ((content, buffer),) = out
-    return content, buffer
-
-
-def query(shown: Gallery) -> str:
-    return shown.shown["query"]["name"]
-
-
-def hits(shown: Gallery) -> list[tuple[int, str, float]]:
-    return [(hit["row"], hit["name"], hit["similarity"]) for hit in shown.shown["hits"]]
-
-
 def expected(collection: Collection, query: object, k: int = 8) -> list[tuple[int, str, float]]:
     return [(hit.row, hit.name, pytest.approx(hit.similarity, abs=1e-6)) for hit in collection.nearest(query, k)]
-
-
-def refusal(shown: Gallery) -> str:
-    assert shown.status["kind"] == "failure"
-    return shown.status["text"]
-
-
-def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 GREEN = encoded(Image.new("RGB", (80, 60), (40, 160, 60)))
@@ -126,7 +65,7 @@ def test_a_random_image_is_another_one_until_all_were_shown(collection, shown):
 
 def test_a_random_image_has_a_vector(tmp_path, collection):
     (tmp_path / "sample" / "broken.jpg").write_text("no picture")
-    vectors_of(tmp_path / "sample", tmp_path / "with_broken.txt")
+    extract_and_index(tmp_path / "sample", tmp_path / "with_broken.txt")
     collection = Collection.open(tmp_path / "with_broken.txt")
     rows = shuffled(collection, seed=0)
     assert sorted(next(rows) for _ in range(12)) == list(range(1, 13))  # row 0 is broken.jpg

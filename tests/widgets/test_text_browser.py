@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from browser import ROOT, barriers, chromium, chromium_path, opened_notebook
 from playwright.sync_api import Browser, Locator, Page, expect
-from test_text_gallery import MIRROR, QUERY, make_texts, pillow
+from sample_texts import MIRROR, QUERY, make_texts, pillow
 
 from similar_images.collections.texts import DOCSTRINGS
 

@@ -1,47 +1,22 @@
 """The gallery of texts without a browser: what the kernel does with what a page asks for."""
 
 import csv
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_gallery import hits, query, sent, tell
 
 pytest.importorskip("sentence_transformers", reason="texts are not installed: make install-text")
+
+from galleries import hits, query, refusal, sent, tell
+from sample_texts import MIRROR, QUERY, make_texts, pillow
 
 from similar_images import Collection, Gallery, TextCollection, TextGallery
 from similar_images.collections.texts import DOCSTRINGS, TWEETS, TWEETS_INDEX
 from similar_images.index.build import build
-from similar_images.inputs.names import write_names
 from similar_images.inputs.texts import CHARACTERS, list_file
 from similar_images.networks import text as text_networks
-from similar_images.samples import docstrings
-from similar_images.vectors.from_texts import extract
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
-from similar_images.vectors.writer import Writer
-
-MIRROR = "PIL.ImageOps.mirror: Flip image horizontally (left to right)."
-QUERY = "flip a picture horizontally, from left to right"
-
-
-def pillow() -> list[str]:
-    """Return the docstrings of Pillow."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = Path(importlib.util.find_spec("PIL").origin).parent
-        patch.setattr(docstrings, "_sources", lambda: [("PIL", folder)])
-        return docstrings.collect()
-
-
-def make_texts(file: Path, texts: list[str]) -> None:
-    """Put a list of texts, their vectors and their index into a folder, as the scripts do."""
-    file.parent.mkdir(exist_ok=True)
-    write_names(file, texts)
-    names = list_file(file)
-    writer, encoder = Writer(vectors_path(names), names, texts), text_networks.load()
-    writer.begin(encoder.description)
-    extract(texts, encoder, writer)
-    build(open_vectors(vectors_path(names)), index_path(vectors_path(names)))
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +36,6 @@ def shown(collection) -> TextGallery:
     shown = TextGallery(collection, seed=1)
     shown.wait()
     return shown
-
-
-def refusal(shown: TextGallery) -> str:
-    assert shown.status["kind"] == "failure"
-    return shown.status["text"]
 
 
 def test_the_gallery_of_the_other_kind_is_named(folder, collection):
