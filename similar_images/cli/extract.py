@@ -1,14 +1,14 @@
 """Images to vectors, from the shell."""
 
 import logging
-import signal
 import sys
 from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, Bytes, Command, Place, this_command
+from similar_images.cli.options import FILE, Bytes, Command, Place, sigterm_interrupts, this_command
 from similar_images.inputs.images import LIMITS, PILLOW_LIMIT, RESAMPLINGS, Limits
+from similar_images.inputs.names import printable
 from similar_images.networks.catalog import ENGINES, NETWORKS, PRECISIONS
 from similar_images.vectors.store import DTYPES
 
@@ -19,14 +19,14 @@ from similar_images.vectors.store import DTYPES
     "--list",
     "list_file",
     type=FILE,
-    help="A path of an image a line, relative to -d.  [default: all images below -d, listed in DIR_file_list.txt]",
+    help="A list of images, one path per line, relative to -d.  [default: all images below -d, written to DIR_file_list.txt]",
 )
 @click.option(
     "-d",
     "--images",
     "place",
     type=Place(),
-    help="Their folder, or a .zip, .tar or .tar.gz, read in place.  [default with -l: the current folder]",
+    help="The images' folder, or a .zip, .tar or .tar.gz, read in place.  [default with -l: the current folder]",
 )
 @click.option(
     "-o",
@@ -40,41 +40,47 @@ from similar_images.vectors.store import DTYPES
     "--model",
     "model_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Load the network from this file (.h5, .keras), or get it and save it there.",
+    help="Load the network from this file (.h5, .keras); if it does not exist, save the network there.",
 )
 @click.option(
     "--weights",
     "weights_file",
     type=FILE,
-    help="Weights of your own for the network (.weights.h5, .h5).  [default: ImageNet's, downloaded by Keras]",
+    help="A file of weights for the network (.weights.h5, .h5).  [default: ImageNet's, downloaded by Keras]",
 )
 @click.option(
     "--resampling",
     type=click.Choice(RESAMPLINGS),
-    help="How images are squeezed to the network's input.  [default: the network's own; vgg16: nearest, as in 2022]",
+    help="How images are resized to the network's input.  [default: the network's own; vgg16: nearest, as in 2022]",
 )
 @click.option(
     "--engine",
     type=click.Choice(("auto", *ENGINES)),
     default="auto",
     show_default=True,
-    help="What computes the network; auto: TensorFlow on a GPU, else ONNX Runtime, the fastest as measured.",
+    help="The backend that computes the network; auto: TensorFlow on a GPU, else ONNX Runtime, the fastest.",
 )
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
-    help="What it is computed in; half precision needs a processor or GPU that has it.  [default: float32]",
+    help="The number format for computing; half precision needs hardware support.  [default: float32]",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads for the network.  [default: all cores]")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes that decode images.  [default: the cores that --threads leaves, else all]",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="Cores for the network.  [default: all that are free to use]"
+    "-b",
+    "--batch",
+    type=click.IntRange(min=1),
+    help="Images that the network computes at once.  [default: the fastest for the backend]",
 )
+@click.option("--max-memory", type=Bytes(), default="2G", show_default=True, help="Memory for the default batch.")
 @click.option(
-    "-b", "--batch", type=click.IntRange(min=1), help="Images at once.  [default: the fastest, by measurement]"
+    "--dtype", type=click.Choice(DTYPES), help="The number format of the vectors on disk.  [default: float32]"
 )
-@click.option(
-    "--max-memory", type=Bytes(), default="2G", show_default=True, help="Memory that a measured batch may take."
-)
-@click.option("--dtype", type=click.Choice(DTYPES), help="How vectors are kept.  [default: float32]")
 @click.option(
     "--max-pixels",
     type=click.IntRange(1, PILLOW_LIMIT),
@@ -94,11 +100,11 @@ from similar_images.vectors.store import DTYPES
     type=click.FloatRange(min=0, min_open=True),
     default=LIMITS.seconds,
     show_default=True,
-    help="Seconds to decode an image; it is skipped after that.",
+    help="Seconds to decode an image; a slower one is skipped.",
 )
-@click.option("--retry-skipped", is_flag=True, help="Try again what was skipped.")
-@click.option("--overwrite", is_flag=True, help="Make all vectors anew, in place of those that are there.")
-@click.option("-v", "--verbose", is_flag=True, help="Say which network is used and what it does.")
+@click.option("--retry-skipped", is_flag=True, help="Retry images that were skipped.")
+@click.option("--overwrite", is_flag=True, help="Rebuild all vectors and replace the existing ones.")
+@click.option("-v", "--verbose", is_flag=True, help="Print details of the network.")
 def main(
     list_file: Path | None,
     place: Path | None,
@@ -110,6 +116,7 @@ def main(
     engine: str,
     precision: str | None,
     threads: int | None,
+    workers: int | None,
     batch: int | None,
     max_memory: int,
     dtype: str | None,
@@ -120,10 +127,10 @@ def main(
     overwrite: bool,
     verbose: bool,
 ) -> None:
-    """Turn images into vectors, a row an image.
+    """Turn images into vectors, one row per image.
 
-    A run that was stopped goes on where it was when the same command is given again, and a list or folder that
-    has grown costs only its new images. An image that cannot be read is skipped with its reason; its row is zeros.
+    Rerun the same command to resume a run that was stopped, or to add the new images of a list or folder that has
+    grown. An image that cannot be read is skipped, with the reason; its row is zeros.
 
     \b
     Examples:
@@ -134,8 +141,8 @@ def main(
     """
     from tqdm import tqdm
 
-    from similar_images.networks import batch_size as speed
-    from similar_images.networks import loader
+    from similar_images.networks import batch_size, loader
+    from similar_images.vectors.decode_pool import default_workers
     from similar_images.vectors.from_images import extract, list_images, write_skipped
     from similar_images.vectors.store import skipped_path, vectors_path
     from similar_images.vectors.writer import Writer
@@ -145,22 +152,16 @@ def main(
 
     images = list_images(list_file, place, output)
     for name in images.unlistable:
-        say(f"left out {name!r}: expected a name that is one line of UTF-8 and stays in {place}")
-    place, output = place or Path(), output or vectors_path(images.list_file)
-    writer = Writer(output, images.list_file, images.names, place, overwrite)
+        say(f"ignored {printable(name)}: expected a name that is one line of UTF-8 and a path below {place}")
+    output = output or vectors_path(images.list_file)
+    writer = Writer(output, images.list_file, images.names, images.source.path, overwrite)
     writer.check_name(network)
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
     precision = precision or writer.engine.get("precision", "float32")
     engine = writer.engine.get("name") if engine == "auto" else engine
     engine = engine or loader.fastest_engine(network, precision)
     encoder = loader.load(network, model_file, weights_file, resampling, engine, precision, threads)
-    batch = batch or writer.engine.get("batch")
-    if batch is None and len(images.names) - writer.rows_done >= speed.FEW:
-        measured = list(speed.measure(encoder, max_memory))
-        if verbose:
-            say("\n".join(f"batch {one.batch}: {one.rate:.1f} images/s" for one in measured))
-        batch = speed.fastest(measured)
-    batch = batch or speed.BATCH
+    batch = batch or writer.engine.get("batch") or batch_size.default(encoder.engine.name, max_memory)
     if verbose:
         say("\n".join(f"{key}: {value}" for key, value in encoder.description.items()))
     writer.check(encoder.description)
@@ -175,27 +176,37 @@ def main(
         {"name": encoder.engine.name, "precision": precision, "batch": batch},
     )
 
+    limits = Limits(max_pixels, max_bytes, timeout)
     with tqdm(total=len(images.names), initial=writer.rows_done, unit=" images", disable=None) as bar:
 
         def progress(rows: int, newly_skipped: list) -> None:
             for image in newly_skipped:
-                bar.write(f"skipped {image.name}: {image.reason}", file=sys.stderr)
+                bar.write(f"skipped {printable(image.name)}: {printable(image.reason)}", file=sys.stderr)
             bar.set_postfix(skipped=writer.skipped_count, refresh=False)
             bar.update(rows)
 
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
         try:
-            limits = Limits(max_pixels, max_bytes, timeout)
-            extract(images.names, place, encoder, writer, batch, limits, retry_skipped, progress)
+            with sigterm_interrupts():
+                extract(
+                    images.names,
+                    images.source,
+                    encoder,
+                    writer,
+                    batch,
+                    limits,
+                    retry_skipped,
+                    progress,
+                    workers or default_workers(threads),
+                )
         except KeyboardInterrupt:
             bar.close()
             raise click.ClickException(
-                f"stopped after {writer.rows_done} of {len(images.names)} images; to go on: {this_command()}"
+                f"stopped after {writer.rows_done} of {len(images.names)} images; to resume: {this_command()}"
             ) from None
     total, skipped, where = len(images.names), writer.skipped, ""
     if skipped:
-        write_skipped(skipped_path(output), place, skipped)
-        where = f": see {skipped_path(output)}; --retry-skipped tries them again"
+        write_skipped(skipped_path(output), images.source, skipped, limits)
+        where = f": see {skipped_path(output)}; use --retry-skipped to retry them"
     else:
         skipped_path(output).unlink(missing_ok=True)
     say(f"{total - len(skipped)} of {total} images, {len(skipped)} skipped{where}")

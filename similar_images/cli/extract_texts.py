@@ -1,12 +1,11 @@
 """Texts to vectors, from the shell."""
 
-import signal
 import sys
 from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, Command, Encoding, this_command
+from similar_images.cli.options import FILE, Command, Encoding, sigterm_interrupts, this_command
 from similar_images.networks.text import DEFAULT, ENGINES, PRECISIONS
 from similar_images.vectors.store import DTYPES
 
@@ -39,9 +38,11 @@ from similar_images.vectors.store import DTYPES
     type=click.Choice(PRECISIONS),
     help="What it is computed in; bfloat16 needs a processor that has it.  [default: float32]",
 )
-@click.option("--dtype", type=click.Choice(DTYPES), help="How vectors are kept.  [default: float32]")
-@click.option("--overwrite", is_flag=True, help="Make all vectors anew, in place of those that are there.")
-@click.option("-v", "--verbose", is_flag=True, help="Say which network is used and what it does.")
+@click.option(
+    "--dtype", type=click.Choice(DTYPES), help="The number format of the vectors on disk.  [default: float32]"
+)
+@click.option("--overwrite", is_flag=True, help="Rebuild all vectors and replace the existing ones.")
+@click.option("-v", "--verbose", is_flag=True, help="Print details of the network.")
 def main(
     file: Path,
     column: str | None,
@@ -57,8 +58,8 @@ def main(
     """Turn the texts of FILE into vectors, a row a text.
 
     FILE is a .txt of a text a line, or a .csv, .tsv or .jsonl with a column of texts, which are then listed, a text a
-    line, in FILE_list.txt. A run that was stopped goes on where it was when the same command is given again. An
-    empty text is skipped; its row is zeros.
+    line, in FILE_list.txt. Rerun the same command to resume a run that was stopped. An empty text is skipped; its row
+    is zeros.
 
     \b
     Examples:
@@ -101,13 +102,13 @@ def main(
                 bar.write(f"skipped text {text.row + 1}, {text.name!r}: {text.reason}", file=sys.stderr)
             bar.update(rows)
 
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
         try:
-            longer = extract(texts, encoder, writer, progress)
+            with sigterm_interrupts():
+                longer = extract(texts, encoder, writer, progress)
         except KeyboardInterrupt:
             bar.close()
             raise click.ClickException(
-                f"stopped after {writer.rows_done} of {len(texts)} texts; to go on: {this_command()}"
+                f"stopped after {writer.rows_done} of {len(texts)} texts; to resume: {this_command()}"
             ) from None
     if longer:
         say(f"{longer} texts are longer than the {encoder.tokens} tokens that the network sees of them")

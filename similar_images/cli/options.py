@@ -3,8 +3,10 @@
 import builtins
 import codecs
 import shlex
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -60,7 +62,7 @@ class Bytes(click.ParamType):
         factor = {"K": 10**3, "M": 10**6, "G": 10**9}.get(unit)
         try:
             size = int(float(number) * factor) if factor else int(str(value))
-        except ValueError:
+        except (ValueError, OverflowError):  # OverflowError: infinity
             size = 0
         if size < 1:
             self.fail(f"expected a size such as 500k, 8M or 2G, got {value}", param, ctx)
@@ -114,6 +116,16 @@ def only_collection_here(of_texts: bool = False) -> Path:
             f"expected one collection of {kind} (*{SUFFIX}) in this folder, found {len(found)}: name it with -i"
         )
     return found[0]
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does; afterwards the handler is what it was, also in a notebook's kernel."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def this_command() -> str:

@@ -1,11 +1,13 @@
 """Open and decode images, safely."""
 
 import io
+import re
 import stat
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from threading import Lock
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -13,42 +15,51 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF")  # nothing else is opened
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif"}
 RESAMPLINGS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")  # Pillow's filters
+SIGNATURES = (  # how files of these formats begin
+    ("JPEG", rb"\xff\xd8\xff"),
+    ("PNG", rb"\x89PNG\r\n\x1a\n"),
+    ("GIF", rb"GIF8[79]a"),
+    ("BMP", rb"BM"),
+    ("TIFF", rb"II[*+]\0|MM\0[*+]"),
+    ("WEBP", rb"RIFF.{4}WEBP"),
+    ("AVIF", rb".{4}ftypavi[fs]"),
+)
 MAX_PIXELS = 100_000_000  # an RGB image of this size takes 300 MB
 MAX_BYTES = 200_000_000  # of a file
-PILLOW_LIMIT = 2 * Image.MAX_IMAGE_PIXELS  # pixels; above it Pillow itself refuses
+PILLOW_LIMIT = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # pixels; above it Pillow itself refuses
 REDUCED = 4  # times the side; JPEGs are decoded at 1/2, 1/4 or 1/8 of their scale as long as this remains
+UNSUPPORTED = re.compile("unsupported|not (yet )?supported|unknown|not available|cannot (handle|find loader)", re.I)
+UNHELPFUL = re.compile("decoder error|could not create decoder|unrecognized data stream|^-?[0-9]*$", re.I)
 
-# Pillow warns at half its limit; here every image is held to an own limit before it is decoded.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-
+_opening = Lock()  # the filters of warnings belong to the whole process
 Source = str | Path | bytes | Image.Image
 
 
 class UnreadableImage(ValueError):
-    """An image that cannot be read, with the reason a person can act on."""
+    """An image that cannot be read; the message is the reason."""
 
 
 class Limits(NamedTuple):
-    """What an image may take; beyond it is skipped."""
+    """The largest image that is read; anything larger is skipped."""
 
     pixels: int = MAX_PIXELS
     bytes: int = MAX_BYTES
-    seconds: float = 60  # to decode it, where it is decoded in the background
+    seconds: float = 60  # to decode it, in the background
 
 
 LIMITS = Limits()
 
 
 def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None) -> Image.Image:
-    """Return the image in a file, in bytes, or as Pillow has it: upright, RGB, its first frame.
+    """Return an image from a file, from bytes or from Pillow: upright, RGB, its first frame.
 
-    Transparency is put on white, 16 bits are scaled to 8. With a `side` that the image will be squeezed to, a
-    JPEG is decoded at the smallest of its scales that keeps REDUCED times as many pixels. Raises UnreadableImage.
+    Transparent pixels become white, 16 bits are scaled to 8. With the `side` to which the image will be resized, a
+    JPEG is decoded at the smallest of its scales that keeps REDUCED times that side. Raises UnreadableImage.
     """
     try:
         if isinstance(source, Image.Image):
             return _upright_rgb(source.copy())
-        with _open_bytes(source, limits) as file, Image.open(file, formats=FORMATS) as image:
+        with _open_bytes(source, limits) as file, _identified(file) as image:
             width, height = image.size
             if width * height > limits.pixels:
                 raise UnreadableImage(_too_large(f"{width} x {height} pixels", limits))
@@ -59,21 +70,21 @@ def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None)
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImage(_too_large("the image", limits)) from error
-    except Exception as error:  # on broken files decoders raise anything, from OSError to IndexError
+    except Exception as error:  # decoders raise anything for a broken file, from OSError to IndexError
         raise UnreadableImage(_reason(error, source)) from error
 
 
 def read(source: Source, side: int, resampling: str, limits: Limits = LIMITS) -> np.ndarray:
-    """Return the image, upright and squeezed to a square, as RGB uint8 of shape (side, side, 3).
+    """Return the image, upright and resized to a square, as RGB uint8 of shape (side, side, 3).
 
-    Raises UnreadableImage with the reason a person can act on.
+    Raises UnreadableImage.
     """
     image = open_image(source, limits, side if is_reduced(resampling) else None)
     return np.asarray(image.resize((side, side), Image.Resampling[resampling.upper()]))
 
 
 def is_reduced(resampling: str) -> bool:
-    """Return whether large JPEGs are decoded at a smaller scale: a filter that averages sees next to no difference."""
+    """Return whether large JPEGs are decoded at a smaller scale, which hardly matters to a filter that averages."""
     return resampling != "nearest"
 
 
@@ -86,7 +97,14 @@ def thumbnail(source: Source, side: int, limits: Limits = LIMITS) -> bytes:
     return buffer.getvalue()
 
 
-def _open_bytes(source: str | Path | bytes, limits: Limits = LIMITS) -> io.IOBase:
+def _identified(file: BinaryIO) -> Image.Image:
+    """Return the image in a file, not decoded yet, without Pillow's warning about its size, which is checked here."""
+    with _opening, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(file, formats=FORMATS)
+
+
+def _open_bytes(source: str | Path | bytes, limits: Limits = LIMITS) -> BinaryIO:
     if isinstance(source, bytes):
         if not source:
             raise UnreadableImage("empty (0 bytes)")
@@ -94,7 +112,7 @@ def _open_bytes(source: str | Path | bytes, limits: Limits = LIMITS) -> io.IOBas
     status = Path(source).stat()
     if status.st_size > limits.bytes:
         raise UnreadableImage(f"{status.st_size} bytes: more than the limit of {limits.bytes} bytes (--max-bytes)")
-    if not stat.S_ISREG(status.st_mode):  # a pipe or a device would be waited for without end
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
         raise UnreadableImage("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
     if status.st_size == 0:
         raise UnreadableImage("empty file (0 bytes)")
@@ -103,7 +121,7 @@ def _open_bytes(source: str | Path | bytes, limits: Limits = LIMITS) -> io.IOBas
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
     image.load()
-    with suppress(Exception):  # damaged EXIF says nothing of the pixels: they stay as they are
+    with suppress(Exception):  # damaged EXIF does not affect the pixels
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F" or image.mode.startswith("I"):
         return _deep_grey(image)
@@ -114,7 +132,7 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def _deep_grey(image: Image.Image) -> Image.Image:
-    """Scale 16 bits to 8; what goes beyond 16 bits (float, 32 bits) is stretched from its own range."""
+    """Scale 16 bits to 8; the range of other values (float, 32 bits) is stretched to 8 bits."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
     low, high = 0.0, 65535.0
     if image.mode == "F" or values.min() < low or values.max() > high:
@@ -134,11 +152,24 @@ def _reason(error: Exception, source: Source) -> str:
         return "no permission to read it"
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
-    if isinstance(error, UnidentifiedImageError):
-        with _open_bytes(source) as file:
-            start = file.read(512).lstrip().lower()
-        if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
-            return "a web page or other markup, not an image"
-        return f"not an image of a known format, or its header is damaged ({', '.join(FORMATS)})"
-    message = " ".join(str(error).split()) or type(error).__name__
+    message = " ".join(str(error).split())
+    if "null byte" in message:
+        return "no such file: its name contains a NUL character"
+    if isinstance(error, UnidentifiedImageError) and not isinstance(source, Image.Image):
+        return _unidentified(source)
+    if isinstance(error, NotImplementedError) or UNSUPPORTED.search(message):
+        return f"this variant of its format is not supported, or its header is damaged: {message}"
+    if UNHELPFUL.search(message):
+        return "damaged or truncated: its pixels cannot be decoded"
     return f"damaged or truncated: {message}"
+
+
+def _unidentified(source: str | Path | bytes) -> str:
+    with _open_bytes(source) as file:
+        start = file.read(512)
+    for form, signature in SIGNATURES:
+        if re.match(signature, start, re.DOTALL):
+            return f"this variant of {form} is not supported, or its header is damaged"
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+        return "a web page or other markup, not an image"
+    return f"not an image of a supported format ({', '.join(FORMATS)})"

@@ -1,4 +1,4 @@
-"""Where images are: in a folder, or in a .zip, .tar or .tar.gz that is read in place, never unpacked."""
+"""Images in a folder, or in a .zip, .tar or .tar.gz that is read in place and never unpacked."""
 
 import hashlib
 import os
@@ -16,26 +16,28 @@ from similar_images.inputs.images import LIMITS, SUFFIXES, Limits, UnreadableIma
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
-SEEK_POINTS = 4 * 2**20  # bytes between the places where reading in a .tar.gz can begin
+SEEK_POINTS = 4 * 2**20  # bytes between the positions of a .tar.gz at which reading can start
 
 
 class Found(NamedTuple):
     names: list[str]  # paths relative to the source, with /, sorted
-    unlistable: list[str]  # names that a list of a name a line cannot hold, or that lead out of the source
+    unlistable: list[str]  # names that do not fit on a line of a list, or that point outside the source
 
 
 class Folder:
-    """Images in a folder and the folders below it."""
+    """Images in a folder and its subfolders."""
+
+    in_memory = False  # whether `image` returns bytes
 
     def __init__(self, path: Path):
         self.path = path
 
     def exists(self, name: str = "") -> bool:
-        """Return whether the folder, or something of this name in it, is there."""
+        """Return whether the folder, or a file or folder of this name in it, exists."""
         return (self.path / name).exists()
 
     def find(self) -> Found:
-        """Return the names of all images, by suffix; hidden files and folders are left out."""
+        """Return the names of all images, by suffix, without hidden files and folders."""
         names = []
         for directory, subfolders, files in os.walk(self.path):
             subfolders[:] = [name for name in subfolders if not name.startswith(".")]
@@ -47,11 +49,15 @@ class Folder:
         return any((self.path / name).is_file() for name in names if name)
 
     def image(self, name: str, limits: Limits = LIMITS) -> Path | bytes:
-        """Return what `images.open_image` takes: here the path, whether or not there is such a file."""
+        """Return what `images.open_image` takes: here the path, whether or not the file exists."""
         return self.path / name
 
+    def size(self, name: str) -> int:
+        """Return the bytes of a file. Raises OSError, or ValueError for a name that no file can have."""
+        return (self.path / name).stat().st_size
+
     def open(self, name: str) -> BinaryIO:
-        """Return the file, to be read in a `with` block. Raises OSError, and for what is no file and may have no end."""
+        """Return the file, to be read in a `with` block. Raises OSError, also for a device or pipe."""
         path = self.path / name
         if path.exists() and not path.is_file():
             raise OSError(f"{path} is not a regular file")
@@ -59,21 +65,23 @@ class Folder:
 
 
 class Archive:
-    """Images in an archive, or in a folder of it; opened when it is first used. Threads may share it."""
+    """Images in an archive, or in a folder of it; opened once, at first use. Threads may share it."""
+
+    in_memory = True  # whether `image` returns bytes
 
     def __init__(self, path: Path, file: Path):
-        """`path` is the archive's `file`, or goes on with a folder in it: `val2014.zip/val2014`."""
+        """`path` is the archive's `file`, or continues with a folder in it: `val2014.zip/val2014`."""
         self.path = path
         self._file, self._below = file, f"{path.relative_to(file).as_posix()}/" if path != file else ""
         self._lock = threading.RLock()
         self._members: dict[str, zipfile.ZipInfo | tarfile.TarInfo] | None = None
 
     def exists(self, name: str = "") -> bool:
-        """Return whether the archive, or something of this name in it, is there."""
+        """Return whether the archive, or a file of this name in it, exists."""
         return self._file.exists() and (not name or name in self._opened())
 
     def find(self) -> Found:
-        """Return the names of all images, by suffix; hidden files and folders are left out."""
+        """Return the names of all images, by suffix, without hidden files and folders."""
         return _found([name for name in self._opened() if _is_image(name)])
 
     def holds_any(self, names: list[str]) -> bool:
@@ -81,19 +89,21 @@ class Archive:
         return any(name in self._opened() for name in names)
 
     def image(self, name: str, limits: Limits = LIMITS) -> bytes:
-        """Return the bytes of an image. Raises UnreadableImage where it is not there, too large or damaged."""
+        """Return the bytes of an image. Raises UnreadableImage if it is missing, too large or damaged."""
+        size = self.size(name)
+        if size > limits.bytes:
+            raise UnreadableImage(f"{size} bytes: more than the limit of {limits.bytes} bytes (--max-bytes)")
         with self.open(name) as file:
-            size = _size(self._opened()[name])
-            if size > limits.bytes:
-                raise UnreadableImage(f"{size} bytes: more than the limit of {limits.bytes} bytes (--max-bytes)")
             return file.read(size)
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a file, unpacked. Raises UnreadableImage if it is missing."""
+        return _size(self._member(name))
 
     @contextmanager
     def open(self, name: str) -> Iterator[BinaryIO]:
-        """Yield the file, to be read. Raises UnreadableImage where it is not there or damaged."""
-        member = self._opened().get(name)
-        if member is None:
-            raise UnreadableImage("no such file")
+        """Yield the file, to be read. Raises UnreadableImage if it is missing or damaged."""
+        member = self._member(name)
         is_zip = isinstance(member, zipfile.ZipInfo)
         try:
             with self._lock, self._archive.open(member) if is_zip else self._archive.extractfile(member) as file:
@@ -103,6 +113,12 @@ class Archive:
         except DAMAGE as error:
             raise UnreadableImage(f"damaged in {self._file.name}: {error}") from error
 
+    def _member(self, name: str) -> zipfile.ZipInfo | tarfile.TarInfo:
+        member = self._opened().get(name)
+        if member is None:
+            raise UnreadableImage("no such file")
+        return member
+
     def _opened(self) -> dict[str, zipfile.ZipInfo | tarfile.TarInfo]:
         """Return the files by their names. Raises ValueError, with the remedy, for a damaged archive."""
         with self._lock:
@@ -111,23 +127,25 @@ class Archive:
                     self._archive, members = _open_archive(self._file)
                 except FileNotFoundError:
                     raise
-                except (*DAMAGE, OSError, ValueError) as error:
-                    raise ValueError(f"{self._file} is damaged, or no {_suffix(self._file)}: {error}") from error
+                except (*DAMAGE, OSError, ValueError, RecursionError) as error:  # tarfile recurses into long names
+                    raise ValueError(f"{self._file} is damaged or not a {_suffix(self._file)} file: {error}") from error
                 weakref.finalize(self, self._archive.close)
                 start = len(self._below)
                 self._members = {
                     name[start:]: member for name, member in members.items() if name.startswith(self._below)
                 }
                 if not self._members:
-                    raise FileNotFoundError(f"there is nothing in {self.path}: expected a folder of the archive")
+                    raise FileNotFoundError(f"{self.path} is empty or missing: expected a folder of the archive")
             return self._members
 
 
 Source = Folder | Archive
 
 
-def open_source(path: Path) -> Source:
-    """Return the images in a folder or an archive; whether they are there shows when they are used."""
+def open_source(path: Path | Source) -> Source:
+    """Return the images in a folder or an archive; it is not checked that they exist. A source is returned as it is."""
+    if isinstance(path, Source):
+        return path
     for file in (path, *path.parents):
         if _suffix(file) and not file.is_dir():
             return Archive(path, file)
@@ -135,15 +153,15 @@ def open_source(path: Path) -> Source:
 
 
 def check_source(path: Path) -> None:
-    """Raise ValueError, with the remedy, where there is neither a folder nor an archive."""
+    """Raise ValueError, with the remedy, if the path is neither a folder nor an archive."""
     if path.is_file() and not _suffix(path):
         raise ValueError(f"expected a folder or an archive ({', '.join(ARCHIVES)}), got the file {path}")
     if not open_source(path).exists():
-        raise ValueError(f"there is no {path}: expected a folder or an archive ({', '.join(ARCHIVES)})")
+        raise ValueError(f"{path} does not exist: expected a folder or an archive ({', '.join(ARCHIVES)})")
 
 
 def title(path: Path) -> str:
-    """Return what a folder or an archive is called: its name, without what says that it is an archive."""
+    """Return the name of a folder or an archive, without the suffix of an archive."""
     name = path.resolve().name
     return name[: len(name) - len(_suffix(path))]
 
@@ -156,7 +174,7 @@ def digest(source: Source, name: str) -> tuple[int, str]:
 
 
 def _open_archive(file: Path) -> tuple[zipfile.ZipFile | tarfile.TarFile, dict]:
-    """Return the archive and its files by name; of two of one name the later holds, as when it is unpacked."""
+    """Return the archive and its files by name; of two with the same name the later counts, as when unpacked."""
     if _suffix(file) == ".zip":
         archive = zipfile.ZipFile(file)
         return archive, {member.filename: member for member in archive.infolist() if not member.is_dir()}
@@ -181,7 +199,7 @@ def _size(member: zipfile.ZipInfo | tarfile.TarInfo) -> int:
 
 
 def _suffix(path: Path) -> str:
-    """Return which of ARCHIVES the name ends in; nothing where it is none."""
+    """Return which of ARCHIVES the name ends in, else an empty string."""
     return next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
 
 

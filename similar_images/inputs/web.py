@@ -28,6 +28,9 @@ HEADERS = [("User-Agent", "similar-images"), ("Accept", "image/*"), ("Accept-Enc
 HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)  # a name, IPv4 or IPv6
 PLACE = re.compile(r"([^\[\]]*|\[[^\[\]]*:[^\[\]]*\])(:[0-9]*)?")  # urlsplit drops what is beside brackets
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")  # programs disagree on what these mean in an address
+MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")  # in a JPEG: where a segment begins
+SOS, EOI = 0xDA, 0xD9  # of a JPEG: a scan begins, the image ends
+MAX_SCANS = 100  # of a JPEG; encoders write about 10, and each one costs as much as decoding the image
 MAX_ADDRESS = 8000  # characters, which RFC 9110 wants to be read at least
 SHOWN = 100  # characters of an address in a message; data: addresses, which people paste too, have megabytes
 
@@ -69,7 +72,7 @@ def fetch(address: str, allow_private: bool = False, limits: FetchLimits = LIMIT
     network = _CheckedNetwork(time.monotonic() + limits.seconds, allow_private)
     try:
         content = _download(address, network, limits)
-        images.open_image(content, side=1)  # decoded only to be checked: a JPEG at its smallest scale
+        _check_decodes(content, network.deadline)
         return content
     except (httpcore.TimeoutException, TimeoutError) as error:
         raise UnreadableImage(
@@ -119,6 +122,28 @@ def _body(response: httpcore.Response, headers: dict[bytes, bytes], limits: Fetc
     return bytes(content)
 
 
+def _check_decodes(content: bytes, deadline: float) -> None:
+    """Raise UnreadableImage if the image cannot be decoded, TimeoutError if that takes too long."""
+    if _scans(content) > MAX_SCANS:
+        raise UnreadableImage(f"it is a JPEG of more than {MAX_SCANS} scans, which takes too long to decode")
+    # In a daemon thread: a decoder cannot be stopped, but it can be abandoned. A JPEG is decoded at its smallest scale.
+    thread(images.open_image)(content, side=1).result(_left(deadline))
+
+
+def _scans(content: bytes) -> int:
+    """Return how many scans a JPEG has, counted up to one more than MAX_SCANS; 0 for other files."""
+    if not content.startswith(b"\xff\xd8\xff"):
+        return 0
+    scans, position = 0, 2
+    while scans <= MAX_SCANS and (found := MARKER.search(content, position)):
+        position, marker = found.end(), content[found.end() - 1]
+        if marker == EOI:
+            break
+        scans += marker == SOS
+        position += int.from_bytes(content[position : position + 2])  # the segment's length
+    return scans
+
+
 def _parsed(address: str) -> httpcore.URL:
     """Return the parts of an address that can be read in one way only. Raises ValueError."""
     parts = urlsplit(address)
@@ -150,19 +175,19 @@ class _CheckedNetwork(httpcore.NetworkBackend):
     """Connects to addresses that were checked, until the deadline."""
 
     def __init__(self, deadline: float, allow_private: bool):
-        self._deadline, self._allow_private = deadline, allow_private
+        self.deadline, self._allow_private = deadline, allow_private
         self._network = httpcore.SyncBackend()
 
     def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.NetworkStream:
-        found = _look_up(host, port, _left(self._deadline))
+        found = _look_up(host, port, _left(self.deadline))
         allowed = [one for one in found if self._allow_private or (is_public(one) and not _is_this_machine(one))]
         if not allowed:
             raise UnreadableImage(f"{host} is not on the public internet (allow_private=True in Python allows it)")
         while True:
-            share = _left(self._deadline) / len(allowed)  # an address that is silent leaves time for the others
+            share = _left(self.deadline) / len(allowed)  # an address that is silent leaves time for the others
             address = allowed.pop(0)
             try:
-                return _TimedStream(self._network.connect_tcp(str(address), port, share), self._deadline)
+                return _TimedStream(self._network.connect_tcp(str(address), port, share), self.deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if not allowed:
                     raise

@@ -1,9 +1,8 @@
-"""Images to vectors: decode in the background, encode in batches, write as it goes; resumable."""
+"""Images to vectors: decode in the background, encode in batches, write after each batch; resumable."""
 
 import csv
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, pairwise
 from pathlib import Path
 from time import monotonic
@@ -13,72 +12,81 @@ import numpy as np
 
 from similar_images.files import replacing
 from similar_images.inputs import images
-from similar_images.inputs.names import read_names
+from similar_images.inputs.names import read_names, to_csv_cell
 from similar_images.inputs.sources import Source, digest, open_source, title
 from similar_images.networks.catalog import Encoder
-from similar_images.vectors.decode_pool import Decoders, decoders
+from similar_images.vectors.decode_pool import Begun, Decoders, decoders, default_workers
 from similar_images.vectors.store import Skipped, list_path
 from similar_images.vectors.writer import Writer
 
-CHECKPOINT_SECONDS = 1  # about so much work is done again after a kill
+CHECKPOINT_SECONDS = 1  # about so much work is repeated after a kill
 CHECKPOINT_SHARE = 0.02  # of the time goes to checkpoints, at most
 EMPTY_LINE = "an empty line in the list"
-AHEAD = 32  # images decoded while the network works
+AHEAD = 32  # images decoded while the network computes, at least
+AHEAD_PER_WORKER = 4
 
 
 class Images(NamedTuple):
     list_file: Path
     names: list[str]  # line i is row i
     unlistable: list[str]  # names in the folder that do not fit in a list
+    source: Source  # opened once: listing, extraction and the report of skipped images share it
 
 
 def list_images(list_file: Path | None, place: Path | None, output: Path | None = None) -> Images:
-    """Return the images of a list, or else of a folder or archive: those listed on an earlier run, then the new ones,
+    """Return the images of a list, or else of a folder or archive: those listed by an earlier run, then the new ones,
     sorted.
 
     A folder's list is beside the `output`, or in the current folder, and is not written here.
-    Raises ValueError where there are none.
+    Raises ValueError if there are none.
     """
     source = open_source(place or Path())
     if list_file is not None:
         names = read_names(list_file)
         if not source.holds_any(names):
-            raise ValueError(f"no line of {list_file} is a file in {source.path.absolute()}: is -d right?")
-        return Images(list_file, names, [])
+            raise ValueError(
+                f"expected paths of images in {source.path.absolute()}, got none in {list_file}: name their folder with -d"
+            )
+        return Images(list_file, names, [], source)
     if place is None:
         raise ValueError("expected a list of images (-l), a folder or archive of images (-d), or both")
     found = source.find()
     if not found.names:
-        raise ValueError(f"there is no image in {place}: expected {', '.join(sorted(images.SUFFIXES))}")
+        raise ValueError(f"no image in {place}: expected files ending in {', '.join(sorted(images.SUFFIXES))}")
     list_file = list_path(output) if output else Path(f"{title(place)}_file_list.txt")
     listed = read_names(list_file) if list_file.exists() else []
     known = set(listed)
-    return Images(list_file, listed + [name for name in found.names if name not in known], found.unlistable)
+    return Images(list_file, listed + [name for name in found.names if name not in known], found.unlistable, source)
 
 
 def extract(
     names: list[str],
-    place: Path,
+    place: Path | Source,
     encoder: Encoder,
     writer: Writer,
     batch: int = 8,
     limits: images.Limits = images.LIMITS,
     retry_skipped: bool = False,
     progress: Callable[[int, list[Skipped]], None] = lambda rows, skipped: None,
+    workers: int | None = None,
 ) -> None:
-    """Write the vector of every image that `writer`, already begun, has not; an unreadable image's row is zeros.
+    """Write the vectors that `writer`, on which `begin` was called, does not have yet; an unreadable image is zeros.
 
-    `place` is the folder or archive that the names are of. With `retry_skipped` those that were skipped are tried again first. After each batch `progress` gets the
-    number of new rows and those that were skipped.
-    Raises ValueError where the network gives NaN or infinity, OSError where the place is gone.
+    `place` is the folder or archive that contains the names. With `retry_skipped`, skipped images are retried first.
+    After each batch `progress` gets the number of new rows and the images that were skipped. `workers` is the number
+    of processes that decode; None: as many as the cores allow. The network always gets a full batch, padded where
+    images are missing, so that a vector does not depend on the other images.
+    Raises ValueError if the network gives NaN or infinity, OSError if the folder or archive disappears.
     """
     source, due = open_source(place), monotonic() + CHECKPOINT_SECONDS
+    workers = workers or default_workers()
+    ahead = max(AHEAD, AHEAD_PER_WORKER * workers)
     try:
-        with decoders(encoder, AHEAD + 2 * batch, limits) as pool:
+        with decoders(source, encoder, ahead + 2 * batch, limits, workers) as pool:
             again = [entry.row for entry in writer.skipped] if retry_skipped else []
             blocks = chain(_chunks(again, batch), _blocks(writer.rows_done, len(names), batch))
-            for rows, pixels in _decoded(names, source, limits, blocks, pool):
-                vectors, skipped = _encode(encoder, names, rows, pixels)
+            for rows, pixels in _decoded(names, source, blocks, pool, ahead):
+                vectors, skipped = _encode(encoder, names, rows, pixels, batch)
                 is_retry = bool(rows) and rows[0] < writer.rows_done
                 if is_retry:
                     writer.replace(rows, vectors, skipped)
@@ -93,18 +101,27 @@ def extract(
         writer.finish()
 
 
-def write_skipped(path: Path, place: Path, skipped: list[Skipped]) -> None:
-    """Write a CSV of the skipped images: name, reason, bytes and SHA-256, both empty where there is no file."""
+def write_skipped(
+    path: Path, place: Path | Source, skipped: list[Skipped], limits: images.Limits = images.LIMITS
+) -> None:
+    """Write a CSV of the skipped images: name, reason, bytes and SHA-256.
+
+    A file that is missing has neither bytes nor SHA-256; one that is larger than the limit has no SHA-256.
+    """
     source = open_source(place)
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("name", "reason", "bytes", "sha256"))
         for entry in skipped:
-            try:
-                known = digest(source, entry.name)
-            except (OSError, images.UnreadableImage):
-                known = "", ""
-            rows.writerow((entry.name, entry.reason, *known))
+            rows.writerow((to_csv_cell(entry.name), entry.reason, *_size_and_digest(source, entry.name, limits)))
+
+
+def _size_and_digest(source: Source, name: str, limits: images.Limits) -> tuple[int | str, str]:
+    try:
+        size = source.size(name)
+        return digest(source, name) if size <= limits.bytes else (size, "")
+    except (OSError, ValueError):  # missing, unreadable, or a name that no file can have
+        return "", ""
 
 
 def _blocks(done: int, n: int, batch: int) -> Iterator[range]:
@@ -120,45 +137,30 @@ def _chunks(rows: list[int], batch: int) -> Iterator[list[int]]:
 
 
 def _decoded(
-    names: list[str], source: Source, limits: images.Limits, blocks: Iterable[Iterable[int]], pool: Decoders
+    names: list[str], source: Source, blocks: Iterable[Iterable[int]], pool: Decoders, most: int
 ) -> Iterator[tuple[list[int], list]]:
-    """Yield blocks of rows and their pixels (or why there are none), decoded ahead. Raises OSError, see `extract`."""
-
-    def begin(rows: list[int]) -> tuple:
-        contents = [_content(source, names[row], limits) for row in rows]
-        return contents, pool.begin([one for one in contents if not isinstance(one, images.UnreadableImage)])
-
-    ahead = deque()
+    """Yield blocks of rows and their pixels, or the reason why there are none, decoded ahead. Raises OSError."""
+    ahead: deque[tuple[list[int], Begun]] = deque()
     read = ""  # the last image that could be read
-    with ThreadPoolExecutor(1) as reader:  # the network does not wait for an archive
-        for block in chain(blocks, [None]):
-            if block is not None:
-                rows = list(block)
-                ahead.append((rows, reader.submit(begin, rows)))
-            while ahead and (block is None or sum(len(rows) for rows, _ in ahead) > AHEAD + len(ahead[0][0])):
-                rows, begun = ahead.popleft()
-                contents, decoding = begun.result()
-                decoded = iter(pool.result(decoding))
-                pixels = [one if isinstance(one, images.UnreadableImage) else next(decoded) for one in contents]
-                for row, image in zip(rows, pixels, strict=True):
-                    if isinstance(image, np.ndarray):
-                        read = names[row]
-                    elif not source.exists() or not source.exists(read):
-                        raise FileNotFoundError(
-                            f"{source.path / read} is gone: bring it back, the same command goes on where this one "
-                            f"stopped"
-                        )
-                yield rows, pixels
+    for block in chain(blocks, [None]):
+        if block is not None:
+            rows = list(block)
+            ahead.append((rows, pool.begin([names[row] for row in rows if names[row]])))
+        while ahead and (block is None or sum(len(rows) for rows, _ in ahead) > most + len(ahead[0][0])):
+            rows, begun = ahead.popleft()
+            decoded = iter(pool.result(begun))
+            pixels = [next(decoded) if names[row] else images.UnreadableImage(EMPTY_LINE) for row in rows]
+            for row, image in zip(rows, pixels, strict=True):
+                if isinstance(image, np.ndarray):
+                    read = names[row]
+                elif not source.exists() or not source.exists(read):
+                    raise FileNotFoundError(f"{source.path / read} is missing: restore it and rerun to resume")
+            yield rows, pixels
 
 
-def _content(source: Source, name: str, limits: images.Limits) -> Path | bytes | images.UnreadableImage:
-    try:
-        return source.image(name, limits) if name else images.UnreadableImage(EMPTY_LINE)
-    except images.UnreadableImage as error:
-        return error
-
-
-def _encode(encoder: Encoder, names: list[str], rows: list[int], pixels: list) -> tuple[np.ndarray, list[Skipped]]:
+def _encode(
+    encoder: Encoder, names: list[str], rows: list[int], pixels: list, batch: int
+) -> tuple[np.ndarray, list[Skipped]]:
     """Return vectors (b, d), zeros for what could not be read, and what was skipped."""
     vectors = np.zeros((len(rows), encoder.network.dimension), dtype=np.float32)
     skipped = [
@@ -168,9 +170,12 @@ def _encode(encoder: Encoder, names: list[str], rows: list[int], pixels: list) -
     ]
     good = [i for i, image in enumerate(pixels) if isinstance(image, np.ndarray)]
     if good:
-        vectors[good] = encoder.encode(np.stack([pixels[i] for i in good]))
+        side = encoder.network.side
+        full = np.zeros((batch, side, side, 3), dtype=np.uint8)  # backends compute other last digits in other batches
+        full[: len(good)] = [pixels[i] for i in good]
+        vectors[good] = encoder.encode(full)[: len(good)]
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
         name = names[rows[int(np.argmin(finite))]]
-        raise ValueError(f"the network gave NaN or infinity for {name}: expected numbers; are its weights damaged?")
+        raise ValueError(f"the network gave NaN or infinity for {name}: expected finite numbers; check its weights")
     return vectors, skipped

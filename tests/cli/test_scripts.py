@@ -194,9 +194,9 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(photos, run, tmp_p
         (("extract_image_vectors.py", "-l", "absent.txt"), "'absent.txt' does not exist"),
         (("extract_image_vectors.py", "-l", "empty.txt", *weightless), "empty.txt is empty"),
         (("extract_image_vectors.py", "-l", "latin.txt", *weightless), "expected UTF-8"),
-        (("extract_image_vectors.py", "-l", "elsewhere.txt", *weightless), "is -d right?"),
-        (("extract_image_vectors.py", "-d", "hollow", *weightless), "there is no image in hollow"),
-        (("extract_image_vectors.py", "-d", "absent"), "there is no absent: expected a folder or an archive"),
+        (("extract_image_vectors.py", "-l", "elsewhere.txt", *weightless), "name their folder with -d"),
+        (("extract_image_vectors.py", "-d", "hollow", *weightless), "no image in hollow"),
+        (("extract_image_vectors.py", "-d", "absent"), "absent does not exist: expected a folder or an archive"),
         (
             ("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "-o", "there.npy", *weightless),
             "use --overwrite",
@@ -257,7 +257,7 @@ def test_an_interrupt_says_how_to_go_on(photos, tmp_path, sent):
     process.send_signal(sent)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
-    stopped = re.search(r"Error: stopped after (\d+) of 24000 images; to go on: (.+)\n$", said)
+    stopped = re.search(r"Error: stopped after (\d+) of 24000 images; to resume: (.+)\n$", said)
     assert stopped[2] == shlex.join(command) and "Traceback" not in said
     assert json.loads(manifest.read_text())["rows_done"] == int(stopped[1]) > 0
 

@@ -117,7 +117,7 @@ def test_a_list_that_has_grown_costs_only_its_new_texts(run, tmp_path):
     assert "3 of 3 texts" in run("extract_text_vectors.py", "notes.txt").stderr
     after = np.load(tmp_path / "notes.txt.saved_predictions.npy")
     assert np.array_equal(after[:2], before) and after[2].any()
-    assert "whole already, 3 rows" in run("extract_text_vectors.py", "notes.txt").stderr
+    assert "already complete, 3 rows" in run("extract_text_vectors.py", "notes.txt").stderr
     assert file.read_text() == "one\ntwo\nthree\n"
 
 

@@ -21,7 +21,7 @@ from similar_images.vectors.writer import Writer
 
 RED = (200, 40, 60)
 LIMITS = images.Limits(pixels=1_000_000, bytes=2_000_000, seconds=20)
-NOT_AN_IMAGE, HEADER = "not an image of a known format", "or its header is damaged"
+NOT_AN_IMAGE, HEADER = "not an image of a supported format", "its header is damaged"
 DAMAGED, TOO_LARGE = "damaged or truncated", "more than the limit"
 
 
@@ -186,7 +186,7 @@ UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "bomb of text.png": (text_bomb, DAMAGED),
     "only the header.gif": (lambda: b"GIF89a\x3c\0\x28\0\0\0\0", HEADER),
     "half.gif": (lambda: noise("GIF")[:9000], DAMAGED),
-    "offset beyond the file.bmp": (lambda: encoded(picture(), "BMP")[:10] + b"\xff\xff\xff\x7f" + bytes(40), DAMAGED),
+    "offset beyond the file.bmp": (lambda: encoded(picture(), "BMP")[:10] + b"\xff\xff\xff\x7f" + bytes(40), HEADER),
     "half.bmp": (lambda: noise("BMP")[:9000], DAMAGED),
     "directory beyond the file.tiff": (lambda: b"II*\0\xff\xff\xff\x7f", DAMAGED),
     "half.tiff": (lambda: noise("TIFF")[:9000], DAMAGED),

@@ -1,8 +1,11 @@
 import io
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 
 from similar_images.inputs import images
@@ -23,6 +26,18 @@ def plain(mode: str, colour: object) -> Image.Image:
 
 def near(pixels: np.ndarray, colour: tuple[int, int, int], tolerance: int = 4) -> bool:
     return bool((np.abs(pixels.astype(int) - colour) <= tolerance).all())
+
+
+def unsupported_bmp() -> bytes:
+    content = bytearray(encoded(plain("RGB", RED), "BMP"))
+    content[30:34] = (4).to_bytes(4, "little")  # compressed as JPEG, for printers
+    return bytes(content)
+
+
+def jpeg_of_12_bits() -> bytes:
+    content = bytearray(encoded(plain("RGB", RED), "JPEG"))
+    content[content.index(b"\xff\xc0") + 4] = 12
+    return bytes(content)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF"])
@@ -94,14 +109,17 @@ def test_nearest_takes_the_pixels_that_keras_took_in_2022():
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"only text", "not an image of a known format"),
+        (unsupported_bmp(), "this variant of its format is not supported.*: Unsupported BMP compression"),
+        (jpeg_of_12_bits(), "this variant of JPEG is not supported, or its header is damaged"),
+        (encoded(plain("RGB", RED), "WEBP")[:40], "damaged or truncated: its pixels cannot be decoded"),
+        (b"only text", "not an image of a supported format"),
         (b"<!DOCTYPE html><html>404</html>", "a web page"),
         (encoded(plain("RGB", RED), "JPEG")[:400], "damaged or truncated"),
         (encoded(Image.effect_noise((200, 200), 90), "JPEG")[:4000], "truncated"),
         (encoded(Image.effect_noise((200, 200), 90), "PNG")[:4000], "truncated"),
         (encoded(plain("RGB", RED), "PNG")[:20], "truncated"),
-        (encoded(plain("RGB", RED), "PPM"), "not an image of a known format"),
-        (b"%PDF-1.7", "not an image of a known format"),
+        (encoded(plain("RGB", RED), "PPM"), "not an image of a supported format"),
+        (b"%PDF-1.7", "not an image of a supported format"),
     ],
 )
 def test_an_unreadable_image_has_a_reason(content, reason):
@@ -133,3 +151,24 @@ def test_pixels_are_limited_before_decoding():
 def test_a_thumbnail_is_a_small_jpeg_in_proportion():
     small = Image.open(io.BytesIO(images.thumbnail(encoded(Image.new("RGB", (800, 400), RED), "PNG"), 100)))
     assert (small.format, small.size) == ("JPEG", (100, 50))
+
+
+def test_importing_the_package_leaves_pillows_warning_as_it_is():
+    script = """
+import warnings
+from PIL import Image
+import similar_images.inputs.images
+assert not any(category is Image.DecompressionBombWarning for _, _, category, *_ in warnings.filters)
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+def test_an_image_that_pillow_would_warn_of_is_held_to_our_limit_without_a_warning():
+    content = encoded(Image.new("1", (10_000, 9_500)), "PNG")
+    with pytest.raises(UnreadableImage, match=r"10000 x 9500 pixels: more than the limit of 1000 pixels"):
+        images.open_image(content, images.Limits(pixels=1000))
+
+
+def test_a_name_with_nul_is_no_file(tmp_path):
+    with pytest.raises(UnreadableImage, match="its name contains a NUL character"):
+        images.open_image(tmp_path / "\0.jpg")

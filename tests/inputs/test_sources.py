@@ -165,7 +165,7 @@ def test_what_is_no_archive_or_is_cut_off_is_refused(kind, photos, run, tmp_path
         (tmp_path / f"{name}{kind}").write_bytes(bad)
         done = run("extract_image_vectors.py", "-d", f"{name}{kind}", "--network", "hog-colour")
         assert done.returncode == 1, name
-        assert f"{name}{kind} is damaged, or no {kind}" in done.stderr
+        assert f"{name}{kind} is damaged or not a {kind} file" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.glob("*.npy"))
 
@@ -175,13 +175,13 @@ def test_a_place_without_images_is_refused_with_what_was_expected(photos, run, t
         ValueError, match=r"expected a folder or an archive \(.zip, .tar, .tar.gz, .tgz\), got the file"
     ):
         check_source(photos / "red" / "0.jpg")
-    with pytest.raises(ValueError, match=r"there is no .*nowhere: expected a folder or an archive"):
+    with pytest.raises(ValueError, match=r"nowhere does not exist: expected a folder or an archive"):
         check_source(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"there is no .*nowhere.zip"):
+    with pytest.raises(ValueError, match=r"nowhere.zip does not exist"):
         check_source(tmp_path / "nowhere.zip")
     pack(photos, tmp_path / "a.zip")
     done = run("extract_image_vectors.py", "-d", "a.zip/nowhere", "--network", "hog-colour")
-    assert done.returncode == 1 and "there is nothing in a.zip/nowhere: expected a folder of the archive" in done.stderr
+    assert done.returncode == 1 and "a.zip/nowhere is empty or missing: expected a folder of the archive" in done.stderr
 
 
 def test_threads_may_share_an_archive(photos, tmp_path):
@@ -192,3 +192,17 @@ def test_threads_may_share_an_archive(photos, tmp_path):
         names = source.find().names * 20
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(source.image, names)) == [(photos / name).read_bytes() for name in names]
+
+
+def test_a_tar_whose_long_names_follow_each_other_without_end_is_damaged(tmp_path):
+    link = tarfile.TarInfo("././@LongLink")
+    link.type, link.size = tarfile.GNUTYPE_LONGNAME, 5
+    (tmp_path / "links.tar").write_bytes((link.tobuf() + b"a.jpg".ljust(512, b"\0")) * 5000 + bytes(1024))
+    with pytest.raises(ValueError, match=r"links\.tar is damaged or not a \.tar file"):
+        open_source(tmp_path / "links.tar").find()
+
+
+def test_a_source_is_passed_on_as_it_is(photos, tmp_path):
+    source = open_source(pack(photos, tmp_path / "a.zip"))
+    assert open_source(source) is source
+    assert source.size("red/0.jpg") == open_source(photos).size("red/0.jpg") == (photos / "red/0.jpg").stat().st_size

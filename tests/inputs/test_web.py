@@ -523,6 +523,26 @@ def test_what_is_no_image_or_too_much_is_refused(server, path, reason):
     assert "secret" not in said
 
 
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(server, monkeypatch):
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 90).convert("RGB").save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    assert fetching._scans(content) == 10  # libjpeg's own
+    assert fetching._scans(png()) == 0
+    last = content.rindex(b"\xff\xda")
+    monkeypatch.setitem(globals(), "png", lambda: content[:-2] + content[last:-2] * 200 + b"\xff\xd9")
+    assert "it is a JPEG of more than 100 scans" in refusal(f"{server.address}/image", allow_private=True)
+    monkeypatch.setitem(globals(), "png", lambda: content + content[last:-2] * 200)  # after the image's end
+    assert fetch(f"{server.address}/image", allow_private=True).startswith(content)
+
+
+def test_decoding_counts_towards_the_time(server, monkeypatch):
+    monkeypatch.setattr(fetching.images, "open_image", lambda *_, **__: time.sleep(20))
+    began = time.monotonic()
+    assert "it took longer than 1 s" in refusal(f"{server.address}/image", allow_private=True, limits=SHORT)
+    assert time.monotonic() - began < PATIENCE
+
+
 @pytest.mark.parametrize("path", ["/drip", "/drip-headers", "/silence"])
 def test_what_is_too_slow_is_left(server, path):
     began = time.monotonic()

@@ -1,24 +1,22 @@
-import json
-import os
-import random
+import csv
 import signal
 import subprocess
-import sys
+import tarfile
 import time
-from contextlib import suppress
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from click.testing import CliRunner
+from commands import extraction_command
 from PIL import Image
 
 from similar_images import Collection
-from similar_images.inputs import images
+from similar_images.inputs import sources
 from similar_images.inputs.sources import open_source
+from similar_images.networks import batch_size
 from similar_images.networks.loader import load
-from similar_images.vectors import decode_pool as decoding
 from similar_images.vectors import from_images as extraction
-from similar_images.vectors.store import open_vectors
+from similar_images.vectors.store import Skipped, open_vectors
 from similar_images.vectors.writer import Writer
 
 
@@ -69,126 +67,14 @@ def test_the_listed_images_of_a_folder_keep_their_rows_when_it_grows(photos, tmp
     assert extraction.list_images(None, photos).names == [*first.names, "a.png"]
 
 
-def test_a_run_killed_at_any_moment_ends_with_the_bytes_of_an_unbroken_one(photos, tmp_path):
-    moments = random.Random(5)
-    names = [name for name in open_source(photos).find().names for _ in range(200)]  # 2,400 rows
-    (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
-    (photos / "red" / "1.jpg").write_text("broken")
-
-    def command(output: str) -> list[str]:
-        script = str(ROOT / "extract_image_vectors.py")
-        return [
-            sys.executable,
-            script,
-            "-l",
-            "list.txt",
-            "-d",
-            "photos",
-            "-o",
-            output,
-            "--network",
-            "hog-colour",
-            "-b",
-            "8",
-        ]
-
-    subprocess.run(command("whole.npy"), cwd=tmp_path, check=True, capture_output=True)
-    killed = 0
-    for _ in range(30):
-        process = subprocess.Popen(
-            command("killed.npy"),
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            process.wait(moments.uniform(0.3, 1.9))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        process.wait()
-    assert killed == 30, "the run was too fast to be killed"
-    subprocess.run(command("killed.npy"), cwd=tmp_path, check=True, capture_output=True)
-    for suffix in (".npy", ".json"):
-        assert (tmp_path / f"whole{suffix}").read_bytes() == (tmp_path / f"killed{suffix}").read_bytes()
-
-
-def extracting(tmp_path, *options: str, names: str = "list.txt") -> list[str]:
-    script = str(ROOT / "extract_image_vectors.py")
-    return [sys.executable, script, "-l", names, "-d", "photos", "--network", "hog-colour", "-b", "8", *options]
-
-
-def begun(tmp_path, photos, rows: int = 1200) -> subprocess.Popen:
-    """Begin a long run and return once some of its rows are safe."""
-    names = [name for name in open_source(photos).find().names for _ in range(rows // 12)]
-    (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
-    process = subprocess.Popen(extracting(tmp_path), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    manifest = tmp_path / "list.txt.saved_predictions.json"
-    while process.poll() is None and not (manifest.exists() and json.loads(manifest.read_text())["rows_done"]):
-        time.sleep(0.01)
-    return process
-
-
-def test_a_second_run_on_the_same_output_is_refused_with_the_first_ones_process(photos, tmp_path):
-    first = begun(tmp_path, photos)
-    second = subprocess.run(extracting(tmp_path), cwd=tmp_path, capture_output=True, text=True)
-    assert second.returncode == 1 and f"by another run, process {first.pid}, started 20" in second.stderr
-    assert second.stderr.count("\n") == 1
-    first.communicate(timeout=60)
-    assert first.returncode == 0
-    assert open_vectors(tmp_path / "list.txt.saved_predictions.npy").array.any(axis=1).all()
-
-
-def test_a_folder_that_is_unplugged_stops_the_run_which_goes_on_once_it_is_back(photos, tmp_path):
-    process = begun(tmp_path, photos)
-    photos.rename(tmp_path / "unplugged")
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1 and "is gone: bring it back" in said and "skipped" not in said.splitlines()[-1]
-    (tmp_path / "unplugged").rename(photos)
-    subprocess.run(extracting(tmp_path), cwd=tmp_path, check=True, capture_output=True)
-    whole = open_vectors(tmp_path / "list.txt.saved_predictions.npy")
-    assert whole.array.any(axis=1).all() and whole.skipped == []
-
-
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="a small file system is mounted as root")
-def test_a_full_disk_is_one_line_and_after_space_is_made_the_run_goes_on_to_the_same_bytes(photos, tmp_path):
-    names = [name for name in open_source(photos).find().names for _ in range(50)]
-    (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
-    subprocess.run(extracting(tmp_path, "-o", "whole.npy"), cwd=tmp_path, check=True, capture_output=True)
-    small = tmp_path / "small"
-    small.mkdir()
-    size = (tmp_path / "whole.npy").stat().st_size + 100_000
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)], capture_output=True
-    ).returncode:
-        pytest.skip("nothing can be mounted here")
-    try:
-        command = extracting(tmp_path, "-o", str(small / "v.npy"))
-        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and not (small / "v.json").exists():
-            time.sleep(0.01)
-        time.sleep(0.3)
-        with suppress(OSError), (small / "another").open("wb", buffering=0) as file:  # takes what is left
-            while True:
-                file.write(bytes(1024))
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 1 and "No space left on device" in said.splitlines()[-1]
-        assert "rerun the same command to resume" in said.splitlines()[-1] and "Traceback" not in said
-        (small / "another").unlink()
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-        assert (small / "v.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
-
-
 def test_what_was_skipped_is_tried_again_when_asked_for(photos, tmp_path):
     good = (photos / "red" / "1.jpg").read_bytes()
     names = open_source(photos).find().names
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
-    subprocess.run(extracting(tmp_path, "-o", "whole.npy"), cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(extraction_command("-o", "whole.npy"), cwd=tmp_path, check=True, capture_output=True)
     for name in ("red/1.jpg", "blue/2.jpg"):
         (photos / name).write_text("broken")
-    command = extracting(tmp_path, "-o", "v.npy")
+    command = extraction_command("-o", "v.npy")
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert [entry.name for entry in open_vectors(tmp_path / "v.npy").skipped] == ["blue/2.jpg", "red/1.jpg"]
     (photos / "red" / "1.jpg").write_bytes(good)
@@ -216,32 +102,76 @@ def test_vectors_are_kept_as_float16_all_the_way(photos, run, tmp_path):
     assert (other.returncode == 0 and "already complete" in other.stderr) or "made as float16" in other.stderr
 
 
-def slow(source, side, resampling, limits):
-    """Stands for images.read in a decoding process."""
-    name = str(source)
-    if "slow" in name:
-        time.sleep(60)
-    if "crash" in name:
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return np.full((side, side, 3), 7, dtype=np.uint8)
+def skipped_csv(path) -> dict[str, dict]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return {line["name"]: line for line in csv.DictReader(file)}
 
 
-def prepare(*arguments):
-    prepare_process(*arguments)
-    images.read = slow
+def test_names_with_nul_formulas_and_escape_codes_are_skipped_and_reported_safely(photos, run, tmp_path):
+    names = ["=1+1.jpg", "\x1b[31mred.jpg", "\0.jpg", "blue/0.jpg"]
+    for name in names[:2]:
+        (photos / name).write_text("no image")
+    (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    done = run("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "--network", "hog-colour")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 4 images, 3 skipped" in done.stderr
+    assert "\x1b" not in done.stderr and r"skipped \x1b[31mred.jpg: not an image" in done.stderr
+    written = skipped_csv(tmp_path / "list.txt.saved_predictions.skipped.csv")
+    assert list(written) == ["'=1+1.jpg", "\x1b[31mred.jpg", "\0.jpg"]
+    assert [line["bytes"] for line in written.values()] == ["8", "8", ""]
 
 
-prepare_process = decoding._prepare
+def test_a_file_beyond_the_limit_is_reported_without_being_read(photos, tmp_path):
+    with (photos / "sparse.jpg").open("wb") as file:
+        file.truncate(4 * 10**12)
+    began = time.monotonic()
+    entry = Skipped(0, "sparse.jpg", "too large")
+    extraction.write_skipped(tmp_path / "skipped.csv", photos, [entry])
+    assert time.monotonic() - began < 5
+    line = skipped_csv(tmp_path / "skipped.csv")["sparse.jpg"]
+    assert (line["bytes"], line["sha256"]) == (str(4 * 10**12), "")
 
 
-def test_an_image_whose_decoder_hangs_or_crashes_is_skipped_and_its_neighbours_are_not(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "_prepare", prepare)
-    limits = images.Limits(seconds=1)
-    with decoding.decoders(load("hog-colour"), 8, limits) as pool:
-        first = pool.begin([tmp_path / name for name in ("a.jpg", "slow.jpg", "b.jpg")])
-        second = pool.begin([tmp_path / name for name in ("c.jpg", "crash.jpg")])
-        a, hung, b = pool.result(first)
-        c, crashed = pool.result(second)
-    assert all((good == 7).all() for good in (a, b, c))
-    assert str(hung) == "took longer than 1 s to decode"
-    assert str(crashed).startswith("its decoder crashed")
+def test_the_network_always_gets_a_full_batch(photos, tmp_path, monkeypatch):
+    (photos / "green" / "2.jpg").write_text("no image")
+    encoder, sizes = load("hog-colour"), []
+    encode = type(encoder).encode
+    monkeypatch.setattr(type(encoder), "encode", lambda self, pixels: sizes.append(len(pixels)) or encode(self, pixels))
+    vectors = extract(photos, open_source(photos).find().names, tmp_path / "v.npy", batch=5)
+    assert sizes == [5, 5, 5] and vectors.array.any(axis=1).sum() == 11
+
+
+def test_an_archive_is_opened_once_in_a_run(photos, tmp_path, monkeypatch):
+    from similar_images.cli.extract import main
+
+    monkeypatch.chdir(tmp_path)
+    (photos / "bad.jpg").write_text("no image")
+    with tarfile.open("photos.tar.gz", "w:gz") as file:
+        file.add(photos, "photos")
+    opened, open_archive = [], sources._open_archive
+    monkeypatch.setattr(sources, "_open_archive", lambda file: opened.append(file) or open_archive(file))
+    done = CliRunner().invoke(main, ["-d", "photos.tar.gz", "--network", "hog-colour"])
+    assert done.exit_code == 0, done.output
+    assert "12 of 13 images, 1 skipped" in done.output and len(opened) == 1
+
+
+def test_the_handler_of_sigterm_is_restored_after_a_run(photos, tmp_path, monkeypatch):
+    from similar_images.cli.extract import main
+
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    done = CliRunner().invoke(main, ["-d", "photos", "--network", "hog-colour"])
+    assert done.exit_code == 0 and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_default_batch_depends_on_the_backend_and_the_memory_alone():
+    assert batch_size.default("onnxruntime", 2 * 10**9) == 8
+    assert batch_size.default("tensorflow", 2 * 10**9) == 32
+    assert batch_size.default("tensorflow", 500_000_000) == 10
+    assert batch_size.default("openvino", 1) == 1
+
+
+@pytest.mark.parametrize("size", ["infM", "nanG", "-1k"])
+def test_a_size_that_is_no_number_of_bytes_is_refused(size, run, photos):
+    done = run("extract_image_vectors.py", "-d", "photos", "--max-bytes", size)
+    assert done.returncode == 2 and "expected a size such as 500k, 8M or 2G" in done.stderr

@@ -323,7 +323,7 @@ def test_ten_quick_clicks_end_with_one_answer(gallery):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("notes.jpg", b"milk, bread and eggs", "notes.jpg: not an image of a known format"),
+        ("notes.jpg", b"milk, bread and eggs", "notes.jpg: not an image of a supported format"),
         ("half.jpg", encoded(Image.effect_noise((300, 300), 90))[:9000], "half.jpg: damaged or truncated"),
         ("film.jpg", bytes(25_000_001), "film.jpg is larger than 25 MB"),
         ("nothing.jpg", b"", "nothing.jpg is empty"),

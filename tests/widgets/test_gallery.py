@@ -152,7 +152,7 @@ def test_more_bytes_than_were_announced_are_refused(shown):
 def test_what_is_no_image_is_told_and_changes_nothing(shown):
     before = shown.shown
     upload(shown, "notes.jpg", b"milk, bread and eggs")
-    assert refusal(shown).startswith("Not searched: notes.jpg: not an image of a known format")
+    assert refusal(shown).startswith("Not searched: notes.jpg: not an image of a supported format")
     assert shown.shown == before
     tell(shown, do="random")
     assert shown.status["kind"] == "done"
