@@ -1,37 +1,47 @@
 """A collection of texts: searched by what they mean."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 from cachetools import LRUCache
 
-from similar_images.collections.base import Hit, Query
-from similar_images.collections.images import Collection
-from similar_images.index.index import Index, normalised, open_index
-from similar_images.inputs.texts import ENCODING, fault, list_file, read_texts
+from similar_images.collections.base import BaseCollection, Hit, Query, open_index
+from similar_images.index.index import Index, normalised
+from similar_images.inputs.texts import ENCODING, columns, fault, list_file, read_texts
 from similar_images.networks import text as text_networks
 from similar_images.networks.catalog import reads_text
-from similar_images.vectors.store import Vectors, index_path, open_vectors, vectors_path
+from similar_images.networks.text import TextEncoder
+from similar_images.vectors.store import Vectors, open_vectors, vectors_path
 
 TWEETS = Path("tweets/texts_20k.csv")  # by get_sentiment140.sh
 TWEETS_INDEX = Path("tweets/tweets_20000.faiss.index")
 DOCSTRINGS = Path("docstrings_list.txt")  # by make sample-text
-KEPT = 10_000  # vectors of rows, made anew where none are stored
+KEPT = 10_000  # vectors of rows, encoded again where none are stored
 
 
-class TextCollection(Collection):
+class TextCollection(BaseCollection[TextEncoder]):
     """Texts that can be searched by what they mean; their names are the texts themselves.
 
     >>> collection = TextCollection.open("tweets/texts_20k.csv", index="tweets/tweets_20000.faiss.index")
     >>> collection.nearest("stuck in traffic", k=8)
     """
 
+    noun = "text"
+    accepts = "a text (str)"
+
     def __init__(self, vectors: Vectors, index: Index | None = None):
-        """Raises ValueError where the index was not built from these texts."""
+        """Raises ValueError where the vectors are not of texts, or where the index was not built from them."""
+        if vectors.network is None or not reads_text(vectors.network):
+            raise ValueError(
+                f"expected a collection of texts, got one of images, {vectors.path}: "
+                "search it with search_images.py, or in Python with Collection.open"
+            )
         super().__init__(vectors, index)
-        self._made: LRUCache[int, np.ndarray] = LRUCache(KEPT)
-        self._loading, self._making = Lock(), Lock()
+        self._network = vectors.network
+        self._encoded: LRUCache[int, np.ndarray] = LRUCache(KEPT)
+        self._encoding = Lock()
 
     @classmethod
     def open(
@@ -43,63 +53,65 @@ class TextCollection(Collection):
     ) -> "TextCollection":
         """Open the collection of a file of texts, of their list or of their vectors (.npy).
 
-        An index is searched without vectors too, where it was built from these very texts; then there is no exact
-        search, and hits are ranked anew by encoding them. `column` and `encoding` are those of the file.
+        An index is searched without vectors too, if it was built from the same texts. Then there is no exact search,
+        and hits are re-ranked by encoding them. `column` and `encoding` are those of the file; without `column`, a
+        table with vectors may hold their texts in any column.
         Raises OSError or ValueError, with the remedy, where files are missing, damaged or of something else.
         """
         path = Path(path)
         file = path if path.suffix == ".npy" else vectors_path(list_file(path, encoding))
-        if index and not Path(index).is_file():
-            raise FileNotFoundError(f"there is no index {index}: build it with build_search_db.py")
-        index = Path(index) if index else index_path(file)
-        opened = open_index(index) if index.exists() else None
+        is_table = path not in (file, list_file(path, encoding))
+        opened = open_index(file, index)
         if file.is_file():
             vectors = open_vectors(file)
+            if reads_text(vectors.network) and is_table and (path.is_file() or column is not None):
+                _check_table(path, column, encoding, vectors)
         elif opened and opened.manifest and path.is_file() and path != file:
             texts = read_texts(path, column, encoding)
             vectors = Vectors(file, None, texts, None, opened.manifest["vectors"]["network"], None)
         else:
             raise FileNotFoundError(f"there are no vectors {file}: make them with extract_text_vectors.py")
-        if not reads_text(vectors.network):
-            raise ValueError(f"{file} is not of texts: expected what extract_text_vectors.py made")
+        if column is not None and not is_table:
+            raise ValueError(f"{path} has no columns: omit --column, or name the table that has it")
         return cls(vectors, opened)
 
     @classmethod
     def sample(cls) -> "TextCollection":
-        """Open the 20,000 tweets where this folder has them, or else the docstrings.
+        """Open the 20,000 tweets if this folder has them, otherwise the docstrings.
 
-        Raises FileNotFoundError, with the remedy, where there are neither.
+        Raises FileNotFoundError, with the remedy, if it has neither.
         """
         if TWEETS.is_file():
             return cls.open(TWEETS, TWEETS_INDEX)
         if not DOCSTRINGS.is_file():
-            raise FileNotFoundError("there are no texts here: run `make sample-text` for docstrings, `make tweets`")
+            raise FileNotFoundError("there are no texts here: run `make sample-text` for docstrings, or `make tweets`")
         return cls.open(DOCSTRINGS)
 
     @property
     def network_name(self) -> str:
         """The network as text_networks.load takes it: its name, or the folder that it was loaded from."""
         folder = self.vectors.manifest and self.vectors.manifest["files"].get("model")
-        return str(self.vectors.path.parent / folder) if folder else self.network["name"]
+        return str(self.vectors.path.parent / folder) if folder else self._network["name"]
 
-    def encode(self, text: str) -> Query:
+    def encode(self, new: str) -> Query:
         """Return the query of a text. The first call loads the network.
 
-        Raises ValueError for an empty or huge text, and where the network is another one than the collection was made
-        with.
+        Raises TypeError for anything else, and ValueError for an empty or very long text, or if the network is not
+        the one that made the vectors.
         """
-        if reason := fault(text):
+        if not isinstance(new, str):
+            raise self._wrong(new)
+        if reason := fault(new):
             raise ValueError(f"expected a text to search for: {reason}")
-        self.load_network()
-        return Query(self._encoder.encode_text(text), self._encoder.description)
+        encoder = self._loaded()
+        return Query(encoder.encode_text(new), encoder.description)
 
-    def load_network(self) -> None:
-        """Load the network for new texts, if it is not loaded. Raises ValueError where it is another one."""
-        with self._loading:
-            if self._encoder is None:
-                encoder = text_networks.load(self.network_name)
-                self._check_network(encoder.description)
-                self._encoder = encoder
+    def _load(self) -> TextEncoder:
+        return text_networks.load(self.network_name)
+
+    def row(self, text: str) -> int | None:
+        """Return the row of a text, the first of several; None if it is not in the collection."""
+        return self.row_named(text)
 
     def was_skipped(self, row: int) -> bool:
         """Return whether a row has no vector."""
@@ -107,33 +119,54 @@ class TextCollection(Collection):
 
     @property
     def recall(self) -> float | None:
-        """The recall (at 10) of a search as it goes by default, when the index was built; None: not known."""
-        return self.measured["recall"] if self.measured else None  # with vectors that are stored or made anew
+        """The recall@10 of a default search, measured when the index was built; None if unknown."""
+        return self.measured["recall"] if self.measured else None  # with stored vectors or with encoded ones
 
     def _search(self, vector: np.ndarray, k: int, exact: bool, reranked: bool, without: int = -1) -> list[Hit]:
-        """Search as Collection does; hits that no stored vectors can rank anew are encoded for it."""
-        if self.has_vectors or exact or not reranked or not self.index.reranked:
+        """Search as any collection does; hits without stored vectors are encoded to re-rank them."""
+        if self.has_vectors or exact or not reranked or self.index is None or not self.index.reranked:
             return super()._search(vector, k, exact, reranked, without)
         found = super()._search(vector, max(self.index.reranked, 2 * k), exact, reranked, without)
-        unit = normalised(np.stack([vector, *self._made_anew([hit.row for hit in found])]))
+        unit = normalised(np.stack([vector, *self._encode_rows([hit.row for hit in found])]))
         similarities = unit[1:] @ unit[0]
         best = np.argsort(-similarities, kind="stable")[:k]
         return [found[i]._replace(similarity=float(similarities[i])) for i in best]
 
-    def _made_anew(self, rows: list[int]) -> list[np.ndarray]:
-        """Return vectors (d,) of at most KEPT rows, encoded where they were not lately."""
-        self.load_network()
-        with self._making:
-            missing = [row for row in rows if row not in self._made]
-            if missing:
-                vectors = self._encoder.encode([self.names[row] for row in missing])
-                self._made.update(zip(missing, vectors, strict=True))
-            return [self._made[row] for row in rows]
+    def _encode_rows(self, rows: Sequence[int]) -> list[np.ndarray]:
+        """Return the vectors (d,) of rows, encoded unless the cache holds them."""
+        encoder = self._loaded()
+        with self._encoding:
+            vectors = {row: self._encoded[row] for row in rows if row in self._encoded}
+            if missing := [row for row in rows if row not in vectors]:
+                encoded = encoder.encode([self.names[row] for row in missing])
+                vectors.update(zip(missing, encoded, strict=True))
+                self._encoded.update(vectors)  # which may drop rows of this very call
+        return [vectors[row] for row in rows]
 
     def vector(self, row: int) -> np.ndarray:
-        """Return the vector (d,) of a row, made anew where none are stored. Raises as Collection.vector does."""
+        """Return the vector (d,) of a row, encoded if it is not stored.
+
+        Raises IndexError, and ValueError for a skipped row.
+        """
         if self.has_vectors or not 0 <= row < len(self):
             return super().vector(row)
         if reason := fault(self.names[row]):
             raise ValueError(f"{self.names[row]} has no vector, it was skipped: {reason}")
-        return self._made_anew([row])[0]
+        return self._encode_rows([row])[0]
+
+
+def _check_table(path: Path, column: str | None, encoding: str, vectors: Vectors) -> None:
+    """Raise ValueError unless a column of a file of texts, or the one named, holds the texts of the vectors."""
+    texts = vectors.names or []
+    names = [column] if column is not None else columns(path, encoding)
+    for name in names:
+        try:
+            if read_texts(path, name, encoding)[: len(texts)] == texts:
+                return
+        except ValueError:
+            if len(names) == 1:
+                raise
+    raise ValueError(
+        f"{vectors.path} was made from other texts than {path}{f', column {column}' if column else ''}: "
+        "make the vectors again with extract_text_vectors.py --overwrite, or name their list"
+    )

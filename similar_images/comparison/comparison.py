@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from similar_images.collections.images import Collection
+from similar_images.collections.base import BaseCollection
 from similar_images.comparison.plots import win_rate
 from similar_images.comparison.statistics import Result, preference
 from similar_images.comparison.votes import Vote, append, check_voter, latest, read, remove_last, timestamp
@@ -40,7 +40,7 @@ class Comparison:
 
     def __init__(
         self,
-        systems: dict[str, Collection | SearchConfig | Ranking],
+        systems: dict[str, BaseCollection | SearchConfig | Ranking],
         votes: str | Path,
         voter: str,
         k: int = 8,
@@ -56,7 +56,7 @@ class Comparison:
             raise ValueError(f"expected k of at least 1, got {k}")
         check_voter(voter)
         self.names, self.file, self.voter, self.k = tuple(systems), Path(votes), voter, k
-        configs = {name: SearchConfig(one) if isinstance(one, Collection) else one for name, one in systems.items()}
+        configs = {name: SearchConfig(one) if isinstance(one, BaseCollection) else one for name, one in systems.items()}
         self._rankings = {
             name: _searching(one) if isinstance(one, SearchConfig) else one for name, one in configs.items()
         }
@@ -166,7 +166,7 @@ class Comparison:
 
 def _searching(config: SearchConfig) -> Ranking:
     def rank(query: str, k: int) -> list[str]:
-        row = config.collection.row(query)
+        row = config.collection.row_named(query)
         if row is None:
             raise ValueError(f"expected the name of an image in {config.collection.vectors.path}, got {query}")
         return [hit.name for hit in config.collection.nearest(row, k, config.exact, config.reranked)]
@@ -174,7 +174,7 @@ def _searching(config: SearchConfig) -> Ranking:
     return rank
 
 
-def _can_be_asked(collection: Collection, name: str) -> bool:
+def _can_be_asked(collection: BaseCollection, name: str) -> bool:
     """Return whether an image of the collection has a vector and was not removed."""
-    row = collection.row(name)
+    row = collection.row_named(name)
     return row not in collection.removed and bool(collection.vectors.array[row].any())

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import faiss
 import numpy as np
 
-from similar_images.collections.base import Query
+from similar_images.collections.base import BaseCollection, Query
 from similar_images.collections.images import Collection
+from similar_images.collections.opening import open_collection
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.labels import Labels, Relevance, relevance, unlabelled
 from similar_images.index import index as indexes
@@ -32,7 +33,7 @@ Track = Callable[[Iterable, str, int], Iterable]  # items, what is done, how man
 class SearchConfig(NamedTuple):
     """A collection and how to search it: through its index or exactly, re-ranked or as the index ranks them."""
 
-    collection: Collection
+    collection: BaseCollection
     exact: bool = False
     reranked: bool = True  # by the exact vectors, where the index is a coarse one
 
@@ -102,9 +103,9 @@ def precision(unit: np.ndarray, labels: np.ndarray, k: int) -> float:
 def open_configs(path: Path, index_files: Iterable[Path] = (), **opening: Path | str | None) -> list[SearchConfig]:
     """Open a collection once for each config to search it: with each index, or the one beside it; then exactly.
 
-    `opening` is what Collection.open takes. Raises as that does.
+    `opening` is what open_collection takes. Raises as that does.
     """
-    collections = [Collection.open(path, index=file, **opening) for file in index_files or [None]]
+    collections = [open_collection(path, index=file, **opening) for file in index_files or [None]]
     return [SearchConfig(one, False) for one in collections if one.index] + [SearchConfig(collections[0], True)]
 
 
@@ -140,12 +141,18 @@ def evaluate(
     rows, unit = indexes.unit_rows(array, drawn[:queries])
     if len(rows) < 2:
         raise ValueError(f"{collection.vectors.path}: expected at least 2 images with a vector, got {len(rows)}")
+    if altered and not isinstance(collection, Collection):
+        raise ValueError(
+            f"altered copies are of images, {collection.vectors.path} is a collection of texts: omit --alterations"
+        )
     if altered is None:
         altered = 0 if labels else ALTERED
         if altered and not can_encode(collection):
             note(f"{collection.vectors.path}: altered copies are left out, ask for them with --alterations {ALTERED}")
             altered = 0
-    copies = altered_copies(collection, rows[:altered], track, note) if altered else None
+    copies = None
+    if altered and isinstance(collection, Collection):
+        copies = altered_copies(collection, rows[:altered], track, note)
     zeros = np.flatnonzero(~array.any(axis=1)) if labels else []
     chance = np.einsum("qd,qd->q", unit, np.roll(unit, 1, axis=0))
     exact = {
@@ -253,9 +260,14 @@ def _name(config: SearchConfig) -> str:
     return "exact" if config.exact else config.collection.recipe
 
 
-def can_encode(collection: Collection) -> bool:
+def can_encode(collection: BaseCollection) -> bool:
     """Return whether the images and what encodes them are at hand, without a download."""
     manifest = collection.vectors.manifest
-    if not manifest or collection.source is None or not collection.source.exists():
+    if (
+        not manifest
+        or not isinstance(collection, Collection)
+        or collection.source is None
+        or not collection.source.exists()
+    ):
         return False
     return bool(manifest["files"]) or NETWORKS[manifest["network"]["name"]].keras is None

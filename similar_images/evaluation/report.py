@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from similar_images.collections.base import BaseCollection
 from similar_images.collections.images import Collection
 from similar_images.evaluation import plots
 from similar_images.evaluation.evaluation import RECALL_AT, Evaluation
@@ -210,9 +211,9 @@ def _tiles(one: Evaluation, query: int) -> list[Tile]:
     return tiles
 
 
-def _tile(collection: Collection, row: int, caption: str, match: bool | None) -> Tile:
+def _tile(collection: BaseCollection, row: int, caption: str, match: bool | None) -> Tile:
     address = None
-    if collection.source is not None:
+    if isinstance(collection, Collection) and collection.source is not None:
         with suppress(OSError, ValueError):  # the folder or archive may have moved since it was measured
             address = pages.picture(collection.image(row), SIDE)
     return Tile(collection.names[row], caption, match, address)
@@ -247,5 +248,5 @@ def _recipe(one: Evaluation) -> str:
     return "exact" if one.config.exact else one.config.collection.recipe
 
 
-def _name(collection: Collection) -> str:
+def _name(collection: BaseCollection) -> str:
     return re.sub(r"(\.txt)?(\.saved_predictions)?\.npy$", "", collection.vectors.path.name).removesuffix("_file_list")

@@ -5,11 +5,12 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from similar_images.inputs.names import read_names
 
-SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
+TABLES = (".csv", ".tsv", ".jsonl")
+SUFFIXES = (".txt", *TABLES)
 COLUMN = "text"  # where there are several and none is named
 ENCODING = "utf-8"
 CHARACTERS = 100_000  # of a text; a longer one is no text that was meant
@@ -39,6 +40,19 @@ def read_texts(path: Path, column: str | None = None, encoding: str = ENCODING) 
     if not any(texts):
         raise ValueError(f"{path} is empty: expected texts")
     return texts
+
+
+def columns(path: Path, encoding: str = ENCODING) -> list[str | None]:
+    """Return the columns of a file of texts that `read_texts` takes, its default first; [None] if it has none."""
+    try:
+        with path.open(encoding="utf-8-sig" if _is_utf8(encoding) else encoding, newline="") as file:
+            if path.suffix == ".jsonl":
+                found = list(dict(json.loads(next((line for line in file if line.strip()), "{}"))))
+            else:
+                found = [] if path.suffix == ".txt" else next(csv.reader(file, **_form(path)), [])
+    except (TypeError, ValueError, csv.Error):
+        found = []  # read_texts gives the reason
+    return sorted(found, key=lambda name: name != COLUMN) or [None]
 
 
 def list_file(path: Path, encoding: str = ENCODING) -> Path:
@@ -79,9 +93,7 @@ def _lines(file: TextIO, _: None) -> Iterator[str]:
 
 def _table(file: TextIO, column: str | None) -> Iterator[str]:
     csv.field_size_limit(FIELD_CHARS)
-    is_tsv = Path(file.name).suffix == ".tsv"
-    form = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if is_tsv else {"strict": True}
-    rows = csv.reader(file, **form)
+    rows = csv.reader(file, **_form(Path(file.name)))
     try:
         header = next(rows, [])
         position = header.index(_column(column, header)) if header else 0
@@ -92,6 +104,10 @@ def _table(file: TextIO, column: str | None) -> Iterator[str]:
                 yield one_line(row[position])
     except csv.Error as error:
         raise ValueError(f"line {rows.line_num} is not of a table with its texts in quotes: {error}") from error
+
+
+def _form(path: Path) -> dict[str, Any]:
+    return {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if path.suffix == ".tsv" else {"strict": True}
 
 
 def _objects(file: TextIO, column: str | None) -> Iterator[str]:

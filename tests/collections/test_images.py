@@ -130,7 +130,7 @@ def test_an_unreadable_query_says_why(photo_collection):
 
 def test_a_query_of_another_network_is_refused_with_what_differs(photo_collection):
     other = describe(NETWORKS["hog-colour"], "nearest")
-    with pytest.raises(ValueError, match=r"made by hog-colour as the collection was.*resampling nearest, not box"):
+    with pytest.raises(ValueError, match=r"made by hog-colour, as the collection was.*resampling nearest, not box"):
         photo_collection.nearest(Query(np.ones(other["dimension"]), other))
     with pytest.raises(ValueError, match=r"got one of vgg16"):
         photo_collection.nearest(Query(np.ones(4096), describe(NETWORKS["vgg16"])))

@@ -38,12 +38,13 @@ def shown(collection) -> TextGallery:
     return shown
 
 
-def test_the_gallery_of_the_other_kind_is_named(folder, collection):
-    of_texts = Collection.open(folder / DOCSTRINGS)
+def test_the_gallery_of_the_other_kind_is_named(collection, tmp_path):
     with pytest.raises(ValueError, match=r"expected images, got texts: show them with TextGallery"):
-        Gallery(of_texts)
+        Gallery(collection)
+    np.save(tmp_path / "v.npy", np.eye(2, dtype=np.float32))
+    (tmp_path / "v.txt").write_text("a.jpg\nb.jpg\n")
     with pytest.raises(ValueError, match=r"expected a TextCollection, got another: open it with TextCollection\.open"):
-        TextGallery(of_texts)
+        TextGallery(Collection.open(tmp_path / "v.npy"))
 
 
 def test_it_begins_with_a_random_text(collection, shown):
@@ -190,7 +191,7 @@ def test_hits_without_vectors_are_ranked_anew_by_encoding_them(alone):
 
 def test_the_sample_is_the_docstrings_where_there_are_no_tweets(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="run `make sample-text` for docstrings, `make tweets`"):
+    with pytest.raises(FileNotFoundError, match="run `make sample-text` for docstrings, or `make tweets`"):
         TextCollection.sample()
     monkeypatch.chdir(folder)
     assert MIRROR in TextCollection.sample().names

@@ -1,0 +1,31 @@
+"""Open a collection of either kind."""
+
+from pathlib import Path
+from typing import Any
+
+from similar_images.collections.base import BaseCollection
+from similar_images.collections.images import Collection
+from similar_images.collections.texts import TextCollection
+from similar_images.inputs.texts import TABLES, list_file
+from similar_images.networks.catalog import reads_text
+from similar_images.vectors.store import manifest_path, read_manifest, vectors_path
+
+
+def is_of_texts(path: Path) -> bool:
+    """Return whether a list, table or file of vectors belongs to a collection of texts, as the manifest says."""
+    if path.suffix in TABLES:
+        return True
+    manifest = manifest_path(path if path.suffix == ".npy" else vectors_path(list_file(path)))
+    return manifest.is_file() and reads_text(read_manifest(manifest.with_suffix(".npy"))["network"])
+
+
+def open_collection(path: str | Path, index: str | Path | None = None, **opening: Any) -> BaseCollection:
+    """Open a collection of images or of texts, whichever it is. `opening` is what Collection.open takes.
+
+    Raises as Collection.open and TextCollection.open do, and ValueError where texts get options of images.
+    """
+    if not is_of_texts(Path(path)):
+        return Collection.open(path, index, **opening)
+    if given := [f"--{name}" for name, value in opening.items() if value is not None]:
+        raise ValueError(f"{path} is a collection of texts: omit {', '.join(given)}, for images only")
+    return TextCollection.open(path, index)
