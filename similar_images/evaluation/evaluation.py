@@ -141,10 +141,6 @@ def evaluate(
     rows, unit = indexes.unit_rows(array, drawn[:queries])
     if len(rows) < 2:
         raise ValueError(f"{collection.vectors.path}: expected at least 2 images with a vector, got {len(rows)}")
-    if altered and not isinstance(collection, Collection):
-        raise ValueError(
-            f"altered copies are of images, {collection.vectors.path} is a collection of texts: omit --alterations"
-        )
     if altered is None:
         altered = 0 if labels else ALTERED
         if altered and not can_encode(collection):
