@@ -149,11 +149,11 @@ def test_files_that_do_not_belong_together_are_refused_with_the_remedy(photo_col
     vectors = tmp_path / "photos_file_list.txt.saved_predictions.npy"
     np.save(tmp_path / "other.npy", np.ones_like(photo_collection.vectors.array))
     (tmp_path / "other.txt").write_text("".join(f"{name}\n" for name in photo_collection.names))
-    with pytest.raises(ValueError, match=r"was built from other vectors than .*build it again"):
+    with pytest.raises(ValueError, match=r"was built from other vectors than .*rebuild it"):
         Collection.open(tmp_path / "other.npy", index=tmp_path / "photos_file_list.faiss.index")
     index = tmp_path / "photos_file_list.faiss.index"
     index.write_bytes(index.read_bytes()[:-1] + b"\xff")
-    with pytest.raises(ValueError, match="altered or truncated; build it again"):
+    with pytest.raises(ValueError, match="altered or truncated; rebuild it"):
         Collection.open(vectors)
     index.unlink()
     assert Collection.open(vectors).recipe == "exact"

@@ -54,7 +54,10 @@ def test_either_kind_is_opened_for_evaluation(tmp_path, images):
     assert isinstance(open_collection(images), Collection)
     (measured,) = evaluate(open_ways(list_file), k=1, altered=0)
     assert measured.rows.shape == (3, 1)
-    with pytest.raises(ValueError, match=r"expected a collection of images for altered copies, got the texts .*: leave out --alterations"):
+    with pytest.raises(
+        ValueError,
+        match=r"expected a collection of images for altered copies, got the texts .*: leave out --alterations",
+    ):
         evaluate(open_ways(list_file), k=1, altered=2)
     with pytest.raises(ValueError, match=r"is a collection of texts: omit --images"):
         open_collection(list_file, images=tmp_path)
