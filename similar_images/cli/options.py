@@ -25,10 +25,10 @@ class Place(click.ParamType):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         try:
-            check_source(Path(value))
+            check_source(Path(str(value)))
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return Path(value)
+        return Path(str(value))
 
 
 COLLECTION = (  # what Collection.open takes beside the list or the vectors, and the index

@@ -1,6 +1,7 @@
 """Images in a folder, or in a .zip, .tar or .tar.gz that is read in place and never unpacked."""
 
 import hashlib
+import io
 import os
 import tarfile
 import threading
@@ -10,11 +11,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 from similar_images.inputs.images import LIMITS, SUFFIXES, Limits, UnreadableImage
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+Member = zipfile.ZipInfo | tarfile.TarInfo
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
 SEEK_POINTS = 4 * 2**20  # bytes between the positions of a .tar.gz at which reading can start
 
@@ -56,7 +58,7 @@ class Folder:
         """Return the bytes of a file. Raises OSError, or ValueError for a name that no file can have."""
         return (self.path / name).stat().st_size
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> IO[bytes]:
         """Return the file, to be read in a `with` block. Raises OSError, also for a device or pipe."""
         path = self.path / name
         if path.exists() and not path.is_file():
@@ -74,7 +76,8 @@ class Archive:
         self.path = path
         self._file, self._below = file, f"{path.relative_to(file).as_posix()}/" if path != file else ""
         self._lock = threading.RLock()
-        self._members: dict[str, zipfile.ZipInfo | tarfile.TarInfo] | None = None
+        self._members: dict[str, Member] | None = None
+        self._archive: zipfile.ZipFile | tarfile.TarFile
 
     def exists(self, name: str = "") -> bool:
         """Return whether the archive, or a file of this name in it, exists."""
@@ -101,25 +104,24 @@ class Archive:
         return _size(self._member(name))
 
     @contextmanager
-    def open(self, name: str) -> Iterator[BinaryIO]:
+    def open(self, name: str) -> Iterator[IO[bytes]]:
         """Yield the file, to be read. Raises UnreadableImage if it is missing or damaged."""
         member = self._member(name)
-        is_zip = isinstance(member, zipfile.ZipInfo)
         try:
-            with self._lock, self._archive.open(member) if is_zip else self._archive.extractfile(member) as file:
+            with self._lock, _open_member(self._archive, member) as file:
                 yield file
         except (RuntimeError, NotImplementedError) as error:  # a password, or a compression that Python does not have
             raise UnreadableImage(f"cannot be read in {self._file.name}, {error}: unpack it") from error
         except DAMAGE as error:
             raise UnreadableImage(f"damaged in {self._file.name}: {error}") from error
 
-    def _member(self, name: str) -> zipfile.ZipInfo | tarfile.TarInfo:
+    def _member(self, name: str) -> Member:
         member = self._opened().get(name)
         if member is None:
             raise UnreadableImage("no such file")
         return member
 
-    def _opened(self) -> dict[str, zipfile.ZipInfo | tarfile.TarInfo]:
+    def _opened(self) -> dict[str, Member]:
         """Return the files by their names. Raises ValueError, with the remedy, for a damaged archive."""
         with self._lock:
             if self._members is None:
@@ -169,22 +171,28 @@ def title(path: Path) -> str:
 def digest(source: Source, name: str) -> tuple[int, str]:
     """Return the bytes of an image and their SHA-256. Raises OSError or UnreadableImage."""
     with source.open(name) as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = hashlib.file_digest(cast(io.BufferedReader, file), "sha256").hexdigest()
         return file.tell(), sha256
+
+
+def _open_member(archive: zipfile.ZipFile | tarfile.TarFile, member: Member) -> IO[bytes]:
+    if isinstance(archive, zipfile.ZipFile):
+        return archive.open(cast(zipfile.ZipInfo, member))
+    return cast(IO[bytes], archive.extractfile(cast(tarfile.TarInfo, member)))  # None only for what is no file
 
 
 def _open_archive(file: Path) -> tuple[zipfile.ZipFile | tarfile.TarFile, dict]:
     """Return the archive and its files by name; of two with the same name the later counts, as when unpacked."""
     if _suffix(file) == ".zip":
-        archive = zipfile.ZipFile(file)
-        return archive, {member.filename: member for member in archive.infolist() if not member.is_dir()}
+        zipped = zipfile.ZipFile(file)
+        return zipped, {member.filename: member for member in zipped.infolist() if not member.is_dir()}
     if _suffix(file) == ".tar":
         archive = tarfile.TarFile(file)
     else:
         import indexed_gzip
 
         archive = tarfile.TarFile(fileobj=indexed_gzip.IndexedGzipFile(file, spacing=SEEK_POINTS))
-    files = {}
+    files: dict[str, tarfile.TarInfo] = {}
     for member in archive:
         name, target = (one.removeprefix("./") for one in (member.name, member.linkname))
         if member.isreg():
@@ -194,7 +202,7 @@ def _open_archive(file: Path) -> tuple[zipfile.ZipFile | tarfile.TarFile, dict]:
     return archive, files
 
 
-def _size(member: zipfile.ZipInfo | tarfile.TarInfo) -> int:
+def _size(member: Member) -> int:
     return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
 
 

@@ -1,9 +1,9 @@
-"""Texts in a file: a text a line, or a column of a table."""
+"""Texts in a file: one per line, or a column of a table."""
 
 import codecs
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -11,30 +11,31 @@ from similar_images.inputs.names import read_names
 
 TABLES = (".csv", ".tsv", ".jsonl")
 SUFFIXES = (".txt", *TABLES)
-COLUMN = "text"  # where there are several and none is named
+COLUMN = "text"  # the default if there are several columns
 ENCODING = "utf-8"
-CHARACTERS = 100_000  # of a text; a longer one is no text that was meant
-FIELD_CHARS = 2**27  # of a CSV; the csv module's own limit is shorter than some texts
+CHARACTERS = 100_000  # of a text; a longer one is taken for a mistake
+FIELD_CHARS = 2**27  # of a cell of a CSV; the csv module's default is shorter than some texts
 
 
 def read_texts(path: Path, column: str | None = None, encoding: str = ENCODING) -> list[str]:
-    """Return the texts of a .txt, a text a line, or of a column of a .csv, .tsv or .jsonl, each made one line.
+    """Return the texts of a .txt, one per line, or of a column of a .csv, .tsv or .jsonl, each as a single line.
 
-    A .csv quotes what holds commas, quotes or line breaks (RFC 4180), a .tsv quotes nothing; their first line names
-    the columns. Without a `column` it is "text", or the only one.
-    Raises ValueError, with the line, where the file is not what its suffix says.
+    A .csv quotes texts with commas, quotes or line breaks (RFC 4180), a .tsv has no quotes; the first line names the
+    columns. The default column is "text", or the only one.
+    Raises ValueError, with the line number, if the file does not have the format of its suffix.
     """
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path}: expected a file of texts that ends in {', '.join(SUFFIXES)}")
+        raise ValueError(f"expected a file of texts ending in {', '.join(SUFFIXES)}, got {path}")
     if path.suffix == ".txt" and column is not None:
-        raise ValueError(f"{path} holds a text a line, it has no columns: leave --column out")
-    read = {".txt": _lines, ".jsonl": _objects}.get(path.suffix, _table)
+        raise ValueError(f"{path} has one text per line and no columns: omit --column")
+    readers: dict[str, Callable[[TextIO, str | None], Iterator[str]]] = {".txt": _lines, ".jsonl": _objects}
+    read = readers.get(path.suffix, _table)
     newline = None if path.suffix == ".txt" else ""
     try:
         with path.open(encoding="utf-8-sig" if _is_utf8(encoding) else encoding, newline=newline) as file:
             texts = list(read(file, column))
     except UnicodeError as error:
-        raise ValueError(f"{path} is not in {encoding}: name its encoding with --encoding ({error})") from error
+        raise ValueError(f"{path} is not in {encoding}: specify its encoding with --encoding ({error})") from error
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: {error}") from error
     if not any(texts):
@@ -56,26 +57,26 @@ def columns(path: Path, encoding: str = ENCODING) -> list[str | None]:
 
 
 def list_file(path: Path, encoding: str = ENCODING) -> Path:
-    """Return the list, a text a line, that rows are numbered by: the file itself where it is one, or else beside it."""
+    """Return the list of texts, one per line, whose lines are the rows: the file itself if it is one, else beside it."""
     is_list = path.suffix == ".txt" and _is_utf8(encoding)
     return path if is_list else path.with_name(f"{path.stem}_list.txt")
 
 
 def check_list(path: Path, texts: list[str], overwrite: bool) -> None:
-    """Raise FileExistsError where a list that is there is neither of these texts nor of the first of them."""
+    """Raise FileExistsError if the list exists and does not contain these texts or the first of them."""
     if path.exists() and not overwrite:
         listed = read_names(path)
         if listed != texts[: len(listed)]:
-            raise FileExistsError(f"{path} is another list: move it away, or pass --overwrite")
+            raise FileExistsError(f"{path} is a list of other texts: move it, or use --overwrite")
 
 
 def one_line(text: str) -> str:
-    """Return a text as a list of a text a line can hold it: without line breaks and halves of characters (UTF-16)."""
+    """Return a text as one line of a list: without line breaks and lone surrogates."""
     return " ".join(text.splitlines()).encode("utf-8", "replace").decode()
 
 
 def fault(text: str) -> str | None:
-    """Return why a text has no vector; None: it has one."""
+    """Return the reason why a text gets no vector, else None."""
     if not text.strip():
         return "empty text"
     if len(text) > CHARACTERS:
@@ -87,8 +88,8 @@ def _is_utf8(encoding: str) -> bool:
     return codecs.lookup(encoding).name == ENCODING
 
 
-def _lines(file: TextIO, _: None) -> Iterator[str]:
-    yield from file.read().removesuffix("\n").split("\n")  # as vectors.read_names has it
+def _lines(file: TextIO, _: str | None) -> Iterator[str]:
+    yield from file.read().removesuffix("\n").split("\n")  # as names.read_names does it
 
 
 def _table(file: TextIO, column: str | None) -> Iterator[str]:
@@ -103,7 +104,7 @@ def _table(file: TextIO, column: str | None) -> Iterator[str]:
             if row:
                 yield one_line(row[position])
     except csv.Error as error:
-        raise ValueError(f"line {rows.line_num} is not of a table with its texts in quotes: {error}") from error
+        raise ValueError(f"line {rows.line_num}: expected a CSV table with quoted texts: {error}") from error
 
 
 def _form(path: Path) -> dict[str, Any]:
@@ -120,10 +121,10 @@ def _objects(file: TextIO, column: str | None) -> Iterator[str]:
 
 
 def _value(line: str, column: str | None) -> str:
-    """Return the text in a line of JSON, "" for null. Raises ValueError, RecursionError where there is none."""
+    """Return the text in a line of JSON, "" for null. Raises ValueError or RecursionError if there is none."""
     entry = json.loads(line)
     if not isinstance(entry, dict):
-        raise ValueError('expected an object of JSON, such as {"text": "..."}')
+        raise ValueError('expected a JSON object such as {"text": "..."}')
     column = _column(column, list(entry))
     if not isinstance(entry[column], str | None):
         raise ValueError(f"expected a text in {column}, got {entry[column]!r:.80}")
@@ -134,5 +135,5 @@ def _column(column: str | None, columns: list[str]) -> str:
     if column is None:
         column = columns[0] if len(columns) == 1 else COLUMN
     if column not in columns:
-        raise ValueError(f"there is no column {column}, name one of {', '.join(columns)[:300]} with --column")
+        raise ValueError(f"no column {column}: choose one of {', '.join(columns)[:300]} with --column")
     return column

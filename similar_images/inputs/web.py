@@ -1,7 +1,7 @@
-"""Fetch an image from the web, and from nowhere else.
+"""Fetch an image from the public internet, and from nowhere else.
 
-A name is looked up once and what was checked is what is connected to, so that a name whose address changes between two
-look-ups gains nothing. An address is read once too: what connects takes no text that it could read differently.
+A host name is resolved once, and the address that was checked is the one that is connected to: a name that resolves
+to another address later (DNS rebinding) gains nothing. The URL is parsed once too, so that no two parsers can disagree.
 """
 
 import re
@@ -26,21 +26,21 @@ PORTS = {"http": 80, "https": 443}
 REDIRECTS = {301, 302, 303, 307, 308}
 HEADERS = [("User-Agent", "similar-images"), ("Accept", "image/*"), ("Accept-Encoding", "identity")]
 HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)  # a name, IPv4 or IPv6
-PLACE = re.compile(r"([^\[\]]*|\[[^\[\]]*:[^\[\]]*\])(:[0-9]*)?")  # urlsplit drops what is beside brackets
-FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")  # programs disagree on what these mean in an address
+PLACE = re.compile(r"([^\[\]]*|\[[^\[\]]*:[^\[\]]*\])(:[0-9]*)?")  # urlsplit ignores text next to brackets
+FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")  # parsers disagree on the meaning of these in a URL
 MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")  # in a JPEG: where a segment begins
 SOS, EOI = 0xDA, 0xD9  # of a JPEG: a scan begins, the image ends
 MAX_SCANS = 100  # of a JPEG; encoders write about 10, and each one costs as much as decoding the image
-MAX_ADDRESS = 8000  # characters, which RFC 9110 wants to be read at least
-SHOWN = 100  # characters of an address in a message; data: addresses, which people paste too, have megabytes
+MAX_ADDRESS = 8000  # characters; RFC 9110 asks for at least so many
+SHOWN = 100  # characters of an address in a message; data: addresses can have megabytes
 
 NAT64 = ip_network("64:ff9b::/96")  # its last 32 bits are an IPv4 address (RFC 6052)
-# Not the public internet, whatever `is_global` of this or that Python says (IANA's special-purpose registries).
+# Not the public internet, although `is_global` of some Python versions says so (IANA's special-purpose registries).
 SPECIAL = [
-    ip_network("168.63.129.16"),  # answers inside Azure's machines only, as 169.254.169.254 does elsewhere
+    ip_network("168.63.129.16"),  # Azure's metadata service, as 169.254.169.254 is elsewhere
     ip_network("192.0.0.0/24"),  # protocol assignments
     ip_network("192.88.99.0/24"),  # 6to4 relays
-    ip_network("::/3"),  # with the next two: all that is not 2000::/3, the only part given out
+    ip_network("::/3"),  # with the next two: everything except 2000::/3, the only range in use
     ip_network("4000::/2"),
     ip_network("8000::/1"),
     ip_network("2001::/23"),  # protocol assignments, among them Teredo, which holds an IPv4 address
@@ -53,10 +53,10 @@ IpAddress = IPv4Address | IPv6Address
 
 
 class FetchLimits(NamedTuple):
-    """What fetching an image may take; beyond it is given up."""
+    """The limits of fetching an image."""
 
     bytes: int = 25_000_000
-    seconds: float = 10  # in all, look-ups and redirects included
+    seconds: float = 10  # in total, with name resolution, redirects and decoding
     redirects: int = 5
 
 
@@ -64,10 +64,10 @@ LIMITS = FetchLimits()
 
 
 def fetch(address: str, allow_private: bool = False, limits: FetchLimits = LIMITS) -> bytes:
-    """Return the file of the image at an http(s) address; it can be decoded and is within the limit of pixels.
+    """Return the bytes of the image at an http(s) address, which can be decoded and is within the limit of pixels.
 
-    This machine and private networks are refused, behind redirects too, unless `allow_private`.
-    Raises UnreadableImage with the reason a person can act on.
+    This machine and private networks are refused, also after redirects, unless `allow_private`.
+    Raises UnreadableImage.
     """
     network = _CheckedNetwork(time.monotonic() + limits.seconds, allow_private)
     try:
@@ -83,7 +83,7 @@ def fetch(address: str, allow_private: bool = False, limits: FetchLimits = LIMIT
 
 
 def is_public(address: IpAddress) -> bool:
-    """Return whether an address, or the IPv4 address that it stands for, is one of the public internet."""
+    """Return whether an address, or the IPv4 address that it contains, belongs to the public internet."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:
             return is_public(address.ipv4_mapped)
@@ -93,7 +93,7 @@ def is_public(address: IpAddress) -> bool:
 
 
 def _download(address: str, network: httpcore.NetworkBackend, limits: FetchLimits) -> bytes:
-    # The pool knows no proxies: one in the environment would be asked to connect in place of what is checked here.
+    # No proxy is used: a proxy from the environment would connect to addresses that are not checked here.
     trusted = ssl.create_default_context(cafile=certifi.where())
     with httpcore.ConnectionPool(trusted, network_backend=network) as pool:
         for _ in range(limits.redirects + 1):
@@ -109,8 +109,10 @@ def _download(address: str, network: httpcore.NetworkBackend, limits: FetchLimit
 def _body(response: httpcore.Response, headers: dict[bytes, bytes], limits: FetchLimits) -> bytes:
     if response.status != 200:
         raise UnreadableImage(f"the server answered {response.status} {responses.get(response.status, '')}".rstrip())
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":  # nothing is unpacked, so nothing can grow
-        raise UnreadableImage("the server compresses it though it was asked not to: download it and open the file")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":  # no decompression bombs
+        raise UnreadableImage(
+            "the server compresses it although uncompressed data was requested: download it and open the file"
+        )
     too_large = UnreadableImage(f"it is larger than {limits.bytes / 1e6:g} MB")
     if int(headers.get(b"content-length", 0)) > limits.bytes:
         raise too_large
@@ -145,7 +147,7 @@ def _scans(content: bytes) -> int:
 
 
 def _parsed(address: str) -> httpcore.URL:
-    """Return the parts of an address that can be read in one way only. Raises ValueError."""
+    """Return the parts of an address that can be parsed in one way only. Raises ValueError."""
     parts = urlsplit(address)
     if parts.scheme not in PORTS:
         raise UnreadableImage("expected an address that begins with http:// or https://")
@@ -155,13 +157,13 @@ def _parsed(address: str) -> httpcore.URL:
         raise UnreadableImage("expected an address without a user's name or password")
     port, host = parts.port or PORTS[parts.scheme], parts.hostname or ""
     if not host.isascii():
-        with suppress(UnicodeError):  # then it stays as it is, which is no host
+        with suppress(UnicodeError):  # the name then fails the check below
             host = idna.encode(host, uts46=True).decode()
-    host = host.removesuffix(".")  # the name without it is what certificates are made out to
+    host = host.removesuffix(".")  # certificates contain the name without it
     if not PLACE.fullmatch(parts.netloc) or not HOST.fullmatch(host):
         raise UnreadableImage("expected an address with the name of a host after http://")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    target = quote(target, safe="%/:?#[]@!$&'()*+,;=~", errors="surrogateescape")  # what is quoted already stays so
+    target = quote(target, safe="%/:?#[]@!$&'()*+,;=~", errors="surrogateescape")  # keeps existing quotes
     return httpcore.URL(scheme=parts.scheme, host=host, port=port, target=target)
 
 
@@ -172,7 +174,7 @@ def _host_header(url: httpcore.URL) -> str:
 
 
 class _CheckedNetwork(httpcore.NetworkBackend):
-    """Connects to addresses that were checked, until the deadline."""
+    """Connects only to addresses that were checked, until the deadline."""
 
     def __init__(self, deadline: float, allow_private: bool):
         self.deadline, self._allow_private = deadline, allow_private
@@ -184,7 +186,7 @@ class _CheckedNetwork(httpcore.NetworkBackend):
         if not allowed:
             raise UnreadableImage(f"{host} is not on the public internet (allow_private=True in Python allows it)")
         while True:
-            share = _left(self.deadline) / len(allowed)  # an address that is silent leaves time for the others
+            share = _left(self.deadline) / len(allowed)  # a silent address leaves time for the others
             address = allowed.pop(0)
             try:
                 return _TimedStream(self._network.connect_tcp(str(address), port, share), self.deadline)
@@ -194,7 +196,7 @@ class _CheckedNetwork(httpcore.NetworkBackend):
 
 
 class _TimedStream(httpcore.NetworkStream):
-    """A connection of which each step takes at most what is left of the time: a drip of bytes ends with it."""
+    """A connection whose every operation ends at the deadline, also when bytes arrive one by one."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: float):
         self._stream, self._deadline = stream, deadline
@@ -217,29 +219,29 @@ class _TimedStream(httpcore.NetworkStream):
 
 def _look_up(host: str, port: int, seconds: float) -> list[IpAddress]:
     """Return the addresses of a name. Raises UnreadableImage, TimeoutError."""
-    # In a daemon thread: a look-up cannot be stopped, but it can be left, and must not hold up the program's end.
+    # In a daemon thread: a look-up cannot be stopped, but it can be abandoned, and must not delay the program's end.
     look_up = thread(socket.getaddrinfo)(host, port, type=socket.SOCK_STREAM)
     try:
         return [ip_address(entry[4][0]) for entry in look_up.result(seconds)]
     except socket.gaierror as error:
         if error.errno == socket.EAI_NONAME:
-            raise UnreadableImage(f"there is no host {host}") from error
-        raise UnreadableImage(f"the host {host} could not be looked up: is this machine online?") from error
+            raise UnreadableImage(f"the host {host} does not exist") from error
+        raise UnreadableImage(f"the host {host} could not be resolved: check the internet connection") from error
 
 
 def _is_this_machine(address: IpAddress) -> bool:
-    """Return whether a public address is this machine's own: it is where it would be reached from."""
+    """Return whether a public address belongs to this machine: it would be reached from that same address."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:  # connecting it sends nothing
         try:
             probe.connect((str(address), 9))
-        except OSError:  # no way there
+        except OSError:  # no route
             return False
         return ip_address(probe.getsockname()[0]) == address
 
 
 def _left(deadline: float) -> float:
-    """Return the seconds that are left. Raises TimeoutError where there are none."""
+    """Return the seconds that are left. Raises TimeoutError if there are none."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
@@ -248,12 +250,12 @@ def _left(deadline: float) -> float:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, httpcore.ProtocolError):  # its text quotes what the server sent
-        return "the server broke off, or does not speak HTTP"
+        return "the server closed the connection early or does not speak HTTP"
     cause = error.__context__ if isinstance(error, httpcore.NetworkError) else error  # httpcore hides it
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not valid: {cause.verify_message}"
     if isinstance(cause, ssl.SSLError):
-        return "no secure connection could be made: is it an http:// address?"
+        return "no secure connection is possible: try an address that begins with http://"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return " ".join(str(error).split()) or type(error).__name__

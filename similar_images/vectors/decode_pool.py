@@ -223,7 +223,7 @@ def _death(exitcode: int | None) -> str:
 
 
 def _view(shared: ctypes.Array, shape: tuple[int, ...]) -> np.ndarray:
-    return np.frombuffer(shared, dtype=np.uint8).reshape(shape)
+    return np.frombuffer(memoryview(shared), dtype=np.uint8).reshape(shape)
 
 
 def _serve(

@@ -512,7 +512,7 @@ def test_a_proxy_in_the_environment_is_not_asked(server, monkeypatch):
         ("/large", "larger than 0.1 MB"),
         ("/chunked", "larger than 0.1 MB"),
         ("/packed", "the server compresses it"),
-        ("/short", "the server broke off"),
+        ("/short", "the server closed the connection early"),
         ("/no-http", "does not speak HTTP"),
     ],
 )
@@ -572,8 +572,8 @@ fetch("http://slow.example/", limits=FetchLimits(seconds=0.2))
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        (socket.EAI_NONAME, "there is no host nowhere.example"),
-        (socket.EAI_AGAIN, "the host nowhere.example could not be looked up: is this machine online?"),
+        (socket.EAI_NONAME, "the host nowhere.example does not exist"),
+        (socket.EAI_AGAIN, "the host nowhere.example could not be resolved: check the internet connection"),
     ],
 )
 def test_a_name_that_cannot_be_looked_up_is_told(monkeypatch, number, reason):
@@ -620,4 +620,6 @@ def test_https_is_held_to_the_name_though_an_address_is_connected_to(server, cer
 
 
 def test_https_where_there_is_only_http_is_told(server):
-    assert "is it an http:// address?" in refusal(f"https://127.0.0.1:{server.server_port}/image", allow_private=True)
+    assert "try an address that begins with http://" in refusal(
+        f"https://127.0.0.1:{server.server_port}/image", allow_private=True
+    )
