@@ -44,7 +44,7 @@ def plain(folder: Path, names: list[str], network: str, model: Path | None, weig
     from similar_images.networks.catalog import NETWORKS
 
     entry = NETWORKS[network]
-    keras = keras_networks.load(entry, model, weights)
+    keras = keras_networks.load_keras_model(entry, model, weights)
     preprocess = keras_networks.preprocess_input(entry)
     resampling = Image.Resampling[entry.resampling.upper()]
     keras.predict_on_batch(np.zeros((BATCH, entry.side, entry.side, 3), np.float32))

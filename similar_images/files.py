@@ -51,16 +51,19 @@ def flush(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock for writing `path`, which may be replaced meanwhile: a lock file beside it, removed at the end.
 
-    Raises BlockingIOError, naming the process, if another one holds the lock.
+    If another process holds the lock, wait for it, or else raise BlockingIOError, naming the process.
     """
     lock = path.with_name(f".{path.name}.lock")
     while True:
         file = lock.open("ab")
         try:
-            lock_file(file, lock, path)
+            if wait:
+                portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
+            else:
+                lock_file(file, lock, path)
             with suppress(FileNotFoundError):
                 if os.path.samestat(lock.stat(), os.fstat(file.fileno())):  # else its holder has removed it meanwhile
                     break

@@ -135,10 +135,7 @@ class Collection(BaseCollection[Encoder]):
             raise ValueError("the network of these vectors is unknown: give it with network=NAME (--network)")
         files = {kind: file for kind, file in self._files.items() if file}
         if not files and self.vectors.manifest:
-            recorded = self.vectors.manifest["files"]
-            files = {kind: self.vectors.path.parent / file for kind, file in recorded.items()}
-            if len(files) > 1:  # the model was saved from the weights
-                files.pop("weights" if files["model"].exists() else "model")
+            files = loader.recorded_files(self.vectors.manifest["files"], self.vectors.path.parent)
         return loader.load(
             self.network["name"], files.get("model"), files.get("weights"), self.network["resampling"], export=False
         )

@@ -1,17 +1,17 @@
-"""The table of networks: what turns the pixels of an image into a vector.
+"""The table of networks, which turn the pixels of an image into a vector, and how a manifest describes them.
 
 Shape letters: b images in a batch, d numbers in a vector.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from similar_images.inputs import images
 from similar_images.networks import hog_colour
 
-ENGINES = ("tensorflow", "onnxruntime", "openvino")
+ENGINES = ("tensorflow", "onnxruntime", "openvino")  # the backends of the networks that have weights
 GPU_DEVICES = ("/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # Nvidia, Nvidia under Windows, AMD
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -22,14 +22,14 @@ class Network(NamedTuple):
     layer: str | None  # the layer whose output is the vector; None: the pooled last layer
     side: int  # pixels
     dimension: int
-    resampling: str  # Pillow's filter that squeezes an image to (side, side)
-    preprocessing: str  # what the network wants of RGB pixels from 0 to 255
+    resampling: str  # Pillow's filter that resizes an image to (side, side)
+    preprocessing: str  # how the network expects RGB pixels from 0 to 255 to be scaled
     source: str
-    exports: bool = True  # to ONNX
+    exports: bool = True  # can be exported to ONNX
 
     @property
     def preprocess(self) -> str:
-        """The name of what `preprocessing` describes: a function of Keras, or of this package."""
+        """The name of Keras' function that does what `preprocessing` describes, or "none"."""
         return f"keras.applications.{self.keras.split('.')[0]}.preprocess_input" if self.keras else "none"
 
 
@@ -37,8 +37,8 @@ CAFFE = "BGR, the mean of ImageNet subtracted"
 TF = "x / 127.5 - 1"
 NONE = "none: the network scales its input itself"
 
-# Resampling: nearest is what VGG16's vectors of 2022 were made with, and hog-colour averages over boxes. For the
-# others benchmarks/resampling.py (1,515 photographs of Caltech-101, MobileNetV2) gave a precision@8 of 0.687 with
+# Resampling: VGG16's vectors of 2022 were made with nearest, and hog-colour averages over boxes. For the
+# others, benchmarks/resampling.py (1,515 photographs of Caltech-101, MobileNetV2) gave a precision@8 of 0.687 with
 # nearest, 0.718 with bilinear and bicubic, 0.721 with lanczos: bilinear is within noise of the best, and faster.
 NETWORKS = {
     network.name: network
@@ -62,13 +62,27 @@ NETWORKS = {
 
 
 class NetworkUnavailable(OSError):
-    """A network whose weights could not be had, with the ways on."""
+    """The weights of a network are not available; the message lists the alternatives."""
+
+
+class Backend(Protocol):
+    """What computes a network."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weights(self) -> str | None:
+        """SHA-256, see `describe`."""
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Return float32 vectors (b, d) for RGB uint8 pixels (b, side, side, 3)."""
 
 
 class Encoder:
-    """A network that is loaded and ready to encode images."""
+    """A loaded network, ready to encode images."""
 
-    def __init__(self, network: Network, engine: Callable[[np.ndarray], np.ndarray], resampling: str | None = None):
+    def __init__(self, network: Network, engine: Backend, resampling: str | None = None):
         self.network = network
         self.resampling = resampling or network.resampling
         self.engine = engine
@@ -84,9 +98,9 @@ class Encoder:
 
 
 def describe(network: Network, resampling: str | None = None, weights: str | None = None) -> dict:
-    """Return what a manifest keeps of a network: enough to encode a query as the collection was.
+    """Return what a manifest records of a network: enough to encode a query in the same way as the collection.
 
-    `weights` is the SHA-256 over the network's weights, None where it has none or they are not known.
+    `weights` is the SHA-256 over the network's weights; None if it has none or they are not known.
     """
     return {
         "name": network.name,
@@ -104,11 +118,16 @@ def describe(network: Network, resampling: str | None = None, weights: str | Non
 
 
 def same(one: dict, other: dict) -> bool:
-    """Return whether two descriptions are of one network; weights count where both are known."""
+    """Return whether two descriptions are of the same network; weights are compared if both are known."""
     weights = {one["weights"], other["weights"]} - {None}
     return {**one, "weights": None} == {**other, "weights": None} and len(weights) <= 1
 
 
 def reads_text(network: dict | None) -> bool:
-    """Return whether a description, as a manifest keeps it, is of a network for texts."""
+    """Return whether a description, as recorded in a manifest, is of a network for texts."""
     return network is not None and network.get("reads") == "text"
+
+
+def has_gpu_device() -> bool:
+    """Return whether the machine has the device of a GPU; whether a library can use it is not checked."""
+    return any(Path(device).exists() for device in GPU_DEVICES)

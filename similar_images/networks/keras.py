@@ -1,6 +1,6 @@
-"""Networks as Keras has them: built, loaded, checked, cut at the layer that gives the vector.
+"""Networks in Keras: built or loaded, checked, and cut at the layer whose output is the vector.
 
-Whatever comes from a file is checked before Keras sees it: code in it is refused.
+Files are checked before Keras reads them; files with code in them are refused.
 """
 
 import hashlib
@@ -9,23 +9,31 @@ import json
 import os
 import sys
 import tempfile
+import threading
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 from urllib.error import HTTPError
 
 import numpy as np
-from joblib import cpu_count  # of the cores that this process may use, by affinity and cgroup
+from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
 from similar_images.files import check_writeable, replacing
-from similar_images.networks.catalog import Network, NetworkUnavailable
+from similar_images.networks.catalog import Network, NetworkUnavailable, has_gpu_device
+from similar_images.networks.extras import need
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's own chatter, not its errors
+# TensorFlow's log: errors only, and not even those about GPUs on a machine that has none.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu_device() else "3")
+
+_importing = threading.Lock()
 
 
 class TensorFlow:
-    """A network as Keras computes it."""
+    """Computes a network with Keras on TensorFlow."""
 
     name = "tensorflow"
 
@@ -37,8 +45,8 @@ class TensorFlow:
         precision: str = "float32",
         threads: int | None = None,
     ):
-        import_keras(threads)
-        model = load(network, model_file, weights_file)
+        import_keras(threads, network.name)
+        model = load_keras_model(network, model_file, weights_file)
         self.weights = digest(model)
         self.model = model if precision == "float32" else at_precision(model, precision)
         self._preprocess = preprocess_input(network)
@@ -48,11 +56,11 @@ class TensorFlow:
         return np.asarray(self.model.predict_on_batch(self._preprocess(own)), dtype=np.float32)
 
 
-def load(network: Network, model_file: Path | None = None, weights_file: Path | None = None):
-    """Return the Keras model of a network, up to the layer that gives the vector, as networks.load says."""
+def load_keras_model(network: Network, model_file: Path | None = None, weights_file: Path | None = None) -> Any:
+    """Return the Keras model of a network up to the layer whose output is the vector; the files as in loader.load."""
     if model_file and model_file.exists():
         if weights_file:
-            raise ValueError(f"{model_file} holds a whole network: leave --weights out, or name a new file with -m")
+            raise ValueError(f"{model_file} contains a whole network: omit --weights, or give a new file with -m")
         return _load_model(network, model_file)
     if model_file:
         if model_file.suffix not in (".h5", ".keras"):
@@ -66,14 +74,14 @@ def load(network: Network, model_file: Path | None = None, weights_file: Path | 
 
 
 def preprocess_input(network: Network) -> Callable:
-    """Return Keras' function that prepares float32 pixels from 0 to 255 for a network; it may change its argument."""
+    """Return Keras' function that scales float32 pixels from 0 to 255 for a network; it may change its argument."""
     return _keras_module(network).preprocess_input
 
 
-def at_precision(model, precision: str):
-    """Return the model with its layers computing at half precision, the weights kept in float32."""
+def at_precision(model: Any, precision: str) -> Any:
+    """Return the model with layers that compute at half precision; the weights stay in float32."""
 
-    def half(layer):
+    def half(layer: Any) -> Any:
         return layer.__class__.from_config(layer.get_config() | {"dtype": f"mixed_{precision}"})
 
     copy = import_keras().models.clone_model(model, clone_function=half)
@@ -81,60 +89,71 @@ def at_precision(model, precision: str):
     return copy
 
 
-def _build(network: Network, model_file: Path | None, weights_file: Path | None):
-    _check_weights(weights_file)
-    build = getattr(_keras_module(network), network.keras.split(".")[1])
-    top = {} if network.layer else {"include_top": False, "pooling": "avg"}
+def _build(network: Network, model_file: Path | None, weights_file: Path | None) -> Any:
+    builder = str(network.keras).split(".")[1]
+    build = getattr(_keras_module(network), builder)
+    top: dict[str, Any] = {} if network.layer else {"include_top": False, "pooling": "avg"}
     top["input_shape"] = (network.side, network.side, 3)
     if weights_file is None:
         try:
             with redirect_stdout(sys.stderr):  # Keras draws its progress bar on stdout
                 return _cut(build(weights="imagenet", **top), network)
-        except Exception as error:  # Keras raises a bare Exception for a download that fails
+        except Exception as error:  # Keras raises a bare Exception if a download fails
             if isinstance(error.__context__, HTTPError):
                 error.__context__.close()  # and leaves the connection open
-            raise NetworkUnavailable(_ways_on(network, model_file, error)) from error
+            raise NetworkUnavailable(_alternatives(network, model_file, error)) from error
+    shapes = _shapes(weights_file)
     model = build(weights=None, **top)
+    layers = "with its classifier" if network.layer else "without its classifier (include_top=False)"
+    misfit = (
+        f"{weights_file} does not fit {network.name}: expected weights of keras.applications.{network.keras} {layers}, "
+        f"{len(model.weights)} arrays"
+    )
+    if Counter(tuple(one.shape) for one in model.weights) - shapes:  # Keras would warn of each layer
+        raise ValueError(f"{misfit}, got {shapes.total()} arrays, of other shapes")
     try:
         model.load_weights(weights_file)
-    except Exception as error:  # whatever Keras or HDF5 stumbles over: the file does not fit
-        layers = "with its classifier" if network.layer else "without its classifier (include_top=False)"
-        raise ValueError(
-            f"{weights_file} does not fit {network.name}: expected weights of keras.applications.{network.keras} "
-            f"{layers}, {len(model.weights)} arrays; {_first_line(error)}"
-        ) from error
+    except Exception as error:  # Keras and HDF5 raise anything if the file does not fit
+        raise ValueError(f"{misfit}; {_first_line(error)}") from error
     return _cut(model, network)
 
 
-def _check_weights(file: Path | None) -> None:
-    if file is None:
-        return
+def _shapes(file: Path) -> Counter[tuple[int, ...]]:
+    """Return how often each shape of array is in a file of weights. Raises ValueError if it is not such a file."""
+    import h5py
+
     if not file.is_file():
-        raise ValueError(f"there is no file {file} with weights")
+        raise ValueError(f"there is no file {file} with weights: check --weights")
     if file.suffix != ".h5":
         raise ValueError(f"expected weights in a file ending in .weights.h5 or .h5, got {file}")
     _check_hdf5(file)
+    shapes: Counter[tuple[int, ...]] = Counter()
+    with h5py.File(file) as content:
+        content.visititems(lambda _, item: shapes.update([item.shape] if isinstance(item, h5py.Dataset) else []))
+    return shapes
 
 
-def _load_model(network: Network, file: Path):
+def _load_model(network: Network, file: Path) -> Any:
     _check_no_code(_architecture(file), file)
     keras = import_keras()
     try:
         model = keras.saving.load_model(file, compile=False, safe_mode=True)
-    except Exception as error:  # a damaged file makes Keras and HDF5 raise anything
+    except Exception as error:  # Keras and HDF5 raise anything if the file is damaged
         raise ValueError(f"{file} cannot be loaded as a Keras network: {_first_line(error)}") from error
     model = _cut(model, network)
-    wanted, found = (None, network.side, network.side, 3), tuple(model.input_shape)
-    if len(found) != 4 or any(size not in (None, want) for size, want in zip(found, wanted, strict=True)):
-        raise ValueError(f"{file} does not fit {network.name}: expected input {wanted}, got {found}")
-    wanted, found = (None, network.dimension), tuple(model.output_shape)
-    if found != wanted:
-        raise ValueError(f"{file} does not fit {network.name}: expected output {wanted}, got {found}")
+    shape, found = (None, network.side, network.side, 3), tuple(model.input_shape)
+    if len(found) != 4 or any(size not in (None, expected) for size, expected in zip(found, shape, strict=True)):
+        raise ValueError(f"{file} does not fit {network.name}: expected input {shape}, got {found}")
+    output = tuple(model.output_shape)
+    if output != (None, network.dimension):
+        raise ValueError(
+            f"{file} does not fit {network.name}: expected output {(None, network.dimension)}, got {output}"
+        )
     return model
 
 
-def _cut(model, network: Network):
-    """Return the model up to the layer that gives the vector."""
+def _cut(model: Any, network: Network) -> Any:
+    """Return the model up to the layer whose output is the vector."""
     names = [layer.name for layer in model.layers]
     if network.layer not in names or names[-1] == network.layer:
         return model
@@ -142,7 +161,7 @@ def _cut(model, network: Network):
 
 
 def _architecture(file: Path) -> dict:
-    """Return a saved network's layers as Keras wrote them down, without loading any."""
+    """Return the description of a saved network's layers, without loading any."""
     if not file.is_file():
         raise ValueError(f"expected the file of a network, got the folder {file}")
     if zipfile.is_zipfile(file):
@@ -156,7 +175,7 @@ def _architecture(file: Path) -> dict:
     _check_hdf5(file)
     with h5py.File(file) as content:
         if "model_config" not in content.attrs:
-            raise ValueError(f"{file} holds weights only: pass it with --weights, not with -m")
+            raise ValueError(f"{file} contains weights only: give it with --weights, not with -m")
         return json.loads(content.attrs["model_config"])
 
 
@@ -170,11 +189,13 @@ def _check_hdf5(file: Path) -> None:
 
 
 def _check_no_code(architecture: object, file: Path) -> None:
-    """Refuse layers that carry code (Lambda), or that come from modules other than Keras' own."""
+    """Raise ValueError for layers that contain code (Lambda) or belong to other modules than Keras' own."""
     for part in _parts(architecture):
         kind, module = part.get("class_name"), part.get("module")
         if kind in ("Lambda", "__lambda__"):
-            raise ValueError(f"{file} is refused: its layer {kind} runs code from the file; save it without")
+            raise ValueError(
+                f"{file} is refused: its layer {kind} runs code from the file; save the network without it"
+            )
         if kind and isinstance(module, str) and module.split(".")[0] not in ("keras", "builtins"):
             raise ValueError(f"{file} is refused: its part {kind} needs code from the module {module}")
 
@@ -190,22 +211,22 @@ def _parts(architecture: object) -> Iterator[dict]:
             stack.extend(part)
 
 
-def digest(model) -> str:
-    """Return a SHA-256 over the shapes and values of all weights, whatever file they came in."""
+def digest(model: Any) -> str:
+    """Return a SHA-256 over the shapes and values of all weights, which does not depend on the file's format."""
     digest = hashlib.sha256()
     for weights in model.get_weights():
         digest.update(str(weights.shape).encode())
-        digest.update(np.ascontiguousarray(weights))
+        digest.update(np.ascontiguousarray(weights).data)
     return digest.hexdigest()
 
 
-def _ways_on(network: Network, model_file: Path | None, error: Exception) -> str:
+def _alternatives(network: Network, model_file: Path | None, error: Exception) -> str:
     return (
-        f"the ImageNet weights of {network.name} (keras.applications.{network.keras}) could not be downloaded: "
-        f"{_first_line(error)}. Three ways on: on a machine with internet run "
-        f"`./extract_image_vectors.py --network {network.name} -m {model_file or network.name + '.h5'} ...` and bring that file here "
-        f"for -m; or give weights that you have with --weights FILE; or take the network that needs none, "
-        f"--network hog-colour"
+        f"the ImageNet weights of {network.name} (keras.applications.{network.keras}) are not available: the download "
+        f"failed ({_first_line(error)}). Alternatives: (1) on a machine with internet access, run "
+        f"`./extract_image_vectors.py --network {network.name} -m {model_file or network.name + '.h5'} ...`, and copy "
+        f"that file here for -m; (2) give your own weights with --weights FILE; (3) use --network hog-colour, which "
+        f"needs no weights"
     )
 
 
@@ -214,9 +235,9 @@ def _first_line(error: Exception) -> str:
     return lines[0][:300] if lines else type(error).__name__
 
 
-def _keras_module(network: Network):
+def _keras_module(network: Network) -> Any:
     import_keras()
-    return importlib.import_module(f"keras.applications.{network.keras.split('.')[0]}")
+    return importlib.import_module(f"keras.applications.{str(network.keras).split('.')[0]}")
 
 
 def sees_gpu() -> bool:
@@ -227,22 +248,32 @@ def sees_gpu() -> bool:
     return bool(tensorflow.config.list_physical_devices("GPU"))
 
 
-def import_keras(threads: int | None = None):
-    """Return the module keras; the number of threads counts for the first call in a process."""
-    if "keras" in sys.modules:
-        return sys.modules["keras"]
-    with _quiet():  # of GPUs that are not there
-        import keras
-        import tensorflow
+def import_keras(threads: int | None = None, purpose: str = "Keras") -> ModuleType:
+    """Return the module keras, completely imported; only the first call in a process sets the number of threads.
 
-        tensorflow.config.threading.set_intra_op_parallelism_threads(threads or cpu_count())
-        tensorflow.config.list_physical_devices()
+    Raises MissingExtra, saying that `purpose` needs it.
+    """
+    with _importing:  # a module is in sys.modules before it is complete
+        if "keras" in sys.modules:
+            return importlib.import_module("keras")  # waits for another thread's import of it
+        with _quiet():
+            tensorflow = need("tensorflow", "keras", purpose)
+            keras = need("keras", "keras", purpose)
+            tensorflow.config.threading.set_intra_op_parallelism_threads(threads or cpu_count())
+            tensorflow.config.list_physical_devices()
         return keras
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what native code writes to stderr; it is shown where an error follows."""
+    """Suppress what native code writes to stderr, unless an error follows.
+
+    TensorFlow logs some lines before it reads its log level. They can only be kept off file descriptor 2, which
+    belongs to all threads: with more than one they are shown.
+    """
+    if threading.active_count() > 1:
+        yield
+        return
     sys.stderr.flush()
     with tempfile.TemporaryFile() as held:
         stderr = os.dup(2)
@@ -256,3 +287,6 @@ def _quiet() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+load = load_keras_model  # the name of version 1.0

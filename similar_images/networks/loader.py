@@ -1,15 +1,19 @@
-"""Load a network of the table, with the fastest backend for this machine."""
+"""Load a network of the table with the fastest backend for this machine."""
 
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from similar_images.networks import hog_colour
-from similar_images.networks.catalog import GPU_DEVICES, NETWORKS, Encoder
+from similar_images.networks.catalog import NETWORKS, Encoder, has_gpu_device
+
+OPTIONS = {"model": "-m (model=)", "weights": "--weights (weights=)"}  # in the shell and in Python
 
 
 class HogColour:
-    """The engine of the network that needs no weights."""
+    """The backend of the network that needs no weights."""
 
     name, weights = "scikit-image", None
 
@@ -29,46 +33,64 @@ def load(
 ) -> Encoder:
     """Load a network of the table.
 
-    `model_file`: where the whole network is; one that does not exist is written, once it is loaded.
-    `weights_file`: weights for it, as Keras saves them. With neither, ImageNet's weights are downloaded by
-    Keras over https, checked against the sum it knows (of all but mobilenetv2), and kept in ~/.keras/models.
-    `engine`: one of ENGINES; by default TensorFlow where there is a GPU, else ONNX Runtime, of a network that was
-    exported to ONNX already or, with `export`, is now.
-    Raises ValueError where a file does not fit the network or the machine has no such precision,
-    NetworkUnavailable where a download fails.
+    `model_file`: the file of the whole network; if it does not exist, the network is saved there.
+    `weights_file`: weights for it, as Keras saves them. Without either file, Keras downloads ImageNet's weights over
+    https, checks them against the sum it knows (except mobilenetv2's), and keeps them in ~/.keras/models.
+    `engine`: one of ENGINES. The default is TensorFlow if there is a GPU, else ONNX Runtime, which needs an export of
+    the network: an existing one, or with `export` a new one.
+    Raises ValueError if a file does not exist or does not fit the network, or the machine lacks the precision,
+    NetworkUnavailable if a download fails, MissingExtra if a package is not installed.
     """
     if name not in NETWORKS:
         raise ValueError(f"expected a network of {', '.join(NETWORKS)}, got {name}")
     network = NETWORKS[name]
     if network.keras is None:
         if model_file or weights_file:
-            raise ValueError(f"{name} has no weights: leave -m and --weights out")
+            raise ValueError(f"{name} has no weights: omit -m and --weights")
         if engine not in (None, HogColour.name) or precision != "float32":
-            raise ValueError(f"{name} is computed by scikit-image, in float32: leave --engine and --precision out")
+            raise ValueError(f"{name} is computed by scikit-image, in float32: omit --engine and --precision")
         return Encoder(network, HogColour(), resampling)
+    if weights_file and not weights_file.is_file():
+        raise ValueError(f"there is no file {weights_file} with weights: check --weights")
     from similar_images.networks import onnx
 
     if engine not in (None, "tensorflow") and not network.exports:
-        raise ValueError(f"{name} cannot be exported to ONNX: leave --engine out, or pass --engine tensorflow")
+        raise ValueError(f"{name} cannot be exported to ONNX: omit --engine, or use --engine tensorflow")
     if engine is None:
         engine = fastest_engine(name, precision)
-        if engine == "onnxruntime" and not export and not onnx.is_exported(network, model_file, weights_file):
+        if engine == "onnxruntime" and not export and not onnx.find_export(network, model_file, weights_file):
             engine = "tensorflow"
     if engine == "tensorflow":
-        from similar_images.networks import keras as keras_networks
+        from similar_images.networks.keras import TensorFlow
 
-        return Encoder(
-            network, keras_networks.TensorFlow(network, model_file, weights_file, precision, threads), resampling
+        return Encoder(network, TensorFlow(network, model_file, weights_file, precision, threads), resampling)
+    if engine not in onnx.BACKENDS:
+        raise ValueError(f"expected the engine of {name} to be tensorflow, {' or '.join(onnx.BACKENDS)}, got {engine}")
+    exported = onnx.find_or_create_export(network, model_file, weights_file)
+    return Encoder(network, onnx.BACKENDS[engine](exported, precision, threads), resampling)
+
+
+def recorded_files(recorded: Mapping[str, str], folder: Path) -> dict[str, Path]:
+    """Return the file that a network is loaded from: of those that a manifest in `folder` records, the first there.
+
+    Raises FileNotFoundError, with the remedy, if none of them exists.
+    """
+    files = {kind: folder / recorded[kind] for kind in OPTIONS if kind in recorded}
+    for kind, file in files.items():  # the model was saved from the weights
+        if file.is_file():
+            return {kind: file}
+    for kind, file in files.items():
+        raise FileNotFoundError(
+            f"{file}, the network of this collection, is missing: restore it, or give its new place with {OPTIONS[kind]}"
         )
-    exported = onnx.exported(network, model_file, weights_file)
-    return Encoder(network, onnx.RUNTIMES[engine](exported, precision, threads), resampling)
+    return {}
 
 
 def fastest_engine(network: str, precision: str = "float32") -> str | None:
-    """Return the fastest engine for a network of the table at a precision; None for one that needs no engine.
+    """Return the fastest backend for a network of the table at a precision; None if it has only one.
 
-    benchmarks/extraction.py: on CPUs ONNX Runtime and OpenVINO are within 5% of each other in float32, the first with
-    less memory; half precision only the second has.
+    benchmarks/extraction.py: on CPUs ONNX Runtime and OpenVINO are within 5% of each other in float32, and the former
+    takes less memory; only the latter supports half precision.
     """
     if NETWORKS[network].keras is None:
         return None
@@ -78,9 +100,9 @@ def fastest_engine(network: str, precision: str = "float32") -> str | None:
 
 
 def has_gpu() -> bool:
-    """Return whether TensorFlow would compute on a GPU; TensorFlow is asked only where the machine has one."""
-    if not any(Path(device).exists() for device in GPU_DEVICES):
+    """Return whether TensorFlow would use a GPU; TensorFlow is imported only if the machine has one."""
+    if not has_gpu_device() or find_spec("tensorflow") is None:
         return False
-    from similar_images.networks import keras as keras_networks
+    from similar_images.networks.keras import sees_gpu
 
-    return keras_networks.sees_gpu()
+    return sees_gpu()

@@ -1,172 +1,180 @@
-"""Networks exported to ONNX, and the runtimes that compute them without TensorFlow.
+"""Networks exported to ONNX, and the backends that compute them without TensorFlow.
 
-The export is made once, in a process of its own, from the very Keras network, and held against it.
+An export is created once, by a process of its own, from the Keras network, and checked against it.
 """
 
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import cpu_count  # of the cores that this process may use, by affinity and cgroup
+from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
-from similar_images.files import read_json, replacing, sha256, write_json
-from similar_images.networks import catalog
-from similar_images.networks.catalog import Network
+from similar_images.files import locked, mismatch, read_json, replacing, sha256, write_json
+from similar_images.networks.catalog import NETWORKS, Backend, Network
+from similar_images.networks.extras import need
+from similar_images.networks.telemetry import import_onnxruntime, import_openvino
 
 FORMAT = "similar-images onnx 1"
-OPSET = 18  # of ONNX, from 2022: what tf2onnx and both runtimes know
-CHECKED = 8  # images of noise on which the export is held against Keras
-COSINE = 0.9999  # that each of their vectors must reach with Keras' own
+MANIFEST: dict[str, Any] = {"network": str, "source": str | None, "weights": str, "sha256": str}
+OPSET = 18  # of ONNX, from 2022: supported by tf2onnx and both runtimes
+CHECKED = 8  # images of noise; the vectors of the export and of Keras are compared
+COSINE = 0.9999  # the least between a vector of the export and Keras'
 INPUT, OUTPUT = "pixels", "vectors"
 
 
-class Exported(NamedTuple):
-    """A network in a file of ONNX: RGB uint8 pixels (b, side, side, 3) in, float32 vectors (b, d) out."""
+class OnnxExport(NamedTuple):
+    """A network in an ONNX file: RGB uint8 pixels (b, side, side, 3) in, float32 vectors (b, d) out."""
 
     path: Path
-    weights: str  # SHA-256, as catalog.describe has it
+    weights: str  # SHA-256, see catalog.describe
 
 
 class OnnxRuntime:
-    """A network as ONNX Runtime computes it, on the CPU."""
+    """Computes an exported network with ONNX Runtime, on the CPU."""
 
     name = "onnxruntime"
 
-    def __init__(self, exported: Exported, precision: str = "float32", threads: int | None = None):
-        import onnxruntime
-
+    def __init__(self, export: OnnxExport, precision: str = "float32", threads: int | None = None):
         if precision != "float32":
-            raise ValueError(f"ONNX Runtime has no {precision} on the CPU: choose --engine openvino or tensorflow")
+            raise ValueError(f"ONNX Runtime does not support {precision} on CPUs: use --engine openvino or tensorflow")
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or cpu_count()
-        self._session = onnxruntime.InferenceSession(exported.path, options, providers=["CPUExecutionProvider"])
-        self.weights = exported.weights
+        self._session = onnxruntime.InferenceSession(export.path, options, providers=["CPUExecutionProvider"])
+        self.weights = export.weights
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         return self._session.run([OUTPUT], {INPUT: pixels})[0]
 
 
 class OpenVino:
-    """A network as OpenVINO computes it, on the CPU."""
+    """Computes an exported network with OpenVINO, on the CPU."""
 
     name = "openvino"
 
-    def __init__(self, exported: Exported, precision: str = "float32", threads: int | None = None):
-        import openvino
-
-        core = openvino.Core()
+    def __init__(self, export: OnnxExport, precision: str = "float32", threads: int | None = None):
+        core = import_openvino("--engine openvino", "openvino").Core()
         hint = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
-        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision != "float32" and {"bf16": "BF16", "f16": "FP16"}[hint] not in able:
-            raise ValueError(f"this processor has no {precision}: leave --precision out")
+        supported = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision != "float32" and {"bf16": "BF16", "f16": "FP16"}[hint] not in supported:
+            raise ValueError(f"this processor does not support {precision}: omit --precision")
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": threads or cpu_count(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._model = core.compile_model(core.read_model(exported.path), "CPU", settings)
-        self.weights = exported.weights
+        self._model = core.compile_model(core.read_model(export.path), "CPU", settings)
+        self.weights = export.weights
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         return self._model(pixels)[OUTPUT].copy()
 
 
-RUNTIMES = {runtime.name: runtime for runtime in (OnnxRuntime, OpenVino)}
+BACKENDS: dict[str, type[OnnxRuntime] | type[OpenVino]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 
 
-def exported(network: Network, model_file: Path | None, weights_file: Path | None) -> Exported:
-    """Return the export of a network; it is made where there is none of these files.
+def find_or_create_export(network: Network, model_file: Path | None, weights_file: Path | None) -> OnnxExport:
+    """Return the export of a network from these files; several processes may call this at once.
 
-    Raises as load.load does, and ValueError where the export does not compute what Keras computes.
+    Raises as loader.load does, and ValueError if the export does not compute the same vectors as Keras.
     """
+    if export := find_export(network, model_file, weights_file):
+        return export
     path = _path(network, model_file, weights_file)
-    known = _known(path, network, model_file, weights_file)
-    if known is None:
-        arguments = network.name, model_file, weights_file
-        # TensorFlow and the export need several times the memory of the network: given back when the process ends.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path, wait=True):
+        if export := find_export(network, model_file, weights_file):  # created by another process meanwhile
+            return export
+        # TensorFlow and the export need several times the network's memory, which is freed when the process ends.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            process.submit(_export, *arguments, path).result()
-        known = _known(path, network, model_file, weights_file)
-    return known
+            return process.submit(_export, network.name, model_file, weights_file, path).result()
+
+
+def find_export(network: Network, model_file: Path | None, weights_file: Path | None) -> OnnxExport | None:
+    """Return the export of a network from these files; None if there is none, or it is damaged."""
+    if model_file and not model_file.is_file():
+        return None
+    path = _path(network, model_file, weights_file)
+    try:
+        manifest = read_json(_manifest_path(path), FORMAT)
+        if mismatch(manifest, MANIFEST):
+            return None
+        expected = {"network": network.name, "source": _source(model_file, weights_file), "sha256": sha256(path)}
+    except (FileNotFoundError, ValueError):
+        return None
+    return OnnxExport(path, manifest["weights"]) if expected.items() <= manifest.items() else None
 
 
 def is_exported(network: Network, model_file: Path | None, weights_file: Path | None) -> bool:
     """Return whether there is an export of a network from these files."""
-    return _known(_path(network, model_file, weights_file), network, model_file, weights_file) is not None
+    return find_export(network, model_file, weights_file) is not None
 
 
 def _path(network: Network, model_file: Path | None, weights_file: Path | None) -> Path:
-    """Return where the export is: beside the model file, or where Keras keeps what it downloads."""
+    """Return where the export is: beside the model file, or where Keras keeps its downloads."""
     if model_file:
         return model_file.with_name(model_file.name + ".onnx")
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    source = sha256(weights_file)[:16] if weights_file and weights_file.is_file() else "imagenet"
+    source = sha256(weights_file)[:16] if weights_file else "imagenet"
     return home / "models" / f"{network.name}-{source}.onnx"
 
 
-def _manifest(path: Path) -> Path:
+def _manifest_path(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def _known(path: Path, network: Network, model_file: Path | None, weights_file: Path | None) -> Exported | None:
-    """Return what is at `path` where it is whole, and was made from this network and these files."""
-    if not path.is_file() or not _manifest(path).is_file():
-        return None
-    try:
-        manifest = read_json(_manifest(path), FORMAT)
-    except ValueError:
-        return None
-    expected = {"network": network.name, "source": _source(model_file, weights_file), "sha256": sha256(path)}
-    return Exported(path, manifest["weights"]) if expected.items() <= manifest.items() else None
-
-
 def _source(model_file: Path | None, weights_file: Path | None) -> str | None:
-    """Return the SHA-256 of the file that a network comes from; None: ImageNet's weights, by Keras."""
+    """Return the SHA-256 of the file that a network comes from; None: ImageNet's weights, downloaded by Keras."""
     file = model_file or weights_file
-    return sha256(file) if file and file.is_file() else None
+    return sha256(file) if file else None
 
 
-def _export(name: str, model_file: Path | None, weights_file: Path | None, path: Path) -> None:
-    """Write the export and its manifest, once it computes what Keras computes."""
-    from similar_images.networks import keras as keras_networks
+def _export(name: str, model_file: Path | None, weights_file: Path | None, path: Path) -> OnnxExport:
+    """Write the export and its manifest, if it computes the same vectors as Keras."""
+    from similar_images.networks.keras import TensorFlow
 
-    network = catalog.NETWORKS[name]
-    keras = keras_networks.TensorFlow(network, model_file, weights_file)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    network = NETWORKS[name]
+    tensorflow = TensorFlow(network, model_file, weights_file)
     with replacing(path) as partial:
-        _write(network, keras.model, partial)
-        exported = Exported(partial, keras.weights)
-        pixels = np.random.default_rng(0).integers(0, 256, (CHECKED, network.side, network.side, 3), dtype=np.uint8)
-        cosine = _least_cosine(keras(pixels), OnnxRuntime(exported)(pixels))
-        if not cosine >= COSINE:
-            raise ValueError(
-                f"the ONNX export of {name} is not the network: expected cosines with Keras' vectors of at least "
-                f"{COSINE}, got {cosine:.6f}; pass --engine tensorflow"
-            )
+        _write(network, tensorflow.model, partial)
+        cosine = _compare(network, tensorflow, OnnxRuntime(OnnxExport(partial, tensorflow.weights)))
         manifest = {
             "format": FORMAT,
             "network": name,
             "source": _source(model_file, weights_file),
-            "weights": keras.weights,
+            "weights": tensorflow.weights,
             "sha256": sha256(partial),
             "cosine": cosine,
         }
-        _manifest(path).unlink(missing_ok=True)
-    write_json(_manifest(path), manifest)
+    write_json(_manifest_path(path), manifest)  # until then, the manifest of an older file does not fit this one
+    return OnnxExport(path, tensorflow.weights)
 
 
-def _write(network: Network, model, path: Path) -> None:
+def _compare(network: Network, expected: Backend, export: Backend) -> float:
+    """Return the least cosine between the vectors of both for images of noise. Raises ValueError below COSINE."""
+    pixels = np.random.default_rng(0).integers(0, 256, (CHECKED, network.side, network.side, 3), dtype=np.uint8)
+    cosine = least_cosine(expected(pixels), export(pixels))
+    if not cosine >= COSINE:
+        raise ValueError(
+            f"the ONNX export of {network.name} differs from the network: expected cosines with Keras' vectors of at "
+            f"least {COSINE}, got {cosine:.6f}; use --engine tensorflow"
+        )
+    return cosine
+
+
+def _write(network: Network, model: Any, path: Path) -> None:
     """Write the network with its preprocessing as ONNX.
 
-    The weights are inputs while tf2onnx works, whose memory would be many times theirs, and stored afterwards.
+    During tf2onnx's conversion the weights are inputs, since it would need many times their memory; they are stored
+    afterwards.
     """
-    import onnx
-    import onnxruntime
-    import tensorflow
-    import tf2onnx
+    onnxruntime = import_onnxruntime()  # before tf2onnx, which may import it
+    purpose = f"the ONNX export of {network.name}"
+    onnx, tf2onnx = need("onnx", "keras", purpose), need("tf2onnx", "keras", purpose)
+    tensorflow = need("tensorflow", "keras", purpose)
 
     from similar_images.networks.keras import preprocess_input
 
@@ -191,12 +199,16 @@ def _write(network: Network, model, path: Path) -> None:
             proto.graph.initializer.append(onnx.numpy_helper.from_array(variable.numpy(), f"weight_{i}"))
     del proto.graph.input[:]
     proto.graph.input.append(inputs[INPUT])
-    options = onnxruntime.SessionOptions()  # folds what depends on weights alone, for any machine
+    options = onnxruntime.SessionOptions()  # precomputes what depends on weights alone, for any machine
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def _least_cosine(one: np.ndarray, other: np.ndarray) -> float:
+def least_cosine(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the least cosine between rows of two arrays (n, d)."""
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return float(((one * other).sum(axis=1) / lengths).min())
+
+
+Exported, exported, RUNTIMES = OnnxExport, find_or_create_export, BACKENDS  # the names of version 1.0

@@ -131,7 +131,7 @@ def test_files_that_do_not_fit_are_refused_with_what_was_expected(mobilenet, tmp
         file["layer"] = [1.0, 2.0]
     for arguments, message in (
         (("resnet50", mobilenet / "whole.keras"), r"does not fit resnet50: expected output \(None, 2048\)"),
-        (("mobilenetv2", mobilenet / "own.weights.h5"), "holds weights only: pass it with --weights"),
+        (("mobilenetv2", mobilenet / "own.weights.h5"), "contains weights only: give it with --weights"),
         (("mobilenetv2", tmp_path / "text.h5"), "is not an HDF5 file, or it is truncated"),
         (("mobilenetv2", tmp_path / "cut.h5"), "is not an HDF5 file, or it is truncated"),
         (("mobilenetv2", tmp_path), "got the folder"),

@@ -144,7 +144,7 @@ def test_altered_weights_of_the_default_are_refused(copied, monkeypatch):
 
 def test_pickled_weights_are_refused(copied):
     (copied / "model.safetensors").rename(copied / "pytorch_model.bin")
-    with pytest.raises(ValueError, match=r"pytorch_model\.bin may hold code and is not read: save the network as"):
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin may contain code and is not read: save the network as"):
         load(str(copied))
 
 
@@ -153,7 +153,7 @@ def test_code_of_a_networks_own_is_not_run(copied):
     modules[1]["type"] = "evil.Pooling"
     (copied / "modules.json").write_text(json.dumps(modules))
     (copied / "evil.py").write_text("raise SystemExit('it was run')")
-    with pytest.raises(ValueError, match=r"brings code of its own, evil\.Pooling, which is not run"):
+    with pytest.raises(ValueError, match=r"contains code of its own, evil\.Pooling, which is not run"):
         load(str(copied))
 
 
@@ -182,8 +182,8 @@ def test_a_download_that_fails_says_the_way_on(run, tmp_path):
     (tmp_path / "a.txt").write_text("one\n")
     done = run("extract_text_vectors.py", "a.txt", "--network", "nobody/nothing", env=offline(tmp_path))
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: nobody/nothing is no folder here and cannot be downloaded from the hub")
-    assert done.stderr.endswith("and pass --network FOLDER\n") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("Error: nobody/nothing is not a folder here and cannot be downloaded from the hub")
+    assert done.stderr.endswith("and use --network FOLDER\n") and done.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt"]
 
 
@@ -198,5 +198,5 @@ def test_without_the_package_the_command_that_installs_it_is_told(monkeypatch):
 
 
 def test_a_precision_that_pytorch_does_not_compute_is_refused():
-    with pytest.raises(ValueError, match="for bfloat16 pass --engine openvino"):
+    with pytest.raises(ValueError, match="for bfloat16 use --engine openvino"):
         load(engine="torch", precision="bfloat16")

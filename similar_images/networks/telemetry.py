@@ -1,0 +1,33 @@
+"""Import ONNX Runtime and OpenVINO with their telemetry off: as installed by pip, both report usage over the network."""
+
+import os
+import sys
+from types import ModuleType
+
+from similar_images.networks.extras import need
+
+
+def import_onnxruntime() -> ModuleType:
+    """Return the module onnxruntime. Its switch (onnxruntime/Privacy.md) must be set before it is first imported.
+
+    Otherwise it keeps a device ID and a database of events in the user's cache, and uploads them.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # if the user has imported it before
+    return onnxruntime
+
+
+def import_openvino(purpose: str, extra: str) -> ModuleType:
+    """Return the module openvino. Raises MissingExtra.
+
+    OpenVINO reports through the package openvino_telemetry. Its opt-out is a file in the user's home, written by a
+    command that reports the opt-out itself. Without the package, OpenVINO uses a stub of its own: hide the package.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: not installed (import system)
+    openvino = need("openvino", extra, purpose)
+    reporter = getattr(sys.modules.get("openvino.tools.ovc"), "telemetry", None)
+    if reporter is not None:
+        reporter.consent = False  # if the user has imported it before
+    return openvino
