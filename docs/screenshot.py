@@ -23,7 +23,7 @@ NOTEBOOK_PICTURE, TEXTS_PICTURE, REPORT_PICTURE = (
 CELL = "Gallery(collection)"
 LIST, REPORT = "sample_file_list.txt", "report.html"
 TYPED = "flip a picture left to right"
-CLASSES = 3  # the worst ones that the picture shows
+CLASSES = 3  # the number of worst classes that the picture shows
 SEED = 3  # of the random image that the picture shows
 WIDTH, HEIGHT = 1100, 2300  # of the window, in CSS pixels
 SCALE = 1.3
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _copy_to(folder: Path) -> None:
-    """Copy the notebooks, their first query fixed, and the sample collections: what is here stays as it is."""
+    """Copy the notebooks, with a fixed first query, and the sample collections, so that the originals do not change."""
     notebook = (ROOT / NOTEBOOK).read_text(encoding="utf-8").replace(CELL, f"{CELL[:-1]}, seed={SEED})")
     (folder / NOTEBOOK).write_text(notebook, encoding="utf-8")
     for pattern in ("sample_*", "docstrings_list*", TEXT_NOTEBOOK, "*.py"):

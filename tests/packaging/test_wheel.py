@@ -1,0 +1,111 @@
+"""The wheel in an empty environment, used from another folder."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+MAX_MEGABYTES = 700  # of the environment without extras
+EXAMPLES = {  # public names that need no extra
+    "BlindTest",
+    "Collection",
+    "Comparison",
+    "Gallery",
+    "Hit",
+    "Query",
+    "TextCollection",
+    "TextGallery",
+    "Way",
+}
+HEAVY = ("tensorflow", "keras", "torch", "openvino", "matplotlib", "notebook", "voila", "transformers")
+
+pytestmark = pytest.mark.slow
+
+
+def call(*command: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    arguments = list(map(str, command))
+    return subprocess.run(arguments, cwd=cwd, env={**own, **environment}, capture_output=True, text=True, timeout=900)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps")
+    done = call(*pip, "--wheel-dir", folder, ROOT, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def environment(wheel, tmp_path_factory) -> Path:
+    """An environment with the wheel and what it requires; its folder of commands."""
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    assert call(sys.executable, "-m", "venv", folder, cwd=wheel.parent).returncode == 0
+    pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
+    done = call(*pip, wheel, cwd=wheel.parent)
+    assert done.returncode == 0, done.stderr
+    return folder / "bin"
+
+
+def test_the_wheel_has_every_file_of_the_package_and_the_notebooks(wheel):
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    tracked = call("git", "ls-files", "similar_images", cwd=ROOT).stdout.splitlines()
+    assert tracked and set(tracked) <= packed
+    assert {name.rpartition(".")[2] for name in packed} >= {"py", "js", "css", "html", "typed", "ipynb", "j2"}
+    assert "similar_images/notebooks/Similar image.ipynb" in packed
+    assert "similar_images/notebooks/Text_similarity.ipynb" in packed
+
+
+def test_it_is_small_and_without_what_the_extras_bring(environment):
+    size = sum(path.lstat().st_size for path in environment.parent.rglob("*") if path.is_file())
+    assert size < MAX_MEGABYTES * 1e6
+    listed = call(environment / "python", "-m", "pip", "list", "--format=freeze", cwd=environment).stdout.lower()
+    assert [name for name in HEAVY if f"\n{name}==" in f"\n{listed}"] == []
+
+
+def test_photos_are_extracted_built_and_searched_from_another_folder(environment, photos, tmp_path):
+    command = environment / "similar-images"
+    for arguments in (
+        ("extract", "-d", photos, "--network", "hog-colour"),
+        ("build", "-i", "photos_file_list.txt.saved_predictions.npy"),
+    ):
+        done = call(command, *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    done = call(command, "search", "-k", "3", "red/0.jpg", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[1].split("/")[0] for line in done.stdout.splitlines()] == ["red"] * 3
+    done = call(command, "duplicates", "photos_file_list.txt", "--threshold", "0.999", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_is_imported_without_an_extra(environment, tmp_path):
+    code = "import similar_images as s; [getattr(s, name) for name in s.__all__]; print(*s.__all__)"
+    done = call(environment / "python", "-W", "error", "-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) >= EXAMPLES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (("extract", "-d", "photos", "--network", "mobilenetv2", "--list", "new.txt"), "keras"),
+        (("extract-texts", "notes.txt"), "text"),
+        (("notebook", "photos_file_list.txt"), "notebook"),
+        (("evaluate", "photos_file_list.txt", "-k", "2", "--report", "report.html"), "evaluate"),
+    ],
+)
+def test_a_missing_extra_is_one_line_that_names_it(arguments, extra, environment, photos, tmp_path):
+    (tmp_path / "notes.txt").write_text("A note\nAnother note\n")
+    (tmp_path / "new.txt").write_text("red/0.jpg\n")
+    command = environment / "similar-images"
+    assert call(command, "extract", "-d", photos, "--network", "hog-colour", cwd=tmp_path).returncode == 0
+    done = call(command, *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"pip install 'similar-images[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr and done.stderr.splitlines()[-1].startswith("Error: ")
