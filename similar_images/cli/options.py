@@ -1,21 +1,36 @@
-"""What the scripts share: commands whose errors are one line, and the options that open a collection."""
+"""What the commands share: errors in one line, and the options that open a collection."""
 
 import builtins
 import codecs
+import re
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
+from similar_images.inputs.names import printable
 from similar_images.inputs.sources import check_source
 from similar_images.networks.catalog import NETWORKS
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 AS_EXTRACTED = "[default: as when the images were extracted]"
+
+NAMED = 5  # collections in a message
+SCRIPTS = {  # the scripts of the top level -> their commands of `similar-images`
+    "extract_image_vectors": "extract",
+    "extract_text_vectors": "extract-texts",
+    "build_search_db": "build",
+    "search_images": "search",
+    "search_texts": "search-texts",
+    "evaluate_search": "evaluate",
+    "find_duplicates": "duplicates",
+}
+SCRIPT = re.compile(rf"(?:\./)?\b({'|'.join(SCRIPTS)})\.py")
 
 
 class Place(click.ParamType):
@@ -23,7 +38,7 @@ class Place(click.ParamType):
 
     name = "place"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         try:
             check_source(Path(str(value)))
         except ValueError as error:
@@ -33,18 +48,16 @@ class Place(click.ParamType):
 
 COLLECTION = (  # what Collection.open takes beside the list or the vectors, and the index
     click.option("-d", "--images", type=Place(), help=f"The folder or archive of its images.  {AS_EXTRACTED}"),
-    click.option("--network", type=click.Choice(list(NETWORKS)), help="What made vectors that have no manifest."),
+    click.option("--network", type=click.Choice(list(NETWORKS)), help="The network of vectors without a manifest."),
     click.option("-m", "--model", type=FILE, help=f"The file of the network.  {AS_EXTRACTED}"),
     click.option("--weights", type=FILE, help=f"The weights of the network.  {AS_EXTRACTED}"),
 )
 
 
 def collection_options(command: Callable, several: bool = False) -> Callable:
-    """Give a command --index, which may be given several times, and the options of COLLECTION, under the names that
-    Collection.open has for them.
-    """
-    told = "An index to compare, may be given again." if several else "The collection's index."
-    index = click.option("--index", type=FILE, multiple=several, help=f"{told}  [default: the one beside the vectors]")
+    """Add --index, which `several` allows to repeat, and the options of COLLECTION, named as in Collection.open."""
+    about = "An index to compare; repeat it for several." if several else "The collection's index."
+    index = click.option("--index", type=FILE, multiple=several, help=f"{about}  [default: the one beside the vectors]")
     for option in reversed((index, *COLLECTION)):
         command = option(command)
     return command
@@ -82,9 +95,9 @@ class Encoding(click.ParamType):
 
 
 class Command(click.Command):
-    """A click command that tells every error, its own and the library's, in one line and ends with 1 or 2."""
+    """A click command that reports every error, its own and the library's, in one line and exits with 1 or 2."""
 
-    def make_context(self, *args: object, **kwargs: object) -> click.Context:
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
             return super().make_context(*args, **kwargs)
         except click.UsageError as error:
@@ -95,27 +108,45 @@ class Command(click.Command):
         try:
             return super().invoke(ctx)
         except (OSError, ValueError) as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
+            raise click.ClickException(as_started(" ".join(str(error).split()))) from error
+
+    def get_help(self, ctx: click.Context) -> str:
+        with ctx.scope(cleanup=False):
+            return as_started(super().get_help(ctx))
 
 
 def only_collection_here(of_texts: bool = False) -> Path:
     """Return the vectors of the only collection of images, or of texts, in the current folder.
 
-    Raises ClickException where there is none or are several.
+    Raises ClickException, which names them, if there are none or several.
     """
-    from similar_images.networks.catalog import reads_text
-    from similar_images.vectors.store import SUFFIX, manifest_path, read_manifest
-
-    def is_of_texts(path: Path) -> bool:
-        return manifest_path(path).exists() and reads_text(read_manifest(path)["network"])
+    from similar_images.collections.opening import is_of_texts
+    from similar_images.vectors.store import SUFFIX
 
     found = [path for path in sorted(Path().glob(f"*{SUFFIX}")) if is_of_texts(path) == of_texts]
-    if len(found) != 1:
-        kind = "texts" if of_texts else "images"
+    if len(found) == 1:
+        return found[0]
+    kind = "texts" if of_texts else "images"
+    if not found:
+        script = "extract_text_vectors.py FILE" if of_texts else "extract_image_vectors.py -d FOLDER"
         raise click.ClickException(
-            f"expected one collection of {kind} (*{SUFFIX}) in this folder, found {len(found)}: name it with -i"
+            as_started(f"expected a collection of {kind} (*{SUFFIX}) in this folder, found 0: make one with {script}")
         )
-    return found[0]
+    names = [printable(path.name.removesuffix(SUFFIX)) for path in found]
+    named = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    command = click.get_current_context().command_path
+    raise click.ClickException(
+        f"expected one collection of {kind} in this folder, found {len(found)}: {named}. "
+        f"Choose one with -i: {command} -i {shlex.quote(names[0])} QUERY"
+    )
+
+
+def as_started(text: str) -> str:
+    """Return a message or help with its scripts replaced by `similar-images COMMAND`, if that is what was started."""
+    context = click.get_current_context(silent=True)
+    if context is None or not isinstance(context.find_root().command, click.Group):
+        return text
+    return SCRIPT.sub(lambda match: f"similar-images {SCRIPTS[match[1]]}", text)
 
 
 @contextmanager

@@ -1,11 +1,16 @@
-"""The images most like a given one, in the shell."""
+"""Search a collection of images for those most like a given one."""
 
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from similar_images.cli.options import FILE, Command, collection_options, only_collection_here
+from similar_images.cli.options import FILE, Command, as_started, collection_options, only_collection_here
+from similar_images.inputs.names import printable
+
+if TYPE_CHECKING:
+    from similar_images.collections.base import Hit
+    from similar_images.collections.images import Collection
 
 
 @click.command("search", cls=Command)
@@ -23,10 +28,16 @@ from similar_images.cli.options import FILE, Command, collection_options, only_c
     "--min-percentile",
     type=click.FloatRange(0, 100),
     default=0,
-    help="Leave out hits that are not more similar than this share of random pairs, such as 99.9.",
+    help="Omit hits below this percentile of random pairs' similarities, such as 99.9.",
 )
-@click.option("--exact", is_flag=True, help="Compare with every vector, not through the index.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: query, then row, name and similarity of each hit.")
+@click.option("--exact", is_flag=True, help="Compare with every vector instead of using the index.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: row, name, similarity and percentile of each hit.")
+@click.option(
+    "--paths",
+    is_flag=True,
+    help="Print only the path of each hit, for other commands to open; with --json add it. "
+    "An image in an archive is ARCHIVE/NAME, which this command takes as a QUERY.",
+)
 def main(
     queries: tuple[str, ...],
     k: int,
@@ -34,52 +45,67 @@ def main(
     min_percentile: float,
     exact: bool,
     as_json: bool,
-    **opening: Path | str | None,
+    paths: bool,
+    **opening: Any,
 ) -> None:
     """Print the images of a collection that look most like each QUERY, with their cosine similarity.
 
-    A QUERY is the file of an image, a name in the collection, or an http(s) address. For an image of the
-    collection its stored vector is used, and the image itself is left out.
+    A QUERY is the file of an image, a name in the collection, or an http(s) address. If it is both a file and a name,
+    the file is searched for. The stored vector is used for an image of the collection, and the image itself is left
+    out of its hits.
 
     \b
     Examples:
       ./search_images.py holiday.jpg
       ./search_images.py -i photos_file_list.txt -k 20 holiday.jpg beach.png
       ./search_images.py -i sample_file_list.txt --json apple/apple-00.jpg
+      ./search_images.py --paths holiday.jpg | xargs -d '\\n' cp -t similar/
     """
+    from similar_images.cli.answers import Answered, print_hits, print_json, warn, warn_not_indexed
     from similar_images.collections.images import Collection
-    from similar_images.inputs.web import fetch
 
     collection = Collection.open(vectors_file or only_collection_here(), **opening)
+    if paths:
+        collection.path(0)  # raises if the folder of the images is unknown
+    warn_not_indexed(collection, exact)
     answers, failed = [], False
     for query in queries:
         try:
-            row = collection.row(query)
-            if row is not None:
-                found = row
-            elif query.lower().startswith(("http://", "https://")):
-                found = fetch(query)
-            else:
-                found = Path(query)
-            hits = collection.nearest(found, k, exact)
-            if collection.is_like_nothing(hits):
-                click.echo(f"Nothing in this collection is like {query}; what is nearest follows", err=True)
-            answers.append((query, [hit for hit in hits if _percentile(collection, hit) >= min_percentile]))
+            hits = collection.nearest(_query(collection, query), k, exact)
         except ValueError as error:
             failed = True
-            click.echo(f"Error: {query}: {error}", err=True)
+            click.echo(as_started(f"Error: {printable(query)}: {printable(str(error))}"), err=True)
+            continue
+        warn(collection, query, hits)
+        answers.append(Answered(query, [hit for hit in hits if _percentile(collection, hit) >= min_percentile]))
     if as_json:
-        click.echo(json.dumps([{"query": query, "hits": [hit._asdict() for hit in hits]} for query, hits in answers]))
+        print_json(answers, collection, collection.path if paths else None)
+    elif paths:
+        for answer in answers:
+            for hit in answer.hits:
+                click.echo(collection.path(hit.row))
     else:
-        for query, hits in answers:
-            if len(queries) > 1:
-                click.echo(f"{query}:")
-            for hit in hits:
-                click.echo(f"{hit.similarity:.4f}  {hit.name}")
+        print_hits(answers, len(queries) > 1)
     if failed:
         raise click.exceptions.Exit(1)
 
 
-def _percentile(collection, hit) -> float:
+def _query(collection: "Collection", query: str) -> int | bytes | Path:
+    """Return what `nearest` takes: a row, the bytes at an address, or a file."""
+    from similar_images.inputs.web import fetch
+
+    row = collection.row(query)
+    if row is not None:
+        return row
+    if query.lower().startswith(("http://", "https://")):
+        return fetch(query)
+    named = collection.row_named(query)
+    if named is not None:  # the name of another file here
+        said = f"{printable(query)}: searching for the file here"
+        click.echo(f"{said}; for the collection's image give {printable(str(collection.path(named)))}", err=True)
+    return Path(query)
+
+
+def _percentile(collection: "Collection", hit: "Hit") -> float:
     percentile = collection.percentile(hit.similarity)
     return 100 if percentile is None else percentile
