@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Texts to vectors, from the shell."""
 
-from similar_images.cli.extract_texts import main
+from similar_images.cli.script import command
+
+main = command("extract_texts")
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,7 @@
 """Module names of version 1.0, whose modules lie in folders now: old imports keep working."""
 
+from __future__ import annotations  # so that an old Python gets as far as the line that says what to type
+
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module

@@ -132,7 +132,8 @@ def only_collection_here(of_texts: bool = False) -> Path:
         raise click.ClickException(
             as_started(f"expected a collection of {kind} (*{SUFFIX}) in this folder, found 0: make one with {script}")
         )
-    names = [printable(path.name.removesuffix(SUFFIX)) for path in found]
+    lists = [Path(path.name.removesuffix(SUFFIX)) for path in found]
+    names = [printable(str(names if names.is_file() else path)) for names, path in zip(lists, found, strict=True)]
     named = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
     command = click.get_current_context().command_path
     raise click.ClickException(

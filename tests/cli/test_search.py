@@ -1,0 +1,127 @@
+"""Search from the shell: which collection, which query, what is printed."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from collection_files import save_texts
+from conftest import ROOT
+from PIL import Image
+
+from similar_images.cli import search
+from similar_images.index.build import build
+from similar_images.inputs import web
+from similar_images.vectors.store import index_path, open_vectors
+
+VECTORS = "photos_file_list.txt.saved_predictions.npy"
+
+
+@pytest.fixture
+def collection(photos, run, tmp_path):
+    assert run("extract_image_vectors.py", "-d", "photos", "--network", "hog-colour").returncode == 0
+    build(open_vectors(tmp_path / VECTORS), index_path(tmp_path / VECTORS), "flat")
+    return tmp_path
+
+
+def one_line(done: subprocess.CompletedProcess) -> str:
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    return done.stderr
+
+
+def test_paths_are_those_that_the_next_command_opens(collection, run):
+    done = run("search_images.py", "--paths", "-k", "3", "red/0.jpg")
+    paths = done.stdout.splitlines()
+    assert sorted(paths) == [f"photos/red/{number}.jpg" for number in (1, 2, 3)]
+    for path in paths:
+        with Image.open(collection / path) as image:
+            assert image.size == (80, 60)
+    assert run("search_images.py", "-k", "1", *paths).returncode == 0
+
+
+def test_paths_in_an_archive_lead_back_to_its_images(photos, run, tmp_path):
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for file in sorted(photos.rglob("*.jpg")):
+            archive.write(file, file.relative_to(photos))
+    shutil.rmtree(photos)
+    assert run("extract_image_vectors.py", "-d", "all.zip", "--network", "hog-colour").returncode == 0
+    paths = run("search_images.py", "--paths", "-k", "2", "red/0.jpg").stdout.splitlines()
+    assert all(path.startswith("all.zip/red/") for path in paths)
+    assert "all.zip/red/0.jpg" in run("search_images.py", "--paths", paths[0]).stdout
+
+
+def test_paths_need_the_folder_of_the_images(run, tmp_path):
+    np.save(tmp_path / "v.npy", np.eye(2, dtype=np.float32))
+    (tmp_path / "v.txt").write_text("a.jpg\nb.jpg\n")
+    assert "folder of the images is unknown: give it" in one_line(
+        run("search_images.py", "-i", "v.npy", "--paths", "a.jpg")
+    )
+    assert run("search_images.py", "-i", "v.npy", "-d", ".", "--paths", "a.jpg").stdout == "b.jpg\n"
+
+
+def test_json_has_percentiles_and_with_paths_the_paths(collection, run):
+    ((answer),) = json.loads(run("search_images.py", "--json", "-k", "11", "red/0.jpg").stdout)
+    percentiles = [hit["percentile"] for hit in answer["hits"]]
+    assert percentiles == sorted(percentiles, reverse=True) and 0 <= percentiles[-1] < percentiles[0] <= 100
+    assert answer["hits"][0].keys() == {"row", "name", "similarity", "percentile"}
+    index_path(collection / VECTORS).unlink()
+    ((answer),) = json.loads(run("search_images.py", "--json", "--paths", "-k", "1", "red/0.jpg").stdout)
+    assert answer["hits"][0]["percentile"] is None and answer["hits"][0]["path"].startswith("photos/red/")
+
+
+def test_several_collections_are_named_with_the_command_that_chooses_one(collection, run):
+    for suffix in (".npy", ".json"):
+        name = VECTORS.replace(".npy", suffix)
+        shutil.copy(collection / name, collection / f"other {name}")
+    shutil.copy(collection / "photos_file_list.txt", collection / "other photos_file_list.txt")
+    assert one_line(run("search_images.py", "red/0.jpg")) == (
+        "Error: expected one collection of images in this folder, found 2: other photos_file_list.txt, "
+        "photos_file_list.txt. Choose one with -i: search_images.py -i 'other photos_file_list.txt' QUERY\n"
+    )
+
+
+def test_vectors_that_do_not_follow_their_list_are_chosen_by_a_file_that_exists(run, tmp_path):
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.saved_predictions.npy", np.eye(2, dtype=np.float32))
+    assert "Choose one with -i: search_images.py -i a.saved_predictions.npy QUERY" in one_line(
+        run("search_images.py", "x")
+    )
+
+
+def test_no_collection_says_how_to_make_one(run):
+    assert "found 0: make one with extract_image_vectors.py -d FOLDER" in one_line(run("search_images.py", "a.jpg"))
+    assert "found 0: make one with extract_text_vectors.py FILE" in one_line(run("search_texts.py", "train"))
+
+
+def test_an_address_is_fetched_and_searched_for(collection, photos, monkeypatch):
+    monkeypatch.chdir(collection)
+    monkeypatch.setattr(web, "fetch", lambda address: (photos / "blue" / "1.jpg").read_bytes())
+    done = CliRunner().invoke(search.main, ["-k", "1", "https://example.org/1.jpg"])
+    assert done.output == "1.0000  blue/1.jpg\n"
+
+
+def test_the_script_and_the_command_print_the_same(collection, run):
+    by_script = run("search_images.py", "red/0.jpg", "photos/blue/1.jpg")
+    command = [sys.executable, "-m", "similar_images", "search", "red/0.jpg", "photos/blue/1.jpg"]
+    path = {"PYTHONPATH": str(ROOT)}
+    by_command = subprocess.run(command, cwd=collection, env=path, capture_output=True, text=True)
+    assert by_command.returncode == 0 and by_command.stdout == by_script.stdout != ""
+
+
+def test_texts_and_images_are_refused_by_each_others_commands(collection, run):
+    save_texts(collection / "said.txt", ["late train", "cat"])
+    for arguments in (
+        ("search_images.py", "-i", "said.txt", "red/0.jpg"),
+        ("search_images.py", "-i", "said.txt.saved_predictions.npy", "red/0.jpg"),
+        ("find_duplicates.py", "said.txt"),
+    ):
+        assert "got one of texts, said.txt.saved_predictions.npy: search it with search_texts.py" in one_line(
+            run(*arguments)
+        )
+    refused = one_line(run("search_texts.py", "-i", "photos_file_list.txt", "train"))
+    assert f"got one of images, {VECTORS}: search it with search_images.py" in refused
+    assert "leave out --alterations" in one_line(run("evaluate_search.py", "said.txt", "--alterations", "2"))
