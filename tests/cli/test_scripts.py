@@ -162,7 +162,7 @@ def test_json_and_several_queries(photos, run, tmp_path):
     answers = json.loads(done.stdout)
     assert [answer["query"] for answer in answers] == ["red/0.jpg", str(photos / "blue" / "3.jpg")]
     assert [hit["name"].split("/")[0] for answer in answers for hit in answer["hits"]] == ["red", "red", "blue", "blue"]
-    assert answers[0]["hits"][0].keys() == {"row", "name", "similarity"}
+    assert answers[0]["hits"][0].keys() == {"row", "name", "similarity", "percentile"}
 
 
 def test_one_bad_query_does_not_cost_the_others(photos, run):
@@ -226,7 +226,7 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(photos, run, tmp_p
         (("build_search_db.py", "-i", "pickled.npy", "-o", "o.index"), "cannot be read as vectors"),
         (("build_search_db.py", "-i", "cut.npy", "-o", "o.index"), "truncated"),
         (("search_images.py",), "Missing argument 'QUERY...'"),
-        (("search_images.py", "red/0.jpg", "--index", "cut.index"), "cut.index is not an index that can be used"),
+        (("search_images.py", "red/0.jpg", "--index", "cut.index"), "cut.index cannot be used as an index"),
         (("search_images.py", "red/0.jpg", "-i", "nan.npy"), "there is no list of names"),
         (("search_images.py", "red/0.jpg", "-k", "0"), "0 is not in the range"),
         (("search_images.py", "absent.jpg"), "absent.jpg: no such file"),

@@ -84,7 +84,7 @@ def test_json_and_several_queries(extracted, run):
     done = run("search_texts.py", "--json", "-k", "1", "stuck on the road", "food in the morning")
     answers = json.loads(done.stdout)
     assert [answer["hits"][0]["name"] for answer in answers] == [SAID[3], SAID[5]]
-    assert answers[0]["hits"][0].keys() == {"row", "name", "similarity"}
+    assert answers[0]["hits"][0].keys() == {"row", "name", "similarity", "percentile"}
 
 
 def test_texts_are_evaluated_by_the_same_command(extracted, run, tmp_path, data):
@@ -227,7 +227,7 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(extracted, run, tm
         (("search_texts.py", "x", "-k", "0"), "0 is not in the range"),
         (("search_texts.py", ""), "expected a text to search for: empty text"),
         (("search_texts.py", "x", "-i", "other.csv"), "make them with extract_text_vectors.py"),
-        (("search_texts.py", "x", "--index", "other.csv"), "other.csv is not an index that can be used"),
+        (("search_texts.py", "x", "--index", "other.csv"), "other.csv cannot be used as an index"),
         (("evaluate_search.py",), "expected a COLLECTION, its list or its vectors, or --sts with a file"),
         (("evaluate_search.py", "--sts", "two.csv"), "two.csv is not of the STS benchmark: line 1"),
     ):

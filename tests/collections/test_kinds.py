@@ -83,7 +83,7 @@ def test_vectors_with_a_table_are_checked_against_it(tmp_path):
     table.write_text("id,said\n" + "".join(f"{row},{text}\n" for row, text in enumerate(TEXTS)))
     save_texts(tmp_path / "said_list.txt", TEXTS)
     assert TextCollection.open(table).names == TextCollection.open(table, column="said").names == TEXTS
-    with pytest.raises(ValueError, match="no column absent, name one of id, said"):
+    with pytest.raises(ValueError, match="no column absent: choose one of id, said with --column"):
         TextCollection.open(table, column="absent")
     with pytest.raises(ValueError, match=r"made from other texts than .*said\.csv, column id: make the vectors again"):
         TextCollection.open(table, column="id")
