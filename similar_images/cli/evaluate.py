@@ -1,4 +1,4 @@
-"""How good a search is, from the shell."""
+"""The command that evaluates a search."""
 
 import json
 from functools import partial
@@ -18,32 +18,32 @@ from similar_images.cli.options import FILE, Command, collection_options
     type=click.IntRange(min=2),
     default=1000,
     show_default=True,
-    help="Images drawn at random as queries; all where there are fewer.",
+    help="Number of random images as queries; all images if there are fewer.",
 )
 @click.option(
     "--labels",
     metavar="folders|none|FILE.csv",
-    help="What makes two images match: their folder, or a label in a CSV of the columns image and labels, joined "
-    "by ;.  [default: folders, where two hold two images each]",
+    help="The labels that make two images match: their folders, or a CSV with the columns image and labels, "
+    "separated by ;.  [default: folders, if two have at least two images]",
 )
 @click.option(
     "--alterations",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Search for altered copies of N images.  [default: 50 where there are no labels, else 0]",
+    help="Search for altered copies of N images.  [default: 50 without labels, else 0]",
 )
 @click.option(
     "--sts",
     "sts_file",
     type=FILE,
-    help="Only hold the network of each COLLECTION of texts, or without one the default, against this STS benchmark.",
+    help="Only evaluate the network of each COLLECTION of texts, or the default network, with this STS benchmark.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row for each config to search.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one row per search configuration.")
 @click.option(
-    "--report", "report_file", type=click.Path(path_type=Path), help="Write a page with plots and thumbnails."
+    "--report", "report_file", type=click.Path(path_type=Path), help="Write an HTML page with plots and thumbnails."
 )
-@click.option("--overwrite", is_flag=True, help="Put the new report in the place of one that is there.")
+@click.option("--overwrite", is_flag=True, help="Overwrite an existing report.")
 def main(
     collections: tuple[Path, ...],
     index: tuple[Path, ...],
@@ -60,9 +60,9 @@ def main(
 ) -> None:
     """Measure how good the search in each COLLECTION is, its list or its vectors.
 
-    Each index is held against exact search: recall, milliseconds, bytes. With labels, the hits are held against
-    them: precision, mAP, nDCG, kNN accuracy. Without labels, altered copies of images are searched for. The
-    similarities of texts are held against people's judgement with --sts.
+    Each index is compared with exact search: recall, milliseconds, bytes. Labels give precision, mAP, nDCG and kNN
+    accuracy; an image in no subfolder has no label. Without labels, altered copies of images are the queries.
+    --sts compares the similarities of texts with human ratings.
 
     \b
     Examples:
@@ -77,25 +77,27 @@ def main(
     from similar_images.evaluation.evaluation import evaluate, open_configs
     from similar_images.evaluation.labels import choose_labels
     from similar_images.files import check_new
+    from similar_images.inputs.names import printable
     from similar_images.networks.catalog import reads_text
 
     if sts_file:
         _print_agreement(sts_file, collections, as_json)
         return
     if not collections:
-        raise ValueError("expected a COLLECTION, its list or its vectors, or --sts with a file")
+        raise ValueError("expected a COLLECTION (its list or its vectors) or --sts with a file, got neither")
     if index and len(collections) > 1:
-        raise ValueError("expected one COLLECTION with --index, which belongs to its vectors, got several")
+        raise ValueError("expected one COLLECTION with --index, because an index belongs to one collection, got several")
     if as_json and as_csv:
         raise ValueError("expected --json or --csv, got both")
     if report_file:
         check_new(report_file, overwrite)
+        report.load_plots()
 
     def track(items, what, total):
         return tqdm(items, what, total, leave=False, disable=None)
 
     def note(message):
-        click.echo(message, err=True)
+        click.echo(printable(message), err=True)
 
     evaluations = []
     for path in collections:

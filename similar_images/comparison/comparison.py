@@ -1,4 +1,4 @@
-"""A blind A/B test of two of anything that ranks images: whose list does a person prefer?"""
+"""A blind A/B test of two systems that rank images: which list does a person prefer?"""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -8,20 +8,19 @@ import numpy as np
 from markupsafe import Markup
 
 from similar_images.collections.base import BaseCollection
-from similar_images.comparison.plots import win_rate
 from similar_images.comparison.statistics import Result, preference
 from similar_images.comparison.votes import Vote, append, check_voter, latest, read, remove_last, timestamp
 from similar_images.evaluation.evaluation import SearchConfig
-from similar_images.evaluation.plots import drawn
 from similar_images.files import check_writeable
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.sources import open_source
+from similar_images.networks.extras import need
 
 Ranking = Callable[[str, int], Iterable[str]]  # a query's name and k -> names, the most similar first
 
 
 class Trial(NamedTuple):
-    """A query and what two systems, which stay unnamed, found for it: names, the most similar first."""
+    """A query and the lists of two unnamed systems: names, the most similar first."""
 
     query: str
     left: tuple[str, ...]
@@ -29,7 +28,7 @@ class Trial(NamedTuple):
 
 
 class Comparison:
-    """Two systems that rank images, by their names, and the file for the votes on them.
+    """Two named systems that rank images, and the file of the votes on them.
 
     >>> systems = {"hog-colour": Collection.open("hog.npy"), "mobilenetv2": Collection.open("mobile.npy")}
     >>> comparison = Comparison(systems, votes="votes.csv", voter="ann")
@@ -48,7 +47,7 @@ class Comparison:
     ):
         """`images` is the folder or archive of the images, by default that of the collections.
 
-        Raises OSError, and ValueError where the file for the votes is something else.
+        Raises OSError, and ValueError if the file is not a file of votes.
         """
         if len(systems) != 2:
             raise ValueError(f"expected two systems, got {len(systems)}: {', '.join(systems) or 'none'}")
@@ -71,10 +70,10 @@ class Comparison:
     def trials(
         self, n: int = 50, seed: int = 0, queries: Iterable[str] | None = None, again: bool = False
     ) -> Iterator[Trial]:
-        """Yield trials of n images, drawn at random from those that both have, or of all `queries`, in their order.
+        """Yield trials for n random images that both systems have, or for all `queries` in their order.
 
-        A query with two identical lists is skipped. One that this voter has voted on is among the n, and is asked
-        `again` only on demand. Queries and sides follow from the seed. Raises ValueError for an unknown query.
+        A query with two identical lists is skipped. A query that this voter has voted on counts as one of the n, but
+        is only shown again with `again`. The seed determines queries and sides. Raises ValueError for an unknown query.
         """
         voted = set() if again else {vote.query for vote in self.votes() if vote.voter == self.voter}
         names = self._common_names() if queries is None else list(dict.fromkeys(queries))
@@ -96,7 +95,7 @@ class Comparison:
             wanted -= 1
 
     def vote(self, trial: Trial, choice: str) -> Vote:
-        """Write to the file what the voter says of a trial: left, right, tie or neither; of two votes the last counts.
+        """Save a vote on a trial: left, right, tie or neither. The last vote on a query counts.
 
         Raises OSError or ValueError.
         """
@@ -115,7 +114,7 @@ class Comparison:
         return vote
 
     def unblinded(self, trial: Trial) -> dict:
-        """Return the query of a trial and which system gave which list, in the words of Vote."""
+        """Return the query of a trial and which system gave which list, as fields of Vote."""
         if trial not in self._left:
             raise ValueError(f"expected a trial of this comparison, got another of {trial.query}")
         left = self._left[trial]
@@ -124,27 +123,32 @@ class Comparison:
         return {"query": trial.query, "a": a, "b": b, "left": left, "list_a": lists[0], "list_b": lists[1]}
 
     def votes(self) -> list[Vote]:
-        """Return the votes on these two systems in the file, of all voters. Raises OSError or ValueError."""
+        """Return the votes of all voters on these two systems. Raises OSError or ValueError."""
         given = latest(read(self.file)) if self.file.exists() else []
         return [vote for vote in given if {vote.a, vote.b} == set(self.names)]
 
     def result(self) -> Result:
-        """Return what the votes in the file say of the first system against the second."""
-        return preference(self.votes(), *self.names, skipped=len(self._identical))
+        """Return the result of all votes in the file, for the first system against the second."""
+        first, second = self.names
+        return preference(self.votes(), first, second, skipped=len(self._identical))
 
     def plot(self) -> Markup:
-        """Return an SVG of the win rate of the first system, with its interval, over the votes so far."""
+        """Return an SVG of the win rate of the first system with its interval. Raises OSError without Matplotlib."""
+        need("matplotlib", "evaluate", "the plot of a comparison")
+        from similar_images.comparison.plots import win_rate
+        from similar_images.evaluation.plots import drawn
+
         return drawn(win_rate, self.votes(), *self.names)
 
     def image(self, name: str) -> Path | bytes:
-        """Return an image as images.open_image takes it. Raises UnreadableImage where it is nowhere."""
+        """Return an image as images.open_image takes it. Raises UnreadableImage if it is not found."""
         for source in self._sources:
             if source.exists(name):
                 return source.image(name)
-        raise UnreadableImage("not in the folder or archive of the images: name it with images=")
+        raise UnreadableImage("not in the folder or archive of the images: set it with images=")
 
     def _trial(self, query: str, left: str) -> Trial | None:
-        """Return a trial with the list of the system `left` on the left; None where both lists are the same."""
+        """Return a trial with the list of the system `left` on the left; None if both lists are the same."""
         right = self.names[left == self.names[0]]
         trial = Trial(query, *(tuple(self._rankings[name](query, self.k))[: self.k] for name in (left, right)))
         if trial.left == trial.right:
@@ -154,9 +158,9 @@ class Comparison:
         return trial
 
     def _common_names(self) -> list[str]:
-        """Return the names that all collections hold, in the order of the first."""
+        """Return the names that are in all collections, in the order of the first."""
         if not self._collections:
-            raise ValueError("expected queries=, a list of names, where neither system is a collection")
+            raise ValueError("expected queries=, a list of names, because neither system is a collection")
         first, *others = [collection.names for collection in self._collections]
         common = set(first).intersection(*others)
         if not common:
@@ -175,6 +179,6 @@ def _searching(config: SearchConfig) -> Ranking:
 
 
 def _can_be_asked(collection: BaseCollection, name: str) -> bool:
-    """Return whether an image of the collection has a vector and was not removed."""
+    """Return whether an image of the collection has a vector and is not removed."""
     row = collection.row_named(name)
-    return row not in collection.removed and bool(collection.vectors.array[row].any())
+    return row is not None and row not in collection.removed and not collection.was_skipped(row)

@@ -1,4 +1,4 @@
-"""The plot of a blind comparison: the win rate over the votes."""
+"""The plot of a blind comparison: the win rate by number of votes."""
 
 import numpy as np
 from markupsafe import Markup
@@ -10,7 +10,7 @@ from similar_images.evaluation.plots import COLOURS, INK, as_svg, new_figure
 
 
 def win_rate(votes: list[Vote], first: str, second: str) -> Markup:
-    """Draw the share of wins of the first of two systems, with its 95% interval, over the votes so far."""
+    """Draw the win rate of the first of two systems with its 95% interval, by number of votes."""
     winners = [vote.winner for vote in votes]
     wins = np.cumsum([winner == first for winner in winners])
     losses = np.cumsum([winner == second for winner in winners])

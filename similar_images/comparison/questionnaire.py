@@ -1,4 +1,4 @@
-"""A blind comparison as one page of HTML for people who have no notebook, and their answers as votes."""
+"""A blind comparison as one HTML page for people without a notebook, and their answers as votes."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from similar_images.templates import pages
 
 KEY_FORMAT = "similar-images questionnaire 1"
 ANSWERS_FORMAT = "similar-images answers 1"
-SIDE = 240  # pixels, of a thumbnail: twice what a list shows, for dense screens
+SIDE = 240  # pixels, of a thumbnail: twice its size on the page, for high-resolution screens
 
 
 def export_questionnaire(
@@ -25,49 +25,51 @@ def export_questionnaire(
     queries: Iterable[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the page, and beside it the key that says which system gave which list; return the key's path.
+    """Write the page and, beside it, the key that says which system gave which list; return the key's path.
 
-    The page holds thumbnails but no name, of a system or an image; the key stays at home. Raises OSError where
-    files cannot be written or are there, and ValueError where there is nothing to ask.
+    The page has thumbnails but no names of systems or images. Do not share the key. Raises OSError if a file exists
+    or cannot be written, and ValueError if there is nothing to ask.
     """
     page = Path(page)
     key = page.with_suffix(".key.json")
     for file in (page, key):
         check_writeable(file)
         if file.exists() and not overwrite:
-            raise FileExistsError(f"{file} exists, and answers to it may come: name another page, or overwrite=True")
+            raise FileExistsError(
+                f"{file} exists and answers to it may still arrive: choose another page, or set overwrite=True"
+            )
     trials = list(comparison.trials(n, seed, queries, again=True))
     if not trials:
-        raise ValueError("there is nothing to ask: the two lists of every query are identical")
+        raise ValueError("nothing to ask: the two lists of every query are identical")
     unblinded = [comparison.unblinded(trial) for trial in trials]
     names = {name for trial in trials for name in (trial.query, *trial.left, *trial.right)}
     pictures = {name: _picture(comparison, name) for name in names}
     if not any(pictures.values()):
-        raise ValueError("no image can be read: give the comparison the folder or archive of them with images=")
+        raise ValueError("no image can be read: give the comparison the folder or archive of the images with images=")
     write_json(key, {"format": KEY_FORMAT, "id": _id(unblinded), "trials": unblinded})
     pages.write(page, "questionnaire.html", id=_id(unblinded), format=ANSWERS_FORMAT, trials=trials, pictures=pictures)
     return key
 
 
 def import_answers(comparison: Comparison, answers: str | Path, key: str | Path) -> int:
-    """Add the answers that a page gave to the comparison's file of votes; return how many are new.
+    """Add the answers of a page to the comparison's file of votes; return how many are new.
 
-    Raises OSError, and ValueError where the answers are damaged, or belong to another page or other systems.
+    Raises OSError, and ValueError if the answers are damaged or belong to another page or to other systems.
     """
     answers, key = Path(answers), Path(key)
-    known = read_json(key, KEY_FORMAT, "take the key that was written with the page")
-    given = read_json(answers, ANSWERS_FORMAT, "take the file that the page's button downloads")
+    known = read_json(key, KEY_FORMAT, "use the key that was written with the page")
+    given = read_json(answers, ANSWERS_FORMAT, "use the file that the page's button downloads")
     if known.get("id") != _id(known.get("trials")):
-        raise ValueError(f"{key} was altered: take the key that was written with the page")
+        raise ValueError(f"{key} was altered: use the key that was written with the page")
     if given.get("questionnaire") != known["id"]:
-        raise ValueError(f"{answers} belongs to another page than {key}: take the key that was written with its page")
+        raise ValueError(f"{answers} does not belong to the page of {key}: use the key that was written with its page")
     trials = known["trials"]
     if systems := {name for trial in trials for name in (trial["a"], trial["b"])} - set(comparison.names):
-        raise ValueError(f"expected answers on {' and '.join(comparison.names)}, got some on {', '.join(systems)}")
+        raise ValueError(f"expected answers on {' and '.join(comparison.names)}, got answers on {', '.join(systems)}")
     try:
         votes = [_vote(given["voter"], answer, trials) for answer in given["answers"]]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{answers} was altered ({error}): take the file that the page's button downloads") from error
+        raise ValueError(f"{answers} was altered ({error}): use the file that the page's button downloads") from error
     there = set(read(comparison.file)) if comparison.file.exists() else set()
     new = [vote for vote in votes if vote not in there]
     for vote in new:
@@ -76,12 +78,13 @@ def import_answers(comparison: Comparison, answers: str | Path, key: str | Path)
 
 
 def _vote(voter: str, answer: dict, trials: list[dict]) -> Vote:
-    """Raises KeyError, TypeError, ValueError or OverflowError where the answer is none to one of the trials."""
+    """Return an answer as a vote. Raises KeyError, TypeError, ValueError or OverflowError if it answers no trial."""
     number = answer["trial"]
     if number not in range(1, len(trials) + 1):
         raise ValueError(f"expected a trial from 1 to {len(trials)}, got {number!r}")
-    trial = {name: tuple(value) if isinstance(value, list) else value for name, value in trials[number - 1].items()}
-    vote = Vote(timestamp(datetime.fromisoformat(answer["time"])), voter, **trial, vote=answer["vote"])
+    trial = trials[number - 1] | {name: tuple(trials[number - 1][name]) for name in ("list_a", "list_b")}
+    time = timestamp(datetime.fromisoformat(answer["time"]))
+    vote = Vote(**trial, time=time, voter=voter, vote=answer["vote"])
     check(vote)
     return vote
 
@@ -94,5 +97,5 @@ def _picture(comparison: Comparison, name: str) -> str | None:
 
 
 def _id(trials: object) -> str:
-    """Return what tells one questionnaire from another and an altered key from a whole one."""
+    """Return a digest of the trials, which identifies the questionnaire and detects an altered key."""
     return hashlib.sha256(json.dumps(trials, sort_keys=True).encode()).hexdigest()[:16]

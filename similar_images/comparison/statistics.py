@@ -1,4 +1,4 @@
-"""What the votes of a blind comparison say: win rate, interval, test, and how many votes are wanting."""
+"""The result of a blind comparison: win rate, confidence interval, test, and the number of missing votes."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,26 +10,26 @@ from scipy.stats import binom, binomtest, norm
 from similar_images.comparison.votes import Vote
 
 LEVEL = 0.05  # of significance, two-sided
-POWER = 0.8  # the chance to find a preference that is there (Cohen 1988)
+POWER = 0.8  # the probability to detect a real preference (Cohen 1988)
 
 
 class Result(NamedTuple):
-    """What the votes say of the first of two systems; a tie and neither prefer none and count for overlap only."""
+    """The result for the first of two systems; ties and "neither" count for the overlap only."""
 
     wins: int
     losses: int
     ties: int
     neither: int
-    win_rate: float | None  # wins of wins and losses; None: there are none
+    win_rate: float | None  # wins / (wins + losses); None without either
     interval: tuple[float, float]  # of the win rate, 95%
     p_value: float  # of the sign test
-    overlap: float | None  # overlap@k, the mean of the lists voted on; None: there are none
-    more_votes: int | None  # that would settle it if it went on alike; 0: it is settled; None: no end is in sight
-    skipped_identical: int  # queries that were not asked, both lists being the same
+    overlap: float | None  # mean overlap@k of the lists; None without votes
+    more_votes: int | None  # needed for significance at this win rate; 0: significant; None: wins equal losses
+    skipped_identical: int  # queries not shown, because both lists are the same
 
 
 def preference(votes: Iterable[Vote], first: str, second: str, skipped: int = 0) -> Result:
-    """Return what the votes on these two systems say; those on others are left out."""
+    """Return the result of the votes on these two systems; votes on other systems are ignored."""
     votes = [vote for vote in votes if {vote.a, vote.b} == {first, second}]
     winners = [vote.winner for vote in votes]
     wins, losses = winners.count(first), winners.count(second)
@@ -58,21 +58,19 @@ def wilson(wins: int, losses: int) -> tuple[float, float]:
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """Return the chance of a difference this large or larger where none is preferred: the exact two-sided sign
-    test, which leaves ties out (Dixon & Mood 1946).
-    """
+    """Return the p-value of the exact two-sided sign test, which ignores ties (Dixon & Mood 1946)."""
     return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
 def overlap(one: Sequence[str], other: Sequence[str]) -> float:
-    """Return the share of the names that both lists hold, from 0 to 1; the longer one counts."""
+    """Return the number of common names divided by the length of the longer list, 0 to 1."""
     return len(set(one) & set(other)) / max(len(one), len(other), 1)
 
 
 def more_votes(wins: int, losses: int, votes: int) -> int | None:
-    """Return how many more votes would settle it, if wins, losses and the others among them went on alike.
+    """Return how many more votes make the result significant, if the shares of wins, losses and ties stay the same.
 
-    None where wins equal losses.
+    None if wins equal losses.
     """
     if wins == losses:
         return None
@@ -81,10 +79,10 @@ def more_votes(wins: int, losses: int, votes: int) -> int | None:
 
 
 def votes_needed(rate: float) -> int:
-    """Return how many wins and losses it takes for the sign test to find a win rate other than 0.5: from that number
-    on its exact power is at least POWER.
+    """Return the number of wins and losses from which the exact power of the sign test for a win rate stays at least
+    POWER.
 
-    The normal approximation (Fleiss, Levin & Paik 2003, ch. 2) says where to look; the exact power goes up and down
+    The normal approximation (Fleiss, Levin & Paik 2003, ch. 2) gives the range to search. The exact power oscillates
     from one number to the next (Chernick & Liu 2002), by less than the continuity correction, 1 / |rate - 0.5|.
     """
     difference = abs(rate - 0.5)
@@ -96,6 +94,6 @@ def votes_needed(rate: float) -> int:
 
 
 def power(rate: float, numbers: np.ndarray) -> np.ndarray:
-    """Return for numbers of wins and losses int (m,) the chance that the sign test finds this win rate."""
-    critical = binom.isf(LEVEL / 2, numbers, 0.5) + 1  # wins, or losses, that are too many to be chance
+    """Return the power of the sign test for this win rate, for numbers of wins and losses int (m,)."""
+    critical = binom.isf(LEVEL / 2, numbers, 0.5) + 1  # the fewest wins, or losses, that are significant
     return binom.sf(critical - 1, numbers, rate) + binom.cdf(numbers - critical, numbers, rate)

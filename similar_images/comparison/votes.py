@@ -17,7 +17,6 @@ from similar_images.files import replacing
 from similar_images.inputs.names import from_csv_cell, to_csv_cell
 
 CHOICES = ("left", "right", "tie", "neither")
-NAMES = ("query", "a", "b", "left")  # fields that may begin like a spreadsheet formula
 VOTER = re.compile(r"\w[\w .,'@+-]{0,79}")  # never a spreadsheet formula
 
 
@@ -152,7 +151,7 @@ def _repaired(content: bytes, file: Path) -> bytes:
 def _as_line(vote: Vote) -> bytes:
     check(vote)
     text = io.StringIO()
-    cells = {name: to_csv_cell(getattr(vote, name)) for name in NAMES}
+    cells = {name: to_csv_cell(getattr(vote, name)) for name in ("query", "a", "b", "left")}
     cells |= {name: json.dumps(getattr(vote, name), ensure_ascii=False) for name in ("list_a", "list_b")}
     csv.writer(text, lineterminator="\n").writerow((vote._asdict() | cells).values())
     line = text.getvalue().encode()
@@ -178,9 +177,9 @@ def _parsed(line: bytes) -> Vote:
         (cells,) = csv.reader([line.decode()])
         if len(cells) != len(Vote._fields):
             raise ValueError(f"expected {len(Vote._fields)} cells, got {len(cells)}")
-        row = dict(zip(Vote._fields, cells, strict=True))
-        row |= {name: from_csv_cell(row[name]) for name in NAMES}
-        vote = Vote(**row | {name: _names(row[name]) for name in ("list_a", "list_b")})
+        time, voter, query, a, b, left, list_a, list_b, choice = cells
+        query, a, b, left = (from_csv_cell(cell) for cell in (query, a, b, left))
+        vote = Vote(time, voter, query, a, b, left, _names(list_a), _names(list_b), choice)
     except (csv.Error, RecursionError) as error:
         raise ValueError(str(error)) from error
     check(vote)

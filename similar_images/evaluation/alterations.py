@@ -1,4 +1,4 @@
-"""Images altered as copies of photographs are: the table of what is done to them."""
+"""Alterations that are typical of copies of photographs."""
 
 import io
 import math
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 CROP = 0.10  # of the width or height, off each edge
 ROTATION = 5  # degrees, counter-clockwise
 JPEG_QUALITY = 25  # of 100, as Pillow counts
-SATURATION, BRIGHTNESS, CONTRAST = 0.6, 1.2, 1.2  # 1: as it was
+SATURATION, BRIGHTNESS, CONTRAST = 0.6, 1.2, 1.2  # 1: unchanged
 BLUR = 0.005  # standard deviation of the Gaussian, of the longer side
 RESIZE = 0.5  # of the width and height
 TEXT = "Similar images"
@@ -24,12 +24,12 @@ def crop(image: Image.Image) -> Image.Image:
 
 
 def flip(image: Image.Image) -> Image.Image:
-    """Return the image with left and right exchanged."""
+    """Return the image mirrored left to right."""
     return ImageOps.mirror(image)
 
 
 def rotation(image: Image.Image) -> Image.Image:
-    """Return the image turned by a few degrees; the corners are filled with its own mirrored edges."""
+    """Return the image rotated by ROTATION; the corners are filled with its mirrored edges."""
     margin = math.ceil(math.sin(math.radians(ROTATION)) * max(image.size))
     wider = np.pad(np.asarray(image), ((margin, margin), (margin, margin), (0, 0)), "symmetric")
     turned = Image.fromarray(wider).rotate(ROTATION, Image.Resampling.BICUBIC)
@@ -37,26 +37,26 @@ def rotation(image: Image.Image) -> Image.Image:
 
 
 def jpeg(image: Image.Image) -> Image.Image:
-    """Return the image after a strong compression."""
+    """Return the image after strong JPEG compression."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return Image.open(buffer).convert("RGB")
 
 
 def colour(image: Image.Image) -> Image.Image:
-    """Return the image paler, brighter and with more contrast."""
+    """Return the image with less saturation, and more brightness and contrast."""
     image = ImageEnhance.Color(image).enhance(SATURATION)
     image = ImageEnhance.Brightness(image).enhance(BRIGHTNESS)
     return ImageEnhance.Contrast(image).enhance(CONTRAST)
 
 
 def blur(image: Image.Image) -> Image.Image:
-    """Return the image out of focus."""
+    """Return the image blurred."""
     return image.filter(ImageFilter.GaussianBlur(BLUR * max(image.size)))
 
 
 def text(image: Image.Image) -> Image.Image:
-    """Return the image with a line of text across it, white with a black edge, at two thirds of its height."""
+    """Return the image with a line of text at two thirds of its height, white with a black outline."""
     lettered = image.copy()
     size = max(1, round(TEXT_HEIGHT * image.height))
     ImageDraw.Draw(lettered).text(
@@ -72,11 +72,11 @@ def text(image: Image.Image) -> Image.Image:
 
 
 def resize(image: Image.Image) -> Image.Image:
-    """Return the image smaller."""
+    """Return the image at half its width and height."""
     return image.resize((max(1, round(RESIZE * image.width)), max(1, round(RESIZE * image.height))))
 
 
-# RGB in, RGB out, the same for the same image.
+# Each takes and returns an RGB image and is deterministic.
 ALTERATIONS: dict[str, Callable[[Image.Image], Image.Image]] = {
     alteration.__name__: alteration for alteration in (crop, flip, rotation, jpeg, colour, blur, text, resize)
 }

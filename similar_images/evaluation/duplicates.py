@@ -117,13 +117,9 @@ def write_csv(file: TextIO, members: list[Member]) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(Member._fields)
     for member in members:
-        writer.writerow(
-            member._replace(
-                name=cell(member.name),
-                similarity=f"{member.similarity:.4f}",
-                same_file_as=cell(member.same_file_as) if member.same_file_as else None,
-            )
-        )
+        shown = {"name": cell(member.name), "similarity": f"{member.similarity:.4f}"}
+        shown["same_file_as"] = cell(member.same_file_as or "")
+        writer.writerow((member._asdict() | shown).values())
 
 
 def write_html(path: Path, collection: Collection, members: list[Member], title: str) -> None:

@@ -1,4 +1,4 @@
-"""Labels of images, and how hits are held against them.
+"""Labels of images, and the measures of hits by labels.
 
 Shape letters: n images, q queries, b in a block of them, k hits, c classes.
 """
@@ -20,30 +20,30 @@ BLOCK_BYTES = 64 * 2**20  # of gains at once
 class Labels(NamedTuple):
     source: str  # folders, or the file
     classes: np.ndarray  # names (c,), sorted
-    borne: sparse.csr_array  # float32 (n, c): 1 where an image bears a label
+    borne: sparse.csr_array  # float32 (n, c): 1 if an image has a label
 
 
 class Relevance(NamedTuple):
-    """The hits held against the labels; two images match when they share one."""
+    """Hits compared with labels; two images match if they share a label."""
 
     labels: Labels
     queries: np.ndarray  # rows int64 (q,)
     rows: np.ndarray  # hits int64 (q, k); -1: no hit
-    asked: np.ndarray  # bool (q,): the queries that match another image at all, only these count
+    asked: np.ndarray  # bool (q,): queries that match at least one other image; only these count
     gains: np.ndarray  # float (q, k): Jaccard overlap of the labels of query and hit; 0: no match
     ideal: np.ndarray  # float (q, k): the highest gains in the collection
     relevant: np.ndarray  # int (q,): images that match the query
 
 
 def folder_labels(names: list[str]) -> np.ndarray:
-    """Return the label of each name: the folder that the image is in."""
+    """Return the folder of each name; LOOSE if it is in no subfolder."""
     return np.array([str(PurePosixPath(name).parent) for name in names])
 
 
 def read_labels(file: Path, names: list[str]) -> list[set[str]]:
-    """Return the labels of each name by a CSV of the columns image and labels, the labels of a line joined by `;`.
+    """Return the labels of each name from a CSV with the columns image and labels, separated by `;` in a line.
 
-    An image may have several lines, or none. Raises OSError, and ValueError where the file is something else.
+    An image may have several lines or none. Raises OSError, and ValueError if the file has another format.
     """
     if not file.is_file():
         raise FileNotFoundError(
@@ -60,16 +60,16 @@ def read_labels(file: Path, names: list[str]) -> list[set[str]]:
                 if line["image"] in labels:
                     labels[line["image"]].update(filter(None, map(str.strip, (line["labels"] or "").split(";"))))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{file} is not a CSV of labels in UTF-8: {error}") from error
+        raise ValueError(f"{file} is not a CSV file in UTF-8: {error}") from error
     if not any(labels.values()):
-        raise ValueError(f"{file}: expected labels of names such as {names[0]}, got none of this collection")
+        raise ValueError(f"{file}: expected labels for names such as {names[0]}, got none for this collection")
     return [labels[name] for name in names]
 
 
 def choose_labels(choice: str | None, names: list[str]) -> Labels | None:
-    """Return the labels of a choice: folders, none, or a file; by default folders where two hold two images each.
+    """Return the labels of a choice: folders, none or a file; by default folders if two have at least two images.
 
-    Raises OSError or ValueError where there are none such.
+    Raises OSError or ValueError if the chosen labels do not exist.
     """
     if choice == "none":
         return None
@@ -86,7 +86,7 @@ def choose_labels(choice: str | None, names: list[str]) -> Labels | None:
 
 
 def as_labels(labels: Iterable[Iterable[str]], source: str) -> Labels:
-    """Return labels, any number an image, as a sparse matrix."""
+    """Return any number of labels per image as a sparse matrix."""
     binarizer = MultiLabelBinarizer(sparse_output=True)
     borne = sparse.csr_array(binarizer.fit_transform(labels), dtype=np.float32)
     return Labels(source, binarizer.classes_.astype(str), borne)
@@ -97,8 +97,10 @@ def unlabelled(labels: Labels) -> int:
     return int((np.diff(labels.borne.indptr) == 0).sum())
 
 
-def relevance(labels: Labels, queries: np.ndarray, rows: np.ndarray, absent: Sequence[int] = ()) -> Relevance:
-    """Hold the hits (q, k) of queries (q,) against the labels; the rows `absent` (skipped, removed) match nothing."""
+def relevance(
+    labels: Labels, queries: np.ndarray, rows: np.ndarray, absent: Sequence[int] | np.ndarray = ()
+) -> Relevance:
+    """Compare the hits (q, k) of queries (q,) with the labels; the rows `absent` (skipped, removed) match nothing."""
     present = np.ones(len(labels.borne.indptr) - 1, np.float32)
     present[np.asarray(absent, dtype=int)] = 0
     borne = sparse.csr_array(labels.borne.multiply(present[:, None]))
@@ -110,9 +112,9 @@ def relevance(labels: Labels, queries: np.ndarray, rows: np.ndarray, absent: Seq
 
 
 def measures(found: Relevance) -> dict[str, np.ndarray]:
-    """Return each measure at k, from 0 to 1, of the queries that count; none where no query does.
+    """Return each measure at k, from 0 to 1, of the queries that count; empty if no query does.
 
-    precision: the share of the k hits that match.
+    Precision is the share of the k hits that match.
     """
     if not found.asked.any():
         return {}
@@ -127,8 +129,8 @@ def measures(found: Relevance) -> dict[str, np.ndarray]:
 
 
 def average_precision(matches: np.ndarray, relevant: np.ndarray) -> np.ndarray:
-    """Return AP@k (q,) of matches, bool (q, k), where `relevant` images (q,) would match: the mean of the precisions
-    at each match, over min(k, relevant).
+    """Return AP@k (q,) of matches, bool (q, k), with `relevant` (q,) matching images in the collection: the sum of
+    the precision at each match, divided by min(k, relevant).
 
     Source: Weyand et al., "Google Landmarks Dataset v2", CVPR 2020, section 4.1.
     """
@@ -138,7 +140,7 @@ def average_precision(matches: np.ndarray, relevant: np.ndarray) -> np.ndarray:
 
 
 def ndcg(gains: np.ndarray, ideal: np.ndarray) -> np.ndarray:
-    """Return nDCG@k (q,) of the hits' gains and of the highest there are, both (q, k); 0 where there are none.
+    """Return nDCG@k (q,) from the gains of the hits and the ideal gains, both (q, k); 0 without ideal gains.
 
     Source: Järvelin & Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002, with the discount
     1 / log2(rank + 1).
@@ -149,18 +151,18 @@ def ndcg(gains: np.ndarray, ideal: np.ndarray) -> np.ndarray:
 
 
 def voted_right(found: Relevance) -> np.ndarray:
-    """Return, bool (q,), whether the label most common among the hits, of equal ones the nearest's, is the query's.
+    """Return, bool (q,), whether the query has the most common label of its hits; ties go to the nearest hit.
 
     Source: Cover & Hart, "Nearest neighbor pattern classification", 1967.
     """
     k, borne = found.rows.shape[1], found.labels.borne
-    votes = 1 + 0.5 ** np.arange(1, k + 1)  # what is added breaks ties only
+    votes = 1 + 0.5 ** np.arange(1, k + 1)  # the second term only breaks ties
     most = _most(_chosen(found, found.rows >= 0, np.broadcast_to(votes, found.rows.shape)) @ borne)
     return (most >= 0) & (np.asarray(borne[found.queries, np.maximum(most, 0)]).ravel() > 0)
 
 
 def class_precisions(found: Relevance) -> list[tuple[str, int, float]]:
-    """Return label, number of queries and precision@k of each class that was asked for, the worst first."""
+    """Return label, number of queries and precision@k of each class with queries, the worst first."""
     borne = found.labels.borne[found.queries[found.asked]]
     asked = borne.sum(axis=0)
     matched = borne.T @ (found.gains[found.asked] > 0).mean(axis=1)
@@ -173,25 +175,25 @@ def class_precisions(found: Relevance) -> list[tuple[str, int, float]]:
 
 
 def mistaken_for(found: Relevance, label: str) -> str | None:
-    """Return the label most common among the wrong hits of a class; None: there are none with a label."""
+    """Return the most common label among the wrong hits of a class; None if they have no labels."""
     wrong = (found.gains == 0) & (found.rows >= 0) & asked_for(found, label)[:, None]
     most = _most((_chosen(found, wrong) @ found.labels.borne).sum(axis=0)[None])[0]
     return str(found.labels.classes[most]) if most >= 0 else None
 
 
 def asked_for(found: Relevance, label: str) -> np.ndarray:
-    """Return, bool (q,), which of the queries that count bear a label."""
+    """Return, bool (q,), which queries that count have a label."""
     column = [np.searchsorted(found.labels.classes, label)]
     return found.asked & (found.labels.borne[found.queries][:, column].toarray().ravel() > 0)
 
 
 def _jaccard(shared: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the overlap of label sets of sizes `one` and `other` that share so many; 0 where both are empty."""
+    """Return the Jaccard overlap of label sets of sizes `one` and `other` with `shared` common labels; 0 if empty."""
     return shared / np.maximum(one + other - shared, 1)
 
 
 def _ideal(borne: sparse.csr_array, queries: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield, for a block of queries at a time, the k highest gains (b, k) and how many are above 0 (b,)."""
+    """Yield for each block of queries the k highest gains (b, k) and the number of gains above 0 (b,)."""
     sizes = borne.sum(axis=1)
     step = max(1, BLOCK_BYTES // (8 * len(sizes)))
     for start in range(0, len(queries), step):
@@ -203,13 +205,13 @@ def _ideal(borne: sparse.csr_array, queries: np.ndarray, k: int) -> Iterator[tup
 
 
 def _chosen(found: Relevance, chosen: np.ndarray, weights: np.ndarray | None = None) -> sparse.csr_array:
-    """Return a matrix (q, n) of the weights, 1 by default, of the chosen hits (q, k)."""
+    """Return a matrix (q, n) with the weights, by default 1, of the chosen hits (q, k)."""
     weights = np.ones(found.rows.shape) if weights is None else weights
     places = (np.nonzero(chosen)[0], found.rows[chosen])
     return sparse.csr_array((weights[chosen], places), shape=(len(found.rows), found.labels.borne.shape[0]))
 
 
 def _most(counts: np.ndarray | sparse.csr_array) -> np.ndarray:
-    """Return the column of the largest count in each row, the first of equal ones; -1 where all are 0."""
+    """Return the column of the first largest count in each row; -1 if all are 0."""
     counts = sparse.csr_array(counts)
     return np.where(counts.max(axis=1).toarray() > 0, counts.argmax(axis=1), -1)

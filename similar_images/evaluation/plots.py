@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import matplotlib
 import numpy as np
@@ -13,11 +14,13 @@ from matplotlib.ticker import LogLocator, NullLocator
 from similar_images.evaluation.evaluation import Evaluation
 from similar_images.index.tune import K, interval
 
+T = TypeVar("T")
+
 NAMED_CLASSES = 30  # more are drawn without their names
 COLOURS = ("#3d85c6", "#e0782f", "#2a9d7f", "#c75a9a", "#8a6fd1", "#b08d1e", "#7a8794")  # seen on white and black
 MARKERS = "osD^vP*"
 INK = "#010203"  # placeholder for the text colour of the page
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "similar images",
     "text.parse_math": False,  # a $ in a name is a $
@@ -81,14 +84,14 @@ def costs(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
 
 def copies(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
     """Draw the share of altered copies whose original is the first hit; None if that was not measured."""
-    measured = [(title, one) for title, one in zip(titles, evaluations, strict=True) if one.ranks]
+    measured = [(title, one.ranks) for title, one in zip(titles, evaluations, strict=True) if one.ranks]
     if not measured:
         return None
     figure = new_figure(3.4)
     axis = figure.subplots()
-    names, width = list(measured[0][1].ranks), 0.8 / len(measured)
-    for number, (title, one) in enumerate(measured):
-        means = np.array([interval(one.ranks[name] == 1) for name in names])
+    names, width = list(measured[0][1]), 0.8 / len(measured)
+    for number, (title, ranks) in enumerate(measured):
+        means = np.array([interval(ranks[name] == 1) for name in names])
         axis.bar(
             np.arange(len(names)) + (number - (len(measured) - 1) / 2) * width,
             means[:, 0],
@@ -104,8 +107,8 @@ def copies(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
     axis.set_ylabel("original is the first hit")
     figure.legend(loc="outside lower center", ncols=4)
     said = "; ".join(
-        f"{title}: " + ", ".join(f"{name} {(ranks == 1).mean():.2f}" for name, ranks in one.ranks.items())
-        for title, one in measured
+        f"{title}: " + ", ".join(f"{name} {(each == 1).mean():.2f}" for name, each in ranks.items())
+        for title, ranks in measured
     )
     return as_svg(figure, f"share of altered copies whose original is the first hit. {said}")
 
@@ -159,7 +162,7 @@ def classes(precisions: list[tuple[str, int, float]], worst: int) -> Markup:
     return as_svg(figure, f"precision by class, {len(precisions)} classes. The worst: {said}")
 
 
-def drawn(draw: Callable[..., Markup | None], *arguments: object) -> Markup | None:
+def drawn(draw: Callable[..., T], *arguments: object) -> T:
     """Return what a plot function draws, in the style of the page."""
     with matplotlib.rc_context(STYLE):
         return draw(*arguments)

@@ -1,4 +1,4 @@
-"""What was measured, as a table, as JSON, as CSV and as a page of HTML that needs no other file."""
+"""The results of evaluations as a table, as JSON, as CSV and as one HTML page."""
 
 import csv
 import io
@@ -7,22 +7,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
 from similar_images.collections.base import BaseCollection
 from similar_images.collections.images import Collection
-from similar_images.evaluation import plots
 from similar_images.evaluation.evaluation import RECALL_AT, Evaluation
 from similar_images.evaluation.labels import asked_for, class_precisions, measures, mistaken_for, unlabelled
 from similar_images.index.tune import interval
 from similar_images.inputs.names import printable, to_csv_cell
+from similar_images.networks.extras import need
 from similar_images.templates import pages
 
-WORST = 8  # classes with a query of theirs
-SAMPLES = 6  # queries shown beside
-SHOWN = 8  # hits of a query
+WORST = 8  # classes, each with its worst query
+SAMPLES = 6  # other queries
+SHOWN = 8  # hits per query
 SIDE = 144  # pixels, of a thumbnail
 MEASURES = ("precision", "mAP", "nDCG", "kNN accuracy")
 
@@ -30,12 +31,12 @@ MEASURES = ("precision", "mAP", "nDCG", "kNN accuracy")
 class Tile(NamedTuple):
     name: str
     caption: str
-    match: bool | None  # None: there are no labels, or it is the query
-    address: str | None  # data:, the thumbnail; None: the image cannot be read
+    match: bool | None  # None: no labels, or the query itself
+    address: str | None  # data: URL of the thumbnail; None: the image cannot be read
 
 
 def summary(one: Evaluation) -> dict:
-    """Return the measures by name, each mean with its 95% interval, fit for JSON."""
+    """Return the measures by name, each mean with its 95% interval, for JSON."""
     collection, k = one.config.collection, one.rows.shape[1]
     p50, p95, p99 = np.percentile(one.milliseconds, [50, 95, 99]).tolist()
     content = {
@@ -76,7 +77,7 @@ def summary(one: Evaluation) -> dict:
 
 
 def as_csv(evaluations: list[Evaluation]) -> str:
-    """Return the summaries as CSV, a row each, without the classes and the curve; `a.b` is b in a."""
+    """Return the summaries as CSV, one row each, without classes and curve; column `a.b` is key b of a."""
     rows = [dict(_flat(summary(one))) for one in evaluations]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
@@ -88,7 +89,7 @@ def as_csv(evaluations: list[Evaluation]) -> str:
 
 
 def as_table(evaluations: list[Evaluation]) -> str:
-    """Return the measures for a terminal, a column for each evaluation."""
+    """Return the measures for a terminal, one column per evaluation."""
     rows = [("", [printable(title) for title in titles(evaluations)]), *lines(evaluations)]
     first = max(len(name) for name, _ in rows)
     widths = [max(len(cell) for cell in column) for column in zip(*(cells for _, cells in rows), strict=True)]
@@ -99,7 +100,7 @@ def as_table(evaluations: list[Evaluation]) -> str:
 
 
 def titles(evaluations: list[Evaluation]) -> list[str]:
-    """Return a short name for each: its recipe, with the collection or the index where that is not enough."""
+    """Return a short unique name for each: its recipe, with the collection or the index if needed."""
     several = len({one.config.collection.vectors.path for one in evaluations}) > 1
     names = [f"{_name(one.config.collection)}: {_recipe(one)}" if several else _recipe(one) for one in evaluations]
     return [
@@ -109,7 +110,7 @@ def titles(evaluations: list[Evaluation]) -> list[str]:
 
 
 def lines(evaluations: list[Evaluation]) -> list[tuple[str, list[str]]]:
-    """Return the rows of the table: a measure, and how each evaluation did, as text."""
+    """Return the rows of the table: a measure and its value in each evaluation, as text."""
     k = max(one.rows.shape[1] for one in evaluations)
 
     def line(name: str, cell: Callable[[Evaluation], str]) -> tuple[str, list[str]]:
@@ -136,16 +137,25 @@ def lines(evaluations: list[Evaluation]) -> list[tuple[str, list[str]]]:
 
 
 def write(path: Path, evaluations: list[Evaluation]) -> None:
-    """Write the page, whole or not at all."""
+    """Write the page, whole or not at all. Raises OSError without Matplotlib."""
     pages.write(path, "report.html", **_content(evaluations))
 
 
 def page(evaluations: list[Evaluation]) -> str:
-    """Return the page: the table, the plots, the worst classes and sample queries of each collection."""
+    """Return the page: table, plots, and the worst classes and sample queries of each collection."""
     return pages.render("report.html", **_content(evaluations))
 
 
+def load_plots() -> ModuleType:
+    """Return the module of the plots. Raises OSError, with the command that installs it, without Matplotlib."""
+    need("matplotlib", "evaluate", "a report")
+    from similar_images.evaluation import plots
+
+    return plots
+
+
 def _content(evaluations: list[Evaluation]) -> dict:
+    plots = load_plots()
     names = titles(evaluations)
     groups = [list(group) for _, group in groupby(evaluations, lambda one: one.config.collection.vectors.path)]
     return {
@@ -160,7 +170,8 @@ def _content(evaluations: list[Evaluation]) -> dict:
 
 
 def _section(one: Evaluation) -> dict:
-    """Return what the page shows of one collection, as its first way to search finds it."""
+    """Return the content of the page for one collection, from its first search configuration."""
+    plots = load_plots()
     found = one.relevance
     classes = class_precisions(found) if found else []
     worst = [

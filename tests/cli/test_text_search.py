@@ -228,8 +228,8 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(extracted, run, tm
         (("search_texts.py", ""), "expected a text to search for: empty text"),
         (("search_texts.py", "x", "-i", "other.csv"), "make them with extract_text_vectors.py"),
         (("search_texts.py", "x", "--index", "other.csv"), "other.csv cannot be used as an index"),
-        (("evaluate_search.py",), "expected a COLLECTION, its list or its vectors, or --sts with a file"),
-        (("evaluate_search.py", "--sts", "two.csv"), "two.csv is not of the STS benchmark: line 1"),
+        (("evaluate_search.py",), "expected a COLLECTION (its list or its vectors) or --sts with a file"),
+        (("evaluate_search.py", "--sts", "two.csv"), "two.csv is not a file of the STS benchmark: line 1"),
     ):
         done = run(*arguments, env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path.parent / "hub")})
         assert done.returncode != 0 and done.stdout == "", arguments

@@ -91,8 +91,8 @@ def test_what_the_voter_of_the_comparison_has_answered_is_in_the_page_all_the_sa
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"format": "holiday"}, "expected the format .* take the file that the page's button downloads"),
-        ({"questionnaire": "0"}, "belongs to another page"),
+        ({"format": "holiday"}, "expected the format .* use the file that the page's button downloads"),
+        ({"questionnaire": "0"}, "does not belong to the page of"),
         ({"voter": "=1+1"}, "altered .*expected a voter's name"),
         ({"voter": None}, "altered"),
         ({"answers": [{"trial": 0, "vote": "tie", "time": "2030-01-01T00:00:00Z"}]}, "a trial from 1 to 12, got 0"),
@@ -115,16 +115,16 @@ def test_a_key_that_was_altered_or_is_of_other_systems_is_refused(comparison, fo
     key = export_questionnaire(comparison, folder / "page.html", queries=NAMES)
     given = answers(key)
     other = Comparison({"hog-colour": step(1), "vgg16": step(2)}, folder / "votes.csv", "me", 4)
-    with pytest.raises(ValueError, match="expected answers on hog-colour and vgg16, got some on mobilenetv2"):
+    with pytest.raises(ValueError, match="expected answers on hog-colour and vgg16, got answers on mobilenetv2"):
         import_answers(other, given, key)
     key.write_text(key.read_text().replace('"left": "hog-colour"', '"left": "mobilenetv2"', 1))
-    with pytest.raises(ValueError, match="was altered: take the key"):
+    with pytest.raises(ValueError, match="was altered: use the key"):
         import_answers(comparison, given, key)
 
 
 def test_a_page_is_not_overwritten_unless_wanted_and_needs_images_and_something_to_ask(comparison, folder):
     export_questionnaire(comparison, folder / "page.html", queries=NAMES)
-    with pytest.raises(FileExistsError, match=r"page.html exists, .* name another page, or overwrite=True"):
+    with pytest.raises(FileExistsError, match=r"page.html exists, .* choose another page, or set overwrite=True"):
         export_questionnaire(comparison, folder / "page.html", queries=NAMES)
     export_questionnaire(comparison, folder / "page.html", queries=NAMES[:2], overwrite=True)
     alike = Comparison({"a": step(1), "b": step(1)}, folder / "votes.csv", "me", images=folder)

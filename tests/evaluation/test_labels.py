@@ -1,4 +1,4 @@
-"""Labels and the measures by them, held against numbers made by hand and against scikit-learn."""
+"""Labels and their measures, compared with numbers computed by hand and with scikit-learn."""
 
 from itertools import pairwise
 
@@ -54,8 +54,8 @@ def test_a_csv_gives_an_image_several_labels_in_one_line_or_many(tmp_path):
     [
         (b"", "expected columns image and labels, got nothing"),
         (b"name,kind\na/1.jpg,boat\n", "expected columns image and labels, got name, kind"),
-        (b"image,labels\nz.jpg,boat\n", "expected labels of names such as a/1.jpg, got none of this collection"),
-        (b"image,labels\na/1.jpg,\xff\xfe\n", "not a CSV of labels in UTF-8"),
+        (b"image,labels\nz.jpg,boat\n", "expected labels for names such as a/1.jpg, got none for this collection"),
+        (b"image,labels\na/1.jpg,\xff\xfe\n", "is not a CSV file in UTF-8"),
     ],
 )
 def test_a_csv_of_something_else_is_refused(tmp_path, content, message):

@@ -1,12 +1,16 @@
 """The report of an evaluation, whatever its names hold and wherever its images are."""
 
+import os
 import re
 import shutil
+import sys
 import zipfile
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from similar_images.cli.evaluate import main
 from similar_images.collections.images import Collection
 from similar_images.evaluation import plots, report
 from similar_images.evaluation.evaluation import evaluate, open_configs
@@ -98,3 +102,26 @@ def test_escape_codes_in_names_do_not_reach_the_terminal(tmp_path):
     other = Collection(collection.vectors._replace(path=tmp_path / "\x1b[31mred.npy"), collection.index)
     table = report.as_table([one, one._replace(config=one.config._replace(collection=other))])
     assert "\x1b" not in table and "\\x1b[31mred" in table
+
+
+def test_without_matplotlib_a_report_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
+    file = vectors(tmp_path, [f"{row}.jpg" for row in range(9)])
+    monkeypatch.delitem(sys.modules, "similar_images.evaluation.plots")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = CliRunner().invoke(main, [str(file), "--report", str(tmp_path / "r.html")])
+    assert done.exit_code == 1 and done.stdout == ""
+    assert done.stderr == "Error: a report needs matplotlib: pip install 'similar-images[evaluate]'\n"
+    assert CliRunner().invoke(main, [str(file), "--csv"]).exit_code == 0, "the table needs none"
+
+
+def test_altered_vectors_are_refused_whole(run, photos, tmp_path):
+    assert run("extract_image_vectors.py", "-d", photos, "--network", "hog-colour").returncode == 0
+    file = tmp_path / "photos_file_list.txt.saved_predictions.npy"
+    time = file.stat().st_mtime_ns
+    array = np.load(file)
+    array[[3, 5]] = array[[5, 3]]
+    np.save(file, array)
+    os.utime(file, ns=(time, time))  # nothing shows that it was altered
+    done = run("evaluate_search.py", "photos_file_list.txt")
+    assert done.returncode == 1 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "was altered after it was made" in done.stderr

@@ -117,7 +117,7 @@ def test_half_precision_costs_little_of_the_agreement(data):
         ("a\tb\n", "line 1: expected a score and two sentences in fields 5 to 7"),
         ("g\tf\ty\t1\tbest\tone\ttwo\n", "could not convert string to float"),
         ("g\tf\ty\t1\t5\tone\ttwo\n", "expected two pairs"),
-        (b"\xff", "is not of the STS benchmark"),
+        (b"\xff", "is not a file of the STS benchmark"),
     ],
 )
 def test_another_file_is_not_of_the_benchmark(tmp_path, content, said):
