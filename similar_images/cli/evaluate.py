@@ -86,7 +86,9 @@ def main(
     if not collections:
         raise ValueError("expected a COLLECTION (its list or its vectors) or --sts with a file, got neither")
     if index and len(collections) > 1:
-        raise ValueError("expected one COLLECTION with --index, because an index belongs to one collection, got several")
+        raise ValueError(
+            "expected one COLLECTION with --index, because an index belongs to one collection, got several"
+        )
     if as_json and as_csv:
         raise ValueError("expected --json or --csv, got both")
     if report_file:

@@ -21,6 +21,7 @@ from similar_images.index.recipes import SEED
 from similar_images.index.tune import PROBES, K
 from similar_images.inputs.images import open_image
 from similar_images.networks.catalog import NETWORKS
+from similar_images.vectors.store import check_complete
 
 RECALL_AT = (1, K, 100)
 ALTERED = 50  # images, where there are no labels
@@ -133,6 +134,7 @@ def evaluate(
             f"expected a collection of images for altered copies, got the texts {collection.vectors.path}: "
             f"leave out --alterations"
         )
+    check_complete(collection.vectors)
     if labels and (count := unlabelled(labels)):
         note(f"{collection.vectors.path}: {count} of {len(collection)} {collection.noun}s have no label")
     array = collection.vectors.array

@@ -187,7 +187,7 @@ def test_bad_input_is_refused_with_what_was_expected(compare, collections, tmp_p
         compare(k=0)
     with pytest.raises(ValueError, match="expected a voter's name"):
         compare(voter="@ann\n")
-    with pytest.raises(FileNotFoundError, match="make it first"):
+    with pytest.raises(FileNotFoundError, match="create it first"):
         compare(file="no/folder.csv")
     (tmp_path / "labels.csv").write_text("image,labels\n")
     with pytest.raises(ValueError, match="is not a file of votes"):

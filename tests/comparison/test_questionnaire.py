@@ -124,7 +124,9 @@ def test_a_key_that_was_altered_or_is_of_other_systems_is_refused(comparison, fo
 
 def test_a_page_is_not_overwritten_unless_wanted_and_needs_images_and_something_to_ask(comparison, folder):
     export_questionnaire(comparison, folder / "page.html", queries=NAMES)
-    with pytest.raises(FileExistsError, match=r"page.html exists, .* choose another page, or set overwrite=True"):
+    with pytest.raises(
+        FileExistsError, match=r"page.html exists and answers .* choose another page, or set overwrite=True"
+    ):
         export_questionnaire(comparison, folder / "page.html", queries=NAMES)
     export_questionnaire(comparison, folder / "page.html", queries=NAMES[:2], overwrite=True)
     alike = Comparison({"a": step(1), "b": step(1)}, folder / "votes.csv", "me", images=folder)

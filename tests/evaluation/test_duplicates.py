@@ -204,7 +204,7 @@ def test_csv_goes_to_a_file_through_an_index_and_neither_is_overwritten(run, col
     exact = run("find_duplicates.py", collection.name, "--exact")
     assert (tmp_path / "groups.csv").read_text() == exact.stdout
     again = run("find_duplicates.py", collection.name, "--csv", "groups.csv")
-    assert_one_line(again, "not overwritten")
+    assert_one_line(again, "use --overwrite")
     assert run("find_duplicates.py", collection.name, "--csv", "groups.csv", "--overwrite").returncode == 0
 
 

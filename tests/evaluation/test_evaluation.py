@@ -106,7 +106,7 @@ def test_the_script_prints_a_table_and_writes_a_page_of_one_file(run, extracted)
     assert page.count("<svg") == 4 and page.count('src="data:image/jpeg;base64,') > 20
     assert not re.search(r"(src|href)=\"(?!data:|#)", page) and "http" not in page
     again = run("evaluate_search.py", "photos_file_list.txt", "--report", "r.html")
-    assert again.returncode == 1 and "pass --overwrite" in again.stderr
+    assert again.returncode == 1 and "use --overwrite" in again.stderr
 
 
 def test_without_labels_altered_copies_are_searched_for(run, extracted):
