@@ -3,6 +3,7 @@
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,7 +40,7 @@ def main(
     csv_file: Path | None,
     html_file: Path | None,
     overwrite: bool,
-    **opening: Path | str | None,
+    **opening: Any,
 ) -> None:
     """Find groups of images that are (nearly) the same: recompressed, resized, cropped, mirrored, recoloured.
 
@@ -79,8 +80,8 @@ def main(
         for alteration, recall in chosen.recalls.items():
             click.echo(f"  {alteration:9} {recall:4.0%}", err=True)
     with tqdm(total=len(collection), unit=" images", disable=None) as bar:
-        pairs = duplicates.find_pairs(collection.vectors.array, threshold, searched, progress=bar.update)
-    groups = duplicates.group(collection.vectors.array, pairs, threshold)
+        pairs = duplicates.find_pairs(collection.array, threshold, searched, progress=bar.update)
+    groups = duplicates.group(collection.array, pairs, threshold)
     with tqdm(total=sum(len(group.rows) for group in groups), unit=" files read", disable=None) as bar:
         members = duplicates.read_members(collection, groups, bar.update)
 
@@ -88,8 +89,8 @@ def main(
     if html_file:
         duplicates.write_html(html_file, collection, members, summary)
     if csv_file:
-        with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-            duplicates.write_csv(file, members)
+        with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
+            duplicates.write_csv(table, members)
     else:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")

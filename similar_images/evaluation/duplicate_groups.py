@@ -37,7 +37,7 @@ def find_pairs(
     threshold: float,
     index: Index | None = None,
     k: int = NEIGHBOURS,
-    progress: Callable[[int], None] = lambda rows: None,
+    progress: Callable[[int], object] = lambda rows: None,
 ) -> Pairs:
     """Return the pairs of vectors (n, d) with a similarity of at least `threshold`, among the k nearest of each row.
 

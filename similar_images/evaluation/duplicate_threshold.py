@@ -56,7 +56,7 @@ def choose_threshold(
     collection: Collection,
     index: Index | None = None,
     count: int | None = None,
-    progress: Callable[[int], None] = lambda images: None,
+    progress: Callable[[int], object] = lambda images: None,
 ) -> Choice:
     """Return the threshold that a calibration on `count` images finds; by default it may only lower a measured one.
 
@@ -107,7 +107,7 @@ def calibrate(
     collection: Collection,
     count: int,
     index: Index | None = None,
-    progress: Callable[[int], None] = lambda images: None,
+    progress: Callable[[int], object] = lambda images: None,
 ) -> Calibration:
     """Return the lowest threshold that keeps PRECISION on altered copies of `count` images of a collection.
 
@@ -117,10 +117,10 @@ def calibrate(
     Raises ValueError if no image is left or no threshold is high enough.
     """
     rows, copies, pictures = _altered(collection, count, progress)
-    originals = normalised(collection.vectors.array[rows])
+    originals = normalised(collection.array[rows])
     true = np.einsum("id,iad->ia", originals, copies)  # images, alterations
     queries = np.concatenate([originals[:, None], copies], axis=1)
-    false, neighbours = nearest(collection.vectors.array, index, queries.reshape(-1, queries.shape[2]))
+    false, neighbours = nearest(collection.array, index, queries.reshape(-1, queries.shape[2]))
     false, neighbours = (found.reshape(*queries.shape[:2], -1) for found in (false, neighbours))
     false[(neighbours == rows[:, None, None]) | (neighbours < 0)] = -1
     likely = [neighbours[i, 0][false[i, 0] >= true[i].min()] for i in range(len(rows))]
@@ -142,13 +142,15 @@ def calibrate(
 
 
 def _altered(
-    collection: Collection, count: int, progress: Callable[[int], None]
+    collection: Collection, count: int, progress: Callable[[int], object]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rows int64 (i,) of up to `count` random images with their altered copies, one per alteration.
 
     The copies are unit vectors (i, a, d). The third array holds small pictures of image and copies, (i, 1 + a, p).
     """
-    rows, vectors, pictures = [], [], []
+    rows: list[int] = []
+    vectors: list[np.ndarray] = []
+    pictures: list[np.ndarray] = []
     for row in np.random.default_rng(SEED).permutation(len(collection)).tolist():
         if len(rows) == count:
             break
@@ -156,7 +158,7 @@ def _altered(
             image = images.open_image(collection.image(row))
         except (OSError, ValueError):
             continue
-        if collection.vectors.array[row].any() and _picture(image).any():  # in a blank image, every part is a copy
+        if not collection.was_skipped(row) and _picture(image).any():  # in a blank image, every part is a copy
             image, *copies = _with_copies(image)
             rows.append(row)
             vectors.append(normalised(np.stack([collection.encode(copy).vector for copy in copies])))

@@ -76,7 +76,7 @@ def whole_index(collection: Collection) -> Index | None:
 
 
 def read_members(
-    collection: Collection, groups: list[Group], progress: Callable[[int], None] = lambda images: None
+    collection: Collection, groups: list[Group], progress: Callable[[int], object] = lambda images: None
 ) -> list[Member]:
     """Return the images of the groups, with the sizes of their files."""
     members = []

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from similar_images.collections.base import BaseCollection
 from similar_images.collections.images import Collection
 from similar_images.evaluation.evaluation import RECALL_AT, Evaluation
-from similar_images.evaluation.labels import asked_for, class_precisions, measures, mistaken_for, unlabelled
+from similar_images.evaluation.labels import Relevance, asked_for, class_precisions, measures, mistaken_for, unlabelled
 from similar_images.index.tune import interval
 from similar_images.inputs.names import printable, to_csv_cell
 from similar_images.networks.extras import need
@@ -35,17 +34,33 @@ class Tile(NamedTuple):
     address: str | None  # data: URL of the thumbnail; None: the image cannot be read
 
 
+class WorstClass(NamedTuple):
+    """A class with low precision, and its worst query."""
+
+    label: str
+    queries: int
+    precision: str
+    instead: str | None  # the label that it is most often confused with
+    tiles: list[Tile]
+
+    @classmethod
+    def of(cls, one: Evaluation, found: Relevance, label: str, queries: int, precision: float) -> "WorstClass":
+        of_class = np.nonzero(asked_for(found, label))[0]
+        worst = int(of_class[(found.gains[of_class] > 0).sum(axis=1).argmin()])
+        return cls(label, queries, f"{precision:.2f}", mistaken_for(found, label), _tiles(one, worst))
+
+
 def summary(one: Evaluation) -> dict:
     """Return the measures by name, each mean with its 95% interval, for JSON."""
     collection, k = one.config.collection, one.rows.shape[1]
     p50, p95, p99 = np.percentile(one.milliseconds, [50, 95, 99]).tolist()
     content = {
         "vectors": str(collection.vectors.path),
-        "index": None if one.config.exact else str(collection.index.path),
-        "recipe": _recipe(one),
+        "index": None if one.config.exact else str(one.config.used_index.path),
+        "recipe": one.config.recipe,
         "network": collection.network["name"] if collection.network else None,
         "n": len(collection),
-        "d": collection.vectors.array.shape[1],
+        "d": collection.array.shape[1],
         "bytes": one.bytes,
         "queries": len(one.queries),
         "k": k,
@@ -102,9 +117,11 @@ def as_table(evaluations: list[Evaluation]) -> str:
 def titles(evaluations: list[Evaluation]) -> list[str]:
     """Return a short unique name for each: its recipe, with the collection or the index if needed."""
     several = len({one.config.collection.vectors.path for one in evaluations}) > 1
-    names = [f"{_name(one.config.collection)}: {_recipe(one)}" if several else _recipe(one) for one in evaluations]
+    names = [
+        f"{_name(one.config.collection)}: {one.config.recipe}" if several else one.config.recipe for one in evaluations
+    ]
     return [
-        f"{name} ({one.config.collection.index.path.name})" if names.count(name) > 1 and not one.config.exact else name
+        f"{name} ({one.config.used_index.path.name})" if names.count(name) > 1 and not one.config.exact else name
         for name, one in zip(names, evaluations, strict=True)
     ]
 
@@ -112,27 +129,22 @@ def titles(evaluations: list[Evaluation]) -> list[str]:
 def lines(evaluations: list[Evaluation]) -> list[tuple[str, list[str]]]:
     """Return the rows of the table: a measure and its value in each evaluation, as text."""
     k = max(one.rows.shape[1] for one in evaluations)
-
-    def line(name: str, cell: Callable[[Evaluation], str]) -> tuple[str, list[str]]:
-        return name, [cell(one) for one in evaluations]
-
     rows = [
-        line(f"{_noun(evaluations)}s", lambda one: f"{len(one.config.collection):,}"),
-        line("numbers in a vector", lambda one: f"{one.config.collection.vectors.array.shape[1]:,}"),
-        line("queries", lambda one: f"{len(one.queries):,}"),
-        line("MB", lambda one: f"{one.bytes / 1e6:.2f}"),
-        *(
-            line(f"ms a query, p{share}", lambda one, share=share: f"{np.percentile(one.milliseconds, share):.2f}")
-            for share in (50, 95, 99)
-        ),
-        line("queries/s at once", lambda one: f"{one.queries_per_second:,.0f}"),
-        *(line(f"recall@{size}", lambda one, size=size: _interval(one.recalls[size])) for size in RECALL_AT),
+        (f"{_noun(evaluations)}s", [f"{len(one.config.collection):,}" for one in evaluations]),
+        ("numbers in a vector", [f"{one.config.collection.array.shape[1]:,}" for one in evaluations]),
+        ("queries", [f"{len(one.queries):,}" for one in evaluations]),
+        ("MB", [f"{one.bytes / 1e6:.2f}" for one in evaluations]),
     ]
-    held = [measures(one.relevance) if one.relevance else {} for one in evaluations]
-    for name in MEASURES if any(held) else ():
-        rows.append((f"{name}@{k}", [_interval(each.get(name)) for each in held]))
+    for share in (50, 95, 99):
+        cells = [f"{np.percentile(one.milliseconds, share):.2f}" for one in evaluations]
+        rows.append((f"ms a query, p{share}", cells))
+    rows.append(("queries/s at once", [f"{one.queries_per_second:,.0f}" for one in evaluations]))
+    rows += [(f"recall@{size}", [_interval(one.recalls[size]) for one in evaluations]) for size in RECALL_AT]
+    measured = [measures(one.relevance) if one.relevance else {} for one in evaluations]
+    for name in MEASURES if any(measured) else ():
+        rows.append((f"{name}@{k}", [_interval(each.get(name)) for each in measured]))
     for name in next((one.ranks for one in evaluations if one.ranks), {}):
-        rows.append(line(f"copies, {name}: first / in {k}", lambda one, name=name: _share(one.ranks, name)))
+        rows.append((f"copies, {name}: first / in {k}", [_share(one.ranks, name) for one in evaluations]))
     return rows
 
 
@@ -174,22 +186,12 @@ def _section(one: Evaluation) -> dict:
     plots = load_plots()
     found = one.relevance
     classes = class_precisions(found) if found else []
-    worst = [
-        {
-            "label": label,
-            "queries": count,
-            "precision": f"{share:.2f}",
-            "instead": mistaken_for(found, label),
-            "tiles": _tiles(one, _worst_query(one, label)),
-        }
-        for label, count, share in classes[:WORST]
-        if share < 1
-    ]
+    worst = [WorstClass.of(one, found, *entry) for entry in classes[:WORST] if found and entry[2] < 1]
     samples = [_tiles(one, query) for query in range(min(SAMPLES, len(one.queries)))]
-    tiles = [tile for row in [*(entry["tiles"] for entry in worst), *samples] for tile in row]
+    tiles = [tile for row in [*(entry.tiles for entry in worst), *samples] for tile in row]
     return {
         "name": _name(one.config.collection),
-        "recipe": _recipe(one),
+        "recipe": one.config.recipe,
         "similarities": plots.drawn(plots.similarities, one),
         "classes": plots.drawn(plots.classes, classes, len(worst)) if classes else None,
         "worst": worst,
@@ -203,11 +205,6 @@ def _section(one: Evaluation) -> dict:
 
 def _noun(evaluations: list[Evaluation]) -> str:
     return evaluations[0].config.collection.noun
-
-
-def _worst_query(one: Evaluation, label: str) -> int:
-    of_class = np.nonzero(asked_for(one.relevance, label))[0]
-    return int(of_class[(one.relevance.gains[of_class] > 0).sum(axis=1).argmin()])
 
 
 def _tiles(one: Evaluation, query: int) -> list[Tile]:
@@ -253,10 +250,6 @@ def _interval(values: np.ndarray | None) -> str:
 
 def _share(ranks: dict[str, np.ndarray] | None, name: str) -> str:
     return f"{(ranks[name] == 1).mean():.2f} / {(ranks[name] > 0).mean():.2f}" if ranks else ""
-
-
-def _recipe(one: Evaluation) -> str:
-    return "exact" if one.config.exact else one.config.collection.recipe
 
 
 def _name(collection: BaseCollection) -> str:
