@@ -95,7 +95,7 @@ def test_texts_are_evaluated_by_the_same_command(extracted, run, tmp_path, data)
     assert (flat["recipe"], exact["recipe"], flat["recall"]["10"]["mean"]) == ("flat", "exact", 1)
     assert flat["labels"] is None and flat["alterations"] is None
     report = (tmp_path / "report.html").read_text()
-    assert "pancakes" in report and "Texts of the collection" in report and "thumbnails" not in report
+    assert "pancakes" in report and "The queries are texts of the collection" in report and "thumbnails" not in report
     done = run("evaluate_search.py", "--sts", data / "texts" / "stsb_dev.tsv")
     assert re.fullmatch(r"all-MiniLM-L6-v2: Spearman 0\.86\d\d, Pearson 0\.8\d\d\d on 1,500 pairs\n", done.stdout)
 
