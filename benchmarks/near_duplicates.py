@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How well near-duplicates are found: altered copies of photographs, hidden among other photographs.
+"""Precision and recall of near-duplicates: altered copies of photographs among other photographs.
 
 ./benchmarks/near_duplicates.py PHOTOGRAPHS OTHERS --network mobilenetv2 --weights FILE
 
-PHOTOGRAPHS and OTHERS are folders with no picture in common. The first table finds the threshold, over all pairs and
-all alterations. The second is what find_duplicates.py gives at it, with five copies of each photograph.
-The others may hold duplicates of their own: pairs among them are counted apart, and listed with --pairs.
+PHOTOGRAPHS and OTHERS are folders without a common picture. The first table helps to choose a threshold, with all
+pairs and alterations. The second shows the groups that find_duplicates.py makes at a threshold, with five copies of
+each photograph. OTHERS may contain duplicates: pairs among them are counted separately and listed with --pairs.
 """
 
 import sys
@@ -18,7 +18,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.evaluation.alterations import ALTERATIONS
-from similar_images.evaluation.duplicates import THRESHOLDS, find_pairs, group
+from similar_images.evaluation.duplicate_groups import find_pairs, group
+from similar_images.evaluation.duplicate_threshold import THRESHOLDS
 from similar_images.index.index import normalised
 from similar_images.inputs import images
 from similar_images.inputs.sources import open_source
@@ -38,7 +39,7 @@ BATCH = 32
 @click.option("-m", "--model", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path))
 @click.option("--threshold", type=float, help="[default: the network's]")
-@click.option("--pairs", is_flag=True, help="List the pairs among the others, to be looked at.")
+@click.option("--pairs", is_flag=True, help="List the pairs among the others, to check them by eye.")
 def main(
     photographs: Path,
     others: Path,
@@ -82,13 +83,13 @@ def encode(encoder: Encoder, sources: Iterable) -> np.ndarray:
 
 
 def curve(copies: np.ndarray, others: np.ndarray) -> None:
-    """Print the recall of each alteration, and what else is as similar, for each threshold."""
+    """Print for each threshold the recall of each alteration and the number of other pairs."""
     true = np.einsum("id,iad->ia", copies[:, 0], copies[:, 1:])
     every = copies.reshape(-1, copies.shape[2])
     family = np.repeat(np.arange(len(copies)), copies.shape[1])
     within = (every @ every.T)[np.triu(family[:, None] != family, 1)]  # triu: each pair once
     across, among = every @ others.T, (others @ others.T)[np.triu_indices(len(others), 1)]
-    print(f"{len(copies)} photographs, {len(others)} others. Share of the copies as similar to their photograph as")
+    print(f"{len(copies)} photographs, {len(others)} others. Share of the copies found at each")
     print("threshold " + " ".join(f"{name:>8}" for name in ALTERATIONS) + "  false pairs  pairs among others")
     for threshold in CURVE:
         recalls = " ".join(f"{recall:8.3f}" for recall in (true >= threshold).mean(axis=0))
@@ -103,7 +104,7 @@ def at_threshold(copies: np.ndarray, others: np.ndarray, threshold: float) -> li
     known = copies.shape[0] * size
     family = np.append(np.repeat(np.arange(len(copies)), size), np.arange(known, len(vectors)))
     groups = group(vectors, find_pairs(vectors, threshold), threshold)
-    label = -1 - np.arange(len(vectors))  # a row in no group is alone
+    label = -1 - np.arange(len(vectors))  # a row without a group
     for number, one in enumerate(groups):
         label[one.rows] = number
     together = label[:, None] == label
@@ -119,7 +120,7 @@ def at_threshold(copies: np.ndarray, others: np.ndarray, threshold: float) -> li
     hits = (together & true).sum() // 2
     false = np.triu(together & ~true)[:known].sum()
     found = [(float(others[i] @ others[j]), i, j) for i, j in np.argwhere(np.triu(together[known:, known:]))]
-    print(f"{hits} pairs of one photograph, {false} of two, {len(found)} among the others:")
+    print(f"{hits} pairs of one photograph, {false} pairs of two, {len(found)} pairs among the others:")
     print(f"precision {hits / (hits + false):.4f}; {hits / (hits + false + len(found)):.4f} if all the last are false")
     return sorted(found, reverse=True)
 

@@ -152,7 +152,7 @@ def test_random_queries_have_a_vector_in_both_collections_and_were_not_removed(c
         list(comparison.trials(queries=["nowhere.jpg"]))
 
 
-def test_an_index_is_held_against_exact_search_and_a_callable(tmp_path):
+def test_an_index_is_compared_with_exact_search_and_a_callable(tmp_path):
     np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32))
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(500)))
     build(open_vectors(tmp_path / "v.npy"), tmp_path / "coarse.index", "IVF8,Flat")
@@ -215,7 +215,7 @@ def test_votes_of_several_voters_in_one_file_all_count(compare):
     assert sum(comparison.result()[:2]) == 2
 
 
-def test_an_index_is_compared_with_and_without_its_hits_ranked_anew(tmp_path):
+def test_an_index_is_compared_with_and_without_re_ranking(tmp_path):
     random = np.random.default_rng(0)
     np.save(tmp_path / "v.npy", random.normal(size=(400, 16)).astype(np.float32))
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(400)))
@@ -225,6 +225,6 @@ def test_an_index_is_compared_with_and_without_its_hits_ranked_anew(tmp_path):
     assert [hit.name for hit in collection.nearest(0, 4)] == exact
     alone = [hit.name for hit in collection.nearest(0, 4, reranked=False)]
     assert alone != exact
-    configs = {"anew": SearchConfig(collection), "as found": SearchConfig(collection, reranked=False)}
+    configs = {"re-ranked": SearchConfig(collection), "as found": SearchConfig(collection, reranked=False)}
     (trial,) = Comparison(configs, tmp_path / "votes.csv", "ann", k=4).trials(queries=["0.jpg"])
     assert {trial.left, trial.right} == {tuple(exact), tuple(alone)}

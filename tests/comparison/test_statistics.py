@@ -1,4 +1,4 @@
-"""The statistics of votes, held against their formulas written out and against simulated voters."""
+"""The statistics of votes, compared with their formulas and with simulated voters."""
 
 import math
 

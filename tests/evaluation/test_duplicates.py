@@ -262,7 +262,7 @@ def test_an_index_that_lacks_new_rows_is_refused(run, tmp_path):
         (["text.npy", "--html", "nowhere/sheet.html"], "no folder"),
     ],
 )
-def test_bad_input_is_told_in_a_line(run, tmp_path, arguments, message):
+def test_bad_input_gives_one_line(run, tmp_path, arguments, message):
     (tmp_path / "text.npy").write_text("no vectors")
     assert_one_line(run("find_duplicates.py", *arguments), message)
 
@@ -274,7 +274,7 @@ def assert_one_line(done, message: str) -> None:
     assert message in done.stderr
 
 
-def test_altered_copies_are_told_from_other_photographs_by_the_real_network(data):
+def test_altered_copies_are_separated_from_other_photographs_by_the_real_network(data):
     weights = data / "weights" / "mobilenetv2_imagenet_notop.weights.h5"
     encoder = load("mobilenetv2", weights_file=weights)
     names = sorted((data / "photos" / "coco").rglob("*.jpg"))[:12]

@@ -34,7 +34,7 @@ def opened(folder, *indexes):
     return open_configs(folder / "v.npy", [folder / f"{name}.index" for name in indexes], names=folder / "v.txt")
 
 
-def test_each_way_is_held_against_exact_search_without_the_query(collection):
+def test_each_configuration_is_compared_with_exact_search_without_the_query(collection):
     configs = opened(collection, "good", "bad")
     good, bad, exact = evaluate(configs, k=10, queries=400, labels=choose_labels(None, configs[0].collection.names))
     array = np.load(collection / "v.npy")
