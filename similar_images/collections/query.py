@@ -1,4 +1,4 @@
-"""From what a person asks with, to the hits and what there is to say of them. Without widgets."""
+"""Run a query and describe its result. Without widgets."""
 
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -17,17 +17,17 @@ KEPT_SIDE = 1024  # pixels; of a new image so much is kept, to search by its par
 SAME = 1 - 1e-5  # similarity; above it the vectors are those of the same pixels
 MIN_PART = 16  # pixels a side; less shows nothing
 
-# What a person should know of a network before trusting its hits.
+# What to know about a network before trusting its hits.
 CAVEATS = {
     "hog-colour": "This collection was made with hog-colour, which compares colour and shape only; "
-    "VGG16 sees what is in a picture.",
+    "VGG16 recognises what is in a picture.",
 }
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, as shares of width and height
 
 
 class Asked(NamedTuple):
-    """A query, with what it takes to show it and to ask on from it."""
+    """A query, with what is needed to show it and to refine it."""
 
     name: str
     query: int | Query  # a row of the collection, or what its network made of a new image
@@ -105,6 +105,15 @@ def shuffled(collection: Collection, seed: int | None = None) -> Iterator[int]:
     """Yield the rows that have a vector in random order, then again from the start; none where none has."""
     rows = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(len(collection)), collection.removed))
     return cycle(int(row) for row in rows if not collection.was_skipped(row))
+
+
+def caveat(collection: Collection) -> str:
+    """Return what to know before trusting the hits: about the network, and images that cannot be shown."""
+    known = CAVEATS.get(network_name(collection), "")
+    if collection.noun == "image" and not (collection.source and collection.source.exists()):
+        place = collection.source.path if collection.source else "an unknown folder"
+        known = f"{known} The images are not in {place}: open the collection with images=FOLDER to see them.".strip()
+    return known
 
 
 def network_name(collection: Collection) -> str:

@@ -74,6 +74,24 @@ def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None)
         raise UnreadableImage(_reason(error, source)) from error
 
 
+def original(source: Source, limits: Limits = LIMITS) -> tuple[bytes, str, tuple[int, int]]:
+    """Return the bytes of an image file, its format, and its width and height in pixels; it is not decoded.
+
+    Raises UnreadableImage for what is not an image, or is too large.
+    """
+    try:
+        with _open_bytes(source, limits) as file:
+            content = file.read()
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            return content, str(image.format), image.size
+    except UnreadableImage:
+        raise
+    except Exception as error:  # as in open_image
+        raise UnreadableImage(
+            _reason(error, content if isinstance(error, UnidentifiedImageError) else source)
+        ) from error
+
+
 def read(source: Source, side: int, resampling: str, limits: Limits = LIMITS) -> np.ndarray:
     """Return the image, upright and resized to a square, as RGB uint8 of shape (side, side, 3).
 

@@ -9,22 +9,23 @@ from traitlets import Bool, Dict, Int, Unicode
 from similar_images.comparison.comparison import Comparison, Trial
 from similar_images.comparison.statistics import Result
 from similar_images.inputs import images
-from similar_images.widgets.search import STATIC, page
+from similar_images.widgets.search import CSS, page
 
 THUMBNAIL_SIDE = 320  # pixels
 
 
 class BlindTest(anywidget.AnyWidget):
-    """Asks which of two lists is better, for up to n queries; every vote is on disk before the next is asked.
+    """Asks which of two lists is better, for up to n queries; every vote is on disk before the next question.
 
-    After a restart it goes on where it was: what this voter has voted on is not asked again.
+    After a restart it continues: queries that this voter has voted on are not repeated.
     """
 
-    _esm, _css = page("blind_test.js"), STATIC / "widgets.css"
+    _esm, _css = page("blind_test.js"), CSS
     n = Int().tag(sync=True)
     voted = Int().tag(sync=True)  # of the n
+    can_undo = Bool(False).tag(sync=True)
     asked = Dict().tag(sync=True)  # the query and its two lists, with their pictures; empty at the end
-    result = Dict().tag(sync=True)  # once it was asked for: who won, and how sure that is
+    result = Dict().tag(sync=True)  # on request: who won, and how certain that is
     busy = Bool(True).tag(sync=True)
     failure = Unicode().tag(sync=True)
 
@@ -32,7 +33,9 @@ class BlindTest(anywidget.AnyWidget):
         super().__init__()
         queries = None if queries is None else list(queries)
         self.comparison = comparison
-        self._trials = comparison.trials(n, seed, queries)
+        self._remaining = lambda: comparison.trials(n, seed, queries)
+        self._trials = self._remaining()
+        self._voted: list[str] = []  # queries, in this session
         self._trial: Trial | None = None
         self._lock, self._threads = Lock(), []
         self.set_trait("n", n if queries is None else len(queries))
@@ -40,36 +43,64 @@ class BlindTest(anywidget.AnyWidget):
         self._in_background(self._next)
 
     def vote(self, choice: str, number: int | None = None) -> None:
-        """Vote left, right, tie or neither on what is asked; a vote on an earlier `number` is left out."""
+        """Vote left, right, tie or neither on the current question; a vote on an earlier `number` is ignored."""
         trial = self._trial
         if trial is not None and number in (None, self.asked.get("number")):
             self._in_background(lambda: self._vote(choice, trial))
 
+    def undo(self) -> None:
+        """Take back the last vote of this session, and ask its query again."""
+        self._in_background(self._undo)
+
     def show_result(self) -> None:
-        """Show what the votes say, which names the systems."""
+        """Show the result of the votes, which names the systems."""
         self._in_background(self._show_result)
 
     def wait(self, seconds: float = 60) -> None:
-        """Wait until nothing is at work any more."""
+        """Wait until all work is done. Raises TimeoutError."""
         for thread in list(self._threads):
             thread.join(seconds)
+            if thread.is_alive():
+                raise TimeoutError(f"still working after {seconds:g} s")
+
+    def close(self) -> None:
+        """Close the widget and release what it holds."""
+        self.on_msg(self._told, remove=True)
+        self.unobserve_all()
+        super().close()
+        self._trial = None
 
     def _told(self, _: object, message: dict, __: list) -> None:
-        if message.get("do") == "vote":
-            self.vote(message["vote"], message["number"])
-        elif message.get("do") == "result":
-            self.show_result()
+        """Do what the page requests."""
+        match message:
+            case {"do": "vote", "vote": str(choice), "number": int(number)}:
+                self.vote(choice, number)
+            case {"do": "undo"}:
+                self.undo()
+            case {"do": "result"}:
+                self.show_result()
+            case _:
+                self.failure = f"expected a vote, undo or result, got {str(message)[:100]}"
 
     def _vote(self, choice: str, trial: Trial) -> None:
         if trial is self._trial:  # not a second click
             self.comparison.vote(trial, choice)
+            self._voted.append(trial.query)
             self._next()
+
+    def _undo(self) -> None:
+        if not self._voted:
+            raise ValueError("there is no vote of this session to undo")
+        self.comparison.undo()
+        self._voted.pop()
+        self._trials = self._remaining()
+        self._next()
 
     def _next(self) -> None:
         """Ask the next query."""
         self._trial = next(self._trials, None)
-        mine = {vote.query for vote in self.comparison.votes() if vote.voter == self.comparison.voter}
-        self.voted = min(len(mine), self.n)
+        left = sum(1 for _ in self._remaining())
+        self.can_undo, self.voted = bool(self._voted), self.n - min(left, self.n)
         if self._trial is None:
             self.asked = {}
             self._show_result()
@@ -105,7 +136,7 @@ class BlindTest(anywidget.AnyWidget):
                 try:
                     work()
                     self.failure = ""
-                except Exception as error:  # a click has no caller to raise to: whatever fails is told to the user
+                except Exception as error:  # a click has no caller to raise to: every failure is shown to the user
                     self.failure = " ".join(str(error).split()) or type(error).__name__
                 finally:
                     self.busy = False
@@ -116,25 +147,25 @@ class BlindTest(anywidget.AnyWidget):
 
 
 def verdict(result: Result, first: str, second: str) -> str:
-    """Say in a sentence what the votes say."""
+    """Return the result of the votes in one sentence."""
     if result.win_rate is None:
         return "No list was preferred so far."
     if result.more_votes == 0:
         return f"{first if result.wins > result.losses else second} is preferred."
     if result.more_votes is None:
-        return "There is no preference so far, and no end of it in sight."
-    return f"It is not settled: about {result.more_votes} more votes would, if they went on alike."
+        return "There is no preference so far, and no number of further votes would show one."
+    return f"Not decided yet: about {result.more_votes} more votes would decide it at this rate."
 
 
 def rows(result: Result, first: str, second: str) -> list[tuple[str, str]]:
-    """Return what a result holds, named, as text."""
+    """Return the figures of a result with their names, as text."""
     said = [(f"{first} preferred", str(result.wins)), (f"{second} preferred", str(result.losses))]
-    said += [("as good", str(result.ties)), ("neither", str(result.neither))]
+    said += [("ties", str(result.ties)), ("neither", str(result.neither))]
     if result.win_rate is not None:
         low, high = result.interval
         said.append((f"win rate of {first}, 95% interval (Wilson)", f"{result.win_rate:.2f}, {low:.2f} to {high:.2f}"))
         said.append(("p-value (sign test)", f"{result.p_value:.3f}"))
     if result.overlap is not None:
         said.append(("overlap of the lists", f"{result.overlap:.2f}"))
-    said.append(("queries with two identical lists, not asked", str(result.skipped_identical)))
+    said.append(("queries skipped, both lists identical", str(result.skipped_identical)))
     return said

@@ -1,10 +1,7 @@
-"""The notebook's interface: a query, and the images of a collection that look most like it."""
+"""The notebook's gallery: a query, and the images of a collection that look most like it."""
 
 from collections.abc import Callable
-from io import BytesIO
-from pathlib import Path
 
-from PIL import Image
 from traitlets import Int, List, observe, validate
 
 from similar_images.collections import query as asking
@@ -16,7 +13,7 @@ from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks.catalog import reads_text
 from similar_images.widgets import export
-from similar_images.widgets.search import STATIC, SearchWidget, page
+from similar_images.widgets.search import CSS, Displayed, SearchWidget, page
 from similar_images.widgets.thumbnails import Thumbnails
 
 MAX_BYTES = 25_000_000  # of an upload, which arrives in parts: Jupyter's server drops messages above 10 MiB
@@ -26,15 +23,15 @@ ORIGINAL_SIDE = 4000  # pixels; of originals in other formats, or too large to b
 
 
 class Gallery(SearchWidget):
-    """Shows the k images of a collection that look most like a random one, one on the web, or one of yours."""
+    """Shows the k images of a collection most like a random one, one on the web, or one of your own."""
 
-    _esm, _css = page("search.js", "gallery.js"), STATIC / "widgets.css"
+    _esm, _css = page("search.js", "gallery.js"), CSS
     max_bytes = Int(MAX_BYTES).tag(sync=True)
     side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
     late = List().tag(sync=True)  # pictures that were made after `shown` was sent
 
     def __init__(self, collection: Collection, k: int = 8, seed: int | None = None, allow_private: bool = False):
-        """With `allow_private` addresses of this machine and of private networks are fetched too.
+        """With `allow_private`, addresses of this machine and of private networks are fetched too.
 
         Raises ValueError for a collection of texts.
         """
@@ -45,6 +42,13 @@ class Gallery(SearchWidget):
         self._thumbnails = {side: Thumbnails(collection, side) for side in THUMBNAIL_SIDES}
         self._upload = bytearray()
         self.search_random()
+
+    def close(self) -> None:
+        """Close the widget, and the threads that make its thumbnails."""
+        if not self._is_closed:
+            for thumbnails in self._thumbnails.values():
+                thumbnails.close()
+        super().close()
 
     def search_address(self, address: str) -> None:
         """Search by an image on the web, http or https."""
@@ -67,14 +71,15 @@ class Gallery(SearchWidget):
         self._search(read)
 
     def search_part(self, box: asking.Box) -> None:
-        """Search by a part of the query: left, top, right and bottom as shares of its width and height."""
-        if asked := self.history.current:
+        """Search by a part of the query that is shown: left, top, right and bottom as shares of its width and height."""
+        if displayed := self._displayed:
+            asked = displayed.asked
             self._search(lambda step: self._with_network(step, lambda: asking.ask_part(self.collection, asked, box)))
 
     def search_whole(self) -> None:
         """Search by the whole of the query again, after a part of it."""
-        if asked := self.history.current:
-            self._search(lambda step: asking.ask_whole(asked))
+        if displayed := self._displayed:
+            self._search(lambda step: asking.ask_whole(displayed.asked))
 
     @validate("side")
     def _as_they_are_made(self, proposal: dict) -> int:
@@ -89,7 +94,10 @@ class Gallery(SearchWidget):
             case "address":
                 self.search_address(str(message["address"]).strip())
             case "part":
-                self.search_part(tuple(float(share) for share in message["box"]))
+                if self._displayed and message.get("number", self._displayed.number) != self._displayed.number:
+                    raise ValueError("the query has changed since the box was drawn: draw it again")
+                left, top, right, bottom = (float(share) for share in message["box"])
+                self.search_part((left, top, right, bottom))
             case "whole":
                 self.search_whole()
             case "upload":
@@ -100,11 +108,13 @@ class Gallery(SearchWidget):
                 super()._do(what, message, buffers)
 
     def _receive(self, message: dict, part: bytes) -> None:
-        """Put the parts of a file together; search by it once it is whole."""
+        """Join the parts of a file; search by it once it is complete."""
         if message["start"] == 0:
             self._upload = bytearray()
         if message["start"] != len(self._upload) or len(self._upload) + len(part) > MAX_BYTES:
-            raise UnreadableImage(f"{message['name']} is larger than {MAX_BYTES / 1e6:.0f} MB, or came in disorder")
+            raise UnreadableImage(
+                f"{message['name']} is larger than {MAX_BYTES / 1e6:.0f} MB, or its parts came out of order"
+            )
         self._upload += part
         if len(self._upload) >= message["size"]:
             content, self._upload = bytes(self._upload), bytearray()
@@ -121,7 +131,7 @@ class Gallery(SearchWidget):
         for pictures in self._thumbnails[self.side].get(rows):
             with self._unless_superseded(number):
                 if first:
-                    self._hits, first = answer.hits, False
+                    self._displayed, first = Displayed(number, asked, answer.hits), False
                     with self.hold_sync():
                         self.late = []
                         self.shown = self._state(number, asked, answer, pictures)
@@ -138,15 +148,14 @@ class Gallery(SearchWidget):
         return state
 
     def _send_original(self, row: int) -> None:
-        name, content = self.collection.names[row], self.collection.image(row)
-        content = content.read_bytes() if isinstance(content, Path) else content
-        with Image.open(BytesIO(content), formats=images.FORMATS) as opened:
-            size, form = f"{opened.width} x {opened.height} pixels", opened.format
+        name = self.collection.names[row]
+        content, form, (width, height) = images.original(self.collection.image(row))
         if len(content) > MAX_BYTES or form not in SHOWN_AS_THEY_ARE:
             content = images.thumbnail(content, ORIGINAL_SIDE)
+        size = f"{width} x {height} pixels"
         self.send({"show": "original", "row": row, "name": name, "size": size}, [content])
 
-    def _exported(self, form: str, hits: list[Hit]) -> tuple[bytes, str]:
+    def _exported(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
         pictures = {}
         if form != "csv":
             for made in self._thumbnails[THUMBNAIL_SIDES[1]].get([hit.row for hit in hits]):
@@ -157,10 +166,10 @@ class Gallery(SearchWidget):
             case "png":
                 return export.contact_picture(hits, pictures), "image/png"
             case "html":
-                return export.contact_page(self.history.current.name, hits, pictures), "text/html"
+                return export.contact_page(name, hits, pictures), "text/html"
         raise ValueError(f"expected csv, png or html, got {form}")
 
 
 def _picture(made: bytes | str | None) -> dict:
-    """Return what a page shows: JPEG bytes, or why there are none; nothing for a picture that is still to be made."""
+    """Return what a page shows: JPEG bytes, or why there are none; neither while the picture is being made."""
     return {"picture": made if isinstance(made, bytes) else None, "absent": made if isinstance(made, str) else ""}

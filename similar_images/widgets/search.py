@@ -1,13 +1,16 @@
-"""What the notebook's galleries share: a query, its hits, the number of them, the way back.
+"""What the notebook's galleries share: a query, its hits, their number, and the history of queries.
 
-A widget with its own small page: what is shown is state, which a page that is loaded anew gets again; what a person
-does arrives as messages. All work is done off the kernel's thread, and a new query ends the last one.
+A widget with its own small page: what is shown is state, which a reloaded page gets again; what a user does arrives as
+messages. All work is done off the kernel's thread, and a new query cancels the last one. What is on the page is one
+immutable `Displayed`, replaced under the lock; every action on the page refers to it.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock, Thread
+from typing import NamedTuple
 
 import anywidget
 from traitlets import Bool, Dict, Int, Unicode, observe, validate
@@ -18,6 +21,8 @@ from similar_images.collections.images import Collection
 from similar_images.collections.query import Asked
 
 STATIC = Path(__file__).parent / "static"
+# Text, not a path: anywidget would watch a file for as long as Python runs, and keep the widget alive for that.
+CSS = (STATIC / "widgets.css").read_text(encoding="utf-8")
 MAX_HITS = 200
 REMEMBERED = 50  # queries to go back to
 
@@ -28,11 +33,19 @@ def page(*names: str) -> str:
 
 
 class Superseded(Exception):
-    """A newer query was asked meanwhile."""
+    """A newer query was made meanwhile, or the widget was closed."""
+
+
+class Displayed(NamedTuple):
+    """What the page shows."""
+
+    number: int  # of the search
+    asked: Asked
+    hits: list[Hit]
 
 
 class History:
-    """The queries that were asked, to go back and forward in, as in a browser."""
+    """The queries so far, with back and forward as in a browser."""
 
     def __init__(self):
         self.asked: list[Asked] = []
@@ -40,11 +53,11 @@ class History:
 
     @property
     def current(self) -> Asked | None:
-        """What was asked last, or gone back to; None where nothing was asked."""
+        """The last query, or the one gone back to; None before the first."""
         return self.asked[self.at] if self.at >= 0 else None
 
     def add(self, asked: Asked) -> None:
-        """Add a query after the current one; one that was still being typed gives its place to what it became."""
+        """Add a query after the current one; it replaces one that was still being typed."""
         kept = self.at + 1
         if self.current and self.current.provisional and asked.row is None:
             kept -= 1
@@ -52,7 +65,7 @@ class History:
         self.at = len(self.asked) - 1
 
     def step(self, steps: int) -> Asked | None:
-        """Go back or forward; None where there is no further query."""
+        """Go back or forward; None if there is no further query."""
         if not 0 <= self.at + steps < len(self.asked):
             return None
         self.at += steps
@@ -67,29 +80,30 @@ class SearchWidget(anywidget.AnyWidget):
 
     k = Int(8).tag(sync=True)
     exact = Bool(False).tag(sync=True)
-    offers_exact = Bool(False).tag(sync=True)  # there is an index, and the vectors to hold it against
+    offers_exact = Bool(False).tag(sync=True)  # there is an index, and the vectors to compare it with
     caveat = Unicode().tag(sync=True)
     status = Dict({"kind": "busy", "text": ""}).tag(sync=True)  # kind: busy, done or failure
     shown = Dict().tag(sync=True)  # the query and its hits
+    _is_closed = True  # until it is set up
 
     def __init__(self, collection: Collection, k: int, seed: int | None):
         super().__init__()
         self.collection, self.history = collection, History()
         self._rows = asking.shuffled(collection, seed)
-        self._hits: list[Hit] = []
-        self._lock, self._newest, self._threads = Lock(), 0, []
+        self._displayed: Displayed | None = None
+        self._lock, self._newest = Lock(), 0
+        self._threads: list[Thread] = []
+        self._is_closed = False
         self.set_trait("k", k)
         self.set_trait("offers_exact", collection.index is not None and collection.has_vectors)
-        self.set_trait("caveat", asking.CAVEATS.get(asking.network_name(collection), ""))
+        self.set_trait("caveat", asking.caveat(collection))
         self.on_msg(self._told)
 
     def search_random(self) -> None:
-        """Search by one of the collection, another one each time until all were shown."""
+        """Search by one of the collection at random, each once before any is repeated."""
         row = next(self._rows, None)
         if row is None:
-            self._say(
-                "failure", f"Not searched: no {self.collection.noun} of this collection has a vector: all were skipped"
-            )
+            self._say("failure", f"Not searched: every {self.collection.noun} of this collection was skipped")
         else:
             self.search_row(row)
 
@@ -98,34 +112,50 @@ class SearchWidget(anywidget.AnyWidget):
         self._search(lambda step: asking.ask_row(self.collection, row))
 
     def go(self, steps: int) -> None:
-        """Go back (-1) or forward (1) to a query of before."""
-        asked = self.history.step(steps)
+        """Go back (-1) or forward (1) in the history, or repeat the current query (0)."""
+        with self._lock:
+            asked = self.history.step(steps)
         if asked is not None:
             self._search(lambda step: asked, remember=False)
 
     def wait(self, seconds: float = 60) -> None:
-        """Wait until nothing is searched any more. Raises TimeoutError."""
+        """Wait until no search is running. Raises TimeoutError."""
         for thread in list(self._threads):
             thread.join(seconds)
             if thread.is_alive():
                 raise TimeoutError(f"still searching after {seconds:g} s")
 
+    def close(self) -> None:
+        """Close the widget: running searches are dropped, and what it holds is released."""
+        if self._is_closed:
+            return
+        with self._lock:
+            self._newest += 1
+            self._is_closed = True
+        self.on_msg(self._told, remove=True)
+        self.unobserve_all()
+        super().close()
+        self._displayed, self.history = None, History()
+
     @validate("k")
     def _between_one_and_most(self, proposal: dict) -> int:
-        return min(max(proposal["value"], 1), MAX_HITS)
+        k = min(max(proposal["value"], 1), MAX_HITS)
+        if k != proposal["value"]:
+            warnings.warn(f"expected k from 1 to {MAX_HITS}, got {proposal['value']}: using {k}", stacklevel=2)
+        return k
 
     @observe("k", "exact")
     def _once_more(self, _: dict) -> None:
         self.go(0)
 
     def _told(self, _: object, message: dict, buffers: list) -> None:
-        """Do what the page asks for."""
+        """Do what the page requests."""
         try:
-            self._do(message.get("do"), message, buffers)
-        except Exception as error:  # a message has no caller to raise to: whatever fails is told to the user
-            self._say("failure", f"Not done: {_reason(error)}")
+            self._do(str(message.get("do")), message, buffers)
+        except Exception as error:  # a message has no caller to raise to: every failure is shown to the user
+            self._say("failure", f"Failed: {_reason(error)}")
 
-    def _do(self, what: str, message: dict, _: list) -> None:
+    def _do(self, what: str, message: dict, buffers: list) -> None:
         match what:
             case "random":
                 self.search_random()
@@ -135,28 +165,29 @@ class SearchWidget(anywidget.AnyWidget):
                 self.go(int(message["steps"]))
             case "export":
                 rows = {int(row) for row in message["rows"]}
-                chosen = [hit for hit in self._hits if hit.row in rows]
-                self._in_background(lambda: self._export(message["form"], chosen))
+                if displayed := self._displayed:
+                    self._in_background(lambda: self._export(message["form"], displayed, rows))
 
-    def _export(self, form: str, hits: list[Hit]) -> None:
-        """Send hits as a file. Raises ValueError where there are none."""
+    def _export(self, form: str, displayed: Displayed, rows: set[int]) -> None:
+        """Send those of the hits as a file. Raises ValueError if there are none."""
+        hits = [hit for hit in displayed.hits if hit.row in rows]
         if not hits:
-            raise ValueError("expected hits that are ticked, got none")
-        content, kind = self._exported(form, hits)
+            raise ValueError("expected ticked hits, got none")
+        content, kind = self._exported(form, displayed.asked.name, hits)
         self.send({"show": "file", "name": f"similar-{self.collection.noun}s.{form}", "type": kind}, [content])
 
-    def _exported(self, form: str, hits: list[Hit]) -> tuple[bytes, str]:
-        """Return hits as a file of a form, and its MIME type."""
+    def _exported(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
+        """Return the hits of the query of a name as a file of a form, and its MIME type."""
         raise NotImplementedError
 
     def _with_network(self, step: Callable[[str], None], ask: Callable[[], Asked]) -> Asked:
-        """Ask by something new, which the network has to see first."""
+        """Make a query of something new, which takes the network."""
         name, new = asking.network_name(self.collection), f"new {self.collection.noun}"
         step(f"Searching with {name} …" if self.collection.is_loaded else f"Loading {name} for the first {new} …")
         return ask()
 
     def _search(self, ask: Callable[[Callable[[str], None]], Asked], remember: bool = True) -> None:
-        """Ask, search and show in the background; what was begun before is given up."""
+        """Make the query, search and show in the background; an earlier search is cancelled."""
         with self._lock:
             self._newest += 1
             number = self._newest
@@ -175,19 +206,16 @@ class SearchWidget(anywidget.AnyWidget):
                 self._show(number, asked, answer)
             except Superseded:
                 pass
-            except Exception as error:  # a click has no caller to raise to: whatever fails is told to the user
-                try:
-                    with self._unless_superseded(number):
-                        self._say("failure", f"Not searched: {_reason(error)}")
-                except Superseded:
-                    pass
+            except Exception as error:  # a click has no caller to raise to: every failure is shown to the user
+                with suppress(Superseded), self._unless_superseded(number):
+                    self._say("failure", f"Not searched: {_reason(error)}")
 
         self._in_background(work)
 
     def _show(self, number: int, asked: Asked, answer: asking.Answer) -> None:
         """Show what was found."""
         with self._unless_superseded(number), self.hold_sync():
-            self._hits = answer.hits
+            self._displayed = Displayed(number, asked, answer.hits)
             self.shown = self._state(number, asked, answer)
             self._say("done", asking.describe(self.collection, asked, answer, self.exact))
 
@@ -218,7 +246,7 @@ class SearchWidget(anywidget.AnyWidget):
             try:
                 work()
             except Exception as error:  # as above
-                self._say("failure", f"Not done: {_reason(error)}")
+                self._say("failure", f"Failed: {_reason(error)}")
 
         thread = Thread(target=guarded, daemon=True)
         self._threads = [one for one in self._threads if one.is_alive()] + [thread]
@@ -226,14 +254,15 @@ class SearchWidget(anywidget.AnyWidget):
 
     @contextmanager
     def _unless_superseded(self, number: int) -> Iterator[None]:
-        """Hold the lock; raise Superseded where a newer query was asked."""
+        """Hold the lock; raise Superseded if a newer query was made."""
         with self._lock:
             if number != self._newest:
                 raise Superseded
             yield
 
     def _say(self, kind: str, sentence: str) -> None:
-        self.status = {"kind": kind, "text": sentence}
+        if not self._is_closed:
+            self.status = {"kind": kind, "text": sentence}
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ from similar_images.collections.query import Asked
 from similar_images.collections.texts import TextCollection
 from similar_images.inputs.texts import CHARACTERS
 from similar_images.widgets import export
-from similar_images.widgets.search import STATIC, SearchWidget, page
+from similar_images.widgets.search import CSS, SearchWidget, page
 from similar_images.widgets.words import Piece, Words
 
 SHOWN = 600  # characters of a hit; the rest is a click away
@@ -21,7 +21,7 @@ SHOWN = 600  # characters of a hit; the rest is a click away
 class TextGallery(SearchWidget):
     """Shows the k texts of a collection that mean most nearly the same as one that is typed, or a random one."""
 
-    _esm, _css = page("search.js", "text_gallery.js"), STATIC / "widgets.css"
+    _esm, _css = page("search.js", "text_gallery.js"), CSS
     characters = Int(CHARACTERS).tag(sync=True)  # of a query, at most
 
     def __init__(self, collection: TextCollection, k: int = 8, seed: int | None = None, language: str = "english"):
@@ -71,7 +71,7 @@ class TextGallery(SearchWidget):
         with self._marking:  # Snowball keeps the word that it works on
             return self._words.marked(shown, query)
 
-    def _exported(self, form: str, hits: list[Hit]) -> tuple[bytes, str]:
+    def _exported(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
         if form != "csv":
             raise ValueError(f"expected csv, got {form}")
         return export.names_csv(hits, "text"), "text/csv"

@@ -1,4 +1,4 @@
-"""Small pictures of a collection's images, made in the background and kept for as long as there is room."""
+"""Small pictures of a collection's images, made in the background and cached up to a number of bytes."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -10,14 +10,14 @@ from similar_images.collections.images import Collection
 from similar_images.inputs import images
 
 KEPT_BYTES = 64_000_000  # some 5,000 thumbnails
-PATIENCE = 0.25  # seconds; what takes longer is shown once it is there
+PATIENCE = 0.25  # seconds; what takes longer is shown later
 WORKERS = 2  # Pillow decodes without Python's lock
 
 Thumbnail = bytes | str  # a JPEG, or why there is none
 
 
 class Thumbnails:
-    """Thumbnails of a collection, the least recently used given up first."""
+    """Thumbnails of a collection; the least recently used are dropped first."""
 
     def __init__(self, collection: Collection, side: int, kept_bytes: int = KEPT_BYTES):
         """`side`: the longer one, in pixels."""
@@ -26,8 +26,14 @@ class Thumbnails:
         self._lock = Lock()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="thumbnails")
 
+    def close(self) -> None:
+        """End the threads and drop what is cached."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            self._kept.clear()
+
     def get(self, rows: list[int]) -> Iterator[dict[int, Thumbnail]]:
-        """Yield the thumbnails of rows: those that are made soon, then, every PATIENCE seconds, what is there since."""
+        """Yield the thumbnails of rows: those made within PATIENCE seconds, then what is made in each later such time."""
         with self._lock:
             found = {row: self._kept[row] for row in rows if row in self._kept}
         begun = {self._pool.submit(self._make, row): row for row in dict.fromkeys(rows) if row not in found}
@@ -46,7 +52,7 @@ class Thumbnails:
     def _make(self, row: int) -> Thumbnail:
         try:
             made = images.thumbnail(self._collection.image(row), self._side)
-        except ValueError as error:  # the file is gone or damaged by now, or its folder is not known
+        except (ValueError, OSError) as error:  # the file or its archive is missing or damaged, or its folder unknown
             made = str(error)
         with self._lock:
             if len(made) <= self._kept.maxsize:

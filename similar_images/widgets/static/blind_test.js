@@ -2,7 +2,7 @@
 
 const CHOICES = [ // what a vote is called, its label and its keys
   ["left", "Left is better", ["1", "ArrowLeft"]],
-  ["tie", "As good", ["t"]],
+  ["tie", "Tie", ["t"]],
   ["neither", "Neither", ["n"]],
   ["right", "Right is better", ["2", "ArrowRight"]],
 ];
@@ -22,10 +22,11 @@ function render({ model, el }) {
   const buttons = CHOICES.map(([choice, label, keys]) =>
     h("button", { type: "button", onclick: () => vote(choice) }, label, h("kbd", { "aria-hidden": "true" }, keys[0])));
   const trial = h("div", {}, query, h("div", { class: "similar-images-lists" }, ...lists), h("div", { class: "similar-images-votes" }, ...buttons));
+  const undo = h("button", { type: "button", onclick: () => model.send({ do: "undo" }) }, "Undo the last vote");
   const show = h("button", { type: "button", onclick: () => model.send({ do: "result" }) }, "Show the result");
   const result = h("div", { class: "similar-images-result", role: "status" });
   const root = h("div", { class: "similar-images", role: "region", "aria-label": "Blind test", tabindex: -1 },
-    h("p", { class: "status" }, progress, count), failure, trial, show, result);
+    h("p", { class: "status" }, progress, count), failure, trial, h("div", { class: "similar-images-votes" }, undo, show), result);
   el.append(root);
 
   function draw() {
@@ -33,7 +34,7 @@ function render({ model, el }) {
     trial.hidden = !asked.number;
     progress.max = model.get("n");
     progress.value = model.get("voted");
-    count.textContent = `${model.get("voted")} of ${model.get("n")} voted on`;
+    count.textContent = `${model.get("voted")} of ${model.get("n")} done`;
     root.dataset.number = asked.number ?? "";
     if (!asked.number) return;
     fill(query, "Which list is more like this?", [asked.query], "the query");
@@ -49,6 +50,7 @@ function render({ model, el }) {
 
   function drawState() {
     for (const button of buttons) button.disabled = model.get("busy");
+    undo.disabled = model.get("busy") || !model.get("can_undo");
     failure.textContent = model.get("failure");
     failure.hidden = !model.get("failure");
     root.setAttribute("aria-busy", String(model.get("busy")));
@@ -72,7 +74,7 @@ function render({ model, el }) {
   });
   leaveShortcuts(root, el);
 
-  const listeners = { "change:asked": draw, "change:voted": draw, "change:busy": drawState, "change:failure": drawState, "change:result": drawResult };
+  const listeners = { "change:asked": draw, "change:voted": draw, "change:busy": drawState, "change:can_undo": drawState, "change:failure": drawState, "change:result": drawResult };
   for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
   draw();
   drawState();

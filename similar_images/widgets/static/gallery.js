@@ -1,15 +1,13 @@
-// The gallery's page: it draws what the kernel has found, and tells the kernel what a person does.
-// It follows search.js; pictures that are made late come in `late`.
+// The gallery's page: it draws what the kernel has found and sends what the user does.
+// It follows search.js; pictures that are made later arrive in `late`.
 
 const PART = 4e6; // bytes of an upload in one message: Jupyter's server drops messages above 10 MiB
-const NAME_END = 12; // characters of a name that are always shown
 const STEP = 0.05; // of the picture's side, that an arrow key moves a box by
 const SMALLEST = 0.02; // of the picture's side; a smaller box was a click
 
 function setName(element, name, note) {
-  const [start, end, bold] = element.children;
-  start.textContent = name.slice(0, -NAME_END);
-  end.textContent = name.slice(-NAME_END);
+  const [label, bold] = element.children;
+  label.textContent = name;
   bold.textContent = note;
   element.title = name;
 }
@@ -33,8 +31,8 @@ function render({ model, el }) {
   const outline = h("div", { class: "similar-images-box", hidden: true });
   const frame = h("div", { class: "similar-images-frame", tabindex: 0, role: "application",
     "aria-label": "The query. Drag a box on it to search by that part, or press Enter for a box, " +
-      "arrow keys to move it, with Shift to size it, Enter to search, Escape to give it up" }, picture, absent, outline);
-  const caption = h("figcaption", {}, h("span"), h("span"), h("b"));
+      "arrow keys to move it, Shift with arrow keys to resize it, Enter to search, Escape to cancel" }, picture, absent, outline);
+  const caption = h("figcaption", {}, h("span"), h("b"));
   const whole = h("button", { type: "button", hidden: true, onclick: () => searchWhole() }, "Search by the whole image");
   const query = h("figure", { class: "similar-images-query" }, frame, caption,
     h("p", {}, "Drag a box on it to search by that part. Drop or paste an image anywhere here."), whole);
@@ -53,7 +51,7 @@ function render({ model, el }) {
     card.img = h("img", { alt: "" });
     card.why = h("span", { class: "absent" });
     card.button = h("button", { type: "button", class: "picture", onclick: () => ask({ do: "row", row: card.hit.row }) }, card.img, card.why);
-    card.name = h("div", { class: "name" }, h("span"), h("span"), h("b"));
+    card.name = h("div", { class: "name" }, h("span"), h("b"));
     card.meaning = h("div", { class: "meaning" });
     card.item.append(card.button, card.name, card.meaning, card.tools);
   }
@@ -153,7 +151,7 @@ function render({ model, el }) {
   }
 
   function searchPart() {
-    if (box) ask({ do: "part", box });
+    if (box) ask({ do: "part", box, number: model.get("shown").number });
   }
 
   function searchWhole() {

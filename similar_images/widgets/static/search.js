@@ -1,4 +1,4 @@
-// What the pages of the galleries share: the way back, settings, status, and hits that are ticked and taken away.
+// What the pages of the galleries share: history, settings, status, and hits that are ticked and exported.
 // It follows page.js. State (`shown`, `status`, `k`, `exact`) comes with the model; requests go back as messages.
 
 function save(name, bytes, type) {
@@ -20,7 +20,7 @@ async function copy(text, root) {
 
 /**
  * Return the parts of a page that searches. `label`: of the page, `random`: of its button, `copied`: what is copied of
- * a hit, `exports`: [form, label] of what ticked hits can be taken away as. Each card, a <li>, is made once, by
+ * a hit, `exports`: [form, label] of the files that ticked hits are exported as. Each card, a <li>, is made once, by
  * build(card), and filled by fill(card, hit) with every answer, before draw(shown) draws the rest.
  */
 function searching({ model, el }, { label, random, copied, exports, build, fill, draw }) {
@@ -28,17 +28,18 @@ function searching({ model, el }, { label, random, copied, exports, build, fill,
   const cards = [];
   const ticked = new Set();
   let failed = null; // in the page itself
+  let done = ""; // the last status of a search that has succeeded
 
   const back = h("button", { type: "button", title: "Alt+Left", onclick: () => ask({ do: "go", steps: -1 }) }, "← Back");
   const forward = h("button", { type: "button", title: "Alt+Right", onclick: () => ask({ do: "go", steps: 1 }) }, "Forward →");
   const another = h("button", { type: "button", onclick: () => ask({ do: "random" }) }, random);
-  const count = h("input", { type: "number", min: 1, max: 200, onchange: () => set("k", Number(count.value) || model.get("k")) });
+  const count = h("input", { type: "number", min: 1, max: 200, onchange: () => setCount() });
   const exact = h("input", { type: "checkbox", onchange: () => set("exact", exact.checked) });
-  const exactly = h("label", { title: "Compare with all of the collection, and show what that changes" }, exact, "Exact search");
+  const exactly = h("label", { title: "Compare with every item of the collection, and show which hits change" }, exact, "Exact search");
   const progress = h("progress", { hidden: true, "aria-label": "Working" });
   const status = h("span", { role: "status" });
   const failure = h("p", { class: "failure", hidden: true });
-  const unlike = h("p", { class: "unlike", role: "status", hidden: true }, "Nothing in this collection is like it; what is nearest follows.");
+  const unlike = h("p", { class: "unlike", role: "status", hidden: true }, "Nothing in this collection is like it. These are the nearest.");
   const changes = h("p", { class: "changes", role: "status" });
   const caveat = h("p", { class: "caveat" });
   const number = h("span", { "aria-live": "polite" });
@@ -69,7 +70,7 @@ function searching({ model, el }, { label, random, copied, exports, build, fill,
   function fillCard(card, hit) {
     card.hit = hit;
     card.item.classList.toggle("missed", hit.missed);
-    card.meaning.textContent = hit.missed ? `exact search only; ${hit.meaning}` : hit.meaning;
+    card.meaning.textContent = hit.missed ? `found by exact search only; ${hit.meaning}` : hit.meaning;
     card.meaning.classList.toggle("same", hit.same);
     card.open.setAttribute("aria-label", `Open ${hit.name}`);
     card.copied.setAttribute("aria-label", `Copy ${copied} ${hit.name}`);
@@ -107,12 +108,23 @@ function searching({ model, el }, { label, random, copied, exports, build, fill,
   }
 
   function tell() {
-    number.textContent = ticked.size ? `${ticked.size} ticked, to take away:` : "";
+    number.textContent = ticked.size ? `${ticked.size} ticked. Export:` : "";
     for (const button of takes) button.hidden = !ticked.size;
     all.textContent = cards.length && ticked.size === cards.length ? "Tick none" : "Tick all";
   }
 
   // --- settings and status --------------------------------------------------------------------------------------
+  /** Set the number of hits; a number that is not possible is replaced by the nearest one, with a message. */
+  function setCount() {
+    const [least, most] = [Number(count.min), Number(count.max)];
+    const wanted = Number(count.value);
+    const k = Math.min(Math.max(Math.round(wanted) || least, least), most);
+    const isPossible = String(k) === count.value.trim();
+    count.value = k;
+    set("k", k);
+    if (!isPossible) fail(`Hits: expected a number from ${least} to ${most}, using ${k}.`);
+  }
+
   function set(name, value) {
     model.set(name, value);
     model.save_changes();
@@ -130,14 +142,15 @@ function searching({ model, el }, { label, random, copied, exports, build, fill,
     const { kind, text } = failed ?? model.get("status");
     progress.hidden = kind !== "busy";
     root.setAttribute("aria-busy", String(kind === "busy"));
-    if (kind !== "failure") status.textContent = text;
+    if (kind === "done") done = text;
+    status.textContent = kind === "failure" ? done : text;
     failure.textContent = kind === "failure" ? text : "";
     failure.hidden = kind !== "failure";
     if (kind === "failure") failure.setAttribute("role", "alert");
     else failure.removeAttribute("role");
   }
 
-  /** Tell what the page itself refuses; it is gone with the kernel's next answer. */
+  /** Show what the page itself refuses, until the kernel's next answer. */
   function fail(text) {
     failed = { kind: "failure", text };
     drawStatus();
@@ -156,7 +169,7 @@ function searching({ model, el }, { label, random, copied, exports, build, fill,
     ask({ do: "go", steps: event.key === "ArrowLeft" ? -1 : 1 });
   });
 
-  /** Draw, and go on with every change, and with what more `listeners` hear; return what ends it, `end` included. */
+  /** Draw now and on every change, and add `more` listeners; return the function that ends it, `end` included. */
   function start(more, end) {
     const told = (message, buffers) => { if (message.show === "file") save(message.name, buffers[0], message.type); };
     const listeners = [["change:shown", drawShown], ["change:shown", answered], ["change:status", answered], ["msg:custom", told],

@@ -1,0 +1,25 @@
+"""A search that is worse on purpose: what a blind test can be tried out with on any collection."""
+
+import copy
+import tempfile
+from pathlib import Path
+
+from similar_images.collections.images import Collection
+from similar_images.evaluation.evaluation import SearchConfig
+from similar_images.index.build import build
+from similar_images.index.index import open_index
+
+RECIPE = "PCA8,SQ8"  # 8 bytes an image
+
+
+def coarse(collection: Collection, recipe: str = RECIPE) -> SearchConfig:
+    """Return the collection with a small index of its own, in memory only, whose hits are not re-ranked.
+
+    Raises ValueError for a recipe that cannot be built.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "coarse.faiss.index")
+        build(collection.vectors, path, recipe)
+        other = copy.copy(collection)
+        other.index = open_index(path)
+    return SearchConfig(other, reranked=False)
