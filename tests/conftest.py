@@ -48,6 +48,13 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setattr(tempfile, "tempdir", None)  # TMPDIR is read again
 
 
+def committed(name: str) -> str:
+    """Return a file of the project as git has it: users change and save the notebooks that they use."""
+    git = ["git", "show", f":./{name}"]
+    done = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    return done.stdout if done.returncode == 0 else (ROOT / name).read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def run(tmp_path):
     """Run a script of the project's root in `tmp_path`, in a process of its own."""

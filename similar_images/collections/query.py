@@ -121,27 +121,38 @@ def network_name(collection: Collection) -> str:
 
 
 def describe(collection: Collection, asked: Asked, answer: Answer, exact: bool = False) -> str:
-    """Say what a search went through, what its parts took, and what recall was measured."""
+    """Return what was searched, the time of its parts, the recall that was measured, and what is not in the index."""
     exact = exact or collection.index is None
-    way = "exact search in" if exact else f"{collection.recipe} index of"
+    count = len(collection) if exact else collection.index.faiss.ntotal
+    searched = f"{'exact search in' if exact else f'{collection.recipe} index of'} {count:,} {collection.noun}s"
     encoding = "stored vector" if asked.encoding is None else f"network {_milliseconds(asked.encoding)}"
-    searched = f"{way} {len(collection):,} {collection.noun}s"
     said = f"{network_name(collection)}, {searched}: {encoding}, search {_milliseconds(answer.searching)}"
     if not exact and collection.recall is not None:
-        said += f", recall {collection.recall:.3f} when it was built"
+        said += f", recall {collection.recall:.3f} when built"
+    if not exact and collection.not_indexed:
+        said += f". {missing(collection)}"
     return said
 
 
+def missing(collection: Collection) -> str:
+    """Return how many rows are not in the index, and how to add them; an empty string if none."""
+    n = collection.not_indexed
+    if not n:
+        return ""
+    rows = f"{n:,} {collection.noun}{'s are' if n > 1 else ' is'}"
+    return f"{rows} not in the index: add them with build_search_db.py -i {collection.vectors.path} --add"
+
+
 def changes(answer: Answer, k: int) -> str:
-    """Say what the exact search changed."""
+    """Return what the exact search changed."""
     if not answer.missed:
         return "The index finds the same."
     others = f", in place of {', '.join(answer.wrong)}" if answer.wrong else ""
-    return f"{len(answer.missed)} of {k} hits are found by the exact search only{others}."
+    return f"{len(answer.missed)} of {k} hits are found by exact search only{others}."
 
 
 def meaning(collection: Collection, similarity: float) -> str:
-    """Say what a similarity is worth in this collection; nothing where that is not known."""
+    """Return what a similarity means in this collection; an empty string if that is not known."""
     if similarity >= SAME:
         return f"the same {collection.noun}"
     percentile = collection.percentile(similarity)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import ROOT
+from conftest import ROOT, committed
 from nbclient import NotebookClient
 from sample_images import make_sample
 
@@ -12,7 +12,7 @@ MAX_LINES = 10  # of a cell
 
 @pytest.fixture(params=[IMAGES, TEXTS])
 def notebook(request) -> nbformat.NotebookNode:
-    return nbformat.read(ROOT / request.param, as_version=4)
+    return nbformat.reads(committed(request.param), as_version=4)
 
 
 def test_it_is_valid_and_for_any_python_3(notebook):
@@ -32,7 +32,7 @@ def test_its_cells_are_short(notebook):
 
 def run(name: str, folder: Path, **options: object) -> list[nbformat.NotebookNode]:
     """Return the code cells of a notebook, run in a folder."""
-    client = NotebookClient(nbformat.read(ROOT / name, as_version=4), timeout=120, **options)
+    client = NotebookClient(nbformat.reads(committed(name), as_version=4), timeout=120, **options)
     done = client.execute(cwd=str(folder))
     return [cell for cell in done.cells if cell.cell_type == "code"]
 
@@ -45,9 +45,8 @@ def python_path(monkeypatch):
 def test_that_of_images_runs_from_top_to_bottom(tmp_path):
     make_sample(tmp_path)
     outputs = [output for cell in run(IMAGES, tmp_path) for output in cell.outputs]
-    assert [output.output_type for output in outputs] == ["execute_result"] * 4
-    network, gallery, blind_test, hits = (output.data for output in outputs)
-    assert network["text/plain"] == "'hog-colour'"
+    assert [output.output_type for output in outputs] == ["execute_result"] * 3
+    gallery, blind_test, hits = (output.data for output in outputs)
     assert all("application/vnd.jupyter.widget-view+json" in shown for shown in (gallery, blind_test))
     assert hits["text/plain"].count("Hit(row=") == 3
 

@@ -53,7 +53,7 @@ def test_votes_are_on_disk_at_once_and_a_restart_goes_on(comparison, tmp_path):
     votes = read(tmp_path / "votes.csv")
     assert len({one.query for one in votes}) == 5 and again.voted == 5
     assert again.asked == {}
-    assert dict(again.result["rows"])["as good"] == "1" and "<svg" in again.result["plot"]
+    assert dict(again.result["rows"])["ties"] == "1" and "<svg" in again.result["plot"]
     assert started(comparison("bob")).voted == 0
 
 
@@ -93,4 +93,34 @@ def test_two_that_always_agree_have_nothing_to_ask(tmp_path):
     make_sample(tmp_path)
     collection = Collection.open(tmp_path / "sample_file_list.txt")
     test = started(Comparison({"one": collection, "other": collection}, tmp_path / "votes.csv", "ann"))
-    assert test.asked == {} and dict(test.result["rows"])["queries with two identical lists, not asked"] == "12"
+    assert test.asked == {} and dict(test.result["rows"])["queries skipped, both lists identical"] == "12"
+
+
+def test_a_new_test_on_a_file_with_votes_of_another_begins_at_none(comparison):
+    first = comparison()
+    for trial in first.trials(n=3, seed=1):
+        first.vote(trial, "tie")
+    asked = [trial.query for trial in first.trials(n=12, seed=0, again=True)]
+    voted = {vote.query for vote in first.votes()}
+    test = started(first, n=2)
+    assert test.voted == len(voted & set(asked[:2]))
+
+
+def test_the_last_vote_can_be_undone_and_its_query_is_asked_again(comparison):
+    test = started(comparison())
+    assert not test.can_undo
+    first = test.asked["query"]
+    vote(test, "left")
+    assert test.can_undo and test.voted == 1
+    test._handle_custom_msg({"do": "undo"}, [])
+    test.wait()
+    assert (test.voted, test.can_undo, test.asked["query"]) == (0, False, first)
+    assert comparison().votes() == []
+
+
+@pytest.mark.parametrize("message", [{}, {"do": "vote"}, {"do": "vote", "vote": "left"}, {"do": "vote", "number": 1}])
+def test_a_message_without_its_parts_is_a_failure_that_is_shown(comparison, message):
+    test = started(comparison())
+    test._handle_custom_msg(message, [])
+    test.wait()
+    assert test.failure.startswith("expected a vote, undo or result, got {")

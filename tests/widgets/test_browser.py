@@ -12,7 +12,6 @@ import nbformat
 import psutil
 import pytest
 from browser import (
-    ROOT,
     barriers,
     chromium,
     chromium_path,
@@ -21,6 +20,7 @@ from browser import (
     wait_for_gallery,
     wait_for_pictures,
 )
+from conftest import committed
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from sample_images import make_sample
@@ -43,7 +43,7 @@ def folder(tmp_path_factory) -> Path:
     """
     folder = tmp_path_factory.mktemp("served")
     make_sample(folder)
-    notebook = nbformat.read(ROOT / NOTEBOOK, as_version=4)
+    notebook = nbformat.reads(committed(NOTEBOOK), as_version=4)
     notebook.cells.append(nbformat.v4.new_code_cell("Gallery(collection, allow_private=True)"))
     notebook.cells.append(nbformat.v4.new_code_cell(BLIND_TEST))
     nbformat.write(notebook, folder / NOTEBOOK)
@@ -157,7 +157,7 @@ def test_run_all_shows_eight_hits_with_their_pictures(page, gallery):
     expect(gallery.locator(".similar-images-answer img:visible")).to_have_count(9)
     expect(hits(gallery).first).to_contain_text(re.compile(r"-\d\.jpg\d\.\d\d"))
     expect(gallery.locator(".status")).to_contain_text("flat index of 12 images: stored vector, search")
-    expect(gallery.locator(".status")).to_contain_text("recall 1.000 when it was built")
+    expect(gallery.locator(".status")).to_contain_text("recall 1.000 when built")
     expect(gallery.get_by_text("This collection was made with hog-colour, which compares colour")).to_be_visible()
     expect(page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']")).to_have_count(0)
 
@@ -400,7 +400,7 @@ def test_five_votes_with_a_killed_kernel_in_between(opened, folder):
         return page.get_by_role("region", name="Blind test").last
 
     def voted(count: int) -> None:
-        expect(test()).to_contain_text(f"{count} of 5 voted on", timeout=30_000)
+        expect(test()).to_contain_text(f"{count} of 5 done", timeout=30_000)
         expect(test()).to_have_attribute("aria-busy", "false")
 
     voted(0)

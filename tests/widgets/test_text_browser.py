@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from browser import ROOT, barriers, chromium, chromium_path, opened_notebook
+from conftest import committed
 from playwright.sync_api import Browser, Locator, Page, expect
 from sample_texts import MIRROR, QUERY, make_texts, pillow
 
@@ -25,7 +26,8 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("served")
     make_texts(folder / DOCSTRINGS, [*pillow(), LONG, "טקסט מימין לשמאל 😀"])
     (folder / "docs").mkdir()
-    for file in (NOTEBOOK, "extract_text_vectors.py", "build_search_db.py", "docs/reviews.csv"):
+    (folder / NOTEBOOK).write_text(committed(NOTEBOOK), encoding="utf-8")
+    for file in ("extract_text_vectors.py", "build_search_db.py", "docs/reviews.csv"):
         shutil.copy(ROOT / file, folder / file)
     return folder
 

@@ -51,7 +51,7 @@ def test_it_begins_with_a_random_text(collection, shown):
     assert query(shown) in collection.names and len(hits(shown)) == 8
     assert query(shown) not in [name for _, name, _ in hits(shown)]
     assert f"all-MiniLM-L6-v2, flat index of {len(collection):,} texts: stored vector, " in shown.status["text"]
-    assert shown.status["text"].endswith("recall 1.000 when it was built")
+    assert shown.status["text"].endswith("recall 1.000 when built")
     assert collection.is_loaded and shown.offers_exact
 
 
@@ -125,7 +125,7 @@ def test_ticked_texts_are_taken_away(shown):
     lines = content.decode().splitlines()
     assert lines[0] == "text,similarity" and len(lines) == 3
     tell(shown, do="export", form="png", rows=rows)
-    assert refusal(shown) == "Not done: expected csv, got png"
+    assert refusal(shown) == "Failed: expected csv, got png"
 
 
 def test_the_exact_search_is_compared(shown):
@@ -167,7 +167,7 @@ def test_the_tweets_are_searched_without_vectors(alone):
     shown.wait()
     assert not shown.offers_exact
     assert query(shown) not in [name for _, name, _ in hits(shown)]
-    assert "texts: network" in shown.status["text"] and shown.status["text"].endswith("recall 1.000 when it was built")
+    assert "texts: network" in shown.status["text"] and shown.status["text"].endswith("recall 1.000 when built")
     tell(shown, do="row", row=7)
     assert query(shown) == collection.names[7]
 

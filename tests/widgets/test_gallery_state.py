@@ -1,0 +1,116 @@
+"""What the gallery refers to, and what becomes of it: the displayed state, missing files, and closing."""
+
+import gc
+import os
+import shutil
+import threading
+import weakref
+
+import pytest
+from galleries import hits, query, refusal, tell
+from PIL import Image
+from sample_images import extract_and_index, make_sample
+
+from similar_images import Collection, Gallery
+from similar_images.collections import query as queries
+
+
+@pytest.fixture
+def collection(tmp_path) -> Collection:
+    make_sample(tmp_path)
+    return Collection.open(tmp_path / "sample_file_list.txt")
+
+
+@pytest.fixture
+def shown(collection) -> Gallery:
+    gallery = Gallery(collection, seed=1)
+    gallery.wait()
+    return gallery
+
+
+def test_a_box_is_cut_from_the_image_that_is_shown_not_from_one_still_searched(shown, monkeypatch):
+    cut = []
+    monkeypatch.setattr(queries, "ask_part", lambda collection, asked, box: cut.append(asked.name) or asked)
+    before, waiting = query(shown), threading.Event()
+    real = queries.answer
+    monkeypatch.setattr(queries, "answer", lambda *arguments: waiting.wait(20) and real(*arguments))
+    other = next(row for row, name in enumerate(shown.collection.names) if name != before)
+    shown.search_row(other)  # begun, not shown
+    shown.search_part((0, 0, 0.5, 0.5))
+    waiting.set()
+    shown.wait()
+    assert cut == [before]
+
+
+def test_a_box_on_an_image_that_was_replaced_meanwhile_is_refused(shown):
+    drawn = shown.shown["number"]
+    tell(shown, do="row", row=hits(shown)[0][0])
+    tell(shown, do="part", box=[0, 0, 0.5, 0.5], number=drawn)
+    assert "the query has changed since the box was drawn: draw it again" in refusal(shown)
+
+
+def test_where_the_folder_has_moved_hits_keep_their_names_and_the_remedy_is_shown_once(collection, tmp_path):
+    shutil.move(collection.source.path, tmp_path / "moved")
+    shown = Gallery(collection, seed=1)
+    shown.wait()
+    assert shown.status["kind"] == "done" and len(hits(shown)) == 8
+    assert all(hit["picture"] is None and hit["absent"] for hit in shown.shown["hits"])
+    assert shown.caveat.endswith("open the collection with images=FOLDER to see them.")
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a text", "a large file"])
+def test_what_cannot_be_opened_is_refused_with_a_reason_at_once(shown, kind):
+    path = shown.collection.image(3)
+    path.unlink()
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a text":
+        path.write_text("no image")
+    else:
+        with path.open("wb") as file:
+            file.truncate(10**10)
+    tell(shown, do="original", row=3)
+    assert refusal(shown).startswith("Failed: ") and "BytesIO" not in refusal(shown)
+
+
+def test_closed_galleries_and_their_threads_are_gone(collection):
+    threads, kept = threading.active_count(), []
+    for _ in range(5):
+        gallery = Gallery(collection)
+        gallery.wait()
+        gallery.close()
+        kept.append(weakref.ref(gallery))
+        del gallery
+    gc.collect()
+    assert [one() for one in kept] == [None] * 5
+    for thread in threading.enumerate():
+        if thread.name.startswith("thumbnails"):
+            thread.join(10)
+    assert threading.active_count() == threads
+
+
+def test_a_closed_gallery_ignores_a_search_that_ends_later(shown, monkeypatch):
+    waiting = threading.Event()
+    real = queries.answer
+    monkeypatch.setattr(queries, "answer", lambda *arguments: waiting.wait(20) and real(*arguments))
+    shown.search_row(1)
+    shown.close()
+    waiting.set()
+    shown.wait()
+    assert shown.status["kind"] != "failure"
+
+
+def test_the_status_says_how_many_images_are_not_in_the_index(collection, tmp_path):
+    pictures = collection.source.path
+    Image.new("RGB", (80, 60), "red").save(pictures / "zz.jpg")
+    names = tmp_path / "sample_file_list.txt"
+    index = (tmp_path / "sample_file_list.faiss.index").read_bytes()
+    manifest = (tmp_path / "sample_file_list.faiss.index.json").read_bytes()
+    names.write_text(names.read_text() + "zz.jpg\n")
+    extract_and_index(pictures, names)
+    (tmp_path / "sample_file_list.faiss.index").write_bytes(index)
+    (tmp_path / "sample_file_list.faiss.index.json").write_bytes(manifest)
+    shown = Gallery(Collection.open(names), seed=1)
+    shown.wait()
+    text = shown.status["text"]
+    assert "1 image is not in the index: add them with build_search_db.py" in text and "index of 12 images" in text
