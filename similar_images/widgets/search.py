@@ -202,7 +202,7 @@ class SearchWidget(anywidget.AnyWidget):
                 with self._unless_superseded(number):
                     if remember:
                         self.history.add(asked)
-                    answer = asking.answer(self.collection, asked, self.k, self.exact)
+                answer = asking.answer(self.collection, asked, self.k, self.exact)
                 self._show(number, asked, answer)
             except Superseded:
                 pass

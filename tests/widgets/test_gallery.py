@@ -286,7 +286,7 @@ def test_the_exact_search_shows_what_it_changes(tmp_path):
     assert {hit["row"] for hit in shown.shown["hits"] if hit["missed"]} == missed
     assert shown.shown["changes"].startswith(f"{len(missed)} of 8 hits are found by exact search only, in place of ")
     assert "exact search in 3,000 images" in shown.status["text"] and "recall" not in shown.status["text"]
-    assert "folder of the images is not known" in shown.shown["hits"][0]["absent"]
+    assert "folder of the images is unknown" in shown.shown["hits"][0]["absent"]
 
 
 def test_a_hit_whose_file_is_missing_keeps_its_card(collection, shown):
