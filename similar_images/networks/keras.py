@@ -254,7 +254,7 @@ def import_keras(threads: int | None = None, purpose: str = "Keras") -> ModuleTy
     Raises MissingExtra, saying that `purpose` needs it.
     """
     with _importing:  # a module is in sys.modules before it is complete
-        if "keras" in sys.modules:
+        if sys.modules.get("keras"):
             return importlib.import_module("keras")  # waits for another thread's import of it
         with _quiet():
             tensorflow = need("tensorflow", "keras", purpose)

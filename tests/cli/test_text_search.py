@@ -204,7 +204,7 @@ def test_a_network_of_ones_own_is_found_again(said, run, tmp_path):
     assert done.returncode == 0 and "name: mine" in done.stderr
     assert run("search_texts.py", "cat", "-k", "1").returncode == 0
     done = run("extract_text_vectors.py", "said.jsonl")
-    assert "was made with name mine instead of all-MiniLM-L6-v2" in done.stderr
+    assert "was made with mine, not all-MiniLM-L6-v2" in done.stderr
 
 
 def test_bad_input_is_one_line_and_nothing_is_written_or_lost(extracted, run, tmp_path):

@@ -79,7 +79,7 @@ def test_a_network_with_its_classifier_is_cut_at_the_vector(keras, tmp_path):
     assert encoder.encode(pixels(1)).shape == (1, 4096)
 
 
-def test_all_ways_to_the_same_weights_are_the_same_network(mobilenet):
+def test_the_same_weights_in_any_file_are_the_same_network(mobilenet):
     encoders = [
         load("mobilenetv2", mobilenet / "whole.keras"),
         load("mobilenetv2", mobilenet / "whole.h5"),
@@ -148,6 +148,16 @@ def test_files_that_do_not_fit_are_refused_with_what_was_expected(mobilenet, tmp
             load(*arguments)
 
 
+def test_weights_of_another_network_lead_to_one_line_and_no_warnings(mobilenet, tmp_path, recwarn):
+    with pytest.raises(ValueError) as raised:
+        load("vgg16", weights_file=mobilenet / "own.weights.h5")
+    assert str(raised.value) == (
+        f"{mobilenet / 'own.weights.h5'} does not fit vgg16: expected weights of keras.applications.vgg16.VGG16 with its "
+        f"classifier, 32 arrays, got 260 arrays, of other shapes"
+    )
+    assert not recwarn.list
+
+
 @pytest.fixture
 def imagenet(keras, tmp_path, monkeypatch):
     """Keras' download of ImageNet's weights, from a server on loopback; set `content` to what it should give."""
@@ -189,7 +199,7 @@ def test_imagenets_weights_are_downloaded_once_and_kept_with_m(imagenet, mobilen
     assert load("mobilenetv2").description == first.description  # from Keras' cache
 
 
-def test_without_internet_the_message_names_what_was_wanted_and_the_three_ways_on(imagenet, tmp_path):
+def test_without_internet_the_message_names_the_weights_and_the_alternatives(imagenet, tmp_path):
     with pytest.raises(NetworkUnavailable) as raised:
         load("mobilenetv2", tmp_path / "new.h5")
     message = str(raised.value)
@@ -200,6 +210,7 @@ def test_without_internet_the_message_names_what_was_wanted_and_the_three_ways_o
         "-m",
         "--weights",
         "--network hog-colour",
+        "Alternatives",
     ):
         assert part in message
     assert not (tmp_path / "new.h5").exists()

@@ -7,26 +7,14 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
+from random_networks import saved
 
-from similar_images.networks import keras as keras_networks
 from similar_images.networks import loader
 from similar_images.networks import onnx as onnx_networks
 from similar_images.networks.catalog import NETWORKS
 from similar_images.networks.loader import load
 
 EXPORTED = [network for network in NETWORKS.values() if network.keras and network.exports]
-
-
-def saved(network, folder):
-    """Save a network of random weights as Keras does, and return its file."""
-    keras = keras_networks.import_keras()
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(1)
-    build = getattr(keras_networks._keras_module(network), network.keras.split(".")[1])
-    top = {} if network.layer else {"include_top": False, "pooling": "avg"}
-    model = build(weights=None, input_shape=(network.side, network.side, 3), **top)
-    model.save(folder / f"{network.name}.keras")
-    return folder / f"{network.name}.keras"
 
 
 def noise(n: int, side: int) -> np.ndarray:

@@ -73,6 +73,41 @@ def test_an_export_is_made_once_and_again_where_it_is_damaged(copied, monkeypatc
     assert len(made) == 4 and len(list(folder.parent.iterdir())) == 2
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"tokens": "256"},
+        {"prompt": None},
+        {"expected": [["a"], ["b"]]},
+        {"expected": [[1.0, 2.0], [1.0]]},
+        {"expected": []},
+        {"sha256": []},
+    ],
+    ids=str,
+)
+def test_a_manifest_with_wrong_types_is_of_no_export(openvino, tmp_path, damage):
+    (good,) = (
+        path
+        for path in Path(os.environ["XDG_CACHE_HOME"], "similar-images").glob("all-MiniLM-L6-v2-*")
+        if path.is_dir()
+    )
+    folder = Path(shutil.copytree(good, tmp_path / "export"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert text_exports._find_export(folder, manifest["source"]) is not None
+    (folder / "manifest.json").write_text(json.dumps(manifest | damage))
+    assert text_exports._find_export(folder, manifest["source"]) is None
+
+
+def test_a_file_in_the_place_of_the_export_is_replaced(copied, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    load(str(copied), engine="openvino")
+    (folder,) = (tmp_path / "cache" / "similar-images").iterdir()
+    shutil.rmtree(folder)
+    folder.write_text("no folder")
+    assert load(str(copied), engine="openvino").engine.name == "openvino"
+    assert list(folder.parent.iterdir()) == [folder] and folder.is_dir()
+
+
 def test_without_a_place_for_the_export_pytorch_answers(copied, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
