@@ -12,7 +12,7 @@ from similar_images.index import index as indexes
 from similar_images.index.index import Index
 from similar_images.inputs.sources import Source
 from similar_images.networks import catalog
-from similar_images.vectors.store import Vectors, index_path
+from similar_images.vectors.store import Vectors, index_path, list_path
 
 FEW = 100  # queries; fewer say nothing about what a collection has no match for
 UNLIKE = 1  # percent of a collection's own rows; a query further from its nearest hit than these has no real match
@@ -51,7 +51,7 @@ class BaseCollection(ABC, Generic[E]):
         """Raises ValueError where there are no names, or where the index was not built from these vectors."""
         if vectors.names is None:
             raise ValueError(
-                f"{vectors.path}: no list of names found. Save it as {vectors.path.stem}.txt, a name a line"
+                f"there is no list of names for {vectors.path}: save it as {list_path(vectors.path)}, one name per line"
             )
         if index is not None:
             indexes.check_matches(index, vectors)

@@ -69,7 +69,7 @@ def test_skipped_images_are_never_hits_and_no_query(stored):
         collection.nearest(1)
 
 
-def test_an_approximate_index_is_ranked_anew_with_the_exact_vectors(stored):
+def test_an_approximate_index_is_re_ranked_with_the_exact_vectors(stored):
     random = np.random.default_rng(0)
     array = random.normal(size=(6000, 12)) @ random.normal(size=(12, 64)) + 0.3 * random.normal(size=(6000, 64))
     collection = stored(array, "reduced")

@@ -102,3 +102,11 @@ def test_json_lines_are_checked_too(tmp_path):
     table.write_text("".join(f'{{"id": {row}, "said": "{text}"}}\n' for row, text in enumerate(TEXTS)))
     save_texts(tmp_path / "said_list.txt", TEXTS)
     assert TextCollection.open(table).names == read_texts(table, "said")
+
+
+def test_the_names_of_version_1_are_where_they_were():
+    from similar_images import collection, text_collection
+    from similar_images.collections import base
+
+    assert (collection.Hit, collection.Query, collection.Collection) == (base.Hit, base.Query, Collection)
+    assert (collection.FEW, collection.UNLIKE, text_collection.TextCollection) == (100, 1, TextCollection)
