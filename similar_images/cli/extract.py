@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from similar_images.cli.options import FILE, Bytes, Command, Place, sigterm_interrupts, this_command
-from similar_images.inputs.images import LIMITS, PILLOW_LIMIT, RESAMPLINGS, Limits
+from similar_images.inputs.images import LIMITS, OVER, PILLOW_LIMIT, RESAMPLINGS, Limits
 from similar_images.inputs.names import printable
 from similar_images.networks.catalog import ENGINES, NETWORKS, PRECISIONS
 from similar_images.vectors.store import DTYPES
@@ -207,6 +207,8 @@ def main(
     if skipped:
         write_skipped(skipped_path(output), images.source, skipped, limits)
         where = f": see {skipped_path(output)}; use --retry-skipped to retry them"
+        if any(OVER in image.reason for image in skipped):
+            where += ", with larger --max-pixels or --max-bytes what is too large"
     else:
         skipped_path(output).unlink(missing_ok=True)
     say(f"{total - len(skipped)} of {total} images, {len(skipped)} skipped{where}")

@@ -32,6 +32,8 @@ UNSUPPORTED = re.compile("unsupported|not (yet )?supported|unknown|not available
 UNHELPFUL = re.compile("decoder error|could not create decoder|unrecognized data stream|^-?[0-9]*$", re.I)
 
 _opening = Lock()  # the filters of warnings belong to the whole process
+OVER = "more than the limit of"  # in the reason for what is too large
+
 Source = str | Path | bytes | Image.Image
 
 
@@ -129,7 +131,7 @@ def _open_bytes(source: str | Path | bytes, limits: Limits = LIMITS) -> BinaryIO
         return io.BytesIO(source)
     status = Path(source).stat()
     if status.st_size > limits.bytes:
-        raise UnreadableImage(f"{status.st_size} bytes: more than the limit of {limits.bytes} bytes (--max-bytes)")
+        raise UnreadableImage(f"{status.st_size} bytes: {OVER} {limits.bytes} bytes")
     if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
         raise UnreadableImage("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
     if status.st_size == 0:
@@ -160,7 +162,7 @@ def _deep_grey(image: Image.Image) -> Image.Image:
 
 
 def _too_large(what: str, limits: Limits) -> str:
-    return f"{what}: more than the limit of {limits.pixels} pixels (--max-pixels)"
+    return f"{what}: {OVER} {limits.pixels} pixels"
 
 
 def _reason(error: Exception, source: Source) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, cast
 
-from similar_images.inputs.images import LIMITS, SUFFIXES, Limits, UnreadableImage
+from similar_images.inputs.images import LIMITS, OVER, SUFFIXES, Limits, UnreadableImage
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 Member = zipfile.ZipInfo | tarfile.TarInfo
@@ -95,7 +95,7 @@ class Archive:
         """Return the bytes of an image. Raises UnreadableImage if it is missing, too large or damaged."""
         size = self.size(name)
         if size > limits.bytes:
-            raise UnreadableImage(f"{size} bytes: more than the limit of {limits.bytes} bytes (--max-bytes)")
+            raise UnreadableImage(f"{size} bytes: {OVER} {limits.bytes} bytes")
         with self.open(name) as file:
             return file.read(size)
 

@@ -124,4 +124,14 @@ def test_texts_and_images_are_refused_by_each_others_commands(collection, run):
         )
     refused = one_line(run("search_texts.py", "-i", "photos_file_list.txt", "train"))
     assert f"got one of images, {VECTORS}: search it with search_images.py" in refused
-    assert "leave out --alterations" in one_line(run("evaluate_search.py", "said.txt", "--alterations", "2"))
+    assert "omit --alterations" in one_line(run("evaluate_search.py", "said.txt", "--alterations", "2"))
+
+
+def test_limits_are_options_where_they_can_be_given_only(collection, run, tmp_path):
+    Image.new("1", (12_000, 9_500)).save(tmp_path / "large.png")
+    refused = one_line(run("search_images.py", "large.png"))
+    assert "large.png: 12000 x 9500 pixels: more than the limit of" in refused and "--max" not in refused
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large.png").rename(tmp_path / "large" / "large.png")
+    done = run("extract_image_vectors.py", "-d", "large", "--network", "hog-colour")
+    assert "with larger --max-pixels or --max-bytes what is too large" in done.stderr

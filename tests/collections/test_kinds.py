@@ -56,7 +56,7 @@ def test_either_kind_is_opened_for_evaluation(tmp_path, images):
     assert measured.rows.shape == (3, 1)
     with pytest.raises(
         ValueError,
-        match=r"expected a collection of images for altered copies, got the texts .*: leave out --alterations",
+        match=r"altered copies need images, .* is a collection of texts: omit --alterations",
     ):
         evaluate(open_ways(list_file), k=1, altered=2)
     with pytest.raises(ValueError, match=r"is a collection of texts: omit --images"):

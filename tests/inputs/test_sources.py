@@ -131,7 +131,7 @@ def test_of_two_files_of_one_name_the_later_holds_and_hard_links_are_followed(tm
 def test_a_file_in_an_archive_is_held_to_the_limit_before_it_is_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("bomb.jpg", bytes(30_000_000))
-    with pytest.raises(UnreadableImage, match=r"30000000 bytes: more than the limit of 1000000 bytes \(--max-bytes\)"):
+    with pytest.raises(UnreadableImage, match=r"30000000 bytes: more than the limit of 1000000 bytes$"):
         open_source(tmp_path / "bomb.zip").image("bomb.jpg", images.Limits(bytes=1_000_000))
 
 
