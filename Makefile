@@ -18,7 +18,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 JUPYTER = $(BIN)/jupyter notebook -y --ip=127.0.0.1 $(BROWSER) $(ROOT)
 VOILA = JUPYTER_PATH=$(CURDIR)/app $(BIN)/voila --template=similar-images --Voila.ip=127.0.0.1 --Voila.auto_token=True --VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension $(BROWSER)
 
-.PHONY: help install install-text demo demo-text app app-text sample sample-text tweets coco test test-slow lint screenshots clean
+.PHONY: help install install-text demo demo-text app app-text sample sample-text tweets coco test test-slow lint docs screenshots clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -66,6 +66,9 @@ lint: .venv/installed-dev  ## check style, format, imports and types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/shellcheck --external-sources *.sh scripts/*.sh .ci/run
+
+docs: .venv/installed-dev  ## write docs/reference from the commands and the docstrings
+	$(BIN)/python -m sphinx -q -E -W -b markdown -d .sphinx docs/sphinx docs/reference
 
 screenshots: $(INDEX) $(TEXT_INDEX) .venv/installed-dev  ## renew the README's pictures; requires Chromium
 	$(BIN)/python docs/screenshot.py

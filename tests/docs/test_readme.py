@@ -1,69 +1,85 @@
-import importlib.util
+"""README and guides are short, complete and true: their commands, options, targets and links exist."""
+
 import re
+import shlex
 import subprocess
 
+import click
 import pytest
 from conftest import ROOT
 
+from similar_images.cli.main import COMMANDS, main
 from similar_images.index.recipes import RECIPES
 from similar_images.networks.catalog import NETWORKS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SCRIPTS = sorted(path.name for path in ROOT.glob("*.py"))
-COMMANDS = [*SCRIPTS, *sorted(path.name for path in ROOT.glob("get_*.sh"))]
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *GUIDES]}
+SCRIPTS = sorted(path.name for path in [*ROOT.glob("*.py"), *ROOT.glob("get_*.sh")])
+COMMAND = re.compile(r"^    (?:(?:\.venv/bin/python |\./)(\w+)\.py|similar-images ([a-z-]+)) ?(.*)$", re.M)
+LINES = [(page, *match) for page, text in PAGES.items() for match in COMMAND.findall(text)]
+OF_SCRIPT = {
+    "extract_image_vectors": "extract",
+    "extract_text_vectors": "extract-texts",
+    "build_search_db": "build",
+    "search_images": "search",
+    "search_texts": "search-texts",
+    "evaluate_search": "evaluate",
+    "find_duplicates": "duplicates",
+}
 
 
-def section(script: str) -> str:
-    """Return what the README says below the heading of a script."""
-    return README.split(f"### `{script}`\n")[1].split("\n#")[0]
+def command(name: str) -> click.Command:
+    return main.get_command(click.Context(main), name)
 
 
-def options(script: str) -> set[str]:
-    spec = importlib.util.spec_from_file_location("script", ROOT / script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return {option for parameter in module.main.params for option in (*parameter.opts, *parameter.secondary_opts)}
+def test_the_readme_has_at_most_200_lines():
+    assert len(README.splitlines()) <= 200
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_every_option_is_in_the_readme_and_no_other(script):
-    documented = set(re.findall(r"`(--?[a-z][a-z-]*)`", section(script)))
-    given = {option for option in options(script) if option.startswith("-")}
-    mentioned_of_others = documented - given
-    assert given <= documented
-    assert all(
-        f"`{option}`" not in line.split("|")[1]
-        for option in mentioned_of_others
-        for line in section(script).splitlines()
-        if line.startswith("|")
-    )
-
-
-@pytest.mark.parametrize("name", [*COMMANDS, "Similar image.ipynb", "Text_similarity.ipynb"])
-def test_every_command_is_in_the_table_of_files(name):
+@pytest.mark.parametrize("name", [*SCRIPTS, "Similar image.ipynb", "Text_similarity.ipynb"])
+def test_the_readme_names_every_script_and_notebook(name):
     assert f"`{name}`" in README
 
 
-def test_every_network_is_in_the_table_with_its_dimension_and_resampling():
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_readme_names_every_command(name):
+    assert f"`similar-images {name}`" in README
+
+
+@pytest.mark.parametrize(("page", "script", "name", "arguments"), LINES)
+def test_every_option_of_an_example_exists(page, script, name, arguments):
+    options = {option for parameter in command(name or OF_SCRIPT[script]).params for option in parameter.opts}
+    words = shlex.split(arguments.replace("[", " ").replace("]", " "), comments=True)
+    given = {word for word in words if re.fullmatch(r"--?[a-z][a-z-]*", word)}
+    assert given <= options, page
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page):
+    folder = ROOT if page == "README.md" else ROOT / "docs"
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGES[page]):
+        assert link.startswith("https://") or (folder / link).exists(), link
+
+
+def test_the_readme_links_every_guide():
+    linked = set(re.findall(r"\]\(docs/([\w-]+\.md)\)", README))
+    assert linked == {path.name for path in GUIDES}
+
+
+def test_every_network_is_in_the_guide_with_its_dimension_and_resampling():
     for network in NETWORKS.values():
-        row = next(line for line in README.splitlines() if line.startswith(f"| `{network.name}` |"))
-        cells = [cell.strip() for cell in row.split("|")]
-        assert cells[3:5] == [str(network.dimension), network.resampling]
+        row = next(line for line in PAGES["own-images.md"].splitlines() if line.startswith(f"| `{network.name}` |"))
+        assert [cell.strip() for cell in row.split("|")][3:5] == [str(network.dimension), network.resampling]
 
 
-def test_every_recipe_is_in_the_table():
+def test_every_recipe_is_in_the_guide():
     for recipe in ("auto", *RECIPES):
-        assert f"| `{recipe}` |" in section("build_search_db.py")
+        assert f"| `{recipe}` |" in PAGES["own-images.md"]
 
 
-def test_every_target_of_make_that_the_readme_names_exists():
+def test_every_target_of_make_that_is_named_exists():
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = {line.split()[0] for line in listed.splitlines()}
-    named = set(re.findall(r"make ([a-z]+)(?=[`\s]*(?:#|`|\n))", README))
-    assert {"demo", "test", "coco", "install"} <= named <= targets
-
-
-def test_every_link_of_the_readme_leads_somewhere():
-    for link in re.findall(r"\]\(([^)]+)\)", README):
-        if not link.startswith("http"):
-            assert (ROOT / link).exists(), link
+    named = {target for text in PAGES.values() for target in re.findall(r"(?:^    |`)make ([a-z-]+)", text, re.M)}
+    assert {"demo", "test", "coco", "install"} <= named <= {*targets, "help"}
