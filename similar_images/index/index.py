@@ -3,7 +3,6 @@
 Shape letters: n vectors in all, b in a block or batch, d numbers in a vector, k hits.
 """
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +12,15 @@ import numpy as np
 from similar_images.files import flush, partial_file
 from similar_images.index import index_file
 from similar_images.index import manifest as manifests
+from similar_images.index.exact import blocks as blocks
+from similar_images.index.exact import cosines
+from similar_images.index.exact import exact_search as exact_search
+from similar_images.index.exact import normalised as normalised
+from similar_images.index.exact import unit_rows as unit_rows
 from similar_images.index.manifest import REBUILD
-from similar_images.index.recipes import RERANKED
+from similar_images.index.recipes import RERANKED, takes_ids
 from similar_images.inputs.names import names_digest
-from similar_images.vectors.store import Vectors, block_rows, fingerprint
+from similar_images.vectors.store import Vectors, fingerprint
 
 
 class Index(NamedTuple):
@@ -41,7 +45,7 @@ class Index(NamedTuple):
     def search(self, unit: np.ndarray, k: int, array: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return similarities float32 (b, k) and rows int64 (b, k) for unit vectors (b, d); row -1: no hit.
 
-        With the vectors (n, d) in `array` the best hits of a coarse index are ranked anew by them.
+        With the vectors (n, d) in `array` the best hits of a coarse index are re-ranked by them.
         """
         return search(self.faiss, unit, k, array, self.reranked)
 
@@ -49,7 +53,7 @@ class Index(NamedTuple):
 def search(
     index: faiss.Index, unit: np.ndarray, k: int, array: np.ndarray | None = None, reranked: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Search as `Index.search` does, with the number of hits that are ranked anew."""
+    """Search as `Index.search` does, with the number of hits that are re-ranked."""
     if array is None or not reranked:
         found, rows = _found(index, unit, k)
         if index.metric_type == faiss.METRIC_L2:
@@ -58,7 +62,7 @@ def search(
     _, candidates = _found(index, unit, min(max(reranked, 2 * k), index.ntotal))
     candidates[candidates >= len(array)] = -1  # of an altered file without a manifest
     candidates.sort(axis=1)  # the file is read in one direction, and equal similarities go by row
-    similarities = _cosines(array, np.maximum(candidates, 0), unit)
+    similarities = cosines(array, np.maximum(candidates, 0), unit)
     similarities[candidates < 0] = -np.inf
     return _best(similarities, candidates, k)
 
@@ -73,22 +77,6 @@ def _found(index: faiss.Index, unit: np.ndarray, k: int) -> tuple[np.ndarray, np
         return index.search(unit, k)
     finally:
         faiss.omp_set_num_threads(threads)
-
-
-def exact_search(
-    array: np.ndarray, unit: np.ndarray, k: int, removed: Sequence[int] = ()
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compare unit vectors (b, d) with all vectors (n, d), read in blocks; return similarities and rows (b, <= k)."""
-    heap = faiss.ResultHeap(len(unit), k, keep_max=True)
-    for rows, block in blocks(array):
-        kept = ~np.isin(rows, removed)
-        if kept.any():
-            some = min(k, int(kept.sum()))
-            similarities, nearest = faiss.knn(unit, block[kept], some, metric=faiss.METRIC_INNER_PRODUCT)
-            heap.add_result(similarities, rows[kept][nearest])
-    heap.finalize()
-    found = heap.I[0] >= 0 if len(unit) else slice(None)  # fewer than k where there are no more, as many for all
-    return np.clip(heap.D[:, found], -1, 1), heap.I[:, found]
 
 
 def recall(found: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -106,47 +94,16 @@ def others(rows: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     return last[:, : min(k, rows.shape[1] - 1)]
 
 
-def normalised(block: np.ndarray) -> np.ndarray:
-    """Return float32 unit vectors for vectors (b, d), zeros where a row is zeros.
-
-    Raises ValueError where a row holds NaN or infinity.
-    """
-    block = block.astype(np.float32)
-    norms = np.sqrt(np.einsum("bd,bd->b", block, block, dtype=np.float64))[:, None]
-    if not np.isfinite(norms).all():
-        raise ValueError(f"row {int(np.argmin(np.isfinite(norms)))} holds NaN or infinity")
-    return np.divide(block, norms, out=np.zeros_like(block), where=norms > 0, casting="same_kind")
-
-
-def blocks(array: np.ndarray, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield rows int64 (b,) and unit vectors (b, d) of vectors (n, d), without rows of zeros (skipped images)."""
-    for first in range(start, len(array), block_rows(array)):
-        yield unit_rows(array, np.arange(first, min(first + block_rows(array), len(array))))
-
-
-def unit_rows(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return those of the rows that are not zeros, and their unit vectors. Raises ValueError for NaN or infinity."""
-    try:
-        unit = normalised(array[rows])
-    except ValueError:
-        bad = rows[~np.isfinite(array[rows].astype(np.float32)).all(axis=1)]
-        raise ValueError(f"expected numbers in every row, got NaN or infinity in row {bad[0]}") from None
-    kept = unit.any(axis=1)
-    return rows[kept], unit[kept]
-
-
 def open_index(path: Path) -> Index:
-    """Open an index whose SHA-256 matches its manifest; without a manifest all lengths in the file are checked first.
+    """Open an index whose SHA-256 matches its manifest; without a manifest any that Faiss reads.
 
     While the index is being replaced, this is the old one or the new one. Raises ValueError if the file is damaged,
-    altered or not an index of a known type.
+    altered or not an index.
     """
     try:
         for _ in range(manifests.TRIES):
             manifest, identity = manifests.matching(path)
-            if manifest is None:
-                index_file.check(path)
-            opened = faiss.read_index(str(path))
+            opened = index_file.read(path)
             if manifests.identity(path) == identity:
                 break  # and not replaced since it was checked
     except (ValueError, RuntimeError, MemoryError) as error:
@@ -177,7 +134,7 @@ def as_written(index: faiss.Index) -> faiss.Index:
 
 def with_ids(index: faiss.Index) -> faiss.Index:
     """Return an index that rows can be added to and removed from by their ids."""
-    if isinstance(index, faiss.IndexIDMap) or faiss.try_extract_index_ivf(index) is not None:
+    if takes_ids(index):
         return index
     table = faiss.IndexIDMap(faiss.IndexFlat(index.d, index.metric_type))  # which only takes an empty index
     table.index, table.ntotal, table.own_fields = index, index.ntotal, False
@@ -211,24 +168,6 @@ def _are_the_first(vectors: Vectors, built: dict) -> bool:
     if network and network.get("reads") == "text":  # its names say all; another processor's last digits differ
         return network == vectors.network and built["names"] == names_digest(vectors.names[: built["n"]])
     return built["fingerprint"] == fingerprint(vectors.array[: built["n"]], built.get("skipped", ()))
-
-
-def _cosines(array: np.ndarray, rows: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Return the cosines (b, k) of unit vectors (b, d) with the rows (b, k) of vectors (n, d); 0 for zeros."""
-    if array.dtype != np.float32 or not array.flags.c_contiguous:
-        each = [
-            _cosines(array[some].astype(np.float32), np.arange(len(some))[None], one[None])
-            for some, one in zip(rows, unit, strict=True)
-        ]
-        return np.concatenate(each)
-    rows, unit = np.ascontiguousarray(rows), np.ascontiguousarray(unit)
-    dots, squares = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.float32)
-    given, ids, queries, products, norms = map(faiss.swig_ptr, (array, rows, unit, dots, squares))
-    b, k = rows.shape
-    d = array.shape[1]
-    faiss.fvec_inner_products_by_idx(products, queries, given, ids, d, b, k)
-    faiss.pairwise_indexed_inner_product(d, b * k, given, ids, given, ids, norms)
-    return np.divide(dots, np.sqrt(squares), out=np.zeros_like(dots), where=squares > 0)
 
 
 def _best(similarities: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

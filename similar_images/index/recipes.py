@@ -3,14 +3,33 @@
 Shape letters: n vectors in all, m in a sample, d numbers in a vector.
 """
 
-from typing import NamedTuple
+import subprocess
+import sys
+from typing import NamedTuple, cast
 
 import faiss
 import numpy as np
 
 SEED = 1234
+TRIED = 300  # vectors that a recipe is tried with
+TRIAL_SECONDS = 60
+TRIAL = """
+import sys, faiss, numpy as np
+d, m, factory = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+vectors = np.random.default_rng(0).normal(size=(m, d)).astype(np.float32)
+index = faiss.index_factory(d, factory, faiss.METRIC_L2)
+try:
+    index.train(vectors)
+except RuntimeError as error:
+    sys.exit(0 if "training points" in str(error) else str(error).split("failed: ")[-1])
+try:
+    index.add_with_ids(vectors, np.arange(m)) if isinstance(index, faiss.IndexIDMap) else index.add(vectors)
+    index.search(vectors[:2], 1)
+except RuntimeError as error:
+    sys.exit(str(error).split("failed: ")[-1])
+"""
 REDUCED_DIMENSION = 256
-RERANKED = 100  # hits of a coarse index that are ranked anew with the exact vectors
+RERANKED = 100  # hits of a coarse index that are re-ranked with the exact vectors
 
 
 class Trained(NamedTuple):
@@ -23,7 +42,10 @@ def train(recipe: str, sample: np.ndarray, n: int) -> Trained | None:
 
     `recipe` is a name of RECIPES, or a string that faiss.index_factory takes. Raises ValueError for any other.
     """
-    return RECIPES[recipe](sample, n) if recipe in RECIPES else _factory(sample, recipe)
+    if recipe in RECIPES:
+        return RECIPES[recipe](sample, n)
+    _try(sample, recipe)
+    return _factory(sample, recipe)
 
 
 def lists(n: int) -> int:
@@ -70,8 +92,9 @@ def _flat(sample: np.ndarray, n: int) -> Trained:
 
 
 def _classic(sample: np.ndarray, n: int) -> Trained | None:
-    """The recipe of 2022: sqrt(n) inverted lists of 16-byte product codes, 4 lists probed."""
-    return _factory(sample, f"IVF{lists(n)},PQ16x8", nprobe=4)
+    """The recipe of 2022: sqrt(n) inverted lists of product codes, 4 lists probed; 16 bytes a code if 16 divides d."""
+    parts = max(parts for parts in range(1, 17) if sample.shape[1] % parts == 0)
+    return _factory(sample, f"IVF{lists(n)},PQ{parts}x8", nprobe=4)
 
 
 def _reduced(sample: np.ndarray, n: int) -> Trained | None:
@@ -83,24 +106,49 @@ def _reduced(sample: np.ndarray, n: int) -> Trained | None:
 RECIPES = {"flat": _flat, "classic": _classic, "reduced": _reduced}
 
 
-def _factory(sample: np.ndarray, factory: str, nprobe: int | None = None) -> Trained | None:
-    """Train what faiss.index_factory makes of a string; None where the sample is too small for it."""
+def takes_ids(index: faiss.Index) -> bool:
+    """Return whether rows can be added to an index with their ids."""
+    if isinstance(index, faiss.IndexPreTransform):
+        return takes_ids(faiss.downcast_index(index.index))
+    return isinstance(index, (faiss.IndexIDMap, faiss.IndexIVF))
+
+
+def _made(d: int, factory: str) -> faiss.Index:
     try:
-        index = faiss.index_factory(sample.shape[1], factory, faiss.METRIC_L2)
+        return faiss.index_factory(d, factory, faiss.METRIC_L2)
     except RuntimeError as error:
         raise ValueError(
             f"expected a recipe of auto, {', '.join(RECIPES)} or a string of faiss.index_factory that fits "
-            f"{sample.shape[1]} dimensions, got {factory}"
+            f"{d} dimensions, got {factory}"
         ) from error
-    inverted = faiss.try_extract_index_ivf(index)
+
+
+def _try(sample: np.ndarray, factory: str) -> None:
+    """Raise ValueError for a string that Faiss cannot use; some end the whole process, so another process tries them."""
+    _made(sample.shape[1], factory)
+    command = [sys.executable, "-c", TRIAL, str(sample.shape[1]), str(min(len(sample), TRIED)), factory]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TRIAL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return  # it is only slow to train
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() if done.returncode > 0 else []
+        reason = lines[-1] if lines else "Faiss ends the process"
+        raise ValueError(f"the recipe {factory} cannot be used with {sample.shape[1]} dimensions: {reason}")
+
+
+def _factory(sample: np.ndarray, factory: str, nprobe: int | None = None) -> Trained | None:
+    """Train what faiss.index_factory makes of a string; None where the sample is too small for it."""
+    index = _made(sample.shape[1], factory)
+    found = faiss.try_extract_index_ivf(index)
+    inverted = None if found is None else cast(faiss.IndexIVF, faiss.downcast_index(found))
     if inverted is not None:
-        inverted = faiss.downcast_index(inverted)
         inverted.cp.seed, inverted.cp.min_points_per_centroid = SEED, 1  # Faiss would warn on stderr below 39
         if nprobe:
             inverted.nprobe = min(nprobe, inverted.nlist)
-    if hasattr(inverted or index, "pq"):
-        (inverted or index).pq.cp.min_points_per_centroid = 1
-    if inverted is None and not isinstance(index, faiss.IndexIDMap):
+    if codes := getattr(inverted or index, "pq", None):
+        codes.cp.min_points_per_centroid = 1
+    if not takes_ids(index):
         index = faiss.IndexIDMap(index)  # ids must be rows, and skipped rows are left out
     try:
         index.train(sample)

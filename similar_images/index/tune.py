@@ -3,7 +3,7 @@
 Shape letters: n vectors in all, q queries, k hits, d numbers in a vector.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import NamedTuple
 
@@ -59,7 +59,7 @@ class Queries:
     Keep them out of the training too, or the recall that they show is higher than that of an image never seen.
     """
 
-    def __init__(self, array: np.ndarray, removed: list[int] = (), count: int = QUERIES, seed: int = SEED):
+    def __init__(self, array: np.ndarray, removed: Sequence[int] = (), count: int = QUERIES, seed: int = SEED):
         allowed = np.setdiff1d(np.arange(len(array)), removed)
         drawn = np.random.default_rng(seed).permutation(allowed)
         self.rows, self.unit = indexes.unit_rows(array, np.sort(drawn[: min(count, max(FEW, len(array) // 5))]))
@@ -72,7 +72,7 @@ class Queries:
         return np.take_along_axis(rows, indexes.others(rows, self.rows, k), axis=1)
 
     def milliseconds(self, index: faiss.Index, reranked: int) -> np.ndarray:
-        """Return what each of some queries took, one at a time, with its ranking anew."""
+        """Return what each of some queries took, one at a time, re-ranking included."""
         times = []
         for query in [self.unit[:1], *np.split(self.unit[:TIMED], len(self.unit[:TIMED]))]:
             began = perf_counter()
@@ -81,14 +81,14 @@ class Queries:
         return np.array(times[1:])  # the first warms up
 
     def measure(self, recipe: str, index: faiss.Index, reranked: int) -> Measured:
-        """Return what an index reaches with the number of hits that are ranked anew."""
+        """Return what an index reaches with the number of hits that are re-ranked."""
         _, rows = index.search(self.unit, min(max(reranked, K) + 1, index.ntotal))
         return self.measured(recipe, index, reranked, self.others(rows, max(reranked, K)))
 
     def measured(self, recipe: str, index: faiss.Index, reranked: int, found: np.ndarray) -> Measured:
         """Return the same for hits (q, reranked or 10) that were found already.
 
-        What is ranked anew by the exact vectors has all true hits that are in it at its head.
+        What is re-ranked by the exact vectors has all true hits that are in it at its head.
         """
         inverted = faiss.try_extract_index_ivf(index)
         nprobe = inverted.nprobe if inverted is not None else 0
@@ -97,7 +97,7 @@ class Queries:
 
 
 class Unreachable(ValueError):
-    """No candidate meets the target; the message says which limit stands in the way, and what is reachable."""
+    """No candidate meets the target; the message says for each limit what is possible with the others met."""
 
 
 def interval(each: np.ndarray) -> tuple[float, float, float]:
@@ -109,7 +109,7 @@ def interval(each: np.ndarray) -> tuple[float, float, float]:
 def size(index: faiss.Index) -> int:
     """Return the bytes of an index: Faiss holds in memory the arrays that it writes."""
     writer = _Counter()
-    faiss.write_index(indexes.as_written(index), faiss.PyCallbackIOWriter(writer))
+    faiss.write_index(indexes.as_written(index), faiss.PyCallbackIOWriter(writer))  # type: ignore[attr-defined]
     return writer.bytes
 
 
@@ -136,7 +136,7 @@ def choose(
             if measured.meets(target) and (best is None or _better(measured, best[1], target)):
                 best = trained, measured
     if best is None:
-        raise Unreachable(_stands_in_the_way(all_measured, target))
+        raise Unreachable(_unmet(all_measured, target))
     trained, measured = best
     inverted = faiss.try_extract_index_ivf(trained.faiss)
     if inverted is not None:
@@ -149,8 +149,8 @@ def choose(
 def _candidates(array: np.ndarray, sample: np.ndarray, target: Target) -> Iterator[tuple[str, Trained]]:
     n, d = array.shape
     flat = 4 * n * d
-    if flat <= min(target.max_bytes or LARGEST_FLAT, LARGEST_FLAT):
-        yield "flat", train("flat", sample, n)
+    if flat <= min(target.max_bytes or LARGEST_FLAT, LARGEST_FLAT) and (exact := train("flat", sample, n)):
+        yield "flat", exact
     dimensions = [keep for keep in DIMENSIONS if keep <= min(d, len(sample))]
     if n > LARGE:
         dimensions = [keep for keep in dimensions if keep in (128, 256)]
@@ -168,12 +168,12 @@ def _candidates(array: np.ndarray, sample: np.ndarray, target: Target) -> Iterat
 
 
 def _tuned(queries: Queries, recipe: str, trained: Trained, target: Target) -> Iterator[Measured]:
-    """Measure a filled candidate over nprobe and the number ranked anew, where these can meet the recall."""
+    """Measure a filled candidate over nprobe and the number re-ranked, where these can meet the recall."""
     inverted = faiss.try_extract_index_ivf(trained.faiss)
     if inverted is None:
         yield queries.measure(recipe, trained.faiss, 0)
         return
-    met, closest = False, None  # closest: where none meets the recall, so that it can be said what is reachable
+    met, closest = False, (-1.0, 1, 0)  # closest: where none meets the recall, to report what is possible
     for nprobe in (probe for probe in PROBES if probe <= inverted.nlist):
         inverted.nprobe = nprobe
         _, rows = trained.faiss.search(queries.unit, min(max(RERANKED) + 1, trained.faiss.ntotal))
@@ -184,8 +184,8 @@ def _tuned(queries: Queries, recipe: str, trained: Trained, target: Target) -> I
                 met = True
                 yield queries.measured(recipe, trained.faiss, reranked, found[:, : reranked or K])
                 if target.recall is not None:
-                    break  # more hits ranked anew only take longer
-            elif closest is None or low > closest[0]:
+                    break  # more hits re-ranked only take longer
+            elif low > closest[0]:
                 closest = low, nprobe, reranked
     if not met:
         inverted.nprobe = closest[1]
@@ -201,21 +201,21 @@ def _better(one: Measured, other: Measured, target: Target) -> bool:
     return keys[0] < keys[1]
 
 
-def _stands_in_the_way(tried: list[Measured], target: Target) -> str:
+def _unmet(tried: list[Measured], target: Target) -> str:
     limits = {
         "recall": (
             f"--target-recall {target.recall}",
-            lambda best: f"recall@10 {best.low:.3f} is reachable",
+            lambda best: f"the highest recall@10 is {best.low:.3f}",
             lambda one: -one.low,
         ),
         "max_bytes": (
             f"--max-bytes {target.max_bytes}",
-            lambda best: f"{best.bytes} bytes are reachable",
+            lambda best: f"the smallest is {best.bytes:,} bytes",
             lambda one: one.bytes,
         ),
         "max_ms": (
             f"--max-ms {target.max_ms}",
-            lambda best: f"{best.p50_ms:.3f} ms are reachable",
+            lambda best: f"the fastest takes {best.p50_ms:.3f} ms",
             lambda one: one.p50_ms,
         ),
     }
@@ -224,8 +224,8 @@ def _stands_in_the_way(tried: list[Measured], target: Target) -> str:
         if getattr(target, name) is not None:
             others = [one for one in tried if one.meets(target._replace(**{name: None}))]
             if others:
-                said.append(f"{option} stands in the way, with the other limits {reachable(min(others, key=order))}")
-    return "no index meets the target: " + ("; ".join(said) or "each limit stands in the way of another, loosen two")
+                said.append(f"with the others met, {reachable(min(others, key=order))} ({option})")
+    return "no index meets all limits: " + ("; ".join(said) or "no two can be met together; loosen at least two")
 
 
 class _Counter:

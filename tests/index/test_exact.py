@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from similar_images.index import exact
+from similar_images.index.exact import exact_search, normalised
+
+
+def oracle(array: np.ndarray, unit: np.ndarray, k: int, removed: list[int]) -> np.ndarray:
+    """Rank by cosines in float64, equal ones by row; rows of zeros and removed rows are no hits."""
+    cosines = unit.astype(np.float64) @ normalised(array).T.astype(np.float64)
+    absent = np.union1d(removed, np.flatnonzero(~array.any(axis=1))).astype(int)
+    cosines[:, absent] = -9
+    return np.stack([np.lexsort((np.arange(len(array)), -np.round(each, 6)))[:k] for each in cosines])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("work_bytes", [4 * 33 * 64, 4 * 2**20])
+def test_hits_are_those_of_numpy_and_equal_similarities_go_by_row(dtype, work_bytes, monkeypatch):
+    monkeypatch.setattr(exact, "WORK_BYTES", work_bytes)
+    array = np.random.default_rng(1).normal(size=(5000, 33)).astype(dtype)
+    array[::7] = array[3]  # 715 equal vectors
+    array[::11] = 0
+    if dtype == np.float32:
+        array[5] *= 1e25  # squares that leave float32
+        array[8] *= 1e-25
+    unit = normalised(array[1:9])
+    for queries in (unit, unit[2:3]):
+        similarities, rows = exact_search(array, queries, 20, [1, 2, 700])
+        assert np.array_equal(rows, oracle(array, queries, 20, [1, 2, 700]))
+        assert similarities.dtype == np.float32 and rows.dtype == np.int64
+        np.testing.assert_allclose(similarities, np.einsum("bd,bkd->bk", queries, normalised(array)[rows]), atol=1e-6)
+
+
+def test_fewer_vectors_than_k_give_as_many_hits_and_none_where_there_are_none():
+    array = np.eye(5, dtype=np.float32)
+    array[4] = 0
+    assert exact_search(array, array[:2], 10, [3])[1].tolist() == [[0, 1, 2], [1, 0, 2]]
+    assert exact_search(np.zeros((4, 5), np.float32), array[:2], 3)[1].shape == (2, 0)
+    assert len(exact_search(array, array[:0], 3)[1]) == 0
+
+
+def test_infinity_in_a_row_is_refused_with_its_number():
+    array = np.ones((50, 4), np.float16)
+    array[33, 2] = np.inf
+    with pytest.raises(ValueError, match="NaN or infinity in row 33"):
+        exact_search(array, normalised(array[:1]), 3)

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from arrays import clustered
+
+from similar_images.index.build import build, remove
+from similar_images.index.index import open_index
+from similar_images.vectors.store import open_vectors
+
+N, D = 400, 16
+
+
+@pytest.fixture
+def vectors(tmp_path):
+    np.save(tmp_path / "v.npy", clustered(N, D))
+    return open_vectors(tmp_path / "v.npy")
+
+
+@pytest.mark.parametrize("recipe", ["HNSW0", "HNSW1", "IVF0,Flat", "PQ0"])
+def test_a_recipe_that_faiss_cannot_use_is_one_line_and_the_process_goes_on(vectors, run, tmp_path, recipe):
+    done = run("build_search_db.py", "-i", "v.npy", "--recipe", recipe)
+    assert done.returncode == 1 and recipe in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+    assert not (tmp_path / "v.faiss.index").exists()
+    with pytest.raises(ValueError, match=recipe):
+        build(vectors, tmp_path / "v.faiss.index", recipe)
+
+
+@pytest.mark.parametrize("recipe", ["IVF16,PQ8x4,RFlat", "PCA8,PQ4x4"])
+def test_refined_and_reduced_codes_are_built_and_their_ids_are_rows(vectors, tmp_path, recipe):
+    path = tmp_path / "v.faiss.index"
+    assert build(vectors, path, recipe)["n"] == N
+    index = open_index(path)
+    _, rows = index.search(vectors.array[:9] / np.linalg.norm(vectors.array[:9], axis=1)[:, None], 1, vectors.array)
+    assert (rows.ravel() == np.arange(9)).mean() > 0.5
+    try:
+        assert remove(vectors, path, [3])["n"] == N - 1
+    except ValueError as error:
+        assert "cannot remove" in str(error)
+
+
+@pytest.mark.parametrize(("d", "parts"), [(32, 16), (88, 11), (2216 // 8 * 2, 2)])
+def test_classic_is_built_where_16_does_not_divide_d(tmp_path, d, parts):
+    np.save(tmp_path / "w.npy", clustered(600, d))
+    manifest = build(open_vectors(tmp_path / "w.npy"), tmp_path / "w.index", "classic")
+    assert manifest["recipe"] == "classic" and manifest["parameters"]["factory"] == f"IVF24,PQ{parts}x8"
