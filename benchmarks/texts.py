@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Texts a second, beside a loop of one encode a text and the library's own encode, in turns; and what each costs on STS.
+"""Measure texts per second of each backend, compared with the library's encode and with a loop of it over single texts.
 
-With an index, what a query takes: the encoding and the search, by turns too.
+All are measured in turns. With --sts, their agreement with the STS benchmark; with --index, the time of a query.
 
 ./benchmarks/texts.py tweets/texts_20k.csv --sts sts-dev.tsv --index tweets/tweets_20000.faiss.index
 """
@@ -19,9 +19,9 @@ from similar_images.cli.options import FILE
 from similar_images.collections.texts import TextCollection
 from similar_images.evaluation import sts
 from similar_images.inputs.texts import read_texts
-from similar_images.networks.text import load
+from similar_images.networks.text import load_text_network
 
-LOOPED = 5  # times fewer texts for the loop, which is slow
+LOOPED = 5  # the loop, which is slow, gets a fifth of the texts
 WARMING = 50  # texts
 QUERIES = 500
 
@@ -31,35 +31,35 @@ QUERIES = 500
 @click.option("--column")
 @click.option("--sts", "sts_file", type=FILE, help="A file of the STS benchmark.")
 @click.option("--index", type=FILE, help="The index of these texts.")
-@click.option("--count", type=click.IntRange(min=100), default=2000, show_default=True, help="Texts, at random.")
+@click.option("--count", type=click.IntRange(min=100), default=2000, show_default=True, help="Number of random texts.")
 @click.option("--repeats", type=click.IntRange(min=1), default=5, show_default=True)
 def main(file: Path, column: str | None, sts_file: Path | None, index: Path | None, count: int, repeats: int) -> None:
     if index:
         time_queries(TextCollection.open(file, index, column))
     texts = read_texts(file, column)
     texts = [texts[row] for row in np.random.default_rng(0).permutation(len(texts))[:count]]
-    encoders = {"torch": load(engine="torch"), "openvino": load(engine="openvino")}
+    encoders = {"torch": load_text_network(engine="torch"), "openvino": load_text_network(engine="openvino")}
     try:
-        encoders["openvino, bfloat16"] = load(engine="openvino", precision="bfloat16")
+        encoders["openvino, bfloat16"] = load_text_network(engine="openvino", precision="bfloat16")
     except ValueError as error:
         print(error)
     library = encoders["torch"].engine.model
-    ways = {
+    methods = {
         "loop of encode": lambda some: [library.encode(text) for text in some[: len(some) // LOOPED]],
         "library's encode": library.encode,
         **{name: encoder.encode for name, encoder in encoders.items()},
     }
-    rates = {name: [] for name in ways}
-    for way in ways.values():
-        way(texts[: WARMING * LOOPED])
+    rates = {name: [] for name in methods}
+    for encode in methods.values():
+        encode(texts[: WARMING * LOOPED])
     for _ in range(repeats):
-        for name, way in ways.items():
+        for name, encode in methods.items():
             began = perf_counter()
-            done = len(way(texts))
+            done = len(encode(texts))
             rates[name].append(done / (perf_counter() - began))
     loop, whole = (np.array(rates[name]) for name in ("loop of encode", "library's encode"))
     print(f"{len(texts)} texts, {repeats} repeats: medians")
-    print("way                  texts/s   of the loop   of the library's encode   Spearman")
+    print("method               texts/s   / loop        / library's encode        Spearman")
     pairs = sts.read_pairs(sts_file) if sts_file else None
     for name, each in rates.items():
         agreed = f"{sts.agreement(encoders[name], pairs).spearman:.4f}" if pairs and name in encoders else ""

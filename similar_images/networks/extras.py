@@ -1,4 +1,4 @@
-"""Import optional packages: where one is missing, the error names the command that installs it."""
+"""Import optional packages: if one is missing, the error names the command that installs it."""
 
 from importlib import import_module
 from types import ModuleType
@@ -14,7 +14,7 @@ class MissingExtra(OSError):
 def need(module: str, extra: str, purpose: str) -> ModuleType:
     """Return `module`, imported; `purpose` names what needs it, `extra` is one of EXTRAS.
 
-    Raises MissingExtra where the module, or a package that it imports, is not installed.
+    Raises MissingExtra if the module, or a package that it imports, is not installed.
     """
     try:
         return import_module(module)

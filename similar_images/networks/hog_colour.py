@@ -1,17 +1,17 @@
 """The network that needs no weights: histograms of oriented gradients and of colour, from scikit-image.
 
-It compares colour and shape, not what is in a picture. Shape letters: b images, d numbers in a vector.
+It compares colours and shapes, not the objects in a picture. Shape letters: b images, d numbers in a vector.
 """
 
 import numpy as np
 
 SIDE = 128  # pixels
-CELLS = (16, 32)  # pixels; the gradients' histograms are taken over cells of both sizes
+CELLS = (16, 32)  # pixels; gradients are counted in cells of both sizes
 ORIENTATIONS = 8
 BLOCK = 2  # cells; histograms are normalised over blocks of 2 x 2 cells (Dalal & Triggs 2005)
 BINS = (8, 3, 3)  # of hue, saturation and value
-GRIDS = (1, 2)  # colours are counted over the whole picture, and over its quarters
-SHAPE_WEIGHT = 4  # of a part of shape against a part of colour; measured on Caltech-101 and the sample
+GRIDS = (1, 2)  # colours are counted in the whole picture and in its quarters
+SHAPE_WEIGHT = 4  # of a part for shape, relative to one for colour; measured on Caltech-101 and the sample
 
 DIMENSION = sum((SIDE // cell - BLOCK + 1) ** 2 * BLOCK**2 * ORIENTATIONS for cell in CELLS) + sum(
     grid**2 * int(np.prod(BINS)) for grid in GRIDS
@@ -46,7 +46,7 @@ def _shape(image: np.ndarray, cell: int) -> np.ndarray:
 
 
 def _colours(image: np.ndarray) -> np.ndarray:
-    """Return for each pixel (side, side) the number of its bin of hue, saturation and value."""
+    """Return the bin of hue, saturation and value of each pixel, int (side, side)."""
     from skimage.color import rgb2hsv
 
     bins = np.minimum((rgb2hsv(image) * BINS).astype(int), np.subtract(BINS, 1))
@@ -54,15 +54,15 @@ def _colours(image: np.ndarray) -> np.ndarray:
 
 
 def _counts(colours: np.ndarray, grid: int) -> np.ndarray:
-    """Return the square roots of how often each colour is in each field of a grid (Hellinger's kernel)."""
+    """Return the square roots of the counts of each colour in each field of a grid (Hellinger kernel)."""
     fields = [field for row in np.split(colours, grid) for field in np.split(row, grid, axis=1)]
     return _part(np.sqrt([np.bincount(field.ravel(), minlength=int(np.prod(BINS))) for field in fields]))
 
 
 def _part(histograms: np.ndarray) -> np.ndarray:
-    """Return histograms (h, bins) as one unit vector, without what all have in common: their mean.
+    """Return histograms (h, bins), less their mean, as one unit vector.
 
-    All counts are positive, so that without this the vectors of any two pictures would be alike.
+    All counts are positive: with their means, the vectors of any two pictures would be similar.
     """
     part = (histograms - histograms.mean(axis=1, keepdims=True)).ravel()
     length = np.linalg.norm(part)

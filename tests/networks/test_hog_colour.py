@@ -32,7 +32,7 @@ def test_vectors_are_float32_rows_and_the_pixels_stay_as_they_are():
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (127, 127, 127), (255, 0, 0)])
-def test_even_a_plain_picture_has_a_vector(colour):
+def test_a_plain_picture_has_a_vector(colour):
     vector = encode(field(colour)[None])[0]
     assert np.isfinite(vector).all() and vector.any()
 
@@ -52,6 +52,6 @@ def test_shape_counts():
     assert cosine(across, striped(field((180, 10, 10)), 0)) > cosine(across, down)
 
 
-def test_light_matters_little():
+def test_brightness_matters_little():
     picture = np.random.default_rng(0).integers(60, 160, (8, 8, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
     assert cosine(picture, (picture * 1.2).astype(np.uint8)) > 0.6

