@@ -60,10 +60,11 @@ test: .venv/installed-dev  ## run all tests but the slow ones
 test-slow: .venv/installed-dev  ## run the slow tests: install the package into an empty environment
 	$(BIN)/python -m pytest -m slow
 
-lint: .venv/installed-dev  ## check style, format and imports
+lint: .venv/installed-dev  ## check style, format, imports and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 	$(BIN)/shellcheck --external-sources *.sh scripts/*.sh .ci/run
 
 docs: .venv/installed-dev  ## write docs/reference from the commands and the docstrings

@@ -5,7 +5,7 @@ from __future__ import annotations  # so that an old Python gets as far as the l
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import InspectLoader, Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import CodeType, ModuleType
@@ -97,7 +97,7 @@ class Finder(MetaPathFinder, Loader):
         package, _, old = fullname.partition(".")
         if package != "similar_images" or old not in MODULES:
             return None
-        return ModuleSpec(fullname, self, origin=find_spec(_new_name(fullname)).origin)
+        return ModuleSpec(fullname, self, origin=_found(_new_name(fullname)).origin)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = import_module(_new_name(spec.name))
@@ -110,7 +110,17 @@ class Finder(MetaPathFinder, Loader):
     def get_code(self, fullname: str) -> CodeType:
         """Return the code for `python -m`."""
         name = RUN.get(fullname, _new_name(fullname))
-        return find_spec(name).loader.get_code(name)
+        loader = _found(name).loader
+        if not isinstance(loader, InspectLoader) or (code := loader.get_code(name)) is None:
+            raise ImportError(f"{name} has no code")
+        return code
+
+
+def _found(name: str) -> ModuleSpec:
+    spec = find_spec(name)
+    if spec is None:
+        raise ModuleNotFoundError(f"no module {name}", name=name)
+    return spec
 
 
 def _new_name(fullname: str) -> str:

@@ -90,7 +90,7 @@ def main(
         click.echo(message, err=True)
 
     vectors = open_vectors(vectors_file)
-    n, d = vectors.array.shape
+    n, d = vectors.stored.shape
     if dimension not in (None, d):
         raise ValueError(f"{vectors_file}: expected vectors of {dimension} numbers (-d), got {d}")
     output = output or index_path(vectors_file)
@@ -115,7 +115,11 @@ def main(
             manifest = building.build(vectors, output, target=target, note=say, tried=row, restore=restore)
         else:
             with tqdm(total=n, unit=" vectors", disable=None) as bar:
-                manifest = building.build(vectors, output, recipe, progress=bar.update, note=say, restore=restore)
+
+                def advance(rows: int) -> None:
+                    bar.update(rows)
+
+                manifest = building.build(vectors, output, recipe, progress=advance, note=say, restore=restore)
     if verbose:
         click.echo("\n".join(f"{key}: {value}" for key, value in manifest["parameters"].items()), err=True)
     click.echo(_summary(manifest, n), err=True)

@@ -158,9 +158,9 @@ def main(
     writer.check_name(network)
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
     precision = precision or writer.engine.get("precision", "float32")
-    engine = writer.engine.get("name") if engine == "auto" else engine
-    engine = engine or loader.fastest_engine(network, precision)
-    encoder = loader.load(network, model_file, weights_file, resampling, engine, precision, threads)
+    backend = writer.engine.get("name") if engine == "auto" else engine
+    backend = backend or loader.fastest_engine(network, precision)
+    encoder = loader.load(network, model_file, weights_file, resampling, backend, precision, threads)
     batch = batch or writer.engine.get("batch") or batch_size.default(encoder.engine.name, max_memory)
     if verbose:
         say("\n".join(f"{key}: {value}" for key, value in encoder.description.items()))

@@ -83,8 +83,8 @@ def main(
     output = output or vectors_path(names)
     writer = Writer(output, names, texts, overwrite=overwrite)
     precision = precision or writer.engine.get("precision", "float32")
-    engine = writer.engine.get("name") if engine == "auto" else engine
-    encoder = text_networks.load(network, engine or text_networks.fastest_engine(), precision)
+    backend = writer.engine.get("name") if engine == "auto" else engine
+    encoder = text_networks.load(network, backend or text_networks.fastest_engine(), precision)
     if verbose:
         say("\n".join(f"{key}: {value}" for key, value in encoder.description.items()))
     writer.check(encoder.description)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from similar_images.collections.base import Hit, Query
+from similar_images.collections.base import BaseCollection, Hit, Query
 from similar_images.collections.images import Collection
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
@@ -46,13 +46,13 @@ class Answer(NamedTuple):
     searching: float  # seconds
 
 
-def ask_row(collection: Collection, row: int) -> Asked:
+def ask_row(collection: BaseCollection, row: int) -> Asked:
     """Ask by one of the collection. Raises ValueError for one that was skipped."""
     _, seconds = _timed(lambda: collection.vector(row))
     return Asked(collection.names[row], row, row=row, encoding=None if collection.has_vectors else seconds)
 
 
-def ask_text(collection: Collection, text: str, provisional: bool = False) -> Asked:
+def ask_text(collection: BaseCollection, text: str, provisional: bool = False) -> Asked:
     """Ask by a new text. Raises ValueError for an empty or huge one, and what loading the network raises."""
     query, seconds = _encode(collection, text := one_line(text).strip())
     return Asked(text, query, encoding=seconds, provisional=provisional)
@@ -69,8 +69,10 @@ def ask_image(collection: Collection, name: str, content: bytes) -> Asked:
 
 
 def ask_part(collection: Collection, asked: Asked, box: Box) -> Asked:
-    """Ask by a part of the image that was asked by. Raises UnreadableImage, and what loading the network raises."""
-    image = images.open_image(collection.image(asked.row) if asked.picture is None else asked.picture)
+    """Return the query of a part of the image of a query. Raises UnreadableImage, and what loading the network raises."""
+    if asked.picture is None and asked.row is None:
+        raise ValueError("expected the query of an image, got one without a picture")
+    image = images.open_image(collection.image(asked.row) if asked.picture is None else asked.picture)  # type: ignore[arg-type]
     left, right = (round(share * image.width) for share in box[::2])
     top, bottom = (round(share * image.height) for share in box[1::2])
     if min(right - left, bottom - top) < MIN_PART:
@@ -84,11 +86,11 @@ def ask_part(collection: Collection, asked: Asked, box: Box) -> Asked:
 
 
 def ask_whole(asked: Asked) -> Asked:
-    """Ask by the whole of an image that was asked by a part of."""
-    return asked if asked.box is None else asked._replace(query=asked.whole, box=None, whole=None)
+    """Return the query of the whole image of a query of a part."""
+    return asked if asked.whole is None else asked._replace(query=asked.whole, box=None, whole=None)
 
 
-def answer(collection: Collection, asked: Asked, k: int, exact: bool = False) -> Answer:
+def answer(collection: BaseCollection, asked: Asked, k: int, exact: bool = False) -> Answer:
     """Search; where an exact search is asked for, compare it with the index's."""
     began = perf_counter()
     hits = collection.nearest(asked.query, k, exact)
@@ -101,29 +103,29 @@ def answer(collection: Collection, asked: Asked, k: int, exact: bool = False) ->
     return Answer(hits, missed, wrong, seconds)
 
 
-def shuffled(collection: Collection, seed: int | None = None) -> Iterator[int]:
+def shuffled(collection: BaseCollection, seed: int | None = None) -> Iterator[int]:
     """Yield the rows that have a vector in random order, then again from the start; none where none has."""
     rows = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(len(collection)), collection.removed))
     return cycle(int(row) for row in rows if not collection.was_skipped(row))
 
 
-def caveat(collection: Collection) -> str:
+def caveat(collection: BaseCollection) -> str:
     """Return what to know before trusting the hits: about the network, and images that cannot be shown."""
     known = CAVEATS.get(network_name(collection), "")
-    if collection.noun == "image" and not (collection.source and collection.source.exists()):
+    if isinstance(collection, Collection) and not (collection.source and collection.source.exists()):
         place = collection.source.path if collection.source else "an unknown folder"
         known = f"{known} The images are not in {place}: open the collection with images=FOLDER to see them.".strip()
     return known
 
 
-def network_name(collection: Collection) -> str:
+def network_name(collection: BaseCollection) -> str:
     return collection.network["name"] if collection.network else "an unknown network"
 
 
-def describe(collection: Collection, asked: Asked, answer: Answer, exact: bool = False) -> str:
+def describe(collection: BaseCollection, asked: Asked, answer: Answer, exact: bool = False) -> str:
     """Return what was searched, the time of its parts, the recall that was measured, and what is not in the index."""
     exact = exact or collection.index is None
-    count = len(collection) if exact else collection.index.faiss.ntotal
+    count = len(collection) if exact or collection.index is None else collection.index.faiss.ntotal
     searched = f"{'exact search in' if exact else f'{collection.recipe} index of'} {count:,} {collection.noun}s"
     encoding = "stored vector" if asked.encoding is None else f"network {_milliseconds(asked.encoding)}"
     said = f"{network_name(collection)}, {searched}: {encoding}, search {_milliseconds(answer.searching)}"
@@ -134,7 +136,7 @@ def describe(collection: Collection, asked: Asked, answer: Answer, exact: bool =
     return said
 
 
-def missing(collection: Collection) -> str:
+def missing(collection: BaseCollection) -> str:
     """Return how many rows are not in the index, and how to add them; an empty string if none."""
     n = collection.not_indexed
     if not n:
@@ -151,7 +153,7 @@ def changes(answer: Answer, k: int) -> str:
     return f"{len(answer.missed)} of {k} hits are found by exact search only{others}."
 
 
-def meaning(collection: Collection, similarity: float) -> str:
+def meaning(collection: BaseCollection, similarity: float) -> str:
     """Return what a similarity means in this collection; an empty string if that is not known."""
     if similarity >= SAME:
         return f"the same {collection.noun}"
@@ -163,7 +165,7 @@ def meaning(collection: Collection, similarity: float) -> str:
     return f"closer than {np.floor(100 * percentile) / 100:g}% of pairs"
 
 
-def _encode(collection: Collection, new: object) -> tuple[Query, float]:
+def _encode(collection: BaseCollection, new: Any) -> tuple[Query, float]:
     """Return the query of something new and the seconds that took, without the loading of the network."""
     collection.load_network()
     return _timed(lambda: collection.encode(new))

@@ -46,7 +46,7 @@ def build(
         check_complete(vectors)
         removed = [] if restore else _removed(vectors, path, note)
         try:
-            queries = Queries(vectors.array, removed)
+            queries = Queries(vectors.stored, removed)
             if not len(queries.rows):
                 raise ValueError("no row is left: all are zeros (every image was skipped) or removed")
             trained, recipe, measured = _filled(queries, removed, recipe, target, progress, note, tried)
@@ -69,14 +69,14 @@ def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda r
     Raises ValueError if the index was not built from these vectors, BlockingIOError if another run is writing it.
     """
     with locked(path):
-        index = _changeable(path, vectors)
-        built = index.manifest["vectors"]
+        index, manifest = _changeable(path, vectors)
+        built = manifest["vectors"]
         retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), _skipped(vectors))
-        for rows, unit in chain([unit_rows(vectors.array, retried)], blocks(vectors.array, built["n"])):
+        for rows, unit in chain([unit_rows(vectors.stored, retried)], blocks(vectors.stored, built["n"])):
             kept = ~np.isin(rows, index.removed)
             index.faiss.add_with_ids(unit[kept], rows[kept])
             progress(len(rows))
-        return _rewrite(index, vectors, index.removed, _skipped(vectors))
+        return _rewrite(index, manifest, vectors, index.removed, _skipped(vectors))
 
 
 def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
@@ -86,7 +86,7 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
     BlockingIOError if another run is writing it.
     """
     with locked(path):
-        index = _changeable(path, vectors)
+        index, manifest = _changeable(path, vectors)
         try:
             index.faiss.remove_ids(faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
         except RuntimeError as error:
@@ -95,10 +95,10 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
             ) from error
         if not index.faiss.ntotal:
             raise ValueError(f"{path}: no image would be left; delete the index instead")
-        n = index.manifest["vectors"]["n"]  # the rows after it are still to be added
+        n = manifest["vectors"]["n"]  # the rows after it are still to be added
         names = vectors.names[:n] if vectors.names else None
-        known = vectors._replace(array=vectors.array[:n], names=names)
-        return _rewrite(index, known, sorted({*index.removed, *rows}), index.manifest["vectors"].get("skipped", []))
+        known = vectors._replace(array=vectors.stored[:n], names=names)
+        return _rewrite(index, manifest, known, sorted({*index.removed, *rows}), manifest["vectors"].get("skipped", []))
 
 
 def rows_of(vectors: Vectors, file: Path) -> list[int]:
@@ -142,20 +142,20 @@ def _filled(
         trained, measured = choose(queries, sample, target, fill, tried)
         return trained, measured.recipe, measured
     recipe = ("flat" if n < SMALL else "reduced") if recipe == "auto" else recipe
-    trained = train(recipe, sample, n)
-    if trained is None:
+    found = train(recipe, sample, n)
+    if found is None:
         note(f"{len(sample)} vectors are too few to train the recipe {recipe}: using flat, an exact search")
-        recipe, trained = "flat", train("flat", sample, n)
-    fill(trained.faiss)
-    return trained, recipe, None
+        return _filled(queries, removed, "flat", None, progress, note, tried)
+    fill(found.faiss)
+    return found, recipe, None
 
 
-def _rewrite(index, vectors: Vectors, removed: list[int], skipped: list[int]) -> dict:
+def _rewrite(index: Index, old: dict, vectors: Vectors, removed: list[int], skipped: list[int]) -> dict:
     absent = sorted({*removed, *skipped})
-    manifest = index.manifest | {
+    manifest = old | {
         "removed": removed,
-        **_measured(Queries(vectors.array, absent), index.faiss, index.manifest["parameters"], absent),
-        "built_recall": index.manifest["built_recall"],
+        **_measured(Queries(vectors.stored, absent), index.faiss, old["parameters"], absent),
+        "built_recall": old["built_recall"],
         "vectors": _source(vectors, index.path, skipped),
     }
     return write_index(index.path, index.faiss, manifest)
@@ -215,9 +215,9 @@ def _source(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
     """Return what an index' manifest says of the vectors that it was built from, without the rows `skipped`."""
     return {
         "file": relative(vectors.path, path.parent),
-        "n": len(vectors.array),
+        "n": len(vectors.stored),
         "skipped": skipped,
-        "fingerprint": fingerprint(vectors.array, skipped),
+        "fingerprint": fingerprint(vectors.stored, skipped),
         "names": names_digest(vectors.names) if vectors.names else None,
         "network": vectors.network,
     }
@@ -245,10 +245,10 @@ def _removed(vectors: Vectors, path: Path, note: Callable[[str], None]) -> list[
     return index.removed
 
 
-def _changeable(path: Path, vectors: Vectors) -> Index:
-    """Open an index to change it. Raises ValueError if its content is unknown or of other vectors."""
+def _changeable(path: Path, vectors: Vectors) -> tuple[Index, dict]:
+    """Open an index, with its manifest, to change it. Raises ValueError if its content is unknown or of other vectors."""
     index = open_index(path)
     if index.manifest is None:
         raise ValueError(f"{path} has no manifest, so its rows are unknown: rebuild it with --overwrite")
     check_matches(index, vectors)
-    return index._replace(faiss=with_ids(index.faiss))
+    return index._replace(faiss=with_ids(index.faiss)), index.manifest

@@ -138,16 +138,16 @@ def with_ids(index: faiss.Index) -> faiss.Index:
         return index
     table = faiss.IndexIDMap(faiss.IndexFlat(index.d, index.metric_type))  # which only takes an empty index
     table.index, table.ntotal, table.own_fields = index, index.ntotal, False
-    table.referenced_objects.append(index)
+    table.referenced_objects.append(index)  # type: ignore[attr-defined]  # Faiss' Python adds it
     faiss.copy_array_to_vector(np.arange(index.ntotal), table.id_map)
     return table
 
 
 def check_matches(index: Index, vectors: Vectors) -> None:
-    """Raise ValueError, with the remedy, where an index was not built from these vectors."""
+    """Raise ValueError, with the remedy, if an index was not built from these vectors."""
     if vectors.array is None:
         expected = index.manifest["vectors"].get("names") if index.manifest else None
-        if expected != (found := names_digest(vectors.names)):
+        if expected != (found := names_digest(vectors.names or [])):
             raise ValueError(f"{index.path} was built from other texts: expected the SHA-256 {expected}, got {found}")
         return
     n, d = vectors.array.shape
@@ -166,8 +166,8 @@ def _are_the_first(vectors: Vectors, built: dict) -> bool:
     """Return whether the first vectors are those that a manifest says an index was built from."""
     network = built["network"]
     if network and network.get("reads") == "text":  # its names say all; another processor's last digits differ
-        return network == vectors.network and built["names"] == names_digest(vectors.names[: built["n"]])
-    return built["fingerprint"] == fingerprint(vectors.array[: built["n"]], built.get("skipped", ()))
+        return network == vectors.network and built["names"] == names_digest((vectors.names or [])[: built["n"]])
+    return built["fingerprint"] == fingerprint(vectors.stored[: built["n"]], built.get("skipped", ()))
 
 
 def _best(similarities: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

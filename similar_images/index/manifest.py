@@ -6,6 +6,7 @@ place. So whenever a reader comes, and whenever a writer is killed, the manifest
 
 import time
 from pathlib import Path
+from typing import Any
 
 from similar_images.files import mismatch, read_json, sha256, write_json
 
@@ -21,7 +22,7 @@ FORM = {
     "vectors": {"file": str, "n": int, "fingerprint": str, "names": TEXT, "network": dict | None},
     "sha256": str,  # of the index
 }
-OPTIONAL = {  # not in the first manifests
+OPTIONAL: dict[str, dict] = {  # not in the first manifests
     "measured": {"recall": NUMBER, "recall_alone": NUMBER, "queries": int},
     "similarities": {"percentiles": [NUMBER], "random_pairs": [NUMBER], "nearest": [NUMBER]},
 }
@@ -100,9 +101,9 @@ def _alone(entry: dict) -> dict | None:
     return {key: value for key, value in entry.items() if key != "previous"} if "recipe" in entry else None
 
 
-def _fault(entry: object) -> str | None:
+def _fault(entry: Any) -> str | None:
     fault = mismatch(entry, FORM)
-    if fault or not isinstance(entry, dict):
+    if fault:
         return fault
     fault = mismatch(entry, {key: form for key, form in OPTIONAL.items() if key in entry})
     if not fault and "similarities" in entry:

@@ -76,7 +76,7 @@ def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None)
         raise UnreadableImage(_reason(error, source)) from error
 
 
-def original(source: Source, limits: Limits = LIMITS) -> tuple[bytes, str, tuple[int, int]]:
+def original(source: str | Path | bytes, limits: Limits = LIMITS) -> tuple[bytes, str, tuple[int, int]]:
     """Return the bytes of an image file, its format, and its width and height in pixels; it is not decoded.
 
     Raises UnreadableImage for what is not an image, or is too large.

@@ -57,6 +57,13 @@ class Vectors(NamedTuple):
     is_guess: bool = False  # the network is taken for VGG16 because of the dimension
 
     @property
+    def stored(self) -> np.ndarray:
+        """The array. Raises ValueError if there are only names."""
+        if self.array is None:
+            raise ValueError(f"there are no vectors {self.path}: make them first")
+        return self.array
+
+    @property
     def skipped(self) -> list[Skipped]:
         return [Skipped(**entry) for entry in self.manifest["skipped"]] if self.manifest else []
 
@@ -123,9 +130,7 @@ def open_array(path: Path) -> np.ndarray:
         raise
     except Exception as error:  # a damaged header makes NumPy raise anything, from ValueError to tokenize.TokenError
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"{path} cannot be read as vectors, its header is damaged or it is truncated: {reason}"
-        ) from error
+        raise ValueError(f"{path} cannot be read as vectors, it is truncated or not a plain array: {reason}") from error
     if array.ndim != 2 or array.dtype not in DTYPES or not array.flags.c_contiguous:
         raise ValueError(
             f"{path}: expected vectors of shape (n, d), float32 or float16, got shape {array.shape}, {array.dtype}"

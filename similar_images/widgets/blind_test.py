@@ -37,7 +37,8 @@ class BlindTest(anywidget.AnyWidget):
         self._trials = self._remaining()
         self._voted: list[str] = []  # queries, in this session
         self._trial: Trial | None = None
-        self._lock, self._threads = Lock(), []
+        self._lock = Lock()
+        self._threads: list[Thread] = []
         self.set_trait("n", n if queries is None else len(queries))
         self.on_msg(self._told)
         self._in_background(self._next)

@@ -40,8 +40,8 @@ def contact_picture(hits: list[Hit], thumbnails: dict[int, Thumbnail]) -> bytes:
     for i, hit in enumerate(hits):
         x, y = MARGIN + i % columns * step, MARGIN + i // columns * (step + LINE)
         draw.rectangle((x, y, x + CELL, y + CELL), EMPTY)
-        if isinstance(thumbnails[hit.row], bytes):
-            picture = Image.open(io.BytesIO(thumbnails[hit.row]))
+        if isinstance(thumbnail := thumbnails[hit.row], bytes):
+            picture = Image.open(io.BytesIO(thumbnail))
             picture.thumbnail((CELL, CELL))
             sheet.paste(picture, (x + (CELL - picture.width) // 2, y + (CELL - picture.height) // 2))
         draw.text((x, y + CELL + 2), _fitting(hit.name, draw, font), TEXT, font)
@@ -50,7 +50,7 @@ def contact_picture(hits: list[Hit], thumbnails: dict[int, Thumbnail]) -> bytes:
     return buffer.getvalue()
 
 
-def _fitting(name: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont) -> str:
+def _fitting(name: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Return the end of a name that fits below a picture."""
     shown = name
     while draw.textlength(shown, font) > CELL and len(shown) > 1:

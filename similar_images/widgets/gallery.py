@@ -14,7 +14,7 @@ from similar_images.inputs.images import UnreadableImage
 from similar_images.networks.catalog import reads_text
 from similar_images.widgets import export
 from similar_images.widgets.search import CSS, Displayed, SearchWidget, page
-from similar_images.widgets.thumbnails import Thumbnails
+from similar_images.widgets.thumbnails import Thumbnail, Thumbnails
 
 MAX_BYTES = 25_000_000  # of an upload, which arrives in parts: Jupyter's server drops messages above 10 MiB
 THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page says which one its cards need
@@ -25,10 +25,11 @@ ORIGINAL_SIDE = 4000  # pixels; of originals in other formats, or too large to b
 class Gallery(SearchWidget):
     """Shows the k images of a collection most like a random one, one on the web, or one of your own."""
 
+    collection: Collection
     _esm, _css = page("search.js", "gallery.js"), CSS
     max_bytes = Int(MAX_BYTES).tag(sync=True)
     side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
-    late = List().tag(sync=True)  # pictures that were made after `shown` was sent
+    late: List = List().tag(sync=True)  # pictures that were made after `shown` was sent
 
     def __init__(self, collection: Collection, k: int = 8, seed: int | None = None, allow_private: bool = False):
         """With `allow_private`, addresses of this machine and of private networks are fetched too.
@@ -134,13 +135,13 @@ class Gallery(SearchWidget):
                     self._displayed, first = Displayed(number, asked, answer.hits), False
                     with self.hold_sync():
                         self.late = []
-                        self.shown = self._state(number, asked, answer, pictures)
+                        self.shown = self._pictured(number, asked, answer, pictures)
                         self._say("done", asking.describe(self.collection, asked, answer, self.exact))
                 else:
                     self.late = [number, *({"row": row, **_picture(made)} for row, made in pictures.items())]
 
-    def _state(self, number: int, asked: Asked, answer: asking.Answer, pictures: dict) -> dict:
-        state = super()._state(number, asked, answer)
+    def _pictured(self, number: int, asked: Asked, answer: asking.Answer, pictures: dict) -> dict:
+        state = self._state(number, asked, answer)
         own = pictures.get(asked.row) if asked.picture is None else asked.picture
         state["query"] |= {"box": asked.box, **_picture(own)}
         for hit in state["hits"]:
@@ -156,7 +157,7 @@ class Gallery(SearchWidget):
         self.send({"show": "original", "row": row, "name": name, "size": size}, [content])
 
     def _exported(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
-        pictures = {}
+        pictures: dict[int, Thumbnail] = {}
         if form != "csv":
             for made in self._thumbnails[THUMBNAIL_SIDES[1]].get([hit.row for hit in hits]):
                 pictures |= made

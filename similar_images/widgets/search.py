@@ -16,8 +16,7 @@ import anywidget
 from traitlets import Bool, Dict, Int, Unicode, observe, validate
 
 from similar_images.collections import query as asking
-from similar_images.collections.base import Hit
-from similar_images.collections.images import Collection
+from similar_images.collections.base import BaseCollection, Hit
 from similar_images.collections.query import Asked
 
 STATIC = Path(__file__).parent / "static"
@@ -86,7 +85,7 @@ class SearchWidget(anywidget.AnyWidget):
     shown = Dict().tag(sync=True)  # the query and its hits
     _is_closed = True  # until it is set up
 
-    def __init__(self, collection: Collection, k: int, seed: int | None):
+    def __init__(self, collection: BaseCollection, k: int, seed: int | None):
         super().__init__()
         self.collection, self.history = collection, History()
         self._rows = asking.shuffled(collection, seed)

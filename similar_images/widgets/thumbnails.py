@@ -50,6 +50,7 @@ class Thumbnails:
                 future.cancel()
 
     def _make(self, row: int) -> Thumbnail:
+        made: Thumbnail
         try:
             made = images.thumbnail(self._collection.image(row), self._side)
         except (ValueError, OSError) as error:  # the file or its archive is missing or damaged, or its folder unknown
