@@ -151,7 +151,7 @@ def test_half_precision_hardly_lowers_the_agreement(data):
     [
         ("a\tb\n", "line 1: expected a score and two sentences in fields 5 to 7"),
         ("g\tf\ty\t1\tbest\tone\ttwo\n", "could not convert string to float"),
-        ("g\tf\ty\t1\t5\tone\ttwo\n", "expected two pairs"),
+        ("g\tf\ty\t1\t5\tone\ttwo\n", "expected at least two pairs"),
         (b"\xff", "is not a file of the STS benchmark"),
     ],
 )
