@@ -16,7 +16,7 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 
-OWN = "similar-images-tests-"  # how the tests' own home in the temporary folder is called
+OWN = "similar-"  # how the tests' own home in the temporary folder is called
 HOMES = (  # what points elsewhere than into HOME, and would be followed
     "HF_HOME",
     "IPYTHONDIR",
@@ -34,11 +34,13 @@ HOMES = (  # what points elsewhere than into HOME, and would be followed
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give the tests a home and a temporary folder of their own, before they import anything; removed at the end."""
-    own = tempfile.TemporaryDirectory(prefix=OWN, ignore_cleanup_errors=True)
+    # Beside that of pytest-xdist's first process, not in it: Chromium's socket allows for short paths only.
+    root = os.environ.get("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    own = tempfile.TemporaryDirectory(prefix=OWN, dir=root, ignore_cleanup_errors=True)
     patch = pytest.MonkeyPatch()
     config.add_cleanup(own.cleanup)
     config.add_cleanup(patch.undo)
-    patch.setenv("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # pytest keeps what a failed test wrote
+    patch.setenv("PYTEST_DEBUG_TEMPROOT", root)  # pytest keeps what a failed test wrote
     for name in HOMES:
         patch.delenv(name, raising=False)
     for name, folder in (("HOME", "home"), ("USERPROFILE", "home"), ("XDG_CACHE_HOME", "cache"), ("TMPDIR", "tmp")):

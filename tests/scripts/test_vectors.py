@@ -140,7 +140,7 @@ def test_vectors_that_were_altered_are_refused(folder, curl, server):
     server.content = vectors_zip()
     run(VECTORS, folder, curl, server)
     (folder / LIST).write_text(SORTED.replace("42", "43"))
-    assert_fails(run(VECTORS, folder, curl, server), "lines were changed")
+    assert_fails(run(VECTORS, folder, curl, server), "lines have changed")
 
 
 def test_without_its_packages_the_script_says_how_to_install_them(folder, tmp_path, curl, server):

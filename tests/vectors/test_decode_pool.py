@@ -134,7 +134,8 @@ def test_a_file_larger_than_the_limit_is_decoded_alone(tmp_path, monkeypatch):
 
 def test_decoding_writes_nothing_to_stderr(tmp_path, capfd):
     buffer = io.BytesIO()
-    Image.effect_noise((60, 60), 90).save(buffer, "TIFF", compression="tiff_lzw")
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "TIFF", compression="tiff_lzw")
     content = bytearray(buffer.getvalue())
     content[30:200] = bytes(170)
     (tmp_path / "noisy.tiff").write_bytes(content)
