@@ -2,14 +2,14 @@
 """Extraction against a plain loop, and against what the machine can compute; memory; where the time goes.
 
 ./benchmarks/extraction.py PHOTOGRAPHS --network mobilenetv2 --weights FILE
-./benchmarks/extraction.py PHOTOGRAPHS --network vgg16 --count 400 --gflop 30.9      (random weights: as fast as real ones)
+./benchmarks/extraction.py PHOTOGRAPHS --network vgg16 --count 400 --gflop 30.9      (random weights are as fast as real ones)
 ./benchmarks/extraction.py PHOTOGRAPHS --network vgg16 --memory                     (of 1,000 and of 10,000 images)
 
 The plain loop is what the script of 2022 did: decode 32 images, one after the other, then Keras' predict_on_batch.
-Both sides run in turns, each in a process of its own; the network is loaded and warm before the clock starts, the
-decoders are not. Images are taken again in turn where the folder has fewer. Medians of all rounds are printed.
+Both sides run alternately, each in its own process. The network is loaded and warm before the clock starts; the
+decoders are not. If the folder has too few images, they are repeated. Medians of all rounds are printed.
 The limit is the rate of float32 matrix products (numpy's BLAS, all cores), measured in the same run, divided by
-the network's GFLOP an image. Memory is the peak of the process and its decoders together.
+the network's GFLOP per image. Memory is the peak of the process and its decoders together.
 """
 
 import json

@@ -3,10 +3,10 @@
 
 ./benchmarks/gallery.py [--count 40000] [--queries 200]
 
-Ours against the plain grid of 2022, an ipywidgets.Image with a button under each, in one notebook and in turns: the
-same collection (the painted sample, its files repeated, with vectors drawn at random), the same index, a new random
-query each time. "Cached" goes back and forward between two queries. No network is in it: vectors are stored. A click
-counts until every picture was decoded. Medians; the kernel's and the page's memory after a warm-up and at the end.
+Compares the gallery with the plain grid of 2022 (an ipywidgets.Image and a button for each hit), alternately in one
+notebook: the same collection (the sample's files repeated, with random vectors), the same index, a new random query
+each time. "Cached" moves between two queries. Vectors are stored, so no network runs. The time of a click ends when
+every picture is decoded. Prints medians, and the memory of the kernel and the page after a warm-up and at the end.
 """
 
 import os

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What decoding large JPEGs at a reduced scale saves, and what it does to neighbours.
+"""The time that decoding large JPEGs at a reduced scale saves, and its effect on nearest neighbours.
 
 ./benchmarks/jpeg_scale.py PHOTOGRAPHS --network mobilenetv2 --weights FILE
 
-The photographs are enlarged to 8 megapixels and saved as JPEG, as a camera has them; then each is read whole and at
-the smallest scale that keeps REDUCED times the network's side, in turns. A filter that averages sees next to no
-difference; nearest, which picks single pixels, would, and is never given reduced ones.
+The photographs are enlarged to 8 megapixels and saved as JPEG, as a camera does. Each is then decoded alternately at
+full scale and at the smallest scale that keeps REDUCED times the network's side. Averaging filters are hardly
+affected; nearest picks single pixels, would be affected, and never gets reduced images.
 """
 
 import io
@@ -74,7 +74,9 @@ def main(folder: Path, network: str, model: Path | None, weights: Path | None, c
     print(
         f"{len(one)} photographs of {PIXELS / 1e6:.0f} megapixels, {network}, {resampling}, {times} times {side} pixels remain"
     )
-    print(f"to decode one: whole {1000 * slow:.1f} ms, reduced {1000 * fast:.1f} ms: {slow / fast:.1f} times as fast")
+    print(
+        f"to decode one: full scale {1000 * slow:.1f} ms, reduced {1000 * fast:.1f} ms: {slow / fast:.1f} times as fast"
+    )
     print(f"cosine of the vectors of one image: median {np.median(cosines):.5f}, least {cosines.min():.5f}")
     print(f"the {K} nearest stay the same in {overlap:.3f} of the places, the first in {first:.3f}")
 

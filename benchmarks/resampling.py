@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Which resampling serves a network best: precision@8 on labelled photographs, one network, every filter.
+"""Precision@8 of a network on labelled photographs with every resampling filter.
 
 ./benchmarks/resampling.py FOLDER --network mobilenetv2 --weights FILE    (FOLDER/CLASS/image.jpg)
 """

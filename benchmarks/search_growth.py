@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""How a search grows: 10 thousand, 100 thousand and 1 million vectors of 512 numbers, in at most 4 GiB of memory.
+"""How search scales: 10 thousand, 100 thousand and 1 million vectors of dimension 512, in at most 4 GiB of memory.
 
 ./benchmarks/search_growth.py VECTORS.npy [--count 1000000 ...] [--folder DIR]
 
-The vectors are mixed from real ones: these are reduced to their first 512 principal components; a new vector is
-0.7 of one of them, 0.3 of another, and noise of a fifth of the spread of each component. So a new vector has a few
-near ones, of those it shares a part with, as a photograph has. 500 more that are in no index are the queries.
-Each build runs in a process of its own, whose peak memory is what the system counted (pages of the memory-mapped
-vectors that were read count too); queries run one at a time on one thread.
+The vectors are mixtures of real ones, which are reduced to their first 512 principal components. A new vector is 0.7
+of one, 0.3 of another, and noise with a fifth of each component's standard deviation, so that it has a few near
+neighbours, as a photograph does. 500 more vectors, in no index, are the queries. Each build runs in its own process;
+its peak memory is as the system reports it, including pages read from memory-mapped vectors. Queries run one at a
+time on one thread.
 """
 
 import json

@@ -3,9 +3,9 @@
 
 ./benchmarks/search_quality.py VECTORS.npy
 
-Each set is measured as it is and lifted to 4096 numbers (a random layer of ReLU units, as VGG16's fc2 is one).
-500 rows are held out: they are the queries, and no build sees them. Recall is recall@10 against exact search.
-Both sides run in turns; medians of all rounds are printed.
+Each set is measured unchanged and projected to dimension 4096 (by a random ReLU layer, similar to VGG16's fc2).
+500 rows are held out as queries; no build sees them. Recall is recall@10 against exact search.
+Both sides run alternately; medians of all rounds are printed.
 """
 
 import sys
@@ -106,7 +106,7 @@ def added(array: np.ndarray, folder: Path) -> None:
     np.save(folder / "v.npy", whole)
     building.add(open_vectors(folder / "v.npy"), folder / "i.index")
     grown = split.recall(open_index(folder / "i.index"), split.vectors.array)
-    print(f"\n10% added: recall@10 {grown:.3f}, built anew {full:.3f}, difference {full - grown:+.3f}")
+    print(f"\n10% added: recall@10 {grown:.3f}, rebuilt {full:.3f}, difference {full - grown:+.3f}")
 
 
 @click.command()

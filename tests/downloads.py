@@ -59,8 +59,8 @@ class Server(ThreadingHTTPServer):
         self.requests = []
         self.status = 200
         self.ranges = True
-        self.breaks = 0  # answers still to be cut in half
-        self.stalls = 0  # answers still to fall silent in the middle
+        self.breaks = 0  # answers left to cut in half
+        self.stalls = 0  # answers left that stall halfway
         self.closing = threading.Event()
 
     def handle_error(self, request, client_address):
@@ -145,7 +145,7 @@ def start(script, folder, path, server, *arguments, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # a group of its own, to be killed whole
+        start_new_session=True,  # its own process group, so that all of it can be killed
     )
 
 
@@ -193,7 +193,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def assert_dataset_is_whole(result, folder):
+def assert_dataset_is_complete(result, folder):
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"val2014: 5 images, named in {LIST}\n"
     assert {name: (folder / "val2014" / name).read_bytes() for name in NAMES} == IMAGES
@@ -202,7 +202,7 @@ def assert_dataset_is_whole(result, folder):
     assert not [path for path in folder.iterdir() if path.is_dir() and path.name != "val2014"]
 
 
-def assert_vectors_are_whole(result, folder):
+def assert_vectors_are_complete(result, folder):
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"{NPY}: 5 vectors, named in {LIST}\n"
     vectors = open_vectors(folder / NPY)

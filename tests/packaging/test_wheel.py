@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -42,15 +43,28 @@ def wheel(tmp_path_factory) -> Path:
     return wheel
 
 
-@pytest.fixture(scope="module")
-def environment(wheel, tmp_path_factory) -> Path:
-    """An environment with the wheel and what it requires; its folder of commands."""
-    folder = tmp_path_factory.mktemp("environment") / "venv"
+def install(wheel: Path, folder: Path, *options: object) -> Path:
+    """Install the wheel and its requirements into a new environment; return its folder of commands."""
     assert call(sys.executable, "-m", "venv", folder, cwd=wheel.parent).returncode == 0
     pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-    done = call(*pip, wheel, cwd=wheel.parent)
+    done = call(*pip, *options, wheel, cwd=wheel.parent)
     assert done.returncode == 0, done.stderr
     return folder / "bin"
+
+
+@pytest.fixture(scope="module")
+def environment(wheel, tmp_path_factory) -> Path:
+    """An environment with the newest versions that pip finds."""
+    return install(wheel, tmp_path_factory.mktemp("environment") / "venv")
+
+
+@pytest.fixture(scope="module")
+def lowest(wheel, tmp_path_factory) -> Path:
+    """An environment with the lowest versions that pyproject.toml allows."""
+    folder = tmp_path_factory.mktemp("lowest")
+    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (folder / "constraints.txt").write_text("\n".join(required).replace(">=", "=="))
+    return install(wheel, folder / "venv", "--constraint", folder / "constraints.txt")
 
 
 def test_the_wheel_has_every_file_of_the_package_and_the_notebooks(wheel):
@@ -69,8 +83,9 @@ def test_it_is_small_and_without_what_the_extras_bring(environment):
     assert [name for name in HEAVY if f"\n{name}==" in f"\n{listed}"] == []
 
 
-def test_photos_are_extracted_built_and_searched_from_another_folder(environment, photos, tmp_path):
-    command = environment / "similar-images"
+@pytest.mark.parametrize("versions", ["environment", "lowest"])
+def test_photos_are_extracted_built_and_searched_from_another_folder(versions, photos, tmp_path, request):
+    command = request.getfixturevalue(versions) / "similar-images"
     for arguments in (
         ("extract", "-d", photos, "--network", "hog-colour"),
         ("build", "-i", "photos_file_list.txt.saved_predictions.npy"),
@@ -84,7 +99,9 @@ def test_photos_are_extracted_built_and_searched_from_another_folder(environment
     assert done.returncode == 0, done.stderr
 
 
-def test_every_public_name_is_imported_without_an_extra(environment, tmp_path):
+@pytest.mark.parametrize("versions", ["environment", "lowest"])
+def test_every_public_name_is_imported_without_an_extra(versions, tmp_path, request):
+    environment = request.getfixturevalue(versions)
     code = "import similar_images as s; [getattr(s, name) for name in s.__all__]; print(*s.__all__)"
     done = call(environment / "python", "-W", "error", "-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

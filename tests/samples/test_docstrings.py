@@ -46,7 +46,7 @@ def test_public_functions_classes_and_methods_with_their_names(package):
         part='__all__ = ["Kept"]\nclass Kept:\n    """Keep what is worth keeping."""\n'
         '    def get(self):\n        """Return what is kept in it."""\n    def _no(self):\n        """Do nothing at all here."""\n'
         'def left():\n    """Return what is not exported."""\n',
-        tests='def test():\n    """Test that it works as told."""\n',
+        tests='def test():\n    """Test that it works as described."""\n',
         broken="def (",
     )
     assert collect() == [

@@ -17,7 +17,7 @@ from similar_images.samples import pictures as sample
 
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory):
-    """The whole collection, painted by the command."""
+    """The complete collection, painted by the command."""
     folder = tmp_path_factory.mktemp("sample") / "pictures"
     done = make(folder)
     assert done.returncode == 0, done.stderr
@@ -52,7 +52,7 @@ def test_no_two_pictures_are_the_same(painted):
 
 
 def test_a_kind_varies(painted):
-    """The pictures of a kind are further from their mean than noise would put them."""
+    """Pictures of a kind differ from their mean by more than noise."""
     for kind in sample.KINDS:
         pixels = [images.read(path, 32, "box").astype(float) for path in sorted((painted / kind).iterdir())]
         assert np.std(pixels, axis=0).mean() > 12, kind

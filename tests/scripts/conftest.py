@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def tools(tmp_path):
-    """A folder that is the whole PATH: neither curl nor wget is in it."""
+    """A folder that is the only one on the PATH, without curl and wget."""
     tools = tmp_path / "tools"
     tools.mkdir()
     for tool in TOOLS.split():
@@ -53,7 +53,7 @@ def curl(tools):
 
 @pytest.fixture
 def small_disk(folder):
-    """Makes `folder` a real disk of 1 MB; yields a function that makes it larger."""
+    """Mounts a disk of 1 MB on `folder`; yields a function that enlarges it."""
 
     def mount(options):
         command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]

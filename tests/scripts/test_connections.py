@@ -13,7 +13,7 @@ from downloads import (
     TWEETS,
     VECTORS,
     Answer,
-    assert_dataset_is_whole,
+    assert_dataset_is_complete,
     assert_fails,
     files,
     images_zip,
@@ -25,35 +25,35 @@ from downloads import (
 )
 
 
-def test_a_broken_connection_goes_on_where_it_was(folder, path, server):
+def test_a_broken_connection_resumes(folder, path, server):
     server.content, server.breaks = images_zip(), 2
-    assert_dataset_is_whole(run(DATASET, folder, path, server), folder)
+    assert_dataset_is_complete(run(DATASET, folder, path, server), folder)
     half = len(server.content) // 2
     quarter = (len(server.content) - half) // 2
     assert ranges(server) == [None, f"bytes={half}-", f"bytes={half + quarter}-"]
 
 
-def test_a_silent_connection_is_given_up_and_goes_on_where_it_was(folder, path, server):
+def test_a_silent_connection_is_dropped_and_resumes(folder, path, server):
     server.content, server.stalls = images_zip(), 1
-    assert_dataset_is_whole(run(DATASET, folder, path, server, DOWNLOAD_TIMEOUT="2"), folder)
+    assert_dataset_is_complete(run(DATASET, folder, path, server, DOWNLOAD_TIMEOUT="2"), folder)
     assert ranges(server) == [None, f"bytes={len(server.content) // 2}-"]
 
 
-def test_a_server_that_cannot_go_on_in_the_middle_starts_afresh(folder, path, server):
+def test_a_server_that_cannot_resume_starts_over(folder, path, server):
     server.content, server.breaks, server.ranges = images_zip(), 1, False
-    assert_dataset_is_whole(run(DATASET, folder, path, server), folder)
+    assert_dataset_is_complete(run(DATASET, folder, path, server), folder)
 
 
-def test_a_connection_that_always_breaks_is_given_up_and_the_next_run_goes_on(folder, path, server):
+def test_a_connection_that_always_breaks_is_given_up_and_the_next_run_resumes(folder, path, server):
     server.content, server.breaks, server.ranges = images_zip(), 1000, False
     result = run(DATASET, folder, path, server)
     assert_fails(result, "3 attempts brought no new data. Rerun later to resume after")
     assert not (folder / "val2014").exists() and not (folder / LIST).exists()
     server.breaks, server.ranges = 0, True
-    assert_dataset_is_whole(run(DATASET, folder, path, server), folder)
+    assert_dataset_is_complete(run(DATASET, folder, path, server), folder)
 
 
-def test_a_download_that_was_killed_goes_on_where_it_was(folder, path, server):
+def test_a_download_that_was_killed_resumes(folder, path, server):
     server.content, server.stalls = images_zip(), 1
     partial = folder / "val2014.zip.part"
     process = start(DATASET, folder, path, server, DOWNLOAD_TIMEOUT="60")
@@ -64,20 +64,20 @@ def test_a_download_that_was_killed_goes_on_where_it_was(folder, path, server):
     finally:
         kill(process)
     assert files(folder) == ["val2014.zip.part"]
-    had = partial.stat().st_size
-    assert 0 < had <= len(server.content) // 2
-    assert_dataset_is_whole(run(DATASET, folder, path, server), folder)
-    assert ranges(server) == [None, f"bytes={had}-"]
+    size = partial.stat().st_size
+    assert 0 < size <= len(server.content) // 2
+    assert_dataset_is_complete(run(DATASET, folder, path, server), folder)
+    assert ranges(server) == [None, f"bytes={size}-"]
 
 
-def test_a_download_killed_when_whole_is_not_fetched_again(folder, path, server):
+def test_a_download_killed_when_complete_is_not_fetched_again(folder, path, server):
     server.content = images_zip()
     (folder / "val2014.zip.part").write_bytes(server.content)
-    assert_dataset_is_whole(run(DATASET, folder, path, server), folder)
+    assert_dataset_is_complete(run(DATASET, folder, path, server), folder)
     assert ranges(server) == [f"bytes={len(server.content)}-"]
 
 
-def test_too_small_a_disk_is_said_before_anything_is_downloaded(folder, curl, server):
+def test_too_small_a_disk_is_an_error_before_the_download(folder, curl, server):
     server.content = images_zip()
     write_tool(
         curl,

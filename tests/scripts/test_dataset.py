@@ -17,7 +17,7 @@ from downloads import (
     NPY,
     SORTED,
     VECTORS,
-    assert_dataset_is_whole,
+    assert_dataset_is_complete,
     assert_fails,
     files,
     images_zip,
@@ -33,17 +33,17 @@ from similar_images.vectors.store import open_vectors
 def test_the_dataset_is_downloaded_unpacked_and_listed_sorted(folder, path, server):
     server.content = images_zip()
     result = run(DATASET, folder, path, server)
-    assert_dataset_is_whole(result, folder)
+    assert_dataset_is_complete(result, folder)
     assert server.requests == [("GET", "/zips/val2014.zip", None)]
     assert "removed val2014.zip; KEEP_ZIP=1 keeps it" in result.stderr
 
 
-def test_what_is_whole_is_not_downloaded_again(folder, path, server):
+def test_what_is_complete_is_not_downloaded_again(folder, path, server):
     server.content = images_zip()
     run(DATASET, folder, path, server)
     server.requests.clear()
     result = run(DATASET, folder, path, server)
-    assert_dataset_is_whole(result, folder)
+    assert_dataset_is_complete(result, folder)
     assert "already complete" in result.stderr
     assert server.requests == []
 
@@ -57,7 +57,7 @@ def test_val2017_has_a_list_of_its_own(folder, curl, server):
     assert not (folder / LIST).exists()
 
 
-def test_unpacking_that_was_killed_never_looks_whole(folder, curl, server):
+def test_unpacking_that_was_killed_never_looks_complete(folder, curl, server):
     server.content = images_zip()
     unzip = (curl / "unzip").resolve()
     write_tool(curl, "unzip", f'"{unzip}" "$@"; rm val2014.part/val2014/{NAMES[3]}; kill -KILL 0')
@@ -66,17 +66,17 @@ def test_unpacking_that_was_killed_never_looks_whole(folder, curl, server):
     (curl / "unzip").unlink()
     (curl / "unzip").symlink_to(unzip)
     server.requests.clear()
-    assert_dataset_is_whole(run(DATASET, folder, curl, server), folder)
+    assert_dataset_is_complete(run(DATASET, folder, curl, server), folder)
     assert server.requests == []
 
 
-def test_a_wrong_sum_unpacks_nothing_and_the_next_run_starts_afresh(folder, path, server):
+def test_a_wrong_sum_unpacks_nothing_and_the_next_run_starts_over(folder, path, server):
     server.content = images_zip()
     got, expected = hashlib.md5(server.content).hexdigest(), "0" * 32
     result = run(DATASET, folder, path, server, COCO_MD5=expected)
     assert_fails(result, f"val2014.zip: expected the MD5 checksum {expected}, got {got}", "Rerun to start over")
     assert files(folder) == []
-    assert_dataset_is_whole(run(DATASET, folder, path, server), folder)
+    assert_dataset_is_complete(run(DATASET, folder, path, server), folder)
     assert ranges(server) == [None, None]
 
 
@@ -86,7 +86,7 @@ def test_a_zip_that_someone_put_there_is_checked_too_and_not_removed(folder, cur
     assert_fails(run(DATASET, folder, curl, server), "got", "move it away and rerun")
     assert files(folder) == ["val2014.zip"]
     (folder / "val2014.zip").write_bytes(server.content)
-    assert_dataset_is_whole(run(DATASET, folder, curl, server), folder)
+    assert_dataset_is_complete(run(DATASET, folder, curl, server), folder)
     assert server.requests == []
 
 
@@ -107,24 +107,24 @@ def test_the_sum_is_checked_with_the_tool_of_macos_too(folder, curl, server):
     write_tool(curl, "md5", f'[ "$1" = -q ] && "{shutil.which("md5sum")}" "$2" | cut -c 1-32')
     (curl / "md5sum").unlink()
     assert_fails(run(DATASET, folder, curl, server, COCO_MD5="0" * 32), "expected the MD5 checksum")
-    assert_dataset_is_whole(run(DATASET, folder, curl, server), folder)
+    assert_dataset_is_complete(run(DATASET, folder, curl, server), folder)
 
 
-def test_a_folder_that_is_not_whole_is_filled_and_nothing_in_it_is_lost(folder, curl, server):
+def test_a_folder_that_is_incomplete_is_filled_and_nothing_in_it_is_lost(folder, curl, server):
     server.content = images_zip()
     (folder / "val2014").mkdir()
     (folder / "val2014" / NAMES[0]).write_bytes(b"")
     (folder / "val2014" / NAMES[1]).write_bytes(IMAGES[NAMES[1]])
     (folder / "val2014" / "mine.jpg").write_bytes(b"mine")
-    assert_dataset_is_whole(run(DATASET, folder, curl, server), folder)
+    assert_dataset_is_complete(run(DATASET, folder, curl, server), folder)
     assert (folder / "val2014" / "mine.jpg").read_bytes() == b"mine"
 
 
-def test_a_whole_folder_without_a_list_gets_one_without_a_download(folder, curl, server):
+def test_a_complete_folder_without_a_list_gets_one_without_a_download(folder, curl, server):
     (folder / "val2014").mkdir()
     for name, content in IMAGES.items():
         (folder / "val2014" / name).write_bytes(content)
-    assert_dataset_is_whole(run(DATASET, folder, curl, server), folder)
+    assert_dataset_is_complete(run(DATASET, folder, curl, server), folder)
     assert server.requests == []
 
 
@@ -133,7 +133,7 @@ def test_an_empty_image_does_not_count(folder, curl, server):
     assert run(DATASET, folder, curl, server).returncode == 0
     (folder / "val2014" / NAMES[2]).write_bytes(b"")
     (folder / LIST).unlink()
-    assert_dataset_is_whole(run(DATASET, folder, curl, server), folder)
+    assert_dataset_is_complete(run(DATASET, folder, curl, server), folder)
     assert len(server.requests) == 2
 
 

@@ -23,7 +23,7 @@ def tweets_zip(said=SAID, name=TABLE, fields=("0", "1467810369", "Mon Apr 06 22:
     return make_zip({name: table.getvalue().encode("latin-1"), "testdata.manual.2009.06.14.csv": b'"4","3"\n'})
 
 
-def assert_tweets_are_whole(result, folder):
+def assert_tweets_are_complete(result, folder):
     assert result.returncode == 0, result.stderr
     assert result.stdout == f"{TEXTS}: 5 texts\n"
     with (folder / TEXTS).open(encoding="utf-8", newline="") as file:
@@ -32,18 +32,18 @@ def assert_tweets_are_whole(result, folder):
 
 def test_the_tweets_are_downloaded_and_their_texts_taken(folder, path, server):
     server.content = tweets_zip()
-    assert_tweets_are_whole(run(TWEETS, folder, path, server), folder)
+    assert_tweets_are_complete(run(TWEETS, folder, path, server), folder)
     assert files(folder) == [TEXTS]
     assert server.requests == [("GET", "/tweets.zip", None)]
     again = run(TWEETS, folder, path, server)
-    assert_tweets_are_whole(again, folder)
+    assert_tweets_are_complete(again, folder)
     assert "already complete" in again.stderr
     assert len(server.requests) == 1
 
 
-def test_tweets_over_a_broken_connection_go_on_where_they_were(folder, path, server):
+def test_tweets_over_a_broken_connection_resume(folder, path, server):
     server.content, server.breaks = tweets_zip(), 1
-    assert_tweets_are_whole(run(TWEETS, folder, path, server), folder)
+    assert_tweets_are_complete(run(TWEETS, folder, path, server), folder)
     assert ranges(server) == [None, f"bytes={len(server.content) // 2}-"]
 
 
@@ -64,7 +64,7 @@ def test_tweets_that_are_not_what_they_should_be_are_refused(content, message, f
     assert_fails(run(TWEETS, folder, curl, server), message, "the download was removed. Rerun to start over")
     assert files(folder) == []
     server.content = tweets_zip()
-    assert_tweets_are_whole(run(TWEETS, folder, curl, server), folder)
+    assert_tweets_are_complete(run(TWEETS, folder, curl, server), folder)
 
 
 def test_other_texts_of_that_name_are_never_overwritten(folder, curl, server):

@@ -15,7 +15,7 @@ from downloads import (
     SORTED,
     VECTORS,
     assert_fails,
-    assert_vectors_are_whole,
+    assert_vectors_are_complete,
     files,
     images_zip,
     make_zip,
@@ -29,27 +29,27 @@ from downloads import (
 @pytest.mark.parametrize("under", ["", "predictions/vgg/"])
 def test_the_vectors_are_downloaded_checked_and_described(under, folder, path, server):
     server.content = vectors_zip(under=under)
-    assert_vectors_are_whole(run(VECTORS, folder, path, server), folder)
+    assert_vectors_are_complete(run(VECTORS, folder, path, server), folder)
     assert server.requests == [("GET", "/vectors.zip?dl=1", None)]
 
 
-def test_what_macos_adds_to_a_zip_is_left_aside(folder, curl, server):
+def test_what_macos_adds_to_a_zip_is_ignored(folder, curl, server):
     server.content = make_zip({f"vgg/{NPY}": npy(ROWS), LIST: SORTED.encode(), f"__MACOSX/vgg/._{NPY}": b"Mac OS X"})
-    assert_vectors_are_whole(run(VECTORS, folder, curl, server), folder)
+    assert_vectors_are_complete(run(VECTORS, folder, curl, server), folder)
 
 
-def test_whole_vectors_are_not_downloaded_again(folder, curl, server):
+def test_complete_vectors_are_not_downloaded_again(folder, curl, server):
     server.content = vectors_zip()
     run(VECTORS, folder, curl, server)
     result = run(VECTORS, folder, curl, server)
-    assert_vectors_are_whole(result, folder)
+    assert_vectors_are_complete(result, folder)
     assert "already complete" in result.stderr
     assert len(server.requests) == 1
 
 
-def test_vectors_over_a_broken_connection_go_on_where_they_were(folder, path, server):
+def test_vectors_over_a_broken_connection_resume(folder, path, server):
     server.content, server.breaks = vectors_zip(), 1
-    assert_vectors_are_whole(run(VECTORS, folder, path, server), folder)
+    assert_vectors_are_complete(run(VECTORS, folder, path, server), folder)
     assert ranges(server) == [None, f"bytes={len(server.content) // 2}-"]
 
 
@@ -58,12 +58,12 @@ def test_both_scripts_fit_together_in_either_order(folder, tmp_path, curl, serve
     server.content = images
     assert run(DATASET, folder, curl, server).returncode == 0
     server.content = vectors
-    assert_vectors_are_whole(run(VECTORS, folder, curl, server), folder)
+    assert_vectors_are_complete(run(VECTORS, folder, curl, server), folder)
 
     server.content = vectors_zip()
     other = tmp_path / "other"
     other.mkdir()
-    assert_vectors_are_whole(run(VECTORS, other, curl, server), other)
+    assert_vectors_are_complete(run(VECTORS, other, curl, server), other)
     server.content = images
     assert run(DATASET, other, curl, server).returncode == 0
     assert files(other) == files(folder)
@@ -74,7 +74,7 @@ def test_vectors_without_any_names_ask_for_the_dataset_first(folder, curl, serve
     assert_fails(run(VECTORS, folder, curl, server), "has no names: run get_ms_coco_dataset.sh first")
     assert files(folder) == [f"{PREDICTIONS}.part"]
     (folder / LIST).write_text(SORTED)
-    assert_vectors_are_whole(run(VECTORS, folder, curl, server), folder)
+    assert_vectors_are_complete(run(VECTORS, folder, curl, server), folder)
     assert ranges(server) == [None, f"bytes={len(server.content)}-"]
 
 
@@ -129,7 +129,7 @@ def test_a_list_of_another_length_is_refused_before_the_download(folder, curl, s
 def test_vectors_that_someone_put_there_are_described_without_a_download(folder, curl, server):
     (folder / NPY).write_bytes(npy(ROWS))
     (folder / LIST).write_text(SORTED)
-    assert_vectors_are_whole(run(VECTORS, folder, curl, server), folder)
+    assert_vectors_are_complete(run(VECTORS, folder, curl, server), folder)
     (folder / NPY).write_bytes(npy(ROWS[:3]))
     (folder / MANIFEST).unlink()
     assert_fails(run(VECTORS, folder, curl, server), "has 5 lines, but", "move it away and rerun")
