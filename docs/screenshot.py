@@ -37,7 +37,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE)
         with notebook_server(folder) as address:
             run_all_cells(page, address, NOTEBOOK)
-            cell, gallery = page.locator(".jp-Cell").first, page.locator(".similar-images-votes")
+            cell, gallery = page.locator(".jp-Cell").first, page.locator(".similar-images-votes").first
             _write(NOTEBOOK_PICTURE, page, cell, gallery)
             run_all_cells(page, address, TEXT_NOTEBOOK)
             texts = page.locator(".similar-images").first
