@@ -1,6 +1,7 @@
 """The wheel in an empty environment, used from another folder."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -97,6 +98,15 @@ def test_photos_are_extracted_built_and_searched_from_another_folder(versions, p
     assert [line.split()[1].split("/")[0] for line in done.stdout.splitlines()] == ["red"] * 3
     done = call(command, "duplicates", "photos_file_list.txt", "--threshold", "0.999", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("versions", ["environment", "lowest"])
+def test_photos_are_read_from_a_compressed_archive(versions, photos, tmp_path, request):
+    shutil.make_archive(str(tmp_path / "photos"), "gztar", photos)
+    command = request.getfixturevalue(versions) / "similar-images"
+    done = call(command, "extract", "-d", "photos.tar.gz", "--network", "hog-colour", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "12 of 12 images" in done.stderr
 
 
 @pytest.mark.parametrize("versions", ["environment", "lowest"])
