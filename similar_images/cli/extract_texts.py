@@ -55,10 +55,10 @@ def main(
     overwrite: bool,
     verbose: bool,
 ) -> None:
-    """Turn the texts of FILE into vectors, a row a text.
+    """Turn the texts of FILE into vectors, one row per text.
 
-    FILE is a .txt of a text a line, or a .csv, .tsv or .jsonl with a column of texts, which are then listed, a text a
-    line, in FILE_list.txt. Rerun the same command to resume a run that was stopped. An empty text is skipped; its row
+    FILE is a .txt with one text per line, or a .csv, .tsv or .jsonl with a column of texts, which are then listed, one
+    per line, in FILE_list.txt. Rerun the same command to resume a run that was stopped. An empty text is skipped; its row
     is zeros.
 
     \b
@@ -111,6 +111,6 @@ def main(
                 f"stopped after {writer.rows_done} of {len(texts)} texts; to resume: {this_command()}"
             ) from None
     if longer:
-        say(f"{longer} texts are longer than the {encoder.tokens} tokens that the network sees of them")
+        say(f"{longer} texts are longer than the network's input, {encoder.tokens} tokens: the rest is ignored")
     say(f"{len(texts) - len(writer.skipped)} of {len(texts)} texts, {len(writer.skipped)} skipped")
     click.echo(output)

@@ -99,7 +99,7 @@ class Command(click.Command):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
-            return super().make_context(*args, **kwargs)
+            return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:
             error.ctx = None  # click would put the usage above the message
             raise
@@ -152,7 +152,7 @@ def as_started(text: str) -> str:
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does; afterwards the handler is what it was, also in a notebook's kernel."""
+    """Let SIGTERM interrupt the block as Ctrl-C does, then restore the previous handler (of a notebook's kernel)."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
@@ -161,5 +161,7 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 def this_command() -> str:
-    """Return what started this script, to be given again: in a shell, or in a notebook's cell."""
-    return f"%run {shlex.join(sys.argv)}" if hasattr(builtins, "__IPYTHON__") else shlex.join(sys.orig_argv)
+    """Return the command that resumes this one, for a shell or a notebook's cell: --overwrite would start again."""
+    in_notebook = hasattr(builtins, "__IPYTHON__")
+    command = [part for part in (sys.argv if in_notebook else sys.orig_argv) if part != "--overwrite"]
+    return f"%run {shlex.join(command)}" if in_notebook else shlex.join(command)

@@ -1,4 +1,4 @@
-"""Texts to vectors: encode in batches, write as it goes; resumable."""
+"""Texts to vectors: encoded in batches and written block by block; resumable."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from similar_images.networks.text import TextEncoder
 from similar_images.vectors.store import Skipped
 from similar_images.vectors.writer import Writer
 
-BLOCK = 2048  # texts that are sorted by length, encoded and written together; done again after a kill
+BLOCK = 2048  # texts that are sorted by length, encoded and written together; repeated after a kill
 SHOWN = 60  # characters of a text that a report names
 
 
@@ -19,11 +19,11 @@ def extract(
     writer: Writer,
     progress: Callable[[int, list[Skipped]], None] = lambda rows, skipped: None,
 ) -> int:
-    """Write the vector of every text that `writer`, already begun, has not; the row of an empty or huge one is zeros.
+    """Write the vectors of the texts that are not done in `writer`, after its `begin`; an empty or huge text gets zeros.
 
     After each batch `progress` gets the number of new rows and those that were skipped. Blocks begin at multiples of
-    BLOCK, so that a run that was killed ends with the bytes of an unbroken one.
-    Returns the number of texts that are longer than the network sees. Raises ValueError where it gives NaN.
+    BLOCK, so that a resumed run gives the same bytes as an uninterrupted one.
+    Returns the number of texts that are longer than the network's input. Raises ValueError if it returns NaN.
     """
     longer, n = 0, len(texts)
     try:
@@ -39,7 +39,9 @@ def extract(
                 longer += int((lengths > encoder.tokens).sum())
                 vectors[good - rows[0]] = encoder.encode(some, lengths, lambda batch: progress(batch, []))
             if not np.isfinite(vectors).all():
-                raise ValueError(f"the network gave NaN or infinity in rows {rows[0]} to {rows[-1]}: expected numbers")
+                raise ValueError(
+                    f"expected finite numbers from the network, got NaN or infinity in rows {rows[0]} to {rows[-1]}"
+                )
             writer.write(vectors, skipped)
             writer.checkpoint()
     finally:
@@ -48,5 +50,5 @@ def extract(
 
 
 def shown(text: str) -> str:
-    """Return what a report names of a text."""
+    """Return the beginning of a text, as reports show it."""
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

@@ -266,3 +266,8 @@ def test_in_a_notebook_the_command_that_goes_on_is_a_cells(monkeypatch):
     monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
     monkeypatch.setattr(sys, "argv", ["extract_text_vectors.py", "my table.csv"])
     assert this_command() == "%run extract_text_vectors.py 'my table.csv'"
+
+
+def test_the_command_that_resumes_does_not_overwrite_what_is_done(monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["python", "extract_text_vectors.py", "notes.txt", "--overwrite"])
+    assert this_command() == "python extract_text_vectors.py notes.txt"

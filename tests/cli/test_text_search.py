@@ -126,7 +126,7 @@ def test_long_texts_are_reported_and_huge_ones_skipped(run, tmp_path):
     done = run("extract_text_vectors.py", "long.txt")
     assert done.returncode == 0
     assert "10,000,000 characters: expected at most 100,000" in done.stderr
-    assert "1 texts are longer than the 256 tokens that the network sees of them" in done.stderr
+    assert "1 texts are longer than the network's input, 256 tokens: the rest is ignored" in done.stderr
     assert "2 of 3 texts, 1 skipped" in done.stderr
     assert len(done.stderr) < 1000
     assert (tmp_path / "long.txt.saved_predictions.json").stat().st_size < 5000
