@@ -54,7 +54,7 @@ MODULES = {
     "words": "widgets.words",
 }
 PACKAGES = {  # what was a module is a folder now
-    "vectors": ("vectors.store", "vectors.writer", "inputs.names"),
+    "vectors": ("vectors.store", "vectors.writer", "vectors.manifest", "inputs.names"),
     "networks": ("networks.catalog", "networks.loader"),
     "index": ("index.index",),
     "comparison": ("comparison.comparison",),

@@ -90,6 +90,8 @@ def main(
         click.echo(message, err=True)
 
     vectors = open_vectors(vectors_file)
+    if vectors.assumption:
+        say(vectors.assumption)
     n, d = vectors.stored.shape
     if dimension not in (None, d):
         raise ValueError(f"{vectors_file}: expected vectors of {dimension} numbers (-d), got {d}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from similar_images.cli.options import FILE, Command, collection_options
+from similar_images.cli.options import FILE, Command, collection_options, report_assumption
 
 
 @click.command("duplicates", cls=Command)
@@ -70,6 +70,7 @@ def main(
         check_new(file, overwrite)
     collection = Collection.open(vectors_file, **opening)
     duplicates.check_is_of_images(collection)
+    report_assumption(collection.vectors)
     searched = None if exact else duplicates.whole_index(collection)
 
     if threshold is None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, Command, collection_options
+from similar_images.cli.options import FILE, Command, collection_options, report_assumption
 
 
 @click.command("evaluate", cls=Command)
@@ -104,6 +104,7 @@ def main(
     evaluations = []
     for path in collections:
         configs = open_configs(path, index, **opening)
+        report_assumption(configs[0].collection.vectors)
         of_texts = reads_text(configs[0].collection.network)  # they have no folders
         chosen = choose_labels(labels or ("none" if of_texts else None), configs[0].collection.names)
         altered = 0 if of_texts and alterations is None else alterations

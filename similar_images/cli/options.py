@@ -9,13 +9,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from similar_images.inputs.names import printable
 from similar_images.inputs.sources import check_source
 from similar_images.networks.catalog import NETWORKS
+
+if TYPE_CHECKING:
+    from similar_images.vectors.store import Vectors
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 AS_EXTRACTED = "[default: as when the images were extracted]"
@@ -99,7 +102,7 @@ class Command(click.Command):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         try:
-            return super().make_context(info_name, args, parent, **extra)
+            return super().make_context(*args, **kwargs)
         except click.UsageError as error:
             error.ctx = None  # click would put the usage above the message
             raise
@@ -158,6 +161,12 @@ def sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def report_assumption(vectors: "Vectors") -> None:
+    """Say on stderr if the network of vectors is assumed, and how to name another."""
+    if vectors.assumption:
+        click.echo(f"{vectors.assumption}; use --network to name another", err=True)
 
 
 def this_command() -> str:

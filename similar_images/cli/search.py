@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from similar_images.cli.options import FILE, Command, as_started, collection_options, only_collection_here
+from similar_images.cli.options import (
+    FILE,
+    Command,
+    as_started,
+    collection_options,
+    only_collection_here,
+    report_assumption,
+)
 from similar_images.inputs.names import printable
 
 if TYPE_CHECKING:
@@ -65,6 +72,7 @@ def main(
     from similar_images.collections.images import Collection
 
     collection = Collection.open(vectors_file or only_collection_here(), **opening)
+    report_assumption(collection.vectors)
     if paths:
         collection.path(0)  # raises if the folder of the images is unknown
     warn_not_indexed(collection, exact)

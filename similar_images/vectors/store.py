@@ -10,33 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similar_images.files import mismatch, read_json, sha256
+from similar_images.files import sha256
 from similar_images.inputs.names import names_digest, read_names
 from similar_images.networks import catalog
+from similar_images.vectors.manifest import DTYPES, manifest_path, read_manifest
 
-FORMAT = "similar-images vectors 1"
 SUFFIX = ".saved_predictions.npy"  # of 2022
 NPY_MAGIC = b"\x93NUMPY"
-DTYPES = ("float32", "float16")
 BLOCK_BYTES = 64 * 2**20  # read at once
 WHOLE_BYTES = 64 * 2**20  # of a file that is read completely when its time differs: 0.1 s
 SAMPLED = 1000  # rows that are compared in a larger file
-TEXT = str | None
-MANIFEST = {  # the form of the manifest
-    "network": {"name": str, "dimension": int, "weights": TEXT},  # as catalog.describe gives it
-    "files": dict,  # where the network came from: "model" or "weights", relative to the manifest
-    "engine": dict,  # the backend that computed it: "name", "precision" and "batch"; empty if not known
-    "n": int,
-    "d": int,
-    "dtype": str,
-    "rows_done": int,
-    "names": {"file": str, "sha256": str},  # relative to the manifest; over the n names
-    "images": TEXT,  # the folder of images, relative to the manifest; None: the names are texts
-    "skipped": [{"row": int, "name": str, "reason": str}],
-    "sha256": TEXT,  # of the .npy, once it is complete
-    "sample": TEXT,  # its fingerprint over SAMPLED rows, likewise
-}
-EARLIER: dict[str, object] = {"engine": {}, "sample": None}  # for manifests of before
 
 
 class Skipped(NamedTuple):
@@ -67,6 +50,13 @@ class Vectors(NamedTuple):
     def skipped(self) -> list[Skipped]:
         return [Skipped(**entry) for entry in self.manifest["skipped"]] if self.manifest else []
 
+    @property
+    def assumption(self) -> str | None:
+        """What is assumed about the network, in a sentence for the user; None if it is known."""
+        if not self.is_guess or self.array is None:
+            return None
+        return f"{self.path} has no manifest: vectors of {self.array.shape[1]:,} numbers are assumed to be from VGG16"
+
 
 def vectors_path(names: Path) -> Path:
     """Return where the vectors of a list are: LIST.saved_predictions.npy."""
@@ -77,10 +67,6 @@ def list_path(vectors: Path) -> Path:
     """Return where the list of vectors is by its name: beside them, without their suffix, or ending in .txt."""
     stem = vectors.name.removesuffix(SUFFIX)
     return vectors.with_suffix(".txt") if stem == vectors.name else vectors.with_name(stem)
-
-
-def manifest_path(vectors: Path) -> Path:
-    return vectors.with_suffix(".json")
 
 
 def skipped_path(vectors: Path) -> Path:
@@ -146,26 +132,16 @@ def open_vectors(path: Path, names: Path | None = None, network: str | None = No
 
     What is checked of the `.npy`: its header, its size, and the time of its last change. If it changed after its
     manifest (it was copied, or altered), a file of up to WHOLE_BYTES is compared by its SHA-256, a larger one by
-    SAMPLED rows; `check_complete` compares all. Raises ValueError if names, vectors and manifest do not match.
+    SAMPLED rows if its manifest has them; `check_complete` compares all. Raises ValueError if names, vectors and manifest do not match.
     """
-    array = open_array(path)
     if not manifest_path(path).exists():
+        array = open_array(path)
         names = names or list_path(path)
         lines = read_names(names) if names.exists() else None
         if lines is not None and len(lines) != len(array):
             raise ValueError(f"{names} has {len(lines)} lines, but {path} has {len(array)} rows: expected one per row")
         return Vectors(path, array, lines, None, *_known_network(array, network))
-    manifest = read_manifest(path)
-    if manifest["sha256"] is None:
-        raise ValueError(
-            f"{path} is incomplete, {manifest['rows_done']} of {manifest['n']} rows: rerun the same extraction to resume"
-        )
-    if array.shape != (manifest["n"], manifest["d"]) or array.dtype != manifest["dtype"]:
-        raise ValueError(
-            f"{path} does not match its manifest: expected {(manifest['n'], manifest['d'])} {manifest['dtype']}, "
-            f"got {array.shape} {array.dtype}; rerun the extraction to resume, or rebuild with --overwrite"
-        )
-    _check_unaltered(path, array, manifest)
+    manifest, array = _recorded(path)
     names = names or path.parent / manifest["names"]["file"]
     lines = read_names(names)[: len(array)]  # the list may have grown since
     if names_digest(lines) != manifest["names"]["sha256"]:
@@ -185,22 +161,37 @@ def check_complete(vectors: Vectors) -> None:
         raise ValueError(_altered(vectors.path))
 
 
-def read_manifest(path: Path) -> dict:
-    """Return the manifest of the vectors at `path`. Raises ValueError if it is damaged."""
-    manifest = EARLIER | read_json(manifest_path(path), FORMAT)
-    fault = mismatch(manifest, MANIFEST)
-    if not fault and not (
-        0 <= manifest["rows_done"] <= manifest["n"] and manifest["d"] and manifest["dtype"] in DTYPES
-    ):
-        fault = f"{manifest['rows_done']} of {manifest['n']} rows of {manifest['d']} {manifest['dtype']}"
-    if not fault and any(entry["row"] >= manifest["n"] for entry in manifest["skipped"]):
-        fault = f"a skipped row beyond the {manifest['n']} rows"
-    if fault:
-        raise ValueError(f"{manifest_path(path)} is damaged, {fault}: rebuild the vectors with --overwrite")
-    return manifest
+def _recorded(path: Path) -> tuple[dict, np.ndarray]:
+    """Return the manifest and its vectors, also while another run replaces both."""
+    while True:
+        manifest, error = read_manifest(path), None
+        try:
+            array = _checked(path, manifest)
+        except (OSError, ValueError) as caught:
+            error = caught
+        if read_manifest(path) == manifest:  # else they may be of different runs
+            if error:
+                raise error
+            return manifest, array
 
 
-def _check_unaltered(path: Path, array: np.ndarray, manifest: dict) -> None:
+def _checked(path: Path, manifest: dict) -> np.ndarray:
+    """Return the vectors of a manifest. Raises ValueError if they are incomplete or do not match it."""
+    if manifest["sha256"] is None:
+        raise ValueError(
+            f"{path} is incomplete, {manifest['rows_done']} of {manifest['n']} rows: rerun the same extraction to resume"
+        )
+    array = open_array(path)
+    if array.shape != (manifest["n"], manifest["d"]) or array.dtype != manifest["dtype"]:
+        raise ValueError(
+            f"{path} does not match its manifest: expected {(manifest['n'], manifest['d'])} {manifest['dtype']}, "
+            f"got {array.shape} {array.dtype}; rerun the extraction to resume, or rebuild with --overwrite"
+        )
+    check_unaltered(path, array, manifest)
+    return array
+
+
+def check_unaltered(path: Path, array: np.ndarray, manifest: dict) -> None:
     """Raise ValueError if the vectors are not those of the manifest, which is written after them."""
     if path.stat().st_mtime_ns <= manifest_path(path).stat().st_mtime_ns:
         return

@@ -15,7 +15,6 @@ from similar_images.files import (
     check_writeable,
     lock_file,
     partial_path,
-    relative,
     replacing,
     sha256,
     write_json,
@@ -23,7 +22,8 @@ from similar_images.files import (
 )
 from similar_images.inputs.names import names_digest, read_names, write_names
 from similar_images.networks import catalog
-from similar_images.vectors.store import FORMAT, Skipped, manifest_path, open_array, read_manifest, sample
+from similar_images.vectors.manifest import manifest_path, new_manifest, read_manifest
+from similar_images.vectors.store import Skipped, check_unaltered, open_array, sample
 
 
 def adopt(path: Path, names: Path, images: Path, network: str = "vgg16") -> None:
@@ -37,7 +37,7 @@ def adopt(path: Path, names: Path, images: Path, network: str = "vgg16") -> None
         raise ValueError(f"{names} has {len(lines)} lines, but {path} has {len(array)} rows: expected one per row")
     if array.shape[1] != known["dimension"]:
         raise ValueError(f"{path}: expected vectors of {network}, (n, {known['dimension']}), got {array.shape}")
-    manifest = _manifest(path, known, lines, names, images, str(array.dtype))
+    manifest = new_manifest(path, known, lines, names, images, str(array.dtype))
     digests = {"sha256": sha256(path), "sample": sample(array)}
     write_json(manifest_path(path), manifest | {"rows_done": len(array)} | digests)
 
@@ -116,7 +116,7 @@ class Writer:
                 f"{self.path} was made as {earlier['dtype']}, not {dtype}: choose another -o, or use --overwrite"
             )
         dtype = earlier["dtype"] if earlier else dtype or "float32"
-        manifest = _manifest(self.path, network, self._names, self._names_file, self._images, dtype, files, engine)
+        manifest = new_manifest(self.path, network, self._names, self._names_file, self._images, dtype, files, engine)
         if earlier:
             manifest |= {key: earlier[key] for key in ("rows_done", "skipped")}
         self._manifest = manifest
@@ -147,6 +147,8 @@ class Writer:
                 f"no space on disk for {self.path}, {manifest['n']} vectors ({error.strerror}): free some and rerun the "
                 f"same command; nothing was changed"
             ) from error
+        if earlier and earlier["sha256"] is None:
+            self._clear_skipped()
 
     def write(self, vectors: np.ndarray, skipped: list[Skipped]) -> None:
         """Write the next rows: vectors (b, d), zeros for a skipped image.
@@ -188,10 +190,7 @@ class Writer:
         try:
             self.checkpoint()
             if self.rows_done == self._manifest["n"]:
-                self._manifest |= {
-                    "sha256": sha256(self.path),
-                    "sample": sample(open_array(self.path)),
-                }
+                self._manifest |= {"sha256": sha256(self.path), "sample": sample(open_array(self.path))}
                 self.checkpoint()
         finally:
             with suppress(OSError):  # what could not be written was reported already
@@ -220,6 +219,12 @@ class Writer:
         lock_file(file, self._part)
         return file
 
+    def _clear_skipped(self) -> None:
+        """Write zeros to skipped rows: a run that was killed while it retried them may have left a part of a vector."""
+        for row in self._skipped:
+            self._file.seek(self._start + row * self._row_bytes)
+            self._file.write(bytes(self._row_bytes))
+
     def _cast(self, vectors: np.ndarray) -> np.ndarray:
         dtype = np.dtype(self._manifest["dtype"])
         if np.abs(vectors).max(initial=0) > np.finfo(dtype).max:
@@ -246,6 +251,8 @@ class Writer:
                     f"{self.path}: expected {done} rows of ({n}, {earlier['d']}) {earlier['dtype']}, as its manifest "
                     f"says, got {array_rows}; restore the file, or use --overwrite"
                 )
+        if earlier["sha256"] is not None:  # else new rows would make an alteration part of the record
+            check_unaltered(self.path, open_array(self.path), earlier)
 
     def _reserve(self, n: int) -> None:
         """Write the header for n rows and allocate their space, so that a full disk is noticed at once."""
@@ -271,33 +278,6 @@ class Writer:
         if not was_there:
             self.path.unlink(missing_ok=True)
         held.close()
-
-
-def _manifest(
-    path: Path,
-    network: dict,
-    names: list[str],
-    names_file: Path,
-    images: Path | None,
-    dtype: str,
-    files: dict | None = None,
-    engine: dict | None = None,
-) -> dict:
-    return {
-        "format": FORMAT,
-        "network": network,
-        "files": {key: relative(Path(file), path.parent) for key, file in (files or {}).items() if file},
-        "engine": engine or {},
-        "n": len(names),
-        "d": network["dimension"],
-        "dtype": dtype,
-        "rows_done": 0,
-        "names": {"file": relative(names_file, path.parent), "sha256": names_digest(names)},
-        "images": relative(images, path.parent) if images else None,
-        "skipped": [],
-        "sha256": None,
-        "sample": None,
-    }
 
 
 def _rows_on_disk(path: Path, manifest: dict) -> int:

@@ -271,3 +271,20 @@ def test_in_a_notebook_the_command_that_goes_on_is_a_cells(monkeypatch):
 def test_the_command_that_resumes_does_not_overwrite_what_is_done(monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", ["python", "extract_text_vectors.py", "notes.txt", "--overwrite"])
     assert this_command() == "python extract_text_vectors.py notes.txt"
+
+
+def test_a_network_that_is_assumed_is_said(run, tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(20, 4096)).astype(np.float32)
+    np.save(tmp_path / "v.npy", vectors)
+    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(20)))
+    assumed = "v.npy has no manifest: vectors of 4,096 numbers are assumed to be from VGG16"
+    assert assumed in run("build_search_db.py", "-i", "v.npy").stderr
+    for script in ("search_images.py", "evaluate_search.py", "find_duplicates.py"):
+        query = ("-i", "v.npy", "3.jpg") if script == "search_images.py" else ("v.npy",)
+        more = {"evaluate_search.py": ("--alterations", "0"), "find_duplicates.py": ("--threshold", "0.9")}.get(
+            script, ()
+        )
+        done = run(script, *query, *more)
+        assert (done.returncode, done.stderr.count(f"{assumed}; use --network to name another")) == (0, 1), done.stderr
+    named = run("search_images.py", "-i", "v.npy", "3.jpg", "--network", "vgg19")
+    assert named.returncode == 0 and "assumed" not in named.stderr

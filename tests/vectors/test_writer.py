@@ -1,5 +1,6 @@
 """Two writers on one output, a full disk, and many skipped images."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from conftest import ROOT
 
 from similar_images.inputs.names import write_names
 from similar_images.networks.catalog import NETWORKS, describe
+from similar_images.vectors import store
 from similar_images.vectors.store import Skipped, open_vectors
 from similar_images.vectors.writer import Writer
 
@@ -106,3 +108,46 @@ def test_vectors_of_4096_numbers_without_a_manifest_are_a_guess(tmp_path):
     write_names(tmp_path / "v.txt", ["a.jpg", "b.jpg"])
     assert open_vectors(tmp_path / "v.npy").is_guess
     assert not open_vectors(tmp_path / "v.npy", network="vgg16").is_guess
+
+
+def test_vectors_that_were_altered_are_not_extended(tmp_path):
+    fill(make(tmp_path, 3), 3)
+    array = np.load(tmp_path / "list.npy", mmap_mode="r+")
+    array[1] = 5
+    array.flush()
+    later = (tmp_path / "list.json").stat().st_mtime_ns + 10**9
+    os.utime(tmp_path / "list.npy", ns=(later, later))
+    with pytest.raises(ValueError, match="was altered after it was made"):
+        make(tmp_path, 4)
+
+
+def test_a_retry_that_was_killed_leaves_no_vector_in_a_skipped_row(tmp_path):
+    first = make(tmp_path, 3)
+    first.begin(HOG)
+    first.write(np.zeros((3, D), np.float32), [Skipped(1, "1.jpg", "damaged")])
+    first.finish()
+    killed = make(tmp_path, 3)
+    killed.begin(HOG)
+    killed.replace([1], np.ones((1, D), np.float32), [])
+    killed._file.close()  # the vector is on disk, the manifest does not know it
+    resumed = make(tmp_path, 3)
+    resumed.begin(HOG)
+    resumed.finish()
+    opened = open_vectors(tmp_path / "list.npy")
+    assert not opened.array[1].any() and [entry.row for entry in opened.skipped] == [1]
+
+
+def test_a_reader_gets_the_vectors_of_its_manifest_while_both_are_replaced(tmp_path, monkeypatch):
+    fill(make(tmp_path, 3), 3)
+    first, opened_array = open_vectors(tmp_path / "list.npy"), store.open_array
+
+    def overtaken(path: Path) -> np.ndarray:
+        array = opened_array(path)
+        monkeypatch.undo()
+        fill(make(tmp_path, 3, overwrite=True), 3, value=2)
+        return array
+
+    monkeypatch.setattr(store, "open_array", overtaken)
+    second = open_vectors(tmp_path / "list.npy")
+    assert second.manifest["sha256"] != first.manifest["sha256"]
+    assert (second.array == 2).all()

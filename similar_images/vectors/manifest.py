@@ -1,0 +1,72 @@
+"""The manifest of vectors: what made them, how many rows are done, and which were skipped."""
+
+from pathlib import Path
+
+from similar_images.files import mismatch, read_json, relative
+from similar_images.inputs.names import names_digest
+
+FORMAT = "similar-images vectors 1"
+DTYPES = ("float32", "float16")
+TEXT = str | None
+MANIFEST = {  # the form of the manifest
+    "network": {"name": str, "dimension": int, "weights": TEXT},  # as catalog.describe gives it
+    "files": dict,  # where the network came from: "model" or "weights", relative to the manifest
+    "engine": dict,  # the backend that computed it: "name", "precision" and "batch"; empty if not known
+    "n": int,
+    "d": int,
+    "dtype": str,
+    "rows_done": int,
+    "names": {"file": str, "sha256": str},  # relative to the manifest; over the n names
+    "images": TEXT,  # the folder of images, relative to the manifest; None: the names are texts
+    "skipped": [{"row": int, "name": str, "reason": str}],
+    "sha256": TEXT,  # of the .npy, once it is complete
+    "sample": TEXT,  # its fingerprint over SAMPLED rows, likewise
+}
+EARLIER: dict[str, object] = {"engine": {}, "sample": None}  # for manifests of before
+
+
+def manifest_path(vectors: Path) -> Path:
+    return vectors.with_suffix(".json")
+
+
+def new_manifest(
+    path: Path,
+    network: dict,
+    names: list[str],
+    names_file: Path,
+    images: Path | None,
+    dtype: str,
+    files: dict | None = None,
+    engine: dict | None = None,
+) -> dict:
+    """Return the manifest of vectors of which no row is done."""
+    return {
+        "format": FORMAT,
+        "network": network,
+        "files": {key: relative(Path(file), path.parent) for key, file in (files or {}).items() if file},
+        "engine": engine or {},
+        "n": len(names),
+        "d": network["dimension"],
+        "dtype": dtype,
+        "rows_done": 0,
+        "names": {"file": relative(names_file, path.parent), "sha256": names_digest(names)},
+        "images": relative(images, path.parent) if images else None,
+        "skipped": [],
+        "sha256": None,
+        "sample": None,
+    }
+
+
+def read_manifest(path: Path) -> dict:
+    """Return the manifest of the vectors at `path`. Raises ValueError if it is damaged."""
+    manifest = EARLIER | read_json(manifest_path(path), FORMAT)
+    fault = mismatch(manifest, MANIFEST)
+    if not fault and not (
+        0 <= manifest["rows_done"] <= manifest["n"] and manifest["d"] and manifest["dtype"] in DTYPES
+    ):
+        fault = f"{manifest['rows_done']} of {manifest['n']} rows of {manifest['d']} {manifest['dtype']}"
+    if not fault and any(entry["row"] >= manifest["n"] for entry in manifest["skipped"]):
+        fault = f"a skipped row beyond the {manifest['n']} rows"
+    if fault:
+        raise ValueError(f"{manifest_path(path)} is damaged, {fault}: rebuild the vectors with --overwrite")
+    return manifest
