@@ -1,6 +1,13 @@
 """What a page sends to a gallery, and what the gallery shows."""
 
+import pytest
+from PIL import Image
+from sample_images import encoded
+
+from similar_images import Collection, Gallery
 from similar_images.widgets.search import SearchWidget
+
+GREEN = encoded(Image.new("RGB", (80, 60), (40, 160, 60)))
 
 
 def tell(shown: SearchWidget, *buffers: bytes, **message: object) -> None:
@@ -32,3 +39,11 @@ def refusal(shown: SearchWidget) -> str:
     """Return the message of the failure that is shown."""
     assert shown.status["kind"] == "failure"
     return shown.status["text"]
+
+
+def upload(shown: Gallery, name: str, content: bytes) -> None:
+    tell(shown, content, do="upload", name=name, start=0, size=len(content))
+
+
+def expected(collection: Collection, query: object, k: int = 8) -> list[tuple[int, str, float]]:
+    return [(hit.row, hit.name, pytest.approx(hit.similarity, abs=1e-6)) for hit in collection.nearest(query, k)]

@@ -9,23 +9,10 @@ import weakref
 import pytest
 from galleries import hits, query, refusal, tell
 from PIL import Image
-from sample_images import extract_and_index, make_sample
+from sample_images import extract_and_index
 
 from similar_images import Collection, Gallery
 from similar_images.collections import query as queries
-
-
-@pytest.fixture
-def collection(tmp_path) -> Collection:
-    make_sample(tmp_path)
-    return Collection.open(tmp_path / "sample_file_list.txt")
-
-
-@pytest.fixture
-def shown(collection) -> Gallery:
-    gallery = Gallery(collection, seed=1)
-    gallery.wait()
-    return gallery
 
 
 def test_a_box_is_cut_from_the_image_that_is_shown_not_from_one_still_searched(shown, monkeypatch):
@@ -74,7 +61,7 @@ def test_what_cannot_be_opened_is_refused_with_a_reason_at_once(shown, kind):
 
 
 def test_closed_galleries_and_their_threads_are_gone(collection):
-    threads, kept = threading.active_count(), []
+    before, kept = set(threading.enumerate()), []
     for _ in range(5):
         gallery = Gallery(collection)
         gallery.wait()
@@ -83,10 +70,10 @@ def test_closed_galleries_and_their_threads_are_gone(collection):
         del gallery
     gc.collect()
     assert [one() for one in kept] == [None] * 5
-    for thread in threading.enumerate():
-        if thread.name.startswith("thumbnails"):
-            thread.join(10)
-    assert threading.active_count() == threads
+    begun = set(threading.enumerate()) - before
+    for thread in begun:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in begun)
 
 
 def test_a_closed_gallery_ignores_a_search_that_ends_later(shown, monkeypatch):

@@ -1,0 +1,70 @@
+"""The notebook of images in Chromium: what a user does and sees."""
+
+import io
+import re
+from base64 import b64encode
+from pathlib import Path
+
+from browser import wait_for_pictures
+from PIL import Image
+from playwright.sync_api import Locator, expect
+
+NOTEBOOK = "Similar image.ipynb"
+BLIND_TEST = """\
+systems = {"near": collection, "far": lambda query, k: sorted(collection.names, reverse=True)[:k]}
+BlindTest(Comparison(systems, "voted.csv", voter="ann", k=4), n=5)"""
+
+
+def press(gallery: Locator, button: str | re.Pattern) -> None:
+    """Click, and wait until an answer is there."""
+    before = gallery.get_attribute("data-number")
+    gallery.get_by_role("button", name=button, exact=isinstance(button, str)).click()
+    expect(gallery).not_to_have_attribute("data-number", before)
+    settle(gallery)
+
+
+def settle(gallery: Locator) -> None:
+    expect(gallery).to_have_attribute("aria-busy", "false")
+    wait_for_pictures(gallery.page)
+
+
+def query(gallery: Locator) -> Locator:
+    return gallery.locator(".similar-images-query figcaption")
+
+
+def name_of(gallery: Locator) -> str:
+    return query(gallery).get_attribute("title")
+
+
+def hits(gallery: Locator) -> Locator:
+    return gallery.locator(".similar-images-card")
+
+
+def names(gallery: Locator) -> list[str]:
+    return [one.get_attribute("title") for one in gallery.locator(".similar-images-card .name").all()]
+
+
+def upload(gallery: Locator, file: Path) -> None:
+    with gallery.page.expect_file_chooser() as chooser:
+        gallery.get_by_role("button", name="Upload image").click()
+    chooser.value.set_files(file)
+
+
+def hand_over(gallery: Locator, event: str, name: str, content: bytes) -> None:
+    """Do what the browser does when a file is dropped or pasted."""
+    gallery.evaluate(
+        """(root, [event, name, content]) => {
+            const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name, {type: "image/jpeg"}));
+            const options = {bubbles: true, cancelable: true, dataTransfer: transfer, clipboardData: transfer};
+            root.dispatchEvent(event === "drop" ? new DragEvent(event, options) : new ClipboardEvent(event, options));
+        }""",
+        [event, name, b64encode(content).decode()],
+    )
+
+
+def encoded(image: Image.Image, form: str = "JPEG") -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, form)
+    return buffer.getvalue()

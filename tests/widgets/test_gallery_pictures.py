@@ -1,0 +1,124 @@
+"""The gallery's pictures, originals and exports, without a browser."""
+
+import io
+import threading
+
+import pytest
+from galleries import hits, query, refusal, sent, tell
+from PIL import Image
+from sample_images import encoded
+
+from similar_images import Collection, Gallery
+from similar_images.collections.query import Asked, ask_part
+from similar_images.inputs.images import UnreadableImage
+from similar_images.networks import loader
+from similar_images.vectors.from_images import extract
+from similar_images.vectors.store import vectors_path
+from similar_images.vectors.writer import Writer
+
+
+def test_a_hit_whose_file_is_missing_keeps_its_card(collection, shown):
+    row = hits(shown)[0][0]
+    asked = collection.names.index(query(shown))
+    collection.image(row).unlink()
+    shown = Gallery(collection)
+    tell(shown, do="row", row=asked)
+    first = shown.shown["hits"][0]
+    assert (first["row"], first["picture"], first["absent"]) == (row, None, "no such file")
+    tell(shown, do="row", row=row)  # its vector is there
+    assert query(shown) == collection.names[row] and len(hits(shown)) == 8
+    assert shown.shown["query"]["absent"] == "no such file"
+
+
+def test_pictures_that_take_long_come_later(collection, monkeypatch):
+    from similar_images.widgets import thumbnails
+
+    monkeypatch.setattr(thumbnails, "PATIENCE", 0.01)
+    make, go_on = thumbnails.Thumbnails._make, threading.Event()
+
+    def slow(self, row: int):
+        if row % 2:
+            go_on.wait(10)
+        return make(self, row)
+
+    monkeypatch.setattr(thumbnails.Thumbnails, "_make", slow)
+    shown = Gallery(collection, k=11, seed=0)
+    while not shown.shown:
+        threading.Event().wait(0.01)
+    early = {hit["row"] for hit in shown.shown["hits"] if hit["picture"]}
+    late = []
+    shown.observe(lambda change: late.extend(change["new"][1:]), "late")
+    go_on.set()
+    shown.wait()
+    rows = {hit["row"] for hit in shown.shown["hits"]} | {shown.shown["query"]["row"]}
+    assert early | {one["row"] for one in late} | {shown.shown["query"]["row"]} >= rows
+    assert all(one["picture"] for one in late)
+
+
+def test_thumbnails_are_kept_up_to_a_limit(collection):
+    from similar_images.widgets.thumbnails import Thumbnails
+
+    (made,) = Thumbnails(collection, 160).get([0])
+    kept = Thumbnails(collection, 160, kept_bytes=3 * len(made[0]))
+    for row in range(12):
+        (_,) = kept.get([row])
+    assert sum(len(one) for one in kept._kept.values()) <= 3 * len(made[0])
+
+
+def test_the_original_is_sent_as_it_is_or_as_a_browser_can_show_it(collection, shown):
+    message, content = sent(shown, do="original", row=3)
+    assert message == {"show": "original", "row": 3, "name": collection.names[3], "size": "80 x 60 pixels"}
+    assert content == collection.image(3).read_bytes()
+    collection.image(3).write_bytes(encoded(Image.new("RGB", (50, 40)), "TIFF"))
+    message, content = sent(shown, do="original", row=3)
+    assert message["size"] == "50 x 40 pixels" and Image.open(io.BytesIO(content)).format == "JPEG"
+    collection.image(3).unlink()
+    tell(shown, do="original", row=3)
+    assert refusal(shown).startswith("Failed: no such file")
+
+
+def test_ticked_hits_are_taken_away(shown):
+    rows = [hits(shown)[i][0] for i in (0, 2)]
+    message, content = sent(shown, do="export", form="csv", rows=rows)
+    assert (message["name"], message["type"]) == ("similar-images.csv", "text/csv")
+    assert content.decode().splitlines() == [
+        "name,similarity",
+        *(f"{name},{similarity:.4f}" for row, name, similarity in hits(shown) if row in rows),
+    ]
+    message, content = sent(shown, do="export", form="png", rows=rows)
+    assert Image.open(io.BytesIO(content)).size == (12 + 2 * 252, 12 + 268)
+    message, content = sent(shown, do="export", form="html", rows=rows)
+    assert content.count(b"data:image/jpeg;base64,") == 2 and query(shown).encode() in content
+    tell(shown, do="export", form="csv", rows=[])
+    assert "expected ticked hits" in refusal(shown)
+
+
+def test_names_in_an_exported_page_are_text(collection, shown):
+    from similar_images.collections.base import Hit
+    from similar_images.widgets import export
+
+    page = export.contact_page("<b>", [Hit(0, "<script>", 0.5)], {0: "no such file"})
+    assert b"<script>" not in page and b"&lt;b&gt;" in page
+
+
+def test_a_query_that_is_like_nothing_in_the_collection_is_said(shown, monkeypatch):
+    for answer in (True, False):
+        monkeypatch.setattr(Collection, "is_like_nothing", lambda *_, answer=answer: answer)
+        tell(shown, do="row", row=0)
+        assert shown.shown["unlike"] is answer
+
+
+def test_a_collection_without_any_vector_says_so(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("no picture")
+    encoder, names = loader.load("hog-colour"), tmp_path / "a.txt"
+    writer = Writer(vectors_path(names), names, ["a.jpg"], tmp_path / "photos")
+    writer.begin(encoder.description)
+    extract(["a.jpg"], tmp_path / "photos", encoder, writer)
+    assert "was skipped" in refusal(Gallery(Collection.open(names)))
+
+
+def test_an_image_that_is_gone_has_no_parts(collection):
+    collection.image(0).unlink()
+    with pytest.raises(UnreadableImage, match="no such file"):
+        ask_part(collection, Asked("x", 0, row=0), (0, 0, 1, 1))
