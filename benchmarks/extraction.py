@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 BATCH = 32
 MATRIX = 4096
+MAX_MEMORY = 2 * 10**9  # bytes, the default of the command
 
 
 def take(folder: Path, count: int) -> list[str]:
@@ -67,15 +68,14 @@ def ours(
     folder: Path, names: list[str], network: str, model, weights, engine: str | None, precision: str, batch: int | None
 ) -> dict:
     from similar_images.inputs.names import write_names
-    from similar_images.networks import batch_size as speed
-    from similar_images.networks import loader
+    from similar_images.networks import batch_size, loader
     from similar_images.vectors import decode_pool as decoding
     from similar_images.vectors.from_images import extract
     from similar_images.vectors.writer import Writer
 
     encoder = loader.load(network, model, weights, None, engine, precision)
-    measured = list(speed.measure(encoder, 2 * 10**9)) if batch is None else []
-    batch = batch or speed.fastest(measured)
+    measured = list(batch_size.measure(encoder, MAX_MEMORY)) if batch is None else []
+    batch = batch or batch_size.default(encoder.engine.name, MAX_MEMORY)
     parts = {"network": (encoder, "encode"), "decoders": (decoding.Decoders, "result"), "disk": (Writer, "checkpoint")}
     spent = {part: timed(*place) for part, place in parts.items()}
     with tempfile.TemporaryDirectory() as name:
@@ -162,7 +162,7 @@ def run_side(name: str, arguments: str) -> None:
 @click.option("--count", default=1000, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--memory", is_flag=True, help="Only compare the memory of 1,000 and of 10,000 images.")
-@click.option("-b", "--batch", type=int, help="[default: the fastest, by measurement]")
+@click.option("-b", "--batch", type=int, help="[default: that of the backend]")
 @click.option("--gflop", type=float, help="Of the network, an image: to print the limit.")
 def main(
     folder: Path,

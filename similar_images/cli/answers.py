@@ -8,6 +8,7 @@ import click
 
 from similar_images.cli.options import as_started
 from similar_images.collections.base import BaseCollection, Hit
+from similar_images.collections.query import missing
 from similar_images.inputs.names import printable
 
 
@@ -24,14 +25,8 @@ def warn(collection: BaseCollection, query: str, hits: list[Hit]) -> None:
 
 def warn_not_indexed(collection: BaseCollection, exact: bool) -> None:
     """Say on stderr how many rows the index lacks, and how to add them."""
-    missing = collection.not_indexed
-    if exact or not missing or collection.index is None:
-        return
-    change = "--add" if collection.index.manifest else "--overwrite"
-    how = f"build_search_db.py -i {collection.vectors.path} -o {collection.index.path} {change}"
-    verb = "is" if missing == 1 else "are"
-    said = f"{missing:,} of {len(collection):,} {collection.noun}s {verb} not in the index and not searched"
-    click.echo(as_started(f"{said}: add with {how}"), err=True)
+    if not exact and (lacking := missing(collection)):
+        click.echo(as_started(lacking), err=True)
 
 
 def print_json(

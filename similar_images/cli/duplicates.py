@@ -69,7 +69,6 @@ def main(
     for file in filter(None, (csv_file, html_file)):
         check_new(file, overwrite)
     collection = Collection.open(vectors_file, **opening)
-    duplicates.check_is_of_images(collection)
     report_assumption(collection.vectors)
     searched = None if exact else duplicates.whole_index(collection)
 

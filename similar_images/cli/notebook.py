@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +10,11 @@ from pathlib import Path
 import click
 
 import similar_images
-from similar_images.cli.options import FILE, Command
+from similar_images.cli.options import FILE, Command, sigterm_interrupts
 
 IMAGES, TEXTS = "Similar image.ipynb", "Text_similarity.ipynb"
 OPEN = "open"  # the id of the cell that opens the collection
 SAMPLE_ONLY = "own-"  # ids of cells that explain how to leave the sample start with this
-TABLES = {".csv", ".tsv", ".jsonl"}  # are texts
 STOP_SECONDS = 10  # for the server to end its kernels
 VOILA = (
     "--template=similar-images",
@@ -80,8 +78,14 @@ def default_copy(collection: Path) -> Path:
 
 def write_copy(collection: Path, copy: Path) -> None:
     """Write the notebook for the collection's kind, with a first cell that opens it."""
-    from similar_images.files import replacing
+    from similar_images.collections.opening import is_of_texts
+    from similar_images.files import write_json
+    from similar_images.inputs.texts import TABLES
+    from similar_images.vectors.store import vectors_path
 
+    vectors = collection if collection.suffix == ".npy" else vectors_path(collection)
+    if collection.suffix not in TABLES and not vectors.exists():
+        raise FileNotFoundError(f"expected vectors in {vectors}, found none: run `similar-images extract` first")
     texts = is_of_texts(collection)
     notebook = json.loads((_sources()[0] / (TEXTS if texts else IMAGES)).read_text(encoding="utf-8"))
     notebook["cells"] = [cell for cell in notebook["cells"] if not cell["id"].startswith(SAMPLE_ONLY)]
@@ -90,21 +94,7 @@ def write_copy(collection: Path, copy: Path) -> None:
     line = f"collection = {'TextCollection' if texts else 'Collection'}.open({json.dumps(path, ensure_ascii=False)})"
     source = re.sub(r"^collection = .*$", lambda _: line, "".join(cell["source"]), flags=re.MULTILINE)
     cell["source"] = source.splitlines(keepends=True)
-    with replacing(copy) as partial:
-        partial.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def is_of_texts(collection: Path) -> bool:
-    """Return whether a list, vectors or a table are of texts, as the manifest of the vectors says."""
-    from similar_images.networks.catalog import reads_text
-    from similar_images.vectors.store import manifest_path, read_manifest, vectors_path
-
-    if collection.suffix in TABLES:
-        return True
-    vectors = collection if collection.suffix == ".npy" else vectors_path(collection)
-    if not vectors.exists():
-        raise FileNotFoundError(f"expected vectors in {vectors}, found none: run `similar-images extract` first")
-    return manifest_path(vectors).exists() and reads_text(read_manifest(vectors)["network"])
+    write_json(copy, notebook)
 
 
 def _sources() -> tuple[Path, Path]:
@@ -117,20 +107,18 @@ def _sources() -> tuple[Path, Path]:
 
 def _serve(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     """Run a server until it ends or this process is interrupted or terminated, which ends the server too."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    server = subprocess.Popen(command, cwd=folder, env=environment)
-    try:
-        status = server.wait()
-    except KeyboardInterrupt:
-        server.terminate()
+    with sigterm_interrupts():
+        server = subprocess.Popen(command, cwd=folder, env=environment)
         try:
-            server.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        click.echo("Notebook server stopped", err=True)
-        return
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+            status = server.wait()
+        except KeyboardInterrupt:
+            server.terminate()
+            try:
+                server.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+            click.echo("Notebook server stopped", err=True)
+            return
     if status:
         raise click.ClickException(f"the notebook server ended with exit code {status}; see its messages above")

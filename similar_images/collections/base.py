@@ -103,10 +103,15 @@ class BaseCollection(ABC, Generic[E]):
         """How many rows have a vector but are not in the index, so that only an exact search finds them."""
         if self.index is None:
             return 0
-        left_out = {entry.row for entry in self.vectors.skipped}.union(self.removed)
+        left_out = len(self._skipped) + sum(row not in self._skipped for row in self.removed)
+        return max(0, len(self) - left_out - self.index.faiss.ntotal)
+
+    @cached_property
+    def _skipped(self) -> frozenset[int]:
+        """The rows without a vector."""
         if not self.has_vectors:
-            left_out.update(row for row in range(len(self)) if self.was_skipped(row))
-        return max(0, len(self) - len(left_out) - self.index.faiss.ntotal)
+            return frozenset(row for row in range(len(self)) if self.was_skipped(row))
+        return frozenset(entry.row for entry in self.vectors.skipped)
 
     @property
     def measured(self) -> dict | None:

@@ -70,9 +70,12 @@ def ask_image(collection: Collection, name: str, content: bytes) -> Asked:
 
 def ask_part(collection: Collection, asked: Asked, box: Box) -> Asked:
     """Return the query of a part of the image of a query. Raises UnreadableImage, and what loading the network raises."""
-    if asked.picture is None and asked.row is None:
+    if asked.picture is not None:
+        image = images.open_image(asked.picture)
+    elif asked.row is not None:
+        image = images.open_image(collection.image(asked.row))
+    else:
         raise ValueError("expected the query of an image, got one without a picture")
-    image = images.open_image(collection.image(asked.row) if asked.picture is None else asked.picture)  # type: ignore[arg-type]
     left, right = (round(share * image.width) for share in box[::2])
     top, bottom = (round(share * image.height) for share in box[1::2])
     if min(right - left, bottom - top) < MIN_PART:
@@ -131,18 +134,20 @@ def describe(collection: BaseCollection, asked: Asked, answer: Answer, exact: bo
     said = f"{network_name(collection)}, {searched}: {encoding}, search {_milliseconds(answer.searching)}"
     if not exact and collection.recall is not None:
         said += f", recall {collection.recall:.3f} when built"
-    if not exact and collection.not_indexed:
-        said += f". {missing(collection)}"
-    return said
+    lacking = "" if exact else missing(collection)
+    return f"{said}. {lacking}" if lacking else said
 
 
 def missing(collection: BaseCollection) -> str:
-    """Return how many rows are not in the index, and how to add them; an empty string if none."""
+    """Return how many rows are not in the index, and the command that adds them; an empty string if none."""
     n = collection.not_indexed
-    if not n:
+    if not n or collection.index is None:
         return ""
-    rows = f"{n:,} {collection.noun}{'s are' if n > 1 else ' is'}"
-    return f"{rows} not in the index: add them with build_search_db.py -i {collection.vectors.path} --add"
+    change = "--add" if collection.index.manifest else "--overwrite"
+    how = f"build_search_db.py -i {collection.vectors.path} -o {collection.index.path} {change}"
+    verb = "is" if n == 1 else "are"
+    said = f"{n:,} of {len(collection):,} {collection.noun}s {verb} not in the index and not searched"
+    return f"{said}: add with {how}"
 
 
 def changes(answer: Answer, k: int) -> str:

@@ -30,7 +30,6 @@ __all__ = [
     "Member",
     "Pairs",
     "calibrate",
-    "check_is_of_images",
     "choose_threshold",
     "default_threshold",
     "find_pairs",
@@ -56,12 +55,6 @@ class Member(NamedTuple):
     width: int | None  # pixels
     height: int | None  # pixels
     same_file_as: str | None  # the group's earlier image with the same bytes
-
-
-def check_is_of_images(collection: Collection) -> None:
-    """Raise ValueError for a collection of texts."""
-    if collection.noun == "text":
-        raise ValueError(f"expected a collection of images, got the texts {collection.vectors.path}")
 
 
 def whole_index(collection: Collection) -> Index | None:

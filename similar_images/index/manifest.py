@@ -41,10 +41,12 @@ def read_manifest(index: Path) -> dict | None:
         manifest = read_json(path, FORMAT)
     except FileNotFoundError:
         return None
-    entries = [manifest, manifest.get("previous")]
-    for entry in entries if entries[1] is not None and set(entries[1]) != {"sha256"} else entries[:1]:
-        if fault := _fault(entry):
-            raise ValueError(f"its manifest is damaged, {fault}")
+    previous = manifest.get("previous")
+    fault = _fault(manifest) or (previous is not None and mismatch(previous, {"sha256": str}, "previous."))
+    if not fault and previous and "recipe" in previous:
+        fault = _fault(previous)
+    if fault:
+        raise ValueError(f"its manifest is damaged, {fault}")
     return manifest
 
 

@@ -20,7 +20,6 @@ DEFAULTS = {"onnxruntime": 8, "openvino": 8, "scikit-image": 8, "tensorflow": 32
 IMAGE_BYTES = 50 * 10**6  # working memory of an image in a batch, for the networks that need most
 REPEATS = 2  # timed runs of each batch; the best counts: other work on the machine only slows down
 SECONDS = 3  # no larger batch starts afterwards
-GAIN = 1.03  # a larger batch must be faster by this factor: it takes more memory
 
 
 def default(backend: str, max_memory: int) -> int:
@@ -52,11 +51,3 @@ def measure(encoder: Encoder, max_memory: int) -> Iterator[Measured]:
         used = process.memory_info().rss
         if perf_counter() - began > SECONDS or used + (used - loaded) > max_memory:
             return
-
-
-def fastest(measured: list[Measured]) -> int:
-    """Return the fastest batch; a larger one counts only if it is clearly faster."""
-    best = measured[0]
-    for one in measured[1:]:
-        best = one if one.rate > GAIN * best.rate else best
-    return best.batch

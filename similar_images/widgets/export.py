@@ -1,4 +1,4 @@
-"""Hits to take away: a CSV of their names, or a contact sheet as a picture or a page."""
+"""Export hits: a CSV of their names, or a contact sheet as a picture or a page."""
 
 import csv
 import io
@@ -6,6 +6,7 @@ import io
 from PIL import Image, ImageDraw, ImageFont
 
 from similar_images.collections.base import Hit
+from similar_images.inputs.names import to_csv_cell
 from similar_images.templates import pages
 from similar_images.widgets.thumbnails import Thumbnail
 
@@ -14,11 +15,11 @@ BACKGROUND, TEXT, EMPTY = "white", "black", "#e8e8e8"
 
 
 def names_csv(hits: list[Hit], column: str = "name") -> bytes:
-    """Return a line a hit, UTF-8: its name, in this column, and similarity, below a line of the columns' names."""
+    """Return one line per hit, UTF-8: its name, in this column, and similarity, below the names of the columns."""
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow((column, "similarity"))
-    rows.writerows((hit.name, f"{hit.similarity:.4f}") for hit in hits)
+    rows.writerows((to_csv_cell(hit.name), f"{hit.similarity:.4f}") for hit in hits)
     return file.getvalue().encode()
 
 

@@ -9,24 +9,16 @@ import pytest
 from conftest import ROOT
 
 from similar_images.cli.main import COMMANDS, main
+from similar_images.cli.options import SCRIPTS
 from similar_images.index.recipes import RECIPES
 from similar_images.networks.catalog import NETWORKS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *GUIDES]}
-SCRIPTS = sorted(path.name for path in [*ROOT.glob("*.py"), *ROOT.glob("get_*.sh")])
+FILES = sorted(path.name for path in [*ROOT.glob("*.py"), *ROOT.glob("get_*.sh")])
 COMMAND = re.compile(r"^    (?:(?:\.venv/bin/python |\./)(\w+)\.py|similar-images ([a-z-]+)) ?(.*)$", re.M)
 LINES = [(page, *match) for page, text in PAGES.items() for match in COMMAND.findall(text)]
-OF_SCRIPT = {
-    "extract_image_vectors": "extract",
-    "extract_text_vectors": "extract-texts",
-    "build_search_db": "build",
-    "search_images": "search",
-    "search_texts": "search-texts",
-    "evaluate_search": "evaluate",
-    "find_duplicates": "duplicates",
-}
 
 
 def command(name: str) -> click.Command:
@@ -37,7 +29,7 @@ def test_the_readme_has_at_most_200_lines():
     assert len(README.splitlines()) <= 200
 
 
-@pytest.mark.parametrize("name", [*SCRIPTS, "Similar image.ipynb", "Text_similarity.ipynb"])
+@pytest.mark.parametrize("name", [*FILES, "Similar image.ipynb", "Text_similarity.ipynb"])
 def test_the_readme_names_every_script_and_notebook(name):
     assert f"`{name}`" in README
 
@@ -49,7 +41,7 @@ def test_the_readme_names_every_command(name):
 
 @pytest.mark.parametrize(("page", "script", "name", "arguments"), LINES)
 def test_every_option_of_an_example_exists(page, script, name, arguments):
-    options = {option for parameter in command(name or OF_SCRIPT[script]).params for option in parameter.opts}
+    options = {option for parameter in command(name or SCRIPTS[script]).params for option in parameter.opts}
     words = shlex.split(arguments.replace("[", " ").replace("]", " "), comments=True)
     given = {word for word in words if re.fullmatch(r"--?[a-z][a-z-]*", word)}
     assert given <= options, page
@@ -79,7 +71,9 @@ def test_every_recipe_is_in_the_guide():
 
 
 def test_every_target_of_make_that_is_named_exists():
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     targets = {line.split()[0] for line in listed.splitlines()}
     named = {target for text in PAGES.values() for target in re.findall(r"(?:^    |`)make ([a-z-]+)", text, re.M)}
     assert {"demo", "test", "coco", "install"} <= named <= {*targets, "help"}

@@ -148,9 +148,11 @@ def test_removing_every_image_is_refused_and_nothing_changes(vectors, index):
     assert index.read_bytes() == before and open_index(index).removed == []
 
 
-def test_every_damaged_manifest_is_refused_in_one_line(index):
+@pytest.mark.parametrize("replaced", [False, True], ids=["complete", "while it is replaced"])
+def test_every_damaged_manifest_is_refused_in_one_line(index, replaced):
     manifest = index.with_name(index.name + ".json")
-    whole = manifest.read_bytes()
+    content = json.loads(manifest.read_bytes())
+    whole = json.dumps(content | ({"previous": content} if replaced else {})).encode()
     contents = [*mutants(whole, 150), *(json.dumps(one).encode() for one in wrong_values(json.loads(whole)))]
     refused = 0
     for content in contents:

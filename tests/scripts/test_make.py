@@ -49,7 +49,9 @@ def test_a_changed_notebook_leaves_git_status_clean_and_is_kept(target, index, c
 
 
 def test_help_lists_every_target():
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     phony = next(line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith(".PHONY"))
     assert [line.split()[0] for line in listed.splitlines()] != []
     assert {line.split()[0] for line in listed.splitlines()} == set(phony.split()[1:])

@@ -9,12 +9,14 @@ from PIL import Image
 from sample_images import encoded
 
 from similar_images import Collection, Gallery
+from similar_images.collections.base import Hit
 from similar_images.collections.query import Asked, ask_part
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks import loader
 from similar_images.vectors.from_images import extract
 from similar_images.vectors.store import vectors_path
 from similar_images.vectors.writer import Writer
+from similar_images.widgets import export
 
 
 def test_a_hit_whose_file_is_missing_keeps_its_card(collection, shown):
@@ -122,3 +124,8 @@ def test_an_image_that_is_gone_has_no_parts(collection):
     collection.image(0).unlink()
     with pytest.raises(UnreadableImage, match="no such file"):
         ask_part(collection, Asked("x", 0, row=0), (0, 0, 1, 1))
+
+
+def test_names_like_formulas_are_quoted_in_an_exported_csv():
+    content = export.names_csv([Hit(0, "=1+1.jpg", 1.0), Hit(1, "a.jpg", 0.5)])
+    assert content.decode() == "name,similarity\n'=1+1.jpg,1.0000\na.jpg,0.5000\n"

@@ -100,4 +100,5 @@ def test_the_status_says_how_many_images_are_not_in_the_index(collection, tmp_pa
     shown = Gallery(Collection.open(names), seed=1)
     shown.wait()
     text = shown.status["text"]
-    assert "1 image is not in the index: add them with build_search_db.py" in text and "index of 12 images" in text
+    said = "1 of 13 images is not in the index and not searched: add with build_search_db.py -i "
+    assert said in text and text.endswith(" --add") and "index of 12 images" in text

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import ROOT, barriers, chromium, chromium_path, opened_notebook
+from browser import ROOT, barriers, chromium_path, opened_notebook
 from conftest import committed
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 from sample_texts import MIRROR, QUERY, make_texts, pillow
 
 from similar_images.collections.texts import DOCSTRINGS
@@ -32,24 +32,11 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture(scope="module", params=["notebook", "voila"])
 def opened(request, browser, folder) -> Iterator[tuple[Page, list[str]]]:
     with opened_notebook(browser, folder, NOTEBOOK, request.param) as opened:
         expect(opened[0].locator(".similar-images")).to_have_count(2, timeout=LOADING_MILLISECONDS)
         yield opened
-
-
-@pytest.fixture
-def page(opened) -> Iterator[Page]:
-    page, wrong = opened
-    yield page
-    assert not wrong
 
 
 @pytest.fixture
