@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from similar_images.index import index as indexes
+from similar_images.index.exact import ExactSearch
 from similar_images.index.index import Index
 from similar_images.inputs.sources import Source
 from similar_images.networks import catalog
@@ -207,7 +208,7 @@ class BaseCollection(ABC, Generic[E]):
         n = len(self)
         wanted = min(k + (without >= 0), n)
         if exact or self.index is None:
-            similarities, rows = indexes.exact_search(self.array, unit, wanted, self.removed)
+            similarities, rows = self.exact_search(unit, wanted)
         else:
             similarities, rows = self.index.search(unit, wanted, self.vectors.array if reranked else None)
         hits = [
@@ -216,6 +217,14 @@ class BaseCollection(ABC, Generic[E]):
             if row != without and 0 <= row < n
         ]
         return hits[:k]
+
+    def exact_search(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return similarities and rows (b, <= k) of the nearest of all rows that are not removed, for unit vectors (b, d)."""
+        return self._exact.search(unit, k, self.removed)
+
+    @cached_property
+    def _exact(self) -> ExactSearch:
+        return ExactSearch(self.array)
 
     def _unit(self, vector: np.ndarray) -> np.ndarray:
         """Return a vector (d,) as a unit vector (1, d)."""

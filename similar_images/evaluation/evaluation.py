@@ -56,7 +56,7 @@ class SearchConfig(NamedTuple):
         array = self.collection.array
         wanted = min(k + 1, len(array))
         if self.exact:
-            similarities, found = indexes.exact_search(array, unit, wanted, self.collection.removed)
+            similarities, found = self.collection.exact_search(unit, wanted)
         else:
             similarities, found = self.used_index.search(unit, wanted, array if self.reranked else None)
         order = indexes.others(found, rows, k)

@@ -3,74 +3,179 @@
 Shape letters: n vectors in all, b queries or vectors in a block, d numbers in a vector, k hits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from functools import cached_property, lru_cache
 
 import faiss
 import numpy as np
+from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
+from similar_images.networks.telemetry import import_onnxruntime
 from similar_images.vectors.store import block_rows
 
-WORK_BYTES = 4 * 2**20  # of float32 vectors compared at once; they stay in the processor's cache
+CACHED_BYTES = 2**20  # of vectors in float32 that one core compares at once: they stay in its cache
+COMPARED = 16 * 2**20  # similarities that are held at once, for all queries
 SAFE = 1e-30, 1e30  # squared norms in float32 that neither underflow nor overflow
+OPSET, IR = 18, 8  # of ONNX, from 2022
+
+
+class ExactSearch:
+    """Exact search by cosine over vectors (n, d), float32 or float16, in memory or memory-mapped.
+
+    The vectors are read in blocks, on all cores. The first search also computes their norms: 4 bytes a vector are kept.
+    """
+
+    def __init__(self, array: np.ndarray):
+        self._array = array
+        self._block = max(1, CACHED_BYTES // (4 * array.shape[1]))
+
+    def search(self, unit: np.ndarray, k: int, removed: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """Compare unit vectors (b, d) with all vectors but the removed rows; return similarities and rows (b, <= k).
+
+        Equal similarities are ordered by row. Raises ValueError where a row holds NaN or infinity.
+        """
+        unit = np.ascontiguousarray(unit, dtype=np.float32)
+        if not len(unit):
+            return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
+        absent = np.union1d(np.asarray(removed, dtype=np.int64), self._zeros)
+        step = max(self._block, COMPARED // len(unit))
+        with omp_threads(1) if len(unit) == 1 else nullcontext():
+            heap = faiss.ResultHeap(len(unit), k, keep_max=True)
+            for start in range(0, len(self._array), step):
+                similarities = self._similarities(unit, start, min(start + step, len(self._array)))
+                first, last = np.searchsorted(absent, (start, start + similarities.shape[1]))
+                similarities[:, absent[first:last] - start] = -np.inf
+                # A full heap drops the lowest id of equal similarities: with negative ids the highest row.
+                ids = -np.arange(start, start + similarities.shape[1])
+                heap.heaps.addn_with_ids(len(ids), faiss.swig_ptr(similarities), faiss.swig_ptr(ids), 0, 0, len(unit))
+        order = np.lexsort((-heap.I, -heap.D), axis=1)
+        found, rows = np.take_along_axis(heap.D, order, axis=1), -np.take_along_axis(heap.I, order, axis=1)
+        count = np.count_nonzero(found[0] >= -2)  # cosines; without k rows to find the rest keeps its lowest value
+        return np.clip(found[:, :count], -1, 1), rows[:, :count]
+
+    def _similarities(self, unit: np.ndarray, start: int, end: int) -> np.ndarray:
+        """Return the cosines (b, end - start) of unit vectors (b, d) with the rows from start to end."""
+        similarities = np.empty((len(unit), end - start), np.float32)
+        product = _product(self._array.dtype)
+
+        def compare(first: int, last: int) -> None:
+            similarities[:, first - start : last - start] = product(unit, self._array[first:last])
+
+        _on_all_cores(compare, start, end, self._block)
+        with np.errstate(invalid="ignore"):  # 0 times infinity, of rows that are set below or absent
+            similarities *= self._scales[start:end]
+        first, last = np.searchsorted(self._unsafe[0], (start, end))
+        if first < last:
+            rows, vectors = (part[first:last] for part in self._unsafe)
+            similarities[:, rows - start] = unit @ vectors.T
+        return similarities
+
+    @cached_property
+    def _squares(self) -> np.ndarray:
+        """The squared norms (n,) of the vectors."""
+        squares = np.empty(len(self._array), np.float32)
+
+        def add(first: int, last: int) -> None:
+            block = np.asarray(self._array[first:last], dtype=np.float32)
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # found by SAFE
+                np.einsum("bd,bd->b", block, block, out=squares[first:last])
+
+        _on_all_cores(add, 0, len(squares), self._block)
+        return squares
+
+    @cached_property
+    def _scales(self) -> np.ndarray:
+        """The reciprocals of the norms (n,), where they can be computed in float32."""
+        with np.errstate(divide="ignore"):
+            return 1 / np.sqrt(self._squares)
+
+    @cached_property
+    def _unsafe(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows whose squares leave float32, and their unit vectors, computed in float64."""
+        return unit_rows(self._array, self._out_of_range)
+
+    @cached_property
+    def _zeros(self) -> np.ndarray:
+        """The rows without a vector, all zeros."""
+        return np.setdiff1d(self._out_of_range, self._unsafe[0])
+
+    @cached_property
+    def _out_of_range(self) -> np.ndarray:
+        return np.flatnonzero(~((self._squares > SAFE[0]) & (self._squares < SAFE[1])))  # NaN too
 
 
 def exact_search(
     array: np.ndarray, unit: np.ndarray, k: int, removed: Sequence[int] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compare unit vectors (b, d) with all vectors (n, d), read in blocks; return similarities and rows (b, <= k).
+    """Search vectors (n, d) once, as `ExactSearch.search` does."""
+    return ExactSearch(array).search(unit, k, removed)
 
-    Equal similarities are ordered by row. Raises ValueError where a row holds NaN or infinity.
+
+@contextmanager
+def omp_threads(n: int) -> Iterator[None]:
+    """Let Faiss use n threads in calls of this Python thread: for little work, waking and waiting costs more."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(n)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+@lru_cache
+def _product(dtype: np.dtype) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Return a function of float32 (b, d) and vectors (n, d) of a dtype that returns their products, float32 (b, n).
+
+    ONNX Runtime converts float16 with the processor's instructions, twelve times as fast as NumPy.
     """
-    unit = np.ascontiguousarray(unit, dtype=np.float32)
-    if not len(unit):
-        return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
-    gone = np.unique(np.asarray(removed, dtype=np.int64))
-    heap = faiss.ResultHeap(len(unit), k, keep_max=True)
-    for start, similarities in _compared(array, unit):
-        first, last = np.searchsorted(gone, (start, start + similarities.shape[1]))
-        similarities[:, gone[first:last] - start] = -np.inf
-        better = np.flatnonzero((similarities > heap.D[:, :1]).any(axis=0))  # than the worst hit so far, at the root
-        if 2 * len(better) < similarities.shape[1]:
-            similarities, ids = similarities[:, better], -(start + better)
-        else:
-            ids = -np.arange(start, start + similarities.shape[1])
-        # A full heap drops the lowest id of equal similarities: with negative ids the highest row.
-        similarities = np.ascontiguousarray(similarities)
-        heap.heaps.addn_with_ids(len(ids), faiss.swig_ptr(similarities), faiss.swig_ptr(ids), 0, 0, len(unit))
-    order = np.lexsort((-heap.I, -heap.D), axis=1)
-    found, rows = np.take_along_axis(heap.D, order, axis=1), -np.take_along_axis(heap.I, order, axis=1)
-    count = np.count_nonzero(found[0] >= -2)  # cosines; without k rows to find the rest keeps its lowest value
-    return np.clip(found[:, :count], -1, 1), rows[:, :count]
+    from onnx import TensorProto, helper
+
+    given = TensorProto.FLOAT16 if dtype == np.float16 else TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["vectors"], ["converted"], to=TensorProto.FLOAT),
+            helper.make_node("Gemm", ["queries", "converted"], ["products"], transB=1),
+        ],
+        "products",
+        [
+            helper.make_tensor_value_info("queries", TensorProto.FLOAT, ["b", "d"]),
+            helper.make_tensor_value_info("vectors", given, ["n", "d"]),
+        ],
+        [helper.make_tensor_value_info("products", TensorProto.FLOAT, ["b", "n"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # the caller's threads share the work: those of ONNX Runtime would spin afterwards
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda queries, vectors: session.run(None, {"queries": queries, "vectors": vectors})[0]
 
 
-def _compared(array: np.ndarray, unit: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the first row of each block and the cosines (b, rows) of its vectors; -inf for rows of zeros."""
-    size = max(1, WORK_BYTES // (4 * array.shape[1]))
-    buffer = np.empty((min(size, len(array)), array.shape[1]), np.float32)
-    squares = np.empty(len(buffer), np.float32)
-    for start in range(0, len(array), size):
-        block = _as_float32(array[start : start + size], buffer)
-        b = len(block)
-        np.einsum("bd,bd->b", block, block, out=squares[:b])  # Faiss would wait for threads in each block
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            # One query on one thread: BLAS would wait for its other threads in each block.
-            similarities = np.einsum("bd,d->b", block, unit[0])[None] if len(unit) == 1 else unit @ block.T
-            similarities /= np.sqrt(squares[:b])
-        unsafe = np.flatnonzero(~((squares[:b] > SAFE[0]) & (squares[:b] < SAFE[1])))  # zeros, extremes, NaN
-        if len(unsafe):
-            kept, vectors = unit_rows(array, start + unsafe)
-            similarities[:, unsafe] = -np.inf
-            similarities[:, kept - start] = unit @ vectors.T
-        yield start, similarities
+def _on_all_cores(work: Callable[[int, int], None], start: int, end: int, step: int) -> None:
+    """Call work(first, last) for blocks of rows from start to end. The cores take turns: a file is read in order."""
+    blocks = [(first, min(first + step, end)) for first in range(start, end, step)]
+    cores = min(_cores(), len(blocks))
+
+    def share(core: int) -> None:
+        for block in blocks[core::cores]:
+            work(*block)
+
+    others = [_threads().submit(share, core) for core in range(1, cores)]
+    share(0)
+    for other in others:
+        other.result()
 
 
-def _as_float32(block: np.ndarray, buffer: np.ndarray) -> np.ndarray:
-    """Return contiguous float32 of a block (b, d): itself, or a conversion into the buffer."""
-    if block.dtype == np.float32 and block.flags.c_contiguous:
-        return block
-    converted = buffer[: len(block)]
-    np.copyto(converted, block)  # faiss.ScalarQuantizer's conversion takes six times as long
-    return converted
+@lru_cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_cores(), "similar-images-exact")
+
+
+@lru_cache
+def _cores() -> int:
+    return cpu_count()
 
 
 def normalised(block: np.ndarray) -> np.ndarray:

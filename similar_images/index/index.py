@@ -3,6 +3,7 @@
 Shape letters: n vectors in all, b in a block or batch, d numbers in a vector, k hits.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from similar_images.files import flush, partial_file
 from similar_images.index import index_file
 from similar_images.index import manifest as manifests
 from similar_images.index.exact import blocks as blocks
-from similar_images.index.exact import cosines
+from similar_images.index.exact import cosines, omp_threads
 from similar_images.index.exact import exact_search as exact_search
 from similar_images.index.exact import normalised as normalised
 from similar_images.index.exact import unit_rows as unit_rows
@@ -69,14 +70,8 @@ def search(
 
 def _found(index: faiss.Index, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Search; a single query on one thread, as more would wait for the network's, which have just worked on it."""
-    if len(unit) > 1:
+    with omp_threads(1) if len(unit) == 1 else nullcontext():
         return index.search(unit, k)
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)  # of this Python thread alone
-    try:
-        return index.search(unit, k)
-    finally:
-        faiss.omp_set_num_threads(threads)
 
 
 def recall(found: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -14,9 +14,10 @@ def oracle(array: np.ndarray, unit: np.ndarray, k: int, removed: list[int]) -> n
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-@pytest.mark.parametrize("work_bytes", [4 * 33 * 64, 4 * 2**20])
-def test_hits_are_those_of_numpy_and_equal_similarities_go_by_row(dtype, work_bytes, monkeypatch):
-    monkeypatch.setattr(exact, "WORK_BYTES", work_bytes)
+@pytest.mark.parametrize(("cached_bytes", "compared"), [(4 * 33 * 64, 8 * 200), (2**20, 2**24)])
+def test_hits_are_those_of_numpy_and_equal_similarities_go_by_row(dtype, cached_bytes, compared, monkeypatch):
+    monkeypatch.setattr(exact, "CACHED_BYTES", cached_bytes)
+    monkeypatch.setattr(exact, "COMPARED", compared)
     array = np.random.default_rng(1).normal(size=(5000, 33)).astype(dtype)
     array[::7] = array[3]  # 715 equal vectors
     array[::11] = 0
