@@ -34,7 +34,12 @@ from similar_images.vectors.store import DTYPES
     type=click.Path(path_type=Path),
     help="The vectors, a .npy file.  [default: LIST.saved_predictions.npy]",
 )
-@click.option("--network", type=click.Choice(list(NETWORKS)), default="vgg16", show_default=True)
+@click.option(
+    "--network",
+    type=click.Choice(list(NETWORKS)),
+    help="What turns an image into a vector.  [default: that of the existing vectors; for new ones efficientnetlite0, "
+    "but vgg16, as in 2022, with -l, -m or --weights]",
+)
 @click.option(
     "-m",
     "--model",
@@ -109,7 +114,7 @@ def main(
     list_file: Path | None,
     place: Path | None,
     output: Path | None,
-    network: str,
+    network: str | None,
     model_file: Path | None,
     weights_file: Path | None,
     resampling: str | None,
@@ -135,8 +140,7 @@ def main(
     \b
     Examples:
       ./extract_image_vectors.py -d photos
-      ./extract_image_vectors.py -d photos --network hog-colour
-      ./extract_image_vectors.py -d photos.zip --network mobilenetv2
+      ./extract_image_vectors.py -d photos.zip --network efficientnetlite2
       ./extract_image_vectors.py -l ms_coco_file_list.txt -d val2014 -m vgg_4096.h5
     """
     from tqdm import tqdm
@@ -144,6 +148,7 @@ def main(
     from similar_images.networks import batch_size, loader
     from similar_images.vectors.decode_pool import default_workers
     from similar_images.vectors.from_images import extract, list_images, write_skipped
+    from similar_images.vectors.manifest import recorded_network
     from similar_images.vectors.store import skipped_path, vectors_path
     from similar_images.vectors.writer import Writer
 
@@ -154,6 +159,10 @@ def main(
     for name in images.unlistable:
         say(f"ignored {printable(name)}: expected a name that is one line of UTF-8 and a path below {place}")
     output = output or vectors_path(images.list_file)
+    if network is None:
+        network = recorded_network(output) or (
+            "vgg16" if list_file or model_file or weights_file else "efficientnetlite0"
+        )
     writer = Writer(output, images.list_file, images.names, images.source.path, overwrite)
     writer.check_name(network)
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022

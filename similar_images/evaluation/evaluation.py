@@ -237,7 +237,7 @@ def can_encode(collection: BaseCollection) -> bool:
         return False
     if collection.source is None or not collection.source.exists():
         return False
-    return bool(manifest["files"]) or NETWORKS[manifest["network"]["name"]].keras is None
+    return bool(manifest["files"]) or NETWORKS[manifest["network"]["name"]].is_here
 
 
 class Found(NamedTuple):

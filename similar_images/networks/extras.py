@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-EXTRAS = ("keras", "openvino", "text", "notebook", "evaluate")  # of pyproject.toml
+EXTRAS = ("keras", "openvino", "text", "notebook", "lite2", "evaluate")  # of pyproject.toml
 TITLES = {"sentence_transformers": "sentence-transformers", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 
 

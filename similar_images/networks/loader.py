@@ -44,16 +44,24 @@ def load(
     if name not in NETWORKS:
         raise ValueError(f"expected a network of {', '.join(NETWORKS)}, got {name}")
     network = NETWORKS[name]
-    if network.keras is None:
-        if model_file or weights_file:
-            raise ValueError(f"{name} has no weights: omit -m and --weights")
+    if network.keras is None and (model_file or weights_file):
+        has = f"has its weights from the package {network.package}" if network.package else "has no weights"
+        raise ValueError(f"{name} {has}: omit -m and --weights")
+    if network.keras is None and network.package is None:
         if engine not in (None, HogColour.name) or precision != "float32":
             raise ValueError(f"{name} is computed by scikit-image, in float32: omit --engine and --precision")
         return Encoder(network, HogColour(), resampling)
     if weights_file and not weights_file.is_file():
         raise ValueError(f"there is no file {weights_file} with weights: check --weights")
-    from similar_images.networks import onnx
+    from similar_images.networks import efficientnet_lite, onnx
 
+    if network.package:
+        engine = engine or fastest_engine(name, precision)
+        if engine not in onnx.BACKENDS:
+            raise ValueError(f"expected the engine of {name} to be {' or '.join(onnx.BACKENDS)}, got {engine}")
+        return Encoder(
+            network, onnx.BACKENDS[engine](efficientnet_lite.export(network), precision, threads), resampling
+        )
     if engine not in (None, "tensorflow") and not network.exports:
         raise ValueError(f"{name} cannot be exported to ONNX: omit --engine, or use --engine tensorflow")
     if engine is None:
@@ -92,9 +100,10 @@ def fastest_engine(network: str, precision: str = "float32") -> str | None:
     benchmarks/extraction.py: on CPUs ONNX Runtime and OpenVINO are within 5% of each other in float32, and the former
     takes less memory; only the latter supports half precision.
     """
-    if NETWORKS[network].keras is None:
+    known = NETWORKS[network]
+    if known.keras is None and known.package is None:
         return None
-    if has_gpu() or not NETWORKS[network].exports:
+    if known.keras and (has_gpu() or not known.exports):
         return "tensorflow"
     return "onnxruntime" if precision == "float32" else "openvino"
 

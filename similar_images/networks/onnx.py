@@ -31,19 +31,31 @@ class OnnxExport(NamedTuple):
     path: Path
     weights: str  # SHA-256, see catalog.describe
 
+    @property
+    def model(self) -> Path:
+        """What the backends read."""
+        return self.path
+
+
+class OnnxModel(NamedTuple):
+    """The same in memory."""
+
+    model: bytes
+    weights: str
+
 
 class OnnxRuntime:
     """Computes an exported network with ONNX Runtime, on the CPU."""
 
     name = "onnxruntime"
 
-    def __init__(self, export: OnnxExport, precision: str = "float32", threads: int | None = None):
+    def __init__(self, export: OnnxExport | OnnxModel, precision: str = "float32", threads: int | None = None):
         if precision != "float32":
             raise ValueError(f"ONNX Runtime does not support {precision} on CPUs: use --engine openvino or tensorflow")
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or cpu_count()
-        self._session = onnxruntime.InferenceSession(export.path, options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(export.model, options, providers=["CPUExecutionProvider"])
         self.weights = export.weights
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -55,7 +67,7 @@ class OpenVino:
 
     name = "openvino"
 
-    def __init__(self, export: OnnxExport, precision: str = "float32", threads: int | None = None):
+    def __init__(self, export: OnnxExport | OnnxModel, precision: str = "float32", threads: int | None = None):
         core = import_openvino("--engine openvino", "openvino").Core()
         hint = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
         supported = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -66,7 +78,7 @@ class OpenVino:
             "INFERENCE_NUM_THREADS": threads or cpu_count(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._model = core.compile_model(core.read_model(export.path), "CPU", settings)
+        self._model = core.compile_model(core.read_model(export.model), "CPU", settings)
         self.weights = export.weights
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:

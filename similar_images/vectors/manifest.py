@@ -57,6 +57,14 @@ def new_manifest(
     }
 
 
+def recorded_network(path: Path) -> str | None:
+    """Return the name of the network that made the vectors at `path`; None if that cannot be read."""
+    try:
+        return read_manifest(path)["network"]["name"]
+    except (OSError, ValueError):
+        return None
+
+
 def read_manifest(path: Path) -> dict:
     """Return the manifest of the vectors at `path`. Raises ValueError if it is damaged."""
     manifest = EARLIER | read_json(manifest_path(path), FORMAT)

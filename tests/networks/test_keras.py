@@ -209,7 +209,7 @@ def test_without_internet_the_message_names_the_weights_and_the_alternatives(ima
         "503",
         "-m",
         "--weights",
-        "--network hog-colour",
+        "(1) use --network efficientnetlite0",
         "Alternatives",
     ):
         assert part in message

@@ -25,6 +25,14 @@ EXAMPLES = {  # public names that need no extra
 }
 HEAVY = ("tensorflow", "keras", "torch", "openvino", "matplotlib", "notebook", "voila", "transformers")
 
+GALLERY = """
+from similar_images import Collection, Gallery
+gallery = Gallery(Collection.open("photos_file_list.txt"))
+gallery.wait()
+assert len(gallery.cards) == 8, gallery.status
+print(gallery.status["text"])
+"""
+
 pytestmark = pytest.mark.slow
 
 
@@ -88,7 +96,7 @@ def test_it_is_small_and_without_what_the_extras_bring(environment):
 def test_photos_are_extracted_built_and_searched_from_another_folder(versions, photos, tmp_path, request):
     command = request.getfixturevalue(versions) / "similar-images"
     for arguments in (
-        ("extract", "-d", photos, "--network", "hog-colour"),
+        ("extract", "-d", photos),
         ("build", "-i", "photos_file_list.txt.saved_predictions.npy"),
     ):
         done = call(command, *arguments, cwd=tmp_path)
@@ -98,6 +106,9 @@ def test_photos_are_extracted_built_and_searched_from_another_folder(versions, p
     assert [line.split()[1].split("/")[0] for line in done.stdout.splitlines()] == ["red"] * 3
     done = call(command, "duplicates", "photos_file_list.txt", "--threshold", "0.999", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    done = call(command.with_name("python"), "-c", GALLERY, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "efficientnetlite0" in done.stdout
 
 
 @pytest.mark.parametrize("versions", ["environment", "lowest"])
@@ -121,7 +132,7 @@ def test_every_public_name_is_imported_without_an_extra(versions, tmp_path, requ
 @pytest.mark.parametrize(
     ("arguments", "extra"),
     [
-        (("extract", "-d", "photos", "--network", "mobilenetv2", "--list", "new.txt"), "keras"),
+        (("extract", "-d", "photos", "--list", "new.txt"), "keras"),
         (("extract-texts", "notes.txt"), "text"),
         (("notebook", "photos_file_list.txt"), "notebook"),
         (("evaluate", "photos_file_list.txt", "-k", "2", "--report", "report.html"), "evaluate"),
@@ -131,7 +142,7 @@ def test_a_missing_extra_is_one_line_that_names_it(arguments, extra, environment
     (tmp_path / "notes.txt").write_text("A note\nAnother note\n")
     (tmp_path / "new.txt").write_text("red/0.jpg\n")
     command = environment / "similar-images"
-    assert call(command, "extract", "-d", photos, "--network", "hog-colour", cwd=tmp_path).returncode == 0
+    assert call(command, "extract", "-d", photos, cwd=tmp_path).returncode == 0
     done = call(command, *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert f"pip install 'similar-images[{extra}]'" in done.stderr
