@@ -1,5 +1,6 @@
 """Files that are complete or absent, locks, JSON of a known form, and digests."""
 
+import errno
 import glob
 import hashlib
 import json
@@ -16,6 +17,7 @@ from typing import Any, BinaryIO
 import portalocker
 import psutil
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 STALE = 24 * 3600  # seconds after its last change; a partial file of that age was left by a run that was killed
 
 
@@ -189,3 +191,10 @@ def _holder(path: Path) -> str:
                 began = datetime.fromtimestamp(process.create_time()).astimezone()
                 return f", process {process.pid}, started {began:%Y-%m-%d %H:%M:%S}"
     return ""
+
+
+def unwritable(error: OSError, path: Path, content: str) -> str:
+    """Return why a file cannot be written, and the first part of the remedy."""
+    if error.errno in FULL:
+        return f"no space on disk for {path}, {content} ({error.strerror}): free some"
+    return f"cannot write {error.filename or path}: {error.strerror}. Fix this"

@@ -134,8 +134,8 @@ def describe(collection: BaseCollection, asked: Asked, answer: Answer, exact: bo
     said = f"{network_name(collection)}, {searched}: {encoding}, search {_milliseconds(answer.searching)}"
     if not exact and collection.recall is not None:
         said += f", recall {collection.recall:.3f} when built"
-    lacking = "" if exact else missing(collection)
-    return f"{said}. {lacking}" if lacking else said
+    notes = (collection.vectors.assumption, "" if exact else missing(collection))
+    return ". ".join([said, *filter(None, notes)])
 
 
 def missing(collection: BaseCollection) -> str:

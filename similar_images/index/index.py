@@ -76,7 +76,7 @@ def _found(index: faiss.Index, unit: np.ndarray, k: int) -> tuple[np.ndarray, np
 
 def recall(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Return for each query the share of its true nearest rows (q, k) that are among the found rows (q, any)."""
-    if len(found) != len(true):  # a single one would be held against all
+    if len(found) != len(true):  # a single one would be compared with all
         raise ValueError(f"expected the found rows of {len(true)} queries, got those of {len(found)}")
     if not true.size:  # of a single vector
         return np.ones(len(true))

@@ -17,6 +17,7 @@ from similar_images.files import (
     partial_path,
     replacing,
     sha256,
+    unwritable,
     write_json,
     write_json_to,
 )
@@ -143,10 +144,8 @@ class Writer:
                 held.close()
         except OSError as error:
             self._undo(held, was_there)
-            raise OSError(
-                f"no space on disk for {self.path}, {manifest['n']} vectors ({error.strerror}): free some and rerun the "
-                f"same command; nothing was changed"
-            ) from error
+            reason = unwritable(error, self.path, f"{len(self._names)} vectors")
+            raise OSError(f"{reason} and rerun the same command; nothing was changed") from error
         if earlier and earlier["sha256"] is None:
             self._clear_skipped()
 

@@ -141,6 +141,22 @@ def test_vectors_that_were_cut_are_not_continued(tmp_path, writer):
         writer(5)
 
 
+def test_another_error_of_the_disk_is_not_called_a_full_one(tmp_path, writer, monkeypatch):
+    first = writer(3)
+    write(first, (0, 3))
+    first.finish()
+    expected = files(tmp_path)
+
+    def failing(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "posix_fallocate", failing)
+    with pytest.raises(OSError, match=r"cannot write .*: Input/output error. Fix this .*nothing was changed") as raised:
+        writer(3, overwrite=True).begin(HOG)
+    assert "space" not in str(raised.value)
+    assert files(tmp_path) == expected
+
+
 def test_a_disk_that_is_too_small_leaves_everything_as_it_was(tmp_path, writer, monkeypatch):
     first = writer(3)
     write(first, (0, 3))

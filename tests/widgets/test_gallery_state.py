@@ -6,6 +6,7 @@ import shutil
 import threading
 import weakref
 
+import numpy as np
 import pytest
 from galleries import hits, query, refusal, tell
 from PIL import Image
@@ -102,3 +103,11 @@ def test_the_status_says_how_many_images_are_not_in_the_index(collection, tmp_pa
     text = shown.status["text"]
     said = "1 of 13 images is not in the index and not searched: add with build_search_db.py -i "
     assert said in text and text.endswith(" --add") and "index of 12 images" in text
+
+
+def test_the_status_says_what_is_assumed_about_the_network(tmp_path):
+    (tmp_path / "own.txt").write_text("".join(f"{row}.jpg\n" for row in range(12)))
+    np.save(tmp_path / "own.npy", np.random.default_rng(0).random((12, 4096), np.float32))
+    shown = Gallery(Collection.open(tmp_path / "own.npy"), seed=1)
+    shown.wait()
+    assert "vectors of 4,096 numbers are assumed to be from VGG16" in shown.status["text"]
