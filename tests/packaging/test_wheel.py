@@ -29,7 +29,7 @@ GALLERY = """
 from similar_images import Collection, Gallery
 gallery = Gallery(Collection.open("photos_file_list.txt"))
 gallery.wait()
-assert len(gallery.cards) == 8, gallery.status
+assert len(gallery.shown["hits"]) == 8, gallery.status
 print(gallery.status["text"])
 """
 
