@@ -28,9 +28,14 @@ install: .venv/installed  ## create .venv with the packages for images
 
 install-text: .venv/installed-text  ## add the packages for texts: PyTorch, sentence-transformers, MiniLM
 
-demo: $(INDEX)  ## build the sample collection and open a copy of the notebook
+ifdef FOLDER
+demo: .venv/installed
+	$(BIN)/python -m similar_images demo "$$FOLDER" $(BROWSER)
+else
+demo: $(INDEX)  ## search a sample collection in a notebook, or with FOLDER=~/Pictures your own photographs
 	test -e sample_images.ipynb || cp "Similar image.ipynb" sample_images.ipynb
 	$(JUPYTER) --JupyterNotebookApp.default_url=/notebooks/sample_images.ipynb
+endif
 
 demo-text: $(TEXT_INDEX)  ## the same for texts: docstrings, or the tweets if downloaded
 	test -e sample_texts.ipynb || cp Text_similarity.ipynb sample_texts.ipynb

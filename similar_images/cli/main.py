@@ -5,6 +5,7 @@ from importlib import import_module
 import click
 
 COMMANDS = {  # name -> file of this folder; a command is imported when it is used
+    "demo": "demo",
     "extract": "extract",
     "extract-texts": "extract_texts",
     "build": "build",

@@ -42,11 +42,12 @@ class Place(click.ParamType):
     name = "place"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        place = Path(str(value)).expanduser()  # as zsh and make do not
         try:
-            check_source(Path(str(value)))
+            check_source(place)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return Path(str(value))
+        return place
 
 
 COLLECTION = (  # what Collection.open takes beside the list or the vectors, and the index
