@@ -49,7 +49,7 @@ def test_photographs_are_searched_in_a_notebook_and_their_folder_stays_as_it_is(
 def test_a_second_run_computes_only_what_is_new(demo, photos):
     folder = demo(photos)[1][0][1]
     before = files(folder)
-    done, served = demo(photos)
+    done, _ = demo(photos)
     assert "already complete, 12 rows" in done.output and files(folder) == before
     shutil.copy(photos / "red" / "0.jpg", photos / "red" / "9.jpg")
     (folder / "photos.ipynb").write_text("mine")
