@@ -7,9 +7,7 @@ import click
 
 from similar_images.cli import build, extract, notebook
 from similar_images.cli.options import Command, Place
-from similar_images.networks.catalog import NETWORKS
-
-NETWORK = "efficientnetlite0"
+from similar_images.networks.catalog import NETWORKS, OF_A_FOLDER
 
 
 @click.command("demo", cls=Command)
@@ -20,7 +18,7 @@ NETWORK = "efficientnetlite0"
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder of the collection, outside FOLDER.  [default: one per FOLDER in the user's data folder]",
 )
-@click.option("--network", type=click.Choice(list(NETWORKS)), default=NETWORK, show_default=True)
+@click.option("--network", type=click.Choice(list(NETWORKS)), default=OF_A_FOLDER, show_default=True)
 @click.option("--app", is_flag=True, help="Show the notebook as a page without code.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8888, show_default=True, help="Port on this machine.")
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening a browser.")
@@ -78,18 +76,12 @@ def default_output(folder: Path | None, network: str) -> Path:
 
 
 def _index(context: click.Context, names: Path) -> None:
-    """Build the index, or bring it up to date."""
-    from similar_images.collections.images import Collection
-    from similar_images.vectors.store import index_path, vectors_path
+    """Build the index, or add what it lacks, with the output of the command that does it."""
+    from similar_images.collections.create import index_change
+    from similar_images.vectors.store import open_vectors, vectors_path
 
-    index = index_path(vectors_path(names))
-    if not index.exists():
-        context.invoke(build.main, vectors_file=names)
-        return
-    try:
-        lacking = Collection.open(names).not_indexed
-    except ValueError:  # damaged, or of vectors that were made again
+    change = index_change(open_vectors(vectors_path(names)))
+    if change == "build":
         context.invoke(build.main, vectors_file=names, overwrite=True)
-        return
-    if lacking:
+    elif change == "add":
         context.invoke(build.main, vectors_file=names, adding=True)

@@ -9,7 +9,7 @@ import click
 from similar_images.cli.options import FILE, Bytes, Command, Place, sigterm_interrupts, this_command
 from similar_images.inputs.images import LIMITS, OVER, PILLOW_LIMIT, RESAMPLINGS, Limits
 from similar_images.inputs.names import printable
-from similar_images.networks.catalog import ENGINES, NETWORKS, PRECISIONS
+from similar_images.networks.catalog import ENGINES, NETWORKS, OF_2022, OF_A_FOLDER, PRECISIONS
 from similar_images.vectors.store import DTYPES
 
 
@@ -160,9 +160,7 @@ def main(
         say(f"ignored {printable(name)}: expected a name that is one line of UTF-8 and a path below {place}")
     output = output or vectors_path(images.list_file)
     if network is None:
-        network = recorded_network(output) or (
-            "vgg16" if list_file or model_file or weights_file else "efficientnetlite0"
-        )
+        network = recorded_network(output) or (OF_2022 if list_file or model_file or weights_file else OF_A_FOLDER)
     writer = Writer(output, images.list_file, images.names, images.source.path, overwrite)
     writer.check_name(network)
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022

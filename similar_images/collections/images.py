@@ -1,5 +1,6 @@
 """A collection of images: searched by what they look like."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,28 @@ class Collection(BaseCollection[Encoder]):
             )
         vectors = open_vectors(path, _path(names), network)
         return cls(vectors, open_index(path, index), _path(images), _path(model), _path(weights))
+
+    @classmethod
+    def create(
+        cls,
+        images: str | Path,
+        output: str | Path = ".",
+        network: str | None = None,
+        progress: Callable[[int, int], None] = lambda done, n: None,
+    ) -> "Collection":
+        """Make the collection of a folder or archive of images: extract the vectors, build the index, open them.
+
+        >>> Collection.create("photos").nearest(0)
+
+        The files are written into the folder `output`, as `similar-images extract` and `build` write them; if they are
+        there already, only new images are computed. `network` is a name of the table, by default that of the existing
+        vectors or efficientnetlite0. `progress` gets how many images are done, and of how many.
+        Raises ValueError if there are no images or the vectors are of another network, OSError if a file cannot be
+        written. Images that cannot be read are skipped: see `vectors.skipped`.
+        """
+        from similar_images.collections.create import create_files
+
+        return cls.open(create_files(Path(images), Path(output), network, progress))
 
     def image(self, row: int) -> Path | bytes:
         """Return the image of a row as images.open_image takes it.

@@ -82,6 +82,7 @@ NETWORKS = {
         ),
     )
 }
+OF_A_FOLDER, OF_2022 = "efficientnetlite0", "vgg16"  # the default networks: for a folder, and for what 2022 knew
 
 
 class NetworkUnavailable(OSError):
