@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -56,7 +57,8 @@ def main(collection: Path, app: bool, output: Path | None, port: int, no_browser
     else:
         write_copy(collection, copy)
     folder, templates = _sources()
-    options = [*VOILA] if app else ["-y", "--ip=127.0.0.1"]
+    page = f"--JupyterNotebookApp.default_url=/notebooks/{quote(copy.name)}"  # which the printed address leads to
+    options = [*VOILA] if app else ["-y", "--ip=127.0.0.1", page]
     if no_browser:
         options.append("--no-browser")
     if not app and hasattr(os, "geteuid") and os.geteuid() == 0:

@@ -77,6 +77,7 @@ def test_a_server_on_loopback_offers_the_copy_and_ends_cleanly(collection, sent)
         server.kill()
         server.wait()
     assert server.returncode == 0 and "Traceback" not in said
+    assert f"http://127.0.0.1:{port}/notebooks/photos.ipynb" in said
     assert said.endswith("Notebook server stopped\n")
     opening = next(cell["source"] for cell in served if cell["cell_type"] == "code")
     assert 'collection = Collection.open("photos_file_list.txt")' in opening
