@@ -8,7 +8,12 @@ INDEX := sample_file_list.faiss.index
 DOCSTRINGS := docstrings_list.txt
 TEXT_VECTORS := $(DOCSTRINGS).saved_predictions.npy
 TEXT_INDEX := docstrings_list.faiss.index
-COCO := ms_coco_file_list
+# `make coco SET=val2017 NETWORK=efficientnetlite0`: vectors of another network than 2022's have a file of their own.
+SET := val2014
+NETWORK := vgg16
+COCO := $(if $(filter val2017,$(SET)),ms_coco_val2017,ms_coco)
+COCO_VECTORS := $(if $(filter vgg16,$(NETWORK)),$(COCO)_file_list.txt.saved_predictions,$(COCO)_$(NETWORK))
+COCO_INDEX := $(if $(filter vgg16,$(NETWORK)),$(COCO)_file_list,$(COCO_VECTORS)).faiss.index
 # Without a display, the address is printed and no browser is opened.
 BROWSER := $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname -s)),,--no-browser)
 
@@ -54,10 +59,10 @@ sample-text: $(TEXT_INDEX)  ## build the sample collection of texts: docstrings,
 tweets: .venv/installed-text  ## download 20,000 tweets; their index is in tweets/
 	./get_sentiment140.sh
 
-coco: .venv/installed  ## download COCO's 40,504 images and index them with VGG16: 13 GB, hours without a GPU
-	./get_ms_coco_dataset.sh val2014
-	$(BIN)/python extract_image_vectors.py -l $(COCO).txt -d $(firstword $(wildcard val2014 ms_coco/val2014) val2014) -m vgg_4096.h5
-	test -e $(COCO).faiss.index.json || $(BIN)/python build_search_db.py -i $(COCO).txt.saved_predictions.npy -o $(COCO).faiss.index --overwrite
+coco: .venv/installed  ## index COCO with VGG16: 13 GB, hours; SET=val2017 NETWORK=efficientnetlite0: 0.8 GB, minutes
+	./get_ms_coco_dataset.sh $(SET)
+	$(BIN)/python extract_image_vectors.py -l $(COCO)_file_list.txt -d $(firstword $(wildcard $(SET) ms_coco/$(SET)) $(SET)) -o $(COCO_VECTORS).npy $(if $(filter vgg16,$(NETWORK)),-m vgg_4096.h5,--network $(NETWORK))
+	test -e $(COCO_INDEX).json || $(BIN)/python build_search_db.py -i $(COCO_VECTORS).npy -o $(COCO_INDEX) --overwrite
 
 test: .venv/installed-dev  ## run all tests but the slow ones
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile

@@ -1,10 +1,12 @@
 """get_ms_coco_dataset.sh: COCO's images, complete and listed."""
 
 import hashlib
+import io
 import re
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -26,7 +28,9 @@ from downloads import (
     vectors_zip,
     write_tool,
 )
+from PIL import Image
 
+from similar_images import Collection
 from similar_images.vectors.store import open_vectors
 
 
@@ -201,3 +205,38 @@ def test_make_coco_extracts_the_images_where_they_are(there, used, tmp_path):
     command = ["make", "--dry-run", "coco"]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT, check=True)
     assert f" -d {used} " in made.stdout
+
+
+def test_make_coco_indexes_the_small_set_with_the_fast_network(folder, curl, server):
+    pictures = {}
+    for number in range(6):
+        buffer = io.BytesIO()
+        Image.new("RGB", (64, 48), (40 * number, 90, 200 - 30 * number)).save(buffer, "JPEG")
+        pictures[f"{number:012}.jpg"] = buffer.getvalue()
+    server.content = images_zip(pictures, "val2017")
+    for name in ("Makefile", DATASET, "scripts", "extract_image_vectors.py", "build_search_db.py", "requirements.txt"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    write_tool(folder / ".venv" / "bin", "python", f'exec "{sys.executable}" "$@"')
+    (curl / "test").symlink_to(shutil.which("test"))
+    command = (shutil.which("make"), "-o", ".venv/installed", "coco", "SET=val2017", "NETWORK=efficientnetlite0")
+    for _ in range(2):  # the second run finds that all is there
+        made = run(*command[:1], folder, curl, server, *command[1:], COCO_COUNT="6")
+        assert made.returncode == 0, made.stderr
+    collection = Collection.open(folder / "ms_coco_val2017_efficientnetlite0.npy")
+    assert collection.network["name"] == "efficientnetlite0" and collection.not_indexed == 0
+    assert collection.index is not None and len(collection.nearest(folder / "val2017" / "000000000003.jpg", k=3)) == 3
+    assert [path for _, path, _ in server.requests] == ["/zips/val2017.zip"]
+
+
+def test_make_coco_is_that_of_2022_by_default(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    command = ["make", "--no-print-directory", "--dry-run", "-o", ".venv/installed", "coco"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT, check=True)
+    assert made.stdout.splitlines() == [
+        "./get_ms_coco_dataset.sh val2014",
+        ".venv/bin/python extract_image_vectors.py -l ms_coco_file_list.txt -d val2014 "
+        "-o ms_coco_file_list.txt.saved_predictions.npy -m vgg_4096.h5",
+        "test -e ms_coco_file_list.faiss.index.json || .venv/bin/python build_search_db.py "
+        "-i ms_coco_file_list.txt.saved_predictions.npy -o ms_coco_file_list.faiss.index --overwrite",
+    ]
