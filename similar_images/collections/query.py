@@ -20,7 +20,7 @@ MIN_PART = 16  # pixels a side; less shows nothing
 # What to know about a network before trusting its hits.
 CAVEATS = {
     "hog-colour": "This collection was made with hog-colour, which compares colour and shape only; "
-    "VGG16 recognises what is in a picture.",
+    "efficientnetlite0 recognises what is in a picture.",
 }
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, as shares of width and height

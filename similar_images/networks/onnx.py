@@ -16,6 +16,7 @@ from similar_images.files import locked, mismatch, read_json, replacing, sha256,
 from similar_images.networks.catalog import NETWORKS, Backend, Network
 from similar_images.networks.extras import need
 from similar_images.networks.telemetry import import_onnxruntime, import_openvino
+from similar_images.spawn import without_main
 
 FORMAT = "similar-images onnx 1"
 MANIFEST: dict[str, Any] = {"network": str, "source": str | None, "weights": str, "sha256": str}
@@ -102,7 +103,9 @@ def find_or_create_export(network: Network, model_file: Path | None, weights_fil
             return export
         # TensorFlow and the export need several times the network's memory, which is freed when the process ends.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            return process.submit(_export, network.name, model_file, weights_file, path).result()
+            with without_main():
+                exporting = process.submit(_export, network.name, model_file, weights_file, path)
+            return exporting.result()
 
 
 def find_export(network: Network, model_file: Path | None, weights_file: Path | None) -> OnnxExport | None:

@@ -26,6 +26,7 @@ from joblib import cpu_count  # counts the cores that this process may use (affi
 from similar_images.inputs import images
 from similar_images.inputs.sources import Source
 from similar_images.networks.catalog import Encoder
+from similar_images.spawn import without_main
 
 MEMORY = 2 * 2**30  # bytes for one image, beyond what the process has when it starts
 BYTES_AHEAD = 256 * 10**6  # of files from archives that are in memory at once; a larger file is there alone
@@ -169,7 +170,8 @@ class _Process:
                 if self._closed:
                     raise RuntimeError("the decoders were closed")
                 self._process = self._context.Process(target=_serve, args=(other, *self._arguments), daemon=True)
-                self._process.start()
+                with without_main():
+                    self._process.start()
             other.close()
             self._pipe = pipe
             try:

@@ -1,8 +1,12 @@
 """`Collection.create`: from a folder or archive to a collection, in Python."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 
 from similar_images import Collection
 
@@ -64,3 +68,13 @@ def test_another_network_and_an_empty_folder_are_refused(photos, tmp_path):
     with pytest.raises(ValueError, match=r"no image in .*empty"):
         Collection.create(tmp_path / "empty", tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("started", ["script.py", "-c"])
+def test_a_script_needs_no_guard_for_its_main_module(photos, tmp_path, started):
+    code = "from similar_images import Collection\nprint(len(Collection.create('photos', 'files')))\n"
+    (tmp_path / "script.py").write_text(code)
+    command = [sys.executable, *(["-c", code] if started == "-c" else [started])]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "12\n", "")
