@@ -102,14 +102,14 @@ clean:  ## remove .venv and the sample collections
 	touch $@
 
 sample/.whole: .venv/installed $(wildcard similar_images/samples/pictures/*.py)
+	test ! -e $@ || rm -r sample
 	$(BIN)/python -m similar_images.cli.sample sample
 	touch $@
 
-$(VECTORS): sample/.whole similar_images/networks/hog_colour.py
-	$(BIN)/python extract_image_vectors.py -d sample --network hog-colour --overwrite
+$(VECTORS): sample/.whole
+	$(BIN)/python extract_image_vectors.py -d sample --network efficientnetlite0 --overwrite
 
 $(INDEX): $(VECTORS)
-	$(BIN)/python build_search_db.py -i $(VECTORS) -o sample_small.faiss.index --recipe PCA8,SQ8 --overwrite
 	$(BIN)/python build_search_db.py -i $(VECTORS) --overwrite
 
 $(DOCSTRINGS): .venv/installed-text similar_images/samples/docstrings.py
