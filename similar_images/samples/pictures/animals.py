@@ -7,7 +7,7 @@ from similar_images.samples.pictures.canvas import BLACK, WHITE, Picture, both, 
 
 class Animals(Picture):
     def butterfly(self) -> None:
-        insect, dark = self.place("leaves", "leaves", "leaves", "white", tilt=40), (32, 24, 22)
+        insect, dark = self.place("leaves", "leaves", "white", tilt=40), (32, 24, 22)
         orange = self.colour(self.pick((22, 28, 34, 42, 205)), 0.9, 0.9)
         hind = outline("4,0 36,2 62,14 66,36 50,60 28,58 12,30")
         fore = outline("4,-8 14,-40 46,-70 80,-68 86,-52 66,-14 34,4")
@@ -39,7 +39,7 @@ class Animals(Picture):
         bird.mark(BLACK, outline("-63,-66 -69,-64 -69,-50 -62,-58"), oval(1.3, at=-52 - 72j))
 
     def panda(self) -> None:
-        bear, black = self.place("leaves", "leaves", "wood meadow", y=125), (34, 32, 34)
+        bear, black = self.place("leaves", "wood meadow", "white", y=125), (34, 32, 34)
         bear.soft(80, 14, 90j)
         bear.fill(WHITE, oval(60, 58, 42j))
         paws = limb("26,4 56,34 34,58", 34, 28), limb("40,78 72,84", 40, 36), oval(16, at=38 - 76j)

@@ -27,7 +27,7 @@ class Things(Picture):
         flower.fill((240, 190, 50), *(oval(1.6, 5, z - 16j) for z in flower.inside(oval(14, 6), 30)), bulge=0.5)
 
     def strawberry(self) -> None:
-        fruit, red = self.place("white", y=125, tilt=30), self.colour(355, 0.9, 0.8, 0.6)
+        fruit, red = self.place("white", "wall table", "wall table", y=125, tilt=30), self.colour(355, 0.9, 0.8, 0.6)
         fruit.soft(56, 60, 8 + 14j)
         fruit.fill(red, outline("0,-56 40,-58 64,-26 44,30 0,84 -44,30 -64,-26 -40,-58"), bulge=1.4, rough=0.05)
         seeds = [complex(x + y % 32 / 2, y) for x in range(-48, 49, 16) for y in range(-44, 70, 16)]
