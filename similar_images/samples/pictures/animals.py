@@ -14,7 +14,7 @@ class Animals(Picture):
         for wing, middle, turns in ((hind, 36 + 26j, range(10, 80, 14)), (fore, 44 - 30j, range(-65, -5, 12))):
             insect.fill(dark, *both(wing))
             insect.fill(orange, *both(middle + (wing - middle) * 0.82), rough=0.12)
-            insect.mark(dark, *both(*(oval(36, 0.9, 36 * np.exp(np.radians(turn) * 1j), turn) for turn in turns)))
+            insect.mark(dark, *both(*(oval(30, 0.9, 30 * np.exp(np.radians(turn) * 1j), turn) for turn in turns)))
             insect.mark(WHITE, *both(*(oval(1.8, at=middle + (z - middle) * 0.92) for z in wing[4:-16:4])))
         insect.fill(dark, limb("0,-38 0,0 0,44", 9, 11, 4), *both(limb("1,-38 8,-60 18,-72", 1.4, 1.2)))
 
@@ -87,7 +87,7 @@ class Animals(Picture):
         animal.mark(WHITE, *(oval(self.between(1, 5), 1.5, z) for z in foam), blur=1, opacity=0.7)
 
     def dragonfly(self) -> None:
-        insect, skin = self.place("pond", "leaves", tilt=40), self.colour(self.pick((100, 200, 5)), 0.6, 0.5)
+        insect, skin = self.place("pond", "leaves", "leaves", tilt=40), self.colour(self.pick((100, 200, 5)), 0.6, 0.5)
         wings = limb("4,-26 40,-42 100,-46", 6, 20, 13), limb("4,-16 40,-8 94,4", 8, 26, 13)
         insect.fill(tone(skin, 0.8), *both(*wings), rough=0.1, opacity=0.55)
         veins = ((-28, -22, -24), (-26, -14, -20), (-18, 0, 14), (-16, 12, 22))

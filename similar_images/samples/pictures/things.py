@@ -67,7 +67,7 @@ class Things(Picture):
         ball.fill((30, 30, 34), middle, *ring(5, edge), bulge=0.5)
 
     def cup_of_coffee(self) -> None:
-        cup, glaze = self.place("wall table", y=135, tilt=2), self.colour(self.pick((40, 200, 5)), 0.4, 0.85, 3)
+        cup, glaze = self.place("wall table", y=135, tilt=2), self.colour(self.pick((40, 200, 5)), 0.25, 0.85, 3)
         cup.soft(90, 16, 6 + 54j)
         cup.fill(glaze, oval(82, 16, 50j))
         cup.mark(tone(glaze, -0.25), oval(50, 9, 47j), blur=3)
@@ -105,9 +105,9 @@ class Things(Picture):
         corners = outline("-1,-2.414 1,-2.414 2.414,-1 2.414,1 1,2.414 -1,2.414 -2.414,1 -2.414,-1", 0)
         sign.fill(WHITE, 31 * corners, bulge=0.2, rough=0.03)
         sign.fill(self.colour(357, 0.85, 0.75, 0.6), 28.5 * corners, bulge=0.2, rough=0.05)
-        letters = ("-36,-14 -44,-20 -54,-12 -38,4 -46,18 -56,12", "-32,-17 -10,-17", "-21,-17 -21,18", "18,-19 18,18")
-        sign.mark(WHITE, *(limb(letter, 6, 6) for letter in (*letters, "18,-17 40,-18 38,2 18,2")))
-        sign.mark(WHITE, *(limb(f"3,-17 {x},-17 {x},17 3,17", 6, 6) for x in (-9, 15)))
+        letters = ("-38,-14 -46,-20 -56,-12 -40,4 -48,18 -58,12", "-34,-17 -12,-17", "-23,-17 -23,18", "22,-19 22,18")
+        sign.mark(WHITE, *(limb(letter, 6, 6) for letter in (*letters, "22,-17 46,-18 44,3 22,2")))
+        sign.mark(WHITE, *(limb(f"4,-17 {x},-17 {x},17 4,17", 6, 6) for x in (-9, 17)))
 
     def sailing_boat(self) -> None:
         boat, sail = self.place("sky bay", "dusk bay", y=150, tilt=5), self.colour(40, 0.1, 0.93)
@@ -144,7 +144,7 @@ class Things(Picture):
         tower.fill((50, 50, 56), outline("-19,-61 19,-61 19,-55 -19,-55", 0), outline("-13,-77 13,-77 0,-96", 1))
 
     def hot_air_balloon(self) -> None:
-        balloon, hue = self.place("sky", "sky", "sky wood", y=105, tilt=6), self.between(0, 360)
+        balloon, hue = self.place("sky", "dusk", y=105, tilt=6), self.between(0, 360)
         one, other = self.colour(hue, 0.85, 0.85), self.colour(hue + self.pick((40, 120, 180)), 0.8, 0.95)
         for step, colour in enumerate((one, other) * 3):
             part = outline("-58,-34 -46,-78 0,-94 46,-78 58,-34 40,14 10,44 -10,44 -40,14")
