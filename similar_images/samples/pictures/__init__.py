@@ -1,8 +1,7 @@
 """The sample collection: pictures of familiar things, drawn by code.
 
-A picture is 320 x 240 pixels. Each thing is drawn in its own coordinates: its centre is (0, 0), up is negative, and it
-is about 100 units tall. A `Pen` places it in the picture. Every picture has a random generator seeded by its kind and
-number, so that each run gives the same bytes.
+A picture is 320 x 240 pixels. A thing is drawn in its own coordinates around (0, 0) and placed in the picture by a `Pen`.
+Every picture has a random generator seeded by its kind and number, so that each run gives the same bytes.
 """
 
 from pathlib import Path
@@ -10,10 +9,13 @@ from pathlib import Path
 from PIL import Image
 
 from similar_images.files import replacing
-from similar_images.samples.pictures import nature, places, things, travel  # noqa: F401  (fill the table of kinds)
-from similar_images.samples.pictures.canvas import KINDS, Picture
+from similar_images.samples.pictures.animals import Animals
+from similar_images.samples.pictures.canvas import Picture
+from similar_images.samples.pictures.things import Things
 
-EACH = 24  # pictures of a kind
+drawings = {**vars(Animals), **vars(Things)}
+KINDS = {name.replace("_", "-"): drawing for name, drawing in drawings.items() if not name.startswith("_")}
+EACH = 25  # pictures of a kind
 QUALITY = 88  # of the JPEGs
 
 
@@ -29,17 +31,15 @@ def write(folder: Path) -> int:
 
     Raises FileExistsError if the folder contains other files.
     """
-    wanted = [folder / name / f"{name}-{number:02}.jpg" for name in sorted(KINDS) for number in range(EACH)]
-    if folder.exists():
-        files = {path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")}
-        if foreign := files - set(wanted):
-            raise FileExistsError(
-                f"expected an empty or new folder, got {folder} with other files, such as {min(foreign)}: choose another folder"
-            )
-    for path in wanted:
+    numbered = [(name, number) for name in sorted(KINDS) for number in range(EACH)]
+    wanted = {folder / name / f"{name}-{number:02}.jpg": (name, number) for name, number in numbered}
+    files = {path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")}
+    if foreign := files - wanted.keys():
+        other = f"{folder} with other files, such as {min(foreign)}: choose another folder"
+        raise FileExistsError(f"expected an empty or new folder, got {other}")
+    for path, (name, number) in wanted.items():
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            number = int(path.stem.rpartition("-")[2])
             with replacing(path) as partial:
-                paint(path.parent.name, number).save(partial, "JPEG", quality=QUALITY)
+                paint(name, number).save(partial, "JPEG", quality=QUALITY)
     return len(wanted)
