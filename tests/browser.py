@@ -117,7 +117,10 @@ def opened_notebook(browser: Browser, folder: Path, name: str, server: str) -> I
     page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
     page.on("pageerror", lambda error: error.message == NOTEBOOKS_OWN or wrong.append(error.message))
     page.on("request", lambda request: request.url.startswith(HERE) or wrong.append(request.url))
-    page.on("response", lambda response: response.ok or wrong.append(f"{response.status} {response.url}"))
+    page.on(
+        "response",
+        lambda response: response.ok or response.status == 304 or wrong.append(f"{response.status} {response.url}"),
+    )
     if server == "notebook":
         with notebook_server(folder) as address:
             run_all_cells(page, address, name)

@@ -14,12 +14,13 @@ from similar_images.cli.main import COMMANDS
 from similar_images.networks.catalog import NETWORKS
 
 PROGRAM = [sys.executable, "-m", "similar_images"]
-OPENS_A_BROWSER = {"notebook"}  # the notebooks themselves are run below
+OPENS_A_BROWSER = {"demo", "notebook"}  # the notebooks themselves are run below; demo is extract, build and notebook
 TEXTS = ["a dog runs", "two dogs run", "a cat sleeps", "stuck in traffic", "cars wait in line", "rain all day"]
 VECTORS = "sample_file_list.txt.saved_predictions.npy"
 IMAGE_COMMANDS = (
     ("extract", "-d", "sample", "--network", "mobilenetv2", "-m", "m.keras"),
     ("extract", "-d", "sample", "--network", "mobilenetv2", "-m", "m.keras", "-o", "o.npy", "--engine", "openvino"),
+    ("extract", "-d", "sample", "-o", "lite.npy"),
     ("build", "-i", VECTORS),
     ("search", "-i", VECTORS, "sample/red/0.jpg"),
     ("search", "-i", VECTORS, "new.jpg"),

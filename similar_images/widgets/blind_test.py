@@ -47,7 +47,7 @@ class BlindTest(anywidget.AnyWidget):
         """Vote left, right, tie or neither on the current question; a vote on an earlier `number` is ignored."""
         trial = self._trial
         if trial is not None and number in (None, self.asked.get("number")):
-            self._in_background(lambda: self._vote(choice, trial))
+            self._in_background(lambda: self._vote(choice, trial, number))
 
     def undo(self) -> None:
         """Take back the last vote of this session, and ask its query again."""
@@ -83,8 +83,8 @@ class BlindTest(anywidget.AnyWidget):
             case _:
                 self.failure = f"expected a vote, undo or result, got {str(message)[:100]}"
 
-    def _vote(self, choice: str, trial: Trial) -> None:
-        if trial is self._trial:  # not a second click
+    def _vote(self, choice: str, trial: Trial, number: int | None) -> None:
+        if trial is self._trial and number in (None, self.asked.get("number")):  # not a second click
             self.comparison.vote(trial, choice)
             self._voted.append(trial.query)
             self._next()

@@ -66,6 +66,23 @@ def test_a_second_click_is_no_second_vote(comparison, tmp_path):
     assert len(read(tmp_path / "votes.csv")) == 1 and test.voted == 1
 
 
+def test_a_second_click_while_the_next_question_is_prepared_is_no_second_vote(comparison, tmp_path, monkeypatch):
+    test = started(comparison())
+    message = {"do": "vote", "vote": "left", "number": test.asked["number"]}
+    picture = test._picture
+
+    def clicked_meanwhile(name: str) -> dict:
+        monkeypatch.setattr(test, "_picture", picture)
+        test._handle_custom_msg(message, [])
+        return picture(name)
+
+    monkeypatch.setattr(test, "_picture", clicked_meanwhile)
+    test._handle_custom_msg(message, [])
+    test.wait()
+    test.wait()  # for the second click, which came after the first call
+    assert len(read(tmp_path / "votes.csv")) == 1 and test.voted == 1
+
+
 def test_a_vote_that_cannot_be_written_is_told_and_the_query_stays(comparison, monkeypatch):
     test = started(comparison())
     asked = test.asked
