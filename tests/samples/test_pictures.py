@@ -6,6 +6,7 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
+from similar_images import Collection
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels
 from similar_images.index.index import normalised
@@ -13,6 +14,22 @@ from similar_images.inputs import images
 from similar_images.inputs.sources import open_source
 from similar_images.networks import hog_colour
 from similar_images.samples import pictures as sample
+
+CALTECH = {  # kinds of the sample -> their classes in Caltech-101
+    "butterfly": "butterfly",
+    "dolphin": "dolphin",
+    "flamingo": "flamingo",
+    "football": "soccer_ball",
+    "hedgehog": "hedgehog",
+    "leopard": "Leopards",
+    "panda": "panda",
+    "pizza": "pizza",
+    "starfish": "starfish",
+    "strawberry": "strawberry",
+    "sunflower": "sunflower",
+    "umbrella": "umbrella",
+}
+PHOTOGRAPHS = 8  # of each class
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +79,25 @@ def test_the_weightless_network_finds_the_kind_of_a_picture(painted):
     names = open_source(painted).find().names
     pixels = np.stack([images.read(painted / name, hog_colour.SIDE, "box") for name in names])
     assert precision(normalised(hog_colour.encode(pixels)), folder_labels(names), 8) >= 0.85
+
+
+@pytest.fixture(scope="module")
+def seen(painted, tmp_path_factory) -> Collection:
+    """The collection of the sample, made with the default network."""
+    return Collection.create(painted, tmp_path_factory.mktemp("files"))
+
+
+def test_the_default_network_finds_the_kind_of_a_picture(seen):
+    assert precision(normalised(seen.array), folder_labels(seen.names), 8) >= 0.95
+
+
+def test_photographs_find_the_pictures_of_their_kind(seen, data):
+    found = {}
+    for kind, photographs in CALTECH.items():
+        files = sorted((data / "photos" / "caltech101" / photographs).glob("*.jpg"))[:PHOTOGRAPHS]
+        hits = [hit.name for file in files for hit in seen.nearest(file, k=8)]
+        found[kind] = np.mean([name.startswith(f"{kind}/") for name in hits])
+    assert min(found.values()) > 0.5 and np.mean(list(found.values())) > 0.8, found
 
 
 def test_a_picture_that_is_missing_is_painted_again(painted):
