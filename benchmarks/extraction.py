@@ -28,7 +28,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 BATCH = 32
 MATRIX = 4096
-MAX_MEMORY = 2 * 10**9  # bytes, the default of the command
 
 
 def take(folder: Path, count: int) -> list[str]:
@@ -74,8 +73,8 @@ def ours(
     from similar_images.vectors.writer import Writer
 
     encoder = loader.load(network, model, weights, None, engine, precision)
-    measured = list(batch_size.measure(encoder, MAX_MEMORY)) if batch is None else []
-    batch = batch or batch_size.default(encoder.engine.name, MAX_MEMORY)
+    measured = list(batch_size.measure(encoder, batch_size.MAX_MEMORY)) if batch is None else []
+    batch = batch or batch_size.default(encoder.engine.name)
     parts = {"network": (encoder, "encode"), "decoders": (decoding.Decoders, "result"), "disk": (Writer, "checkpoint")}
     spent = {part: timed(*place) for part, place in parts.items()}
     with tempfile.TemporaryDirectory() as name:

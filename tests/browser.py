@@ -16,7 +16,7 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -132,6 +132,13 @@ def opened_notebook(browser: Browser, folder: Path, name: str, server: str) -> I
             wait_for_gallery(page)
             yield page, wrong
             context.close()
+
+
+def set_hits(gallery: Locator, count: int) -> None:
+    """Type how many hits a gallery shows."""
+    box = gallery.get_by_label("Hits", exact=True).first
+    box.fill(str(count))
+    box.press("Enter")
 
 
 def barriers(page: Page, theme: str) -> list[dict]:

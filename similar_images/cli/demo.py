@@ -78,9 +78,9 @@ def default_output(folder: Path | None, network: str) -> Path:
 def _index(context: click.Context, names: Path) -> None:
     """Build the index, or add what it lacks, with the output of the command that does it."""
     from similar_images.collections.create import index_change
-    from similar_images.vectors.store import open_vectors, vectors_path
+    from similar_images.vectors.store import vectors_path
 
-    change = index_change(open_vectors(vectors_path(names)))
+    change = index_change(vectors_path(names))
     if change == "build":
         context.invoke(build.main, vectors_file=names, overwrite=True)
     elif change == "add":

@@ -37,8 +37,8 @@ from similar_images.vectors.store import DTYPES
 @click.option(
     "--network",
     type=click.Choice(list(NETWORKS)),
-    help="What turns an image into a vector.  [default: that of the existing vectors; for new ones efficientnetlite0, "
-    "but vgg16, as in 2022, with -l, -m or --weights]",
+    help="What turns an image into a vector.  [default: that of the existing vectors; for new ones "
+    f"{OF_A_FOLDER}, but {OF_2022}, as in 2022, with -l, -m or --weights]",
 )
 @click.option(
     "-m",
@@ -145,9 +145,8 @@ def main(
     """
     from tqdm import tqdm
 
-    from similar_images.networks import batch_size, loader
     from similar_images.vectors.decode_pool import default_workers
-    from similar_images.vectors.from_images import extract, list_images, write_skipped
+    from similar_images.vectors.from_images import extract, list_images, load_encoder, write_skipped
     from similar_images.vectors.manifest import recorded_network
     from similar_images.vectors.store import skipped_path, vectors_path
     from similar_images.vectors.writer import Writer
@@ -164,11 +163,10 @@ def main(
     writer = Writer(output, images.list_file, images.names, images.source.path, overwrite)
     writer.check_name(network)
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
-    precision = precision or writer.engine.get("precision", "float32")
-    backend = writer.engine.get("name") if engine == "auto" else engine
-    backend = backend or loader.fastest_engine(network, precision)
-    encoder = loader.load(network, model_file, weights_file, resampling, backend, precision, threads)
-    batch = batch or writer.engine.get("batch") or batch_size.default(encoder.engine.name, max_memory)
+    chosen = None if engine == "auto" else engine
+    encoder, computed = load_encoder(
+        writer, network, model_file, weights_file, resampling, chosen, precision, threads, batch, max_memory
+    )
     if verbose:
         say("\n".join(f"{key}: {value}" for key, value in encoder.description.items()))
     writer.check(encoder.description)
@@ -176,12 +174,7 @@ def main(
         say(f"{output} is already complete, {len(images.names)} rows; use --overwrite to rebuild")
         click.echo(output)
         return
-    writer.begin(
-        encoder.description,
-        {"model": model_file, "weights": weights_file},
-        dtype,
-        {"name": encoder.engine.name, "precision": precision, "batch": batch},
-    )
+    writer.begin(encoder.description, {"model": model_file, "weights": weights_file}, dtype, computed)
 
     limits = Limits(max_pixels, max_bytes, timeout)
     with tqdm(total=len(images.names), initial=writer.rows_done, unit=" images", disable=None) as bar:
@@ -199,7 +192,7 @@ def main(
                     images.source,
                     encoder,
                     writer,
-                    batch,
+                    computed["batch"],
                     limits,
                     retry_skipped,
                     progress,

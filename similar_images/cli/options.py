@@ -42,7 +42,7 @@ class Place(click.ParamType):
     name = "place"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        place = Path(str(value)).expanduser()  # as zsh and make do not
+        place = Path(str(value)).expanduser()  # zsh does not expand the tilde in FOLDER=~/Pictures
         try:
             check_source(place)
         except ValueError as error:

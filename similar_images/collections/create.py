@@ -3,17 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from similar_images.collections.images import Collection
 from similar_images.index import build as building
-from similar_images.index.index import check_matches, open_index
 from similar_images.inputs.sources import title
-from similar_images.networks import batch_size, loader
 from similar_images.networks.catalog import OF_A_FOLDER
-from similar_images.vectors.from_images import extract, list_images
+from similar_images.vectors.from_images import extract, list_images, load_encoder
 from similar_images.vectors.manifest import recorded_network
-from similar_images.vectors.store import Vectors, index_path, open_vectors, vectors_path
+from similar_images.vectors.store import index_path, open_vectors, vectors_path
 from similar_images.vectors.writer import Writer
-
-MAX_MEMORY = 2 * 10**9  # bytes, for the default batch
 
 
 def create_files(
@@ -32,38 +29,31 @@ def create_files(
     name = network or recorded_network(path) or OF_A_FOLDER
     writer.check_name(name)
     if not writer.is_whole:
-        precision = writer.engine.get("precision", "float32")
-        backend = writer.engine.get("name") or loader.fastest_engine(name, precision)
-        encoder = loader.load(name, engine=backend, precision=precision)
-        batch = writer.engine.get("batch") or batch_size.default(encoder.engine.name, MAX_MEMORY)
-        writer.begin(encoder.description, engine={"name": encoder.engine.name, "precision": precision, "batch": batch})
+        encoder, computed = load_encoder(writer, name)
+        writer.begin(encoder.description, engine=computed)
         n = len(listed.names)
-        extract(
-            listed.names,
-            listed.source,
-            encoder,
-            writer,
-            batch,
-            progress=lambda rows, skipped: progress(writer.rows_done, n),
-        )
-    vectors = open_vectors(path)
-    change = index_change(vectors)
+
+        def advance(rows: int, skipped: list) -> None:
+            progress(writer.rows_done, n)
+
+        extract(listed.names, listed.source, encoder, writer, computed["batch"], progress=advance)
+    change = index_change(path)
     if change == "build":
-        building.build(vectors, index_path(path))
+        building.build(open_vectors(path), index_path(path))
     elif change == "add":
-        building.add(vectors, index_path(path))
+        building.add(open_vectors(path), index_path(path))
     return listed.list_file
 
 
-def index_change(vectors: Vectors) -> str | None:
+def index_change(vectors: Path) -> str | None:
     """Return what brings the index of vectors up to date: "build", "add", or None where nothing is missing.
 
     An index that cannot be used, damaged or of other vectors, is to be built again.
     """
     try:
-        index = open_index(index_path(vectors.path))
-        check_matches(index, vectors)
-    except (FileNotFoundError, ValueError):
+        collection = Collection.open(vectors)
+    except ValueError:
         return "build"
-    without = {entry.row for entry in vectors.skipped}.union(index.removed)
-    return "add" if len(vectors.stored) - len(without) > index.faiss.ntotal else None
+    if collection.index is None:
+        return "build"
+    return "add" if collection.not_indexed else None

@@ -7,28 +7,28 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import faiss
 import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
-from similar_images.networks.telemetry import import_onnxruntime
+from similar_images.networks.onnx import model_of, open_session
 from similar_images.vectors.store import block_rows
 
 CACHED_BYTES = 2**20  # of vectors in float32 that one core compares at once: they stay in its cache
 COMPARED = 16 * 2**20  # similarities that are held at once, for all queries
 SAFE = 1e-30, 1e30  # squared norms in float32 that neither underflow nor overflow
-OPSET, IR = 18, 8  # of ONNX, from 2022
 
 
 class ExactSearch:
-    """Exact search by cosine over vectors (n, d), float32 or float16, in memory or memory-mapped.
+    """Exact search by cosine over vectors (n, d), float32 or float16 (others are copied), in memory or memory-mapped.
 
     The vectors are read in blocks, on all cores. The first search also computes their norms: 4 bytes a vector are kept.
     """
 
     def __init__(self, array: np.ndarray):
-        self._array = array
+        self._array = array if array.dtype in (np.float16, np.float32) else np.asarray(array, np.float32)
         self._block = max(1, CACHED_BYTES // (4 * array.shape[1]))
 
     def search(self, unit: np.ndarray, k: int, removed: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +39,7 @@ class ExactSearch:
         unit = np.ascontiguousarray(unit, dtype=np.float32)
         if not len(unit):
             return np.empty((0, k), np.float32), np.empty((0, k), np.int64)
-        absent = np.union1d(np.asarray(removed, dtype=np.int64), self._zeros)
+        absent = np.union1d(np.asarray(removed, dtype=np.int64), self._norms.zeros)
         step = max(self._block, COMPARED // len(unit))
         with omp_threads(1) if len(unit) == 1 else nullcontext():
             heap = faiss.ResultHeap(len(unit), k, keep_max=True)
@@ -65,16 +65,14 @@ class ExactSearch:
 
         _on_all_cores(compare, start, end, self._block)
         with np.errstate(invalid="ignore"):  # 0 times infinity, of rows that are set below or absent
-            similarities *= self._scales[start:end]
-        first, last = np.searchsorted(self._unsafe[0], (start, end))
+            similarities *= self._norms.reciprocals[start:end]
+        first, last = np.searchsorted(self._norms.unsafe, (start, end))
         if first < last:
-            rows, vectors = (part[first:last] for part in self._unsafe)
-            similarities[:, rows - start] = unit @ vectors.T
+            similarities[:, self._norms.unsafe[first:last] - start] = unit @ self._norms.unit[first:last].T
         return similarities
 
     @cached_property
-    def _squares(self) -> np.ndarray:
-        """The squared norms (n,) of the vectors."""
+    def _norms(self) -> "_Norms":
         squares = np.empty(len(self._array), np.float32)
 
         def add(first: int, last: int) -> None:
@@ -83,27 +81,19 @@ class ExactSearch:
                 np.einsum("bd,bd->b", block, block, out=squares[first:last])
 
         _on_all_cores(add, 0, len(squares), self._block)
-        return squares
-
-    @cached_property
-    def _scales(self) -> np.ndarray:
-        """The reciprocals of the norms (n,), where they can be computed in float32."""
+        outside = np.flatnonzero(~((squares > SAFE[0]) & (squares < SAFE[1])))  # NaN too
+        unsafe, vectors = unit_rows(self._array, outside)
         with np.errstate(divide="ignore"):
-            return 1 / np.sqrt(self._squares)
+            return _Norms(1 / np.sqrt(squares), unsafe, vectors, np.setdiff1d(outside, unsafe))
 
-    @cached_property
-    def _unsafe(self) -> tuple[np.ndarray, np.ndarray]:
-        """The rows whose squares leave float32, and their unit vectors, computed in float64."""
-        return unit_rows(self._array, self._out_of_range)
 
-    @cached_property
-    def _zeros(self) -> np.ndarray:
-        """The rows without a vector, all zeros."""
-        return np.setdiff1d(self._out_of_range, self._unsafe[0])
+class _Norms(NamedTuple):
+    """The norms of vectors (n, d), computed in float32 where that can be."""
 
-    @cached_property
-    def _out_of_range(self) -> np.ndarray:
-        return np.flatnonzero(~((self._squares > SAFE[0]) & (self._squares < SAFE[1])))  # NaN too
+    reciprocals: np.ndarray  # (n,)
+    unsafe: np.ndarray  # rows whose squares leave float32
+    unit: np.ndarray  # their unit vectors, computed in float64
+    zeros: np.ndarray  # rows without a vector
 
 
 def exact_search(
@@ -145,11 +135,7 @@ def _product(dtype: np.dtype) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         ],
         [helper.make_tensor_value_info("products", TensorProto.FLOAT, ["b", "n"])],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # the caller's threads share the work: those of ONNX Runtime would spin afterwards
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(model_of(graph), 1)  # the caller's threads share the work: its own would spin afterwards
     return lambda queries, vectors: session.run(None, {"queries": queries, "vectors": vectors})[0]
 
 

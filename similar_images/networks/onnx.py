@@ -20,7 +20,7 @@ from similar_images.spawn import without_main
 
 FORMAT = "similar-images onnx 1"
 MANIFEST: dict[str, Any] = {"network": str, "source": str | None, "weights": str, "sha256": str}
-OPSET = 18  # of ONNX, from 2022: supported by tf2onnx and both runtimes
+OPSET, IR = 18, 8  # of ONNX, from 2022: supported by tf2onnx and both runtimes
 CHECKED = 8  # images of noise; the vectors of the export and of Keras are compared
 COSINE = 0.9999  # the least between a vector of the export and Keras'
 INPUT, OUTPUT = "pixels", "vectors"
@@ -45,6 +45,22 @@ class OnnxModel(NamedTuple):
     weights: str
 
 
+def model_of(graph: Any) -> bytes:
+    """Return an ONNX model of a graph (onnx.GraphProto)."""
+    from onnx import helper
+
+    opset = helper.make_opsetid("", OPSET)
+    return helper.make_model(graph, opset_imports=[opset], ir_version=IR).SerializeToString()
+
+
+def open_session(model: Path | bytes, threads: int) -> Any:
+    """Return ONNX Runtime's session of a model, on the CPU."""
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 class OnnxRuntime:
     """Computes an exported network with ONNX Runtime, on the CPU."""
 
@@ -53,10 +69,7 @@ class OnnxRuntime:
     def __init__(self, export: OnnxExport | OnnxModel, precision: str = "float32", threads: int | None = None):
         if precision != "float32":
             raise ValueError(f"ONNX Runtime does not support {precision} on CPUs: use --engine openvino or tensorflow")
-        onnxruntime = import_onnxruntime()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cpu_count()
-        self._session = onnxruntime.InferenceSession(export.model, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(export.model, threads or cpu_count())
         self.weights = export.weights
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:

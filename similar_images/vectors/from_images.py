@@ -14,6 +14,7 @@ from similar_images.files import replacing
 from similar_images.inputs import images
 from similar_images.inputs.names import read_names, to_csv_cell
 from similar_images.inputs.sources import Source, digest, open_source, title
+from similar_images.networks import batch_size, loader
 from similar_images.networks.catalog import Encoder
 from similar_images.vectors.decode_pool import Begun, Decoders, decoders, default_workers
 from similar_images.vectors.store import Skipped, list_path
@@ -57,6 +58,30 @@ def list_images(list_file: Path | None, place: Path | None, output: Path | None 
     listed = read_names(list_file) if list_file.exists() else []
     known = set(listed)
     return Images(list_file, listed + [name for name in found.names if name not in known], found.unlistable, source)
+
+
+def load_encoder(
+    writer: Writer,
+    network: str,
+    model_file: Path | None = None,
+    weights_file: Path | None = None,
+    resampling: str | None = None,
+    engine: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    batch: int | None = None,
+    max_memory: int = batch_size.MAX_MEMORY,
+) -> tuple[Encoder, dict]:
+    """Load a network as it computed the rows that `writer` continues, unless it is to be computed otherwise.
+
+    Returns it with the name of its backend, the precision and the batch, as `Writer.begin` takes them. Raises as
+    loader.load does.
+    """
+    precision = precision or writer.engine.get("precision", "float32")
+    backend = engine or writer.engine.get("name") or loader.fastest_engine(network, precision)
+    encoder = loader.load(network, model_file, weights_file, resampling, backend, precision, threads)
+    batch = batch or writer.engine.get("batch") or batch_size.default(encoder.engine.name, max_memory)
+    return encoder, {"name": encoder.engine.name, "precision": precision, "batch": batch}
 
 
 def extract(

@@ -32,6 +32,12 @@ def test_hits_are_those_of_numpy_and_equal_similarities_go_by_row(dtype, cached_
         np.testing.assert_allclose(similarities, np.einsum("bd,bkd->bk", queries, normalised(array)[rows]), atol=1e-6)
 
 
+def test_vectors_of_another_type_are_searched_too():
+    array = np.random.default_rng(2).normal(size=(300, 8))
+    unit = normalised(array[:3])
+    assert np.array_equal(exact_search(array, unit, 5)[1], oracle(array, unit, 5, []))
+
+
 def test_fewer_vectors_than_k_give_as_many_hits_and_none_where_there_are_none():
     array = np.eye(5, dtype=np.float32)
     array[4] = 0

@@ -67,7 +67,7 @@ def test_vectors_and_classes_of_photographs_are_those_of_the_reference(network, 
     files = files[:: len(files) // PHOTOS][:PHOTOS]
     pixels = np.stack([images.read(file, network.side, network.resampling) for file in files])
     depth = efficientnet_lite.WEIGHTS[network.name].depth
-    top = efficientnet_lite.model(tensors, depth, network.side, top=True).SerializeToString()
+    top = efficientnet_lite.model(tensors, depth, network.side, top=True)
     session = onnxruntime.InferenceSession(top, providers=["CPUExecutionProvider"])
     vectors, logits = load(network.name).encode(pixels), session.run(None, {"pixels": pixels})[0]
     expected, classes = reference(pixels)

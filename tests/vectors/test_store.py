@@ -141,11 +141,16 @@ def test_vectors_that_were_cut_are_not_continued(tmp_path, writer):
         writer(5)
 
 
-def test_another_error_of_the_disk_is_not_called_a_full_one(tmp_path, writer, monkeypatch):
+@pytest.fixture
+def three(tmp_path, writer) -> dict:
+    """Three complete vectors; return the contents of their files."""
     first = writer(3)
     write(first, (0, 3))
     first.finish()
-    expected = files(tmp_path)
+    return files(tmp_path)
+
+
+def test_another_error_of_the_disk_is_not_called_a_full_one(tmp_path, writer, three, monkeypatch):
 
     def failing(*_):
         raise OSError(5, "Input/output error")
@@ -154,15 +159,10 @@ def test_another_error_of_the_disk_is_not_called_a_full_one(tmp_path, writer, mo
     with pytest.raises(OSError, match=r"cannot write .*: Input/output error. Fix this .*nothing was changed") as raised:
         writer(3, overwrite=True).begin(HOG)
     assert "space" not in str(raised.value)
-    assert files(tmp_path) == expected
+    assert files(tmp_path) == three
 
 
-def test_a_disk_that_is_too_small_leaves_everything_as_it_was(tmp_path, writer, monkeypatch):
-    first = writer(3)
-    write(first, (0, 3))
-    first.finish()
-    expected = files(tmp_path)
-
+def test_a_disk_that_is_too_small_leaves_everything_as_it_was(tmp_path, writer, three, monkeypatch):
     def full(*_):
         monkeypatch.undo()
         raise OSError(28, "No space left on device")
@@ -171,7 +171,7 @@ def test_a_disk_that_is_too_small_leaves_everything_as_it_was(tmp_path, writer, 
     with pytest.raises(OSError, match="no space on disk"):
         writer(5).begin(HOG)
     names_of_five = files(tmp_path).pop("list.txt")
-    assert files(tmp_path) | {"list.txt": expected["list.txt"]} == expected
+    assert files(tmp_path) | {"list.txt": three["list.txt"]} == three
     assert names_of_five.count(b"\n") == 5
     assert np.array_equal(open_vectors(tmp_path / "list.npy").array, rows(0, 3))
 

@@ -6,13 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from browser import (
-    barriers,
-    chromium_path,
-    run_all,
-    wait_for_gallery,
-    wait_for_pictures,
-)
+from browser import barriers, chromium_path, run_all, set_hits, wait_for_gallery, wait_for_pictures
 from browser_gallery import (
     encoded,
     hits,
@@ -46,15 +40,13 @@ def test_history_goes_back_and_forward(gallery):
 
 def test_the_number_of_hits_and_the_exact_search_can_be_set(gallery):
     before = gallery.get_attribute("data-number")
-    gallery.get_by_label("Hits", exact=True).first.fill("5")
-    gallery.get_by_label("Hits", exact=True).first.press("Enter")
+    set_hits(gallery, 5)
     expect(hits(gallery)).to_have_count(5)
     gallery.get_by_label("Exact search").check()
     expect(gallery.locator(".status")).to_contain_text("exact search in 12 images")
     expect(gallery.locator(".changes")).to_have_text("The index finds the same.")
     gallery.get_by_label("Exact search").uncheck()
-    gallery.get_by_label("Hits", exact=True).first.fill("8")
-    gallery.get_by_label("Hits", exact=True).first.press("Enter")
+    set_hits(gallery, 8)
     expect(hits(gallery)).to_have_count(8)
     assert gallery.get_attribute("data-number") != before
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import ROOT, barriers, chromium_path, opened_notebook
+from browser import ROOT, barriers, chromium_path, opened_notebook, set_hits
 from conftest import committed
 from playwright.sync_api import Locator, Page, expect
 from sample_texts import MIRROR, QUERY, make_texts, pillow
@@ -137,15 +137,13 @@ def test_a_click_on_a_hit_searches_by_it(gallery):
 
 
 def test_the_number_of_hits_and_the_exact_search_can_be_set(gallery):
-    gallery.get_by_label("Hits", exact=True).first.fill("5")
-    gallery.get_by_label("Hits", exact=True).first.press("Enter")
+    set_hits(gallery, 5)
     expect(hits(gallery)).to_have_count(5)
     gallery.get_by_label("Exact search").check()
     expect(gallery.locator(".status")).to_contain_text("exact search in")
     expect(gallery.locator(".changes")).to_have_text("The index finds the same.")
     gallery.get_by_label("Exact search").uncheck()
-    gallery.get_by_label("Hits", exact=True).first.fill("8")
-    gallery.get_by_label("Hits", exact=True).first.press("Enter")
+    set_hits(gallery, 8)
     expect(hits(gallery)).to_have_count(8)
 
 
