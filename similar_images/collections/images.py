@@ -124,7 +124,7 @@ class Collection(BaseCollection[Encoder]):
     def row(self, image: str | Path) -> int | None:
         """Return the row of an image by its name, or by its path in the collection's folder; None: it has none.
 
-        An existing file that is not the collection's own image has no row, even if it bears a name of the collection.
+        An existing file that is not the collection's own image has no row, even if its name is in the collection.
         Raises ValueError where that cannot be decided since the folder of the images is unknown.
         """
         file, row = Path(image), self.row_named(str(image))

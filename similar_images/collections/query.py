@@ -41,7 +41,7 @@ class Asked(NamedTuple):
 
 class Answer(NamedTuple):
     hits: list[Hit]
-    missed: set[int]  # rows that only the exact search finds, where that was asked for
+    missed: set[int]  # rows that only the exact search finds, if it was chosen
     wrong: list[str]  # names that the index finds in their place
     searching: float  # seconds
 
@@ -94,7 +94,7 @@ def ask_whole(asked: Asked) -> Asked:
 
 
 def answer(collection: BaseCollection, asked: Asked, k: int, exact: bool = False) -> Answer:
-    """Search; where an exact search is asked for, compare it with the index's."""
+    """Search; compare an exact search with that of the index."""
     began = perf_counter()
     hits = collection.nearest(asked.query, k, exact)
     seconds = perf_counter() - began

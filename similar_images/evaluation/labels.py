@@ -20,7 +20,7 @@ BLOCK_BYTES = 64 * 2**20  # of gains at once
 class Labels(NamedTuple):
     source: str  # folders, or the file
     classes: np.ndarray  # names (c,), sorted
-    borne: sparse.csr_array  # float32 (n, c): 1 if an image has a label
+    indicator: sparse.csr_array  # float32 (n, c): 1 if an image has a label
 
 
 class Relevance(NamedTuple):
@@ -88,26 +88,26 @@ def choose_labels(choice: str | None, names: list[str]) -> Labels | None:
 def as_labels(labels: Iterable[Iterable[str]], source: str) -> Labels:
     """Return any number of labels per image as a sparse matrix."""
     binarizer = MultiLabelBinarizer(sparse_output=True)
-    borne = sparse.csr_array(binarizer.fit_transform(labels), dtype=np.float32)
-    return Labels(source, binarizer.classes_.astype(str), borne)
+    indicator = sparse.csr_array(binarizer.fit_transform(labels), dtype=np.float32)
+    return Labels(source, binarizer.classes_.astype(str), indicator)
 
 
 def unlabelled(labels: Labels) -> int:
     """Return the number of images without a label."""
-    return int((np.diff(labels.borne.indptr) == 0).sum())
+    return int((np.diff(labels.indicator.indptr) == 0).sum())
 
 
 def relevance(
     labels: Labels, queries: np.ndarray, rows: np.ndarray, absent: Sequence[int] | np.ndarray = ()
 ) -> Relevance:
     """Compare the hits (q, k) of queries (q,) with the labels; the rows `absent` (skipped, removed) match nothing."""
-    present = np.ones(len(labels.borne.indptr) - 1, np.float32)
+    present = np.ones(len(labels.indicator.indptr) - 1, np.float32)
     present[np.asarray(absent, dtype=int)] = 0
-    borne = sparse.csr_array(labels.borne.multiply(present[:, None]))
-    sizes = borne.sum(axis=1)
-    shared = np.stack([(borne[queries] * borne[hits]).sum(axis=1) for hits in rows.T], axis=1)
+    indicator = sparse.csr_array(labels.indicator.multiply(present[:, None]))
+    sizes = indicator.sum(axis=1)
+    shared = np.stack([(indicator[queries] * indicator[hits]).sum(axis=1) for hits in rows.T], axis=1)
     gains = np.where(rows >= 0, _jaccard(shared, sizes[queries, None], sizes[rows]), 0)
-    ideal, relevant = (np.concatenate(parts) for parts in zip(*_ideal(borne, queries, rows.shape[1]), strict=True))
+    ideal, relevant = (np.concatenate(parts) for parts in zip(*_ideal(indicator, queries, rows.shape[1]), strict=True))
     return Relevance(labels, queries, rows, relevant > 0, gains, ideal, relevant)
 
 
@@ -155,17 +155,17 @@ def voted_right(found: Relevance) -> np.ndarray:
 
     Source: Cover & Hart, "Nearest neighbor pattern classification", 1967.
     """
-    k, borne = found.rows.shape[1], found.labels.borne
+    k, indicator = found.rows.shape[1], found.labels.indicator
     votes = 1 + 0.5 ** np.arange(1, k + 1)  # the second term only breaks ties
-    most = _most(_chosen(found, found.rows >= 0, np.broadcast_to(votes, found.rows.shape)) @ borne)
-    return (most >= 0) & (np.asarray(borne[found.queries, np.maximum(most, 0)]).ravel() > 0)
+    most = _most(_chosen(found, found.rows >= 0, np.broadcast_to(votes, found.rows.shape)) @ indicator)
+    return (most >= 0) & (np.asarray(indicator[found.queries, np.maximum(most, 0)]).ravel() > 0)
 
 
 def class_precisions(found: Relevance) -> list[tuple[str, int, float]]:
     """Return label, number of queries and precision@k of each class with queries, the worst first."""
-    borne = found.labels.borne[found.queries[found.asked]]
-    asked = borne.sum(axis=0)
-    matched = borne.T @ (found.gains[found.asked] > 0).mean(axis=1)
+    indicator = found.labels.indicator[found.queries[found.asked]]
+    asked = indicator.sum(axis=0)
+    matched = indicator.T @ (found.gains[found.asked] > 0).mean(axis=1)
     classes = [
         (str(label), int(count), float(total / count))
         for label, count, total in zip(found.labels.classes, asked, matched, strict=True)
@@ -177,14 +177,14 @@ def class_precisions(found: Relevance) -> list[tuple[str, int, float]]:
 def mistaken_for(found: Relevance, label: str) -> str | None:
     """Return the most common label among the wrong hits of a class; None if they have no labels."""
     wrong = (found.gains == 0) & (found.rows >= 0) & asked_for(found, label)[:, None]
-    most = _most((_chosen(found, wrong) @ found.labels.borne).sum(axis=0)[None])[0]
+    most = _most((_chosen(found, wrong) @ found.labels.indicator).sum(axis=0)[None])[0]
     return str(found.labels.classes[most]) if most >= 0 else None
 
 
 def asked_for(found: Relevance, label: str) -> np.ndarray:
     """Return, bool (q,), which queries that count have a label."""
     column = [np.searchsorted(found.labels.classes, label)]
-    return found.asked & (found.labels.borne[found.queries][:, column].toarray().ravel() > 0)
+    return found.asked & (found.labels.indicator[found.queries][:, column].toarray().ravel() > 0)
 
 
 def _jaccard(shared: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -192,13 +192,13 @@ def _jaccard(shared: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarr
     return shared / np.maximum(one + other - shared, 1)
 
 
-def _ideal(borne: sparse.csr_array, queries: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _ideal(indicator: sparse.csr_array, queries: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield for each block of queries the k highest gains (b, k) and the number of gains above 0 (b,)."""
-    sizes = borne.sum(axis=1)
+    sizes = indicator.sum(axis=1)
     step = max(1, BLOCK_BYTES // (8 * len(sizes)))
     for start in range(0, len(queries), step):
         block = queries[start : start + step]
-        shared = (borne[block] @ borne.T).toarray()
+        shared = (indicator[block] @ indicator.T).toarray()
         gains = _jaccard(shared, sizes[block, None], sizes)
         gains[np.arange(len(block)), block] = 0  # the query itself
         yield -np.sort(np.partition(-gains, k - 1, axis=1)[:, :k], axis=1), (gains > 0).sum(axis=1)
@@ -208,7 +208,7 @@ def _chosen(found: Relevance, chosen: np.ndarray, weights: np.ndarray | None = N
     """Return a matrix (q, n) with the weights, by default 1, of the chosen hits (q, k)."""
     weights = np.ones(found.rows.shape) if weights is None else weights
     places = (np.nonzero(chosen)[0], found.rows[chosen])
-    return sparse.csr_array((weights[chosen], places), shape=(len(found.rows), found.labels.borne.shape[0]))
+    return sparse.csr_array((weights[chosen], places), shape=(len(found.rows), found.labels.indicator.shape[0]))
 
 
 def _most(counts: np.ndarray | sparse.csr_array) -> np.ndarray:

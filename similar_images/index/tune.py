@@ -120,10 +120,10 @@ def choose(
     add: Callable[[faiss.Index], None],
     tried: Callable[[Measured], None] = lambda candidate: None,
 ) -> tuple[Trained, Measured]:
-    """Return the index that meets the target, filled: the fastest for its size, or without
-    a recall to reach the most exact.
+    """Return the filled index that meets the target: the fastest for its size, or without a recall the most exact.
 
-    `sample` is unit vectors (m, d) to train on, none of them a query; `add` fills an index with all vectors, `tried` is told of candidates.
+    `sample` is unit vectors (m, d) to train on, none of them a query; `add` fills an index with all vectors, `tried`
+    gets each candidate.
     Raises Unreachable.
     """
     all_measured: list[Measured] = []

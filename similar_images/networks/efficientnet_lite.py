@@ -2,7 +2,7 @@
 
 Source: Liu, "Higher accuracy on vision models with EfficientNet-Lite", 2020, after Tan & Le, "EfficientNet", 2019:
 inverted bottlenecks without squeeze-and-excite, ReLU6; the widths of stem and head, and the repeats of the first and
-last stage, are the same in all variants. The weights come from TensorFlow, hence the epsilon and the asymmetric padding.
+last stage, are the same in all variants. The weights come from TensorFlow, and so do the epsilon and the asymmetric padding.
 """
 
 from importlib.util import find_spec

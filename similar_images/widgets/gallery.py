@@ -1,7 +1,10 @@
 """The notebook's gallery: a query, and the images of a collection that look most like it."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from threading import Thread
 
+from PIL import Image
 from traitlets import Int, List, observe, validate
 
 from similar_images.collections import query as asking
@@ -11,7 +14,7 @@ from similar_images.collections.query import Asked
 from similar_images.inputs import images
 from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
-from similar_images.networks.catalog import reads_text
+from similar_images.networks.catalog import NETWORKS, reads_text
 from similar_images.widgets import export
 from similar_images.widgets.search import CSS, Displayed, SearchWidget, page
 from similar_images.widgets.thumbnails import Thumbnail, Thumbnails
@@ -19,6 +22,7 @@ from similar_images.widgets.thumbnails import Thumbnail, Thumbnails
 MAX_BYTES = 25_000_000  # of an upload, which arrives in parts: Jupyter's server drops messages above 10 MiB
 THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page says which one its cards need
 SHOWN_AS_THEY_ARE = {"JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"}  # by browsers
+LOADING = "similar-images-network"  # the thread that loads it
 ORIGINAL_SIDE = 4000  # pixels; of originals in other formats, or too large to be sent
 
 
@@ -43,6 +47,7 @@ class Gallery(SearchWidget):
         self._thumbnails = {side: Thumbnails(collection, side) for side in THUMBNAIL_SIDES}
         self._upload = bytearray()
         self.search_random()
+        Thread(target=_load_ahead, args=(collection, list(self._threads)), name=LOADING, daemon=True).start()
 
     def close(self) -> None:
         """Close the widget, and the threads that make its thumbnails."""
@@ -169,6 +174,19 @@ class Gallery(SearchWidget):
             case "html":
                 return export.contact_page(name, hits, pictures), "text/html"
         raise ValueError(f"expected csv, png or html, got {form}")
+
+
+def _load_ahead(collection: Collection, searches: list[Thread]) -> None:
+    """After the first hits, load a network that needs no download: the first new image need not wait for it.
+
+    It holds no gallery, which a user may close meanwhile.
+    """
+    for search in searches:
+        search.join()
+    known = NETWORKS.get(asking.network_name(collection))
+    if known and known.is_here:
+        with suppress(Exception):  # the first new image fails for the same reason, and shows it
+            collection.encode(Image.new("RGB", (known.side, known.side)))  # once: the backend also starts its threads
 
 
 def _picture(made: bytes | str | None) -> dict:

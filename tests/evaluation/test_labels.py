@@ -12,14 +12,14 @@ from similar_images.evaluation.labels import as_labels, choose_labels, read_labe
 NAMES = ["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg", "c/1.jpg"]
 
 
-def held(rows: list[list[int]], queries: list[int], borne: list[list[str]], absent: tuple[int, ...] = ()):
-    return relevance(as_labels(borne, "here"), np.array(queries), np.array(rows), absent)
+def held(rows: list[list[int]], queries: list[int], indicator: list[list[str]], absent: tuple[int, ...] = ()):
+    return relevance(as_labels(indicator, "here"), np.array(queries), np.array(rows), absent)
 
 
 def test_labels_are_folders_where_two_hold_two_images():
     found = choose_labels(None, NAMES)
     assert (found.source, found.classes.tolist()) == ("folders", ["a", "b", "c"])
-    assert found.borne.toarray().tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert found.indicator.toarray().tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
     assert choose_labels(None, NAMES[1:]) is None
     assert choose_labels("none", NAMES) is None
     with pytest.raises(
@@ -32,7 +32,7 @@ def test_loose_images_have_no_label():
     found = choose_labels(None, [*NAMES, "1.jpg", "2.jpg"])
     assert found.classes.tolist() == ["a", "b", "c"]
     assert labels.unlabelled(found) == 2
-    assert found.borne.toarray()[-2:].sum() == 0
+    assert found.indicator.toarray()[-2:].sum() == 0
     assert choose_labels(None, ["1.jpg", "2.jpg", "a/1.jpg", "a/2.jpg"]) is None, "one folder is no choice of class"
 
 
@@ -66,8 +66,8 @@ def test_a_csv_of_something_else_is_refused(tmp_path, content, message):
 
 
 def test_measures_by_hand():
-    borne = [["x"], ["x"], ["x"], ["y"], ["y"], ["z"]]
-    found = held([[1, 3, 2], [3, 0, 4], [4, 0, 1], [0, 1, 2]], [0, 1, 3, 5], borne)
+    indicator = [["x"], ["x"], ["x"], ["y"], ["y"], ["z"]]
+    found = held([[1, 3, 2], [3, 0, 4], [4, 0, 1], [0, 1, 2]], [0, 1, 3, 5], indicator)
     assert found.asked.tolist() == [True, True, True, False]  # z is alone
     assert found.relevant.tolist() == [2, 2, 1, 0]
     measured = labels.measures(found)
@@ -87,10 +87,10 @@ def test_the_gain_is_the_jaccard_overlap_and_ndcg_is_that_of_scikit_learn():
     gains = held([[1, 2, 3]], [0], [["x", "y"], ["y", "z"], ["x", "y"], []]).gains
     assert gains.tolist() == [pytest.approx([1 / 3, 1, 0])]
     random = np.random.default_rng(0)
-    borne = [random.choice(list("abcdef"), random.integers(0, 4), replace=False).tolist() for _ in range(60)]
+    indicator = [random.choice(list("abcdef"), random.integers(0, 4), replace=False).tolist() for _ in range(60)]
     rows = np.array([random.permutation(np.delete(np.arange(60), query)) for query in range(60)])
-    found = held(rows[:, :10].tolist(), list(range(60)), borne)
-    overlap = np.array([[len({*a} & {*b}) / max(1, len({*a} | {*b})) for b in borne] for a in borne])
+    found = held(rows[:, :10].tolist(), list(range(60)), indicator)
+    overlap = np.array([[len({*a} & {*b}) / max(1, len({*a} | {*b})) for b in indicator] for a in indicator])
     ranking = np.zeros((60, 59))
     np.put_along_axis(ranking, np.arange(59)[None].repeat(60, 0), np.arange(59, 0, -1)[None].repeat(60, 0), axis=1)
     expected = [
@@ -103,11 +103,11 @@ def test_the_gain_is_the_jaccard_overlap_and_ndcg_is_that_of_scikit_learn():
 
 def test_blocks_equal_the_whole(monkeypatch):
     random = np.random.default_rng(0)
-    borne = [[str(label)] for label in random.integers(0, 5, 40)]
+    indicator = [[str(label)] for label in random.integers(0, 5, 40)]
     rows = random.integers(0, 40, (40, 4)).tolist()
-    whole = held(rows, list(range(40)), borne)
+    whole = held(rows, list(range(40)), indicator)
     monkeypatch.setattr(labels, "BLOCK_BYTES", 8 * 40 * 7)
-    assert np.array_equal(held(rows, list(range(40)), borne).ideal, whole.ideal)
+    assert np.array_equal(held(rows, list(range(40)), indicator).ideal, whole.ideal)
 
 
 def test_absent_images_cannot_be_found_and_no_hit_matches_nothing():

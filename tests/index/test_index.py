@@ -78,7 +78,7 @@ def test_recall_is_the_share_of_the_true_rows_that_were_found():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_hits_are_ranked_anew_by_the_exact_cosines_of_any_vectors(stored, tmp_path, dtype):
+def test_hits_are_reranked_by_the_exact_cosines_of_any_vectors(stored, tmp_path, dtype):
     array = clustered(6050, 64).astype(dtype)
     array[3] = 0
     vectors, queries = stored(array[:6000]), normalised(array[6000:])

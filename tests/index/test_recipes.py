@@ -43,3 +43,10 @@ def test_classic_is_built_where_16_does_not_divide_d(tmp_path, d, parts):
     np.save(tmp_path / "w.npy", clustered(600, d))
     manifest = build(open_vectors(tmp_path / "w.npy"), tmp_path / "w.index", "classic")
     assert manifest["recipe"] == "classic" and manifest["parameters"]["factory"] == f"IVF24,PQ{parts}x8"
+
+
+def test_a_recipe_that_ends_the_process_on_these_vectors_is_one_line(tmp_path):
+    """Faiss rotates for minutes before it fails: 1,280 numbers turned into 8 x 8 of them."""
+    np.save(tmp_path / "w.npy", clustered(1515, 1280))
+    with pytest.raises(ValueError, match="the recipe OPQ8,PQ8 cannot be used with 1280 dimensions"):
+        build(open_vectors(tmp_path / "w.npy"), tmp_path / "w.index", "OPQ8,PQ8")

@@ -95,7 +95,7 @@ def test_where_a_redirect_leads_is_checked_too(public, server, location, reason)
     assert len(server.seen) == 1
 
 
-def test_a_name_that_a_redirect_leads_back_to_is_checked_anew(public, server, look_ups):
+def test_a_name_that_a_redirect_leads_back_to_is_checked_again(public, server, look_ups):
     look_ups["public.example"] = [["127.0.0.1"], ["127.0.0.2"]]
     assert "public.example is not on the public internet" in refusal(f"{public}/away/{quote(public, safe='')}")
     assert len(server.seen) == 1

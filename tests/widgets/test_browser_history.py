@@ -147,7 +147,7 @@ def test_axe_finds_nothing_serious(page, gallery, theme):
     assert not barriers(page, theme)
 
 
-def test_a_page_that_is_loaded_anew_shows_what_was_asked(page, gallery):
+def test_a_reloaded_page_shows_the_last_query(page, gallery):
     if "/notebooks/" in page.url:
         before = name_of(gallery), names(gallery)
         with page.expect_response(lambda response: response.request.method == "PUT"):

@@ -15,8 +15,9 @@ from similar_images.index import build as building
 from similar_images.index.index import open_index
 from similar_images.inputs import web as fetching
 from similar_images.networks import catalog
+from similar_images.networks.catalog import Network
 from similar_images.vectors.store import open_vectors
-from similar_images.widgets.gallery import MAX_BYTES
+from similar_images.widgets.gallery import LOADING, MAX_BYTES
 from similar_images.widgets.search import REMEMBERED, History
 
 
@@ -191,6 +192,17 @@ def test_a_new_query_ends_the_last_one_and_says_what_it_waits_for(collection, sh
     assert query(shown) == collection.names[3]
     assert len(shown.history.asked) == 2
     assert "Loading hog-colour" not in "".join(said)
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_network_is_loaded_after_the_first_hits_unless_that_takes_a_download(collection, monkeypatch, is_here):
+    monkeypatch.setattr(Network, "is_here", property(lambda network: is_here))
+    gallery = Gallery(collection, seed=1)
+    gallery.wait()
+    for thread in threading.enumerate():
+        if thread.name == LOADING:
+            thread.join()
+    assert collection.is_loaded == is_here and gallery.status["kind"] == "done"
 
 
 def test_a_part_of_a_row_or_of_an_upload_is_searched_and_the_whole_again(collection, shown):

@@ -214,7 +214,7 @@ def test_voila_shows_no_code(page):
         expect(page.locator(".jp-CodeMirrorEditor, .highlight pre:visible")).to_have_count(0)
 
 
-def test_a_page_that_is_loaded_anew_shows_what_was_asked(page, gallery):
+def test_a_reloaded_page_shows_the_last_query(page, gallery):
     if "/notebooks/" in page.url:
         type_in(gallery, QUERY)
         with page.expect_response(lambda response: response.request.method == "PUT"):

@@ -172,7 +172,7 @@ def test_the_tweets_are_searched_without_vectors(alone):
     assert query(shown) == collection.names[7]
 
 
-def test_hits_without_vectors_are_ranked_anew_by_encoding_them(alone):
+def test_hits_without_vectors_are_reranked_by_encoding_them(alone):
     exact = TextCollection.sample()
     names, texts = list_file(TWEETS), exact.names
     make_texts(names, texts)
