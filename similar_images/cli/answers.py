@@ -18,9 +18,9 @@ class Answered(NamedTuple):
 
 
 def warn(collection: BaseCollection, query: str, hits: list[Hit]) -> None:
-    """Say on stderr if a query has no real match in the collection."""
+    """Say on stderr if a query has no close match in the collection."""
     if collection.is_like_nothing(hits):
-        click.echo(f"No real match for {printable(query)} in this collection; the nearest are", err=True)
+        click.echo(f"No close match for {printable(query)} in this collection; the nearest are", err=True)
 
 
 def warn_not_indexed(collection: BaseCollection, exact: bool) -> None:

@@ -16,7 +16,7 @@ from similar_images.networks import catalog
 from similar_images.vectors.store import Vectors, index_path, list_path
 
 FEW = 100  # queries; fewer say nothing about what a collection has no match for
-UNLIKE = 1  # percent of a collection's own rows; a query further from its nearest hit than these has no real match
+UNLIKE = 1  # percent of a collection's own rows; a query further from its nearest hit than these has no close match
 
 
 class Hit(NamedTuple):

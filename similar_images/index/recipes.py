@@ -3,6 +3,7 @@
 Shape letters: n vectors in all, m in a sample, d numbers in a vector.
 """
 
+import re
 import subprocess
 import sys
 from typing import NamedTuple, cast
@@ -45,7 +46,12 @@ def train(recipe: str, sample: np.ndarray, n: int) -> Trained | None:
     if recipe in RECIPES:
         return RECIPES[recipe](sample, n)
     _try(sample, recipe)
-    return _factory(sample, recipe)
+    components = re.fullmatch(r"PCA(\d+),(.+)", recipe)
+    if not components or int(components[1]) > min(sample.shape):
+        return _factory(sample, recipe)
+    transform = Reduction(sample, int(components[1])).first(int(components[1]))
+    trained = _reducing(transform, _factory(transform.apply(sample), components[2]))
+    return trained and trained._replace(parameters={**trained.parameters, "factory": recipe})
 
 
 def lists(n: int) -> int:
@@ -80,10 +86,16 @@ def reduced(reduction: Reduction, sample: np.ndarray, n: int, d: int, codes: str
     codes: Andre, Kermarrec & Le Scouarnec, "Quicker ADC", 2019.
     """
     transform = reduction.first(d)
-    inner = _factory(transform.apply(sample), f"IVF{lists(n)},{codes}", nprobe=max(16, lists(n) // 16))
+    return _reducing(
+        transform, _factory(transform.apply(sample), f"IVF{lists(n)},{codes}", nprobe=max(16, lists(n) // 16))
+    )
+
+
+def _reducing(transform: faiss.LinearTransform, inner: Trained | None) -> Trained | None:
+    """Return what reduces vectors before an index of the reduced ones; None if that index is None."""
     if inner is None:
         return None
-    return Trained(faiss.IndexPreTransform(transform, inner.faiss), {"dimension": d, **inner.parameters})
+    return Trained(faiss.IndexPreTransform(transform, inner.faiss), {"dimension": transform.d_out, **inner.parameters})
 
 
 def _flat(sample: np.ndarray, n: int) -> Trained:

@@ -1,9 +1,10 @@
+import faiss
 import numpy as np
 import pytest
 from arrays import clustered
 
 from similar_images.index.build import build, remove
-from similar_images.index.index import open_index
+from similar_images.index.index import normalised, open_index
 from similar_images.vectors.store import open_vectors
 
 N, D = 400, 16
@@ -38,6 +39,17 @@ def test_refined_and_reduced_codes_are_built_and_their_ids_are_rows(vectors, tmp
         assert "cannot remove" in str(error)
 
 
+def test_principal_components_are_found_without_the_matrices_that_faiss_keeps(vectors, tmp_path):
+    build(vectors, tmp_path / "v.faiss.index", "PCA8,SQ8")
+    built = open_index(tmp_path / "v.faiss.index")
+    transform = faiss.downcast_VectorTransform(built.faiss.chain.at(0))
+    assert type(transform) is faiss.LinearTransform and built.manifest["parameters"]["factory"] == "PCA8,SQ8"
+    expected = faiss.PCAMatrix(D, 8)
+    expected.train(normalised(vectors.array))
+    projections = [faiss.vector_to_array(one.A).reshape(8, D) for one in (transform, expected)]
+    assert np.allclose(*(one.T @ one for one in projections), atol=1e-4)  # of the same subspace
+
+
 @pytest.mark.parametrize(("d", "parts"), [(32, 16), (88, 11), (2216 // 8 * 2, 2)])
 def test_classic_is_built_where_16_does_not_divide_d(tmp_path, d, parts):
     np.save(tmp_path / "w.npy", clustered(600, d))
@@ -46,7 +58,7 @@ def test_classic_is_built_where_16_does_not_divide_d(tmp_path, d, parts):
 
 
 def test_a_recipe_that_ends_the_process_on_these_vectors_is_one_line(tmp_path):
-    """Faiss rotates for minutes before it fails: 1,280 numbers turned into 8 x 8 of them."""
+    """Faiss crashes while it trains the rotation of 1,280 numbers."""
     np.save(tmp_path / "w.npy", clustered(1515, 1280))
     with pytest.raises(ValueError, match="the recipe OPQ8,PQ8 cannot be used with 1280 dimensions"):
         build(open_vectors(tmp_path / "w.npy"), tmp_path / "w.index", "OPQ8,PQ8")

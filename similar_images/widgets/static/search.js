@@ -39,7 +39,7 @@ function searching({ model, el }, { label, random, copied, exports, build, fill,
   const progress = h("progress", { hidden: true, "aria-label": "Working" });
   const status = h("span", { role: "status" });
   const failure = h("p", { class: "failure", hidden: true });
-  const unlike = h("p", { class: "unlike", role: "status", hidden: true }, "Nothing in this collection is like it. These are the nearest.");
+  const unlike = h("p", { class: "unlike", role: "status", hidden: true }, "No close match in this collection. These are the nearest.");
   const changes = h("p", { class: "changes", role: "status" });
   const caveat = h("p", { class: "caveat" });
   const number = h("span", { "aria-live": "polite" });
