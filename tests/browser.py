@@ -134,7 +134,7 @@ def opened_notebook(browser: Browser, folder: Path, name: str, server: str) -> I
             context.close()
 
 
-def set_hits(gallery: Locator, count: int) -> None:
+def set_hits(gallery: Locator, count: int | str) -> None:
     """Type how many hits a gallery shows."""
     box = gallery.get_by_label("Hits", exact=True).first
     box.fill(str(count))

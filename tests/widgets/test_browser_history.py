@@ -51,6 +51,23 @@ def test_the_number_of_hits_and_the_exact_search_can_be_set(gallery):
     assert gallery.get_attribute("data-number") != before
 
 
+@pytest.mark.parametrize(("wanted", "used"), [("500", 200), ("0", 1)])
+def test_a_number_of_hits_that_is_not_possible_is_told_until_the_next_action(gallery, wanted, used):
+    set_hits(gallery, 5 if used > 1 else 8)
+    settle(gallery)
+    before = gallery.get_attribute("data-number")
+    set_hits(gallery, wanted)
+    expect(gallery).not_to_have_attribute("data-number", before)
+    settle(gallery)
+    gallery.page.wait_for_timeout(300)
+    expect(gallery.get_by_role("alert")).to_have_text(f"Hits: expected a number from 1 to 200, using {used}.")
+    expect(gallery.get_by_label("Hits", exact=True).first).to_have_value(str(used))
+    expect(hits(gallery)).to_have_count(min(used, 11))
+    set_hits(gallery, 8)
+    expect(gallery.get_by_role("alert")).to_have_count(0)
+    expect(hits(gallery)).to_have_count(8)
+
+
 def test_a_hit_is_opened_its_name_copied_and_ticked_ones_are_taken_away(gallery):
     name = names(gallery)[0]
     gallery.get_by_role("button", name=f"Open {name}").click()

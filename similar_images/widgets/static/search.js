@@ -24,10 +24,10 @@ async function copy(text, root) {
  * build(card), and filled by fill(card, hit) with every answer, before draw(shown) draws the rest.
  */
 function searching({ model, el }, { label, random, copied, exports, build, fill, draw }) {
-  const ask = (message, buffers) => model.send(message, undefined, buffers);
+  const ask = (message, buffers) => { forgive(); model.send(message, undefined, buffers); };
   const cards = [];
   const ticked = new Set();
-  let failed = null; // in the page itself
+  let refused = ""; // what the page itself refuses, until the user's next action
   let done = ""; // the last status of a search that has succeeded
 
   const back = h("button", { type: "button", title: "Alt+Left", onclick: () => ask({ do: "go", steps: -1 }) }, "← Back");
@@ -126,6 +126,7 @@ function searching({ model, el }, { label, random, copied, exports, build, fill,
   }
 
   function set(name, value) {
+    forgive();
     model.set(name, value);
     model.save_changes();
   }
@@ -139,26 +140,26 @@ function searching({ model, el }, { label, random, copied, exports, build, fill,
   }
 
   function drawStatus() {
-    const { kind, text } = failed ?? model.get("status");
+    const { kind, text } = model.get("status");
+    const failed = refused || (kind === "failure" ? text : "");
     progress.hidden = kind !== "busy";
     root.setAttribute("aria-busy", String(kind === "busy"));
     if (kind === "done") done = text;
     status.textContent = kind === "failure" ? done : text;
-    failure.textContent = kind === "failure" ? text : "";
-    failure.hidden = kind !== "failure";
-    if (kind === "failure") failure.setAttribute("role", "alert");
+    if (failure.textContent !== failed) failure.textContent = failed; // else a screen reader would say it again
+    failure.hidden = !failed;
+    if (failed) failure.setAttribute("role", "alert");
     else failure.removeAttribute("role");
   }
 
-  /** Show what the page itself refuses, until the kernel's next answer. */
+  /** Show what the page itself refuses; the kernel's answers do not end it, the user's next action does. */
   function fail(text) {
-    failed = { kind: "failure", text };
+    refused = text;
     drawStatus();
   }
 
-  function answered() {
-    failed = null;
-    drawStatus();
+  function forgive() {
+    if (refused) fail("");
   }
 
   leaveShortcuts(root, el);
@@ -172,7 +173,7 @@ function searching({ model, el }, { label, random, copied, exports, build, fill,
   /** Draw now and on every change, and add `more` listeners; return the function that ends it, `end` included. */
   function start(more, end) {
     const told = (message, buffers) => { if (message.show === "file") save(message.name, buffers[0], message.type); };
-    const listeners = [["change:shown", drawShown], ["change:shown", answered], ["change:status", answered], ["msg:custom", told],
+    const listeners = [["change:shown", drawShown], ["change:status", drawStatus], ["msg:custom", told],
       ...["k", "exact", "caveat"].map(name => [`change:${name}`, drawSettings]), ...more];
     for (const [event, listener] of listeners) model.on(event, listener);
     drawSettings();
