@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +110,8 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with redirect_stderr(sys.stdout) if in_kernel() else nullcontext():  # a notebook shows stderr as errors
+                return super().invoke(ctx)
         except (OSError, ValueError) as error:
             raise click.ClickException(as_started(" ".join(str(error).split()))) from error
 
@@ -168,6 +169,11 @@ def report_assumption(vectors: "Vectors") -> None:
     """Say on stderr if the network of vectors is assumed, and how to name another."""
     if vectors.assumption:
         click.echo(f"{vectors.assumption}; use --network to name another", err=True)
+
+
+def in_kernel() -> bool:
+    """Return whether this runs in a notebook's cell."""
+    return type(sys.stderr).__module__.startswith("ipykernel")
 
 
 def this_command() -> str:

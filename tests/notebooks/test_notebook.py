@@ -57,3 +57,28 @@ def test_that_of_images_runs_from_top_to_bottom(tmp_path):
 )
 def test_without_a_collection_the_error_names_the_remedy(name, remedy, tmp_path):
     assert remedy in run(name, tmp_path, allow_errors=True)[0].outputs[-1].evalue
+
+
+def test_scripts_run_in_a_cell_say_what_they_did_on_stdout_and_errors_on_stderr(photos, tmp_path):
+    (photos / "broken.jpg").write_text("no picture")
+    cells = [
+        "%run {}/extract_image_vectors.py -d photos --network hog-colour",
+        "%run {}/build_search_db.py -i photos_file_list.txt",
+        "%run {}/build_search_db.py -i photos_file_list.txt",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.format(ROOT)) for cell in cells])
+    done = NotebookClient(notebook, timeout=120, allow_errors=True).execute(cwd=str(tmp_path))
+    extracted, built, again = map(said, done.cells)
+    assert extracted.keys() == built.keys() == {"stdout"}
+    assert "skipped broken.jpg" in extracted["stdout"] and "12 of 13 images, 1 skipped" in extracted["stdout"]
+    assert "12 of 13 vectors, recipe flat" in built["stdout"]
+    assert "Error: photos_file_list.faiss.index exists" in again["stderr"]
+
+
+def said(cell: nbformat.NotebookNode) -> dict[str, str]:
+    """Return what a cell has written to each stream."""
+    streams: dict[str, str] = {}
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            streams[output.name] = streams.get(output.name, "") + output.text
+    return streams
