@@ -152,8 +152,12 @@ class BaseCollection(ABC, Generic[E]):
         return bool(hits[0].similarity < np.interp(UNLIKE, known["percentiles"], known["nearest"]))
 
     @property
-    def _similarities(self) -> dict | None:
-        return self.index.manifest.get("similarities") if self.index and self.index.manifest else None
+    def _similarities(self) -> dict[str, np.ndarray] | None:
+        known = self.index.manifest.get("similarities") if self.index and self.index.manifest else None
+        # as float: NumPy makes objects of whole numbers beyond 64 bits
+        return (
+            {key: np.array(known[key], float) for key in ("percentiles", "random_pairs", "nearest")} if known else None
+        )
 
     @property
     def is_loaded(self) -> bool:
