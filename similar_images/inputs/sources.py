@@ -18,6 +18,7 @@ from similar_images.inputs.images import LIMITS, OVER, SUFFIXES, Limits, Unreada
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 Member = zipfile.ZipInfo | tarfile.TarInfo
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
+LONG_NAMES = "long names follow each other without a file"
 SEEK_POINTS = 4 * 2**20  # bytes between the positions of a .tar.gz at which reading can start
 
 
@@ -129,8 +130,11 @@ class Archive:
                     self._archive, members = _open_archive(self._file)
                 except FileNotFoundError:
                     raise
-                except (*DAMAGE, OSError, ValueError, RecursionError) as error:  # tarfile recurses into long names
-                    raise ValueError(f"{self._file} is damaged or not a {_suffix(self._file)} file: {error}") from error
+                except (*DAMAGE, OSError, ValueError, RecursionError) as error:
+                    reason = LONG_NAMES if isinstance(error, RecursionError) else error  # tarfile recurses into them
+                    raise ValueError(
+                        f"{self._file} is damaged or not a {_suffix(self._file)} file: {reason}"
+                    ) from error
                 weakref.finalize(self, self._archive.close)
                 start = len(self._below)
                 self._members = {
