@@ -2,6 +2,7 @@
 
 import builtins
 import codecs
+import os
 import re
 import shlex
 import signal
@@ -163,6 +164,22 @@ def sigterm_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def silent_decoders() -> Iterator[None]:
+    """Drop what libtiff and others write to stderr, for a command that runs alone in its process."""
+    if in_kernel() or sys.stderr is None:  # other threads write to it, or it is closed
+        yield
+        return
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as silence:
+        os.dup2(silence.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def report_assumption(vectors: "Vectors") -> None:

@@ -12,10 +12,13 @@ from similar_images.cli.options import (
     collection_options,
     only_collection_here,
     report_assumption,
+    silent_decoders,
 )
 from similar_images.inputs.names import printable
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from similar_images.collections.base import Hit
     from similar_images.collections.images import Collection
 
@@ -98,8 +101,9 @@ def main(
         raise click.exceptions.Exit(1)
 
 
-def _query(collection: "Collection", query: str) -> int | bytes | Path:
-    """Return what `nearest` takes: a row, the bytes at an address, or a file."""
+def _query(collection: "Collection", query: str) -> "int | bytes | Image.Image":
+    """Return what `nearest` takes: a row, the bytes at an address, or the image in a file."""
+    from similar_images.inputs.images import open_image
     from similar_images.inputs.web import fetch
 
     row = collection.row(query)
@@ -111,7 +115,8 @@ def _query(collection: "Collection", query: str) -> int | bytes | Path:
     if named is not None:  # the name of another file here
         said = f"{printable(query)}: searching for the file here"
         click.echo(f"{said}; for the collection's image give {printable(str(collection.path(named)))}", err=True)
-    return Path(query)
+    with silent_decoders():
+        return open_image(Path(query))
 
 
 def _percentile(collection: "Collection", hit: "Hit") -> float:

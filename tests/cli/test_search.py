@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from collection_files import save_texts
 from conftest import ROOT
 from PIL import Image
+from sample_images import encoded
 
 from similar_images.cli import search
 from similar_images.index.build import build
@@ -125,6 +126,15 @@ def test_texts_and_images_are_refused_by_each_others_commands(collection, run):
     refused = one_line(run("search_texts.py", "-i", "photos_file_list.txt", "train"))
     assert f"got one of images, {VECTORS}: search it with search_images.py" in refused
     assert "omit --alterations" in one_line(run("evaluate_search.py", "said.txt", "--alterations", "2"))
+
+
+def test_a_damaged_query_is_one_line_without_the_noise_of_its_decoder(collection, run, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60), dtype=np.uint8)
+    content = bytearray(encoded(Image.fromarray(noise), "TIFF", compression="tiff_lzw"))
+    content[30:200] = bytes(170)
+    (tmp_path / "noisy.tiff").write_bytes(content)
+    assert "Error: noisy.tiff: damaged or truncated" in one_line(run("search_images.py", "noisy.tiff"))
+    assert run("search_images.py", "noisy.tiff", "absent.jpg", "red/0.jpg").stderr.count("\n") == 2  # stderr is back
 
 
 def test_limits_are_options_where_they_can_be_given_only(collection, run, tmp_path):
