@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock, Thread
+from threading import RLock, Thread
 from typing import NamedTuple
 
 import anywidget
@@ -90,7 +90,7 @@ class SearchWidget(anywidget.AnyWidget):
         self.collection, self.history = collection, History()
         self._rows = asking.shuffled(collection, seed)
         self._displayed: Displayed | None = None
-        self._lock, self._newest = Lock(), 0
+        self._lock, self._newest = RLock(), 0
         self._threads: list[Thread] = []
         self._is_closed = False
         self.set_trait("k", k)
@@ -112,10 +112,10 @@ class SearchWidget(anywidget.AnyWidget):
 
     def go(self, steps: int) -> None:
         """Go back (-1) or forward (1) in the history, or repeat the current query (0)."""
-        with self._lock:
+        with self._lock:  # over both: of two threads the one that steps last is shown
             asked = self.history.step(steps)
-        if asked is not None:
-            self._search(lambda step: asked, remember=False)
+            if asked is not None:
+                self._search(lambda step: asked, remember=False)
 
     def wait(self, seconds: float = 60) -> None:
         """Wait until no search is running. Raises TimeoutError."""

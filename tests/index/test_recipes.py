@@ -50,11 +50,19 @@ def test_principal_components_are_found_without_the_matrices_that_faiss_keeps(ve
     assert np.allclose(*(one.T @ one for one in projections), atol=1e-4)  # of the same subspace
 
 
-@pytest.mark.parametrize(("d", "parts"), [(32, 16), (88, 11), (2216 // 8 * 2, 2)])
+@pytest.mark.parametrize(("d", "parts"), [(32, 16), (554, 2), (2216, 8)])
 def test_classic_is_built_where_16_does_not_divide_d(tmp_path, d, parts):
-    np.save(tmp_path / "w.npy", clustered(600, d))
+    np.save(tmp_path / "w.npy", clustered(300, d))
     manifest = build(open_vectors(tmp_path / "w.npy"), tmp_path / "w.index", "classic")
-    assert manifest["recipe"] == "classic" and manifest["parameters"]["factory"] == f"IVF24,PQ{parts}x8"
+    assert manifest["recipe"] == "classic" and manifest["parameters"]["factory"] == f"IVF17,PQ{parts}x8"
+
+
+def test_a_recipe_that_corrupts_the_memory_on_these_vectors_is_one_line(run, tmp_path):
+    np.save(tmp_path / "v.npy", clustered(300, 2216))
+    done = run("build_search_db.py", "-i", "v.npy", "--recipe", "OPQ8,PQ8x4")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: v.npy: the recipe OPQ8,PQ8x4 cannot be used with 2216 dimensions: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_recipe_that_ends_the_process_on_these_vectors_is_one_line(tmp_path):

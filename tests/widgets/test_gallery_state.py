@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,13 +38,41 @@ def test_a_box_on_an_image_that_was_replaced_meanwhile_is_refused(shown):
     assert "the query has changed since the box was drawn: draw it again" in refusal(shown)
 
 
-def test_where_the_folder_has_moved_hits_keep_their_names_and_the_remedy_is_shown_once(collection, tmp_path):
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_where_the_images_have_moved_hits_keep_their_names_and_the_remedy_is_shown_once(collection, tmp_path, kind):
+    if kind == "archive":
+        archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", collection.source.path))
+        extract_and_index(archive, tmp_path / "packed_file_list.txt")
+        collection = Collection.open(tmp_path / "packed_file_list.txt")
     shutil.move(collection.source.path, tmp_path / "moved")
     shown = Gallery(collection, seed=1)
     shown.wait()
     assert shown.status["kind"] == "done" and len(hits(shown)) == 8
     assert all(hit["picture"] is None and hit["absent"] for hit in shown.shown["hits"])
+    assert f"The images are not in {collection.source.path}: " in shown.caveat
     assert shown.caveat.endswith("open the collection with images=FOLDER to see them.")
+
+
+def test_the_history_and_the_page_agree_after_steps_from_two_threads(collection, shown, monkeypatch):
+    tell(shown, do="row", row=5)
+    stepped, other_is_done, search = threading.Event(), threading.Event(), shown._search
+
+    def slowly(*arguments: object, **options: object) -> None:
+        if threading.current_thread() is back:
+            stepped.set()
+            other_is_done.wait(0.5)  # if the other step can be made meanwhile
+        search(*arguments, **options)
+
+    monkeypatch.setattr(shown, "_search", slowly)
+    back = threading.Thread(target=shown.go, args=(-1,))
+    back.start()
+    stepped.wait(10)
+    shown.go(1)
+    other_is_done.set()
+    back.join()
+    shown.wait()
+    assert (shown.history.at, query(shown)) == (1, collection.names[5])
+    assert (shown.shown["back"], shown.shown["forward"]) == (True, False)
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a text", "a large file"])
