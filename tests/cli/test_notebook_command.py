@@ -98,7 +98,7 @@ def test_the_app_is_a_page_of_voila(collection):
     assert server.returncode == 0
 
 
-def test_the_copy_opens_the_collection_and_shows_its_gallery(collection, monkeypatch):
+def test_the_copy_opens_the_collection_and_shows_its_gallery_and_a_blind_test(collection, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     copy = default_copy(collection)
     write_copy(collection, copy)
@@ -106,8 +106,9 @@ def test_the_copy_opens_the_collection_and_shows_its_gallery(collection, monkeyp
     done = client.execute(cwd=str(collection.parent))
     by_id = {cell.id: cell for cell in done.cells}
     assert [output.output_type for output in by_id["open"].outputs] == []
-    (shown,) = by_id["search"].outputs
-    assert "application/vnd.jupyter.widget-view+json" in shown.data
+    for cell in ("search", "blind-test"):
+        (shown,) = by_id[cell].outputs
+        assert "application/vnd.jupyter.widget-view+json" in shown.data
 
 
 def test_the_copy_may_lie_in_another_folder(collection, tmp_path):

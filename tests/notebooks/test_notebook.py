@@ -30,6 +30,10 @@ def test_its_cells_are_short(notebook):
     assert all(len(cell.source.splitlines()) <= MAX_LINES for cell in notebook.cells)
 
 
+def test_its_first_cell_says_how_to_run_it_as_the_menus_call_it(notebook):
+    assert "Choose *Run*, *Run All Cells*." in notebook.cells[0].source
+
+
 def run(name: str, folder: Path, **options: object) -> list[nbformat.NotebookNode]:
     """Return the code cells of a notebook, run in a folder."""
     client = NotebookClient(nbformat.reads(committed(name), as_version=4), timeout=120, **options)

@@ -11,6 +11,7 @@ from commands import extraction_command
 from PIL import Image
 
 from similar_images import Collection
+from similar_images.cli.extract import main
 from similar_images.inputs import sources
 from similar_images.inputs.sources import open_source
 from similar_images.networks import batch_size
@@ -26,6 +27,24 @@ def extract(folder, names, output, batch=4, **options):
     writer.begin(encoder.description)
     extraction.extract(names, folder, encoder, writer, batch, **options)
     return open_vectors(output)
+
+
+def test_one_worker_on_the_command_line_is_one_decoder_and_gives_the_same_vectors(photos, tmp_path, monkeypatch):
+    started, decoders = [], extraction.decoders
+
+    def counted(source, encoder, slots, limits, workers):
+        started.append(workers)
+        return decoders(source, encoder, slots, limits, workers)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(extraction, "decoders", counted)
+    written = []
+    for workers in (1, 3):
+        options = ("-d", "photos", "--network", "hog-colour", "-o", f"{workers}.npy", "--workers", str(workers))
+        done = CliRunner().invoke(main, options)
+        assert done.exit_code == 0, done.output
+        written.append((tmp_path / f"{workers}.npy").read_bytes())
+    assert started == [1, 3] and written[0] == written[1]
 
 
 def test_row_i_is_line_i_and_a_bad_image_is_zeros(photos, tmp_path):

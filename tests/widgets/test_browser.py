@@ -29,6 +29,17 @@ def test_voila_shows_no_code(page):
         assert not re.search("similar-images extract|In Python|Your own images|Run All Cells", shown)
 
 
+def test_a_long_name_is_shown_whole_in_a_card(gallery):
+    name = gallery.locator(".similar-images-card .name span").first
+    for text, fits in (("traffic light/traffic light-22 at night.jpg", True), ("a long name/" * 30, False)):
+        cut = name.evaluate(
+            "(span, text) => { span.textContent = text;"
+            " return span.scrollHeight > span.clientHeight + 1 || span.scrollWidth > span.clientWidth + 1; }",
+            text,
+        )
+        assert cut != fits
+
+
 def test_the_random_button_shows_another_query(gallery):
     before = name_of(gallery)
     press(gallery, "Random image")
@@ -71,6 +82,15 @@ def test_an_address_on_loopback_is_refused_unless_it_is_allowed(page, gallery, w
     expect(query(allowed)).to_have_attribute("title", address)
     settle(allowed)
     assert names(allowed)[0] == "sun/sun-2.jpg"
+
+
+def test_after_a_failure_the_status_is_that_of_the_hits_shown(gallery):
+    before = gallery.locator(".status").inner_text()
+    gallery.get_by_label("Web address").fill("http://127.0.0.1:9/x.jpg")
+    gallery.get_by_role("button", name="Search", exact=True).click()
+    expect(gallery.get_by_role("alert")).to_contain_text("cannot be fetched")
+    expect(gallery.locator(".status")).to_have_text(before)  # not "Fetching"
+    expect(gallery.get_by_role("progressbar")).to_be_hidden()
 
 
 def test_a_file_address_is_refused_and_the_gallery_goes_on(gallery):

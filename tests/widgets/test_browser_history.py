@@ -188,14 +188,22 @@ def test_five_votes_with_a_killed_kernel_in_between(opened, folder):
         expect(test()).to_have_attribute("aria-busy", "false")
 
     voted(0)
+    undo = test().get_by_role("button", name="Undo the last vote")
+    expect(undo).to_be_disabled()
     assert not {"near", "far"} & set(re.findall(r"\w+", test().inner_text()))
     expect(test().locator("li img")).to_have_count(8)
     test().get_by_role("button", name="Left is better").click()
     voted(1)
     test().get_by_role("group").focus()
-    for count, key in ((2, "2"), (3, "t")):
+    for count, key in ((2, "2"), (3, "n")):
         page.keyboard.press(key)
         voted(count)
+    asked = test().get_by_role("img", name="the query").get_attribute("src")
+    undo.click()
+    voted(2)
+    assert test().get_by_role("img", name="the query").get_attribute("src") != asked  # the last one again
+    test().get_by_role("button", name="Tie").click()
+    voted(3)
     wait_for_pictures(page)
     kernels = [
         one for one in psutil.process_iter(["cmdline"]) if "ipykernel_launcher" in " ".join(one.info["cmdline"] or [])
