@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""The recipe of 2022 against an index built for a target, on real vectors; unseen queries; rows added later.
+"""The index of 2022 against today's, on real vectors; unseen queries; rows added later.
 
 ./benchmarks/search_quality.py VECTORS.npy
 
 Each set is measured unchanged and projected to dimension 4096 (by a random ReLU layer, similar to VGG16's fc2).
-500 rows are held out as queries; no build sees them. Recall is recall@10 against exact search.
-Both sides run alternately; medians of all rounds are printed.
+500 rows are held out as queries; no build sees them. Recall is recall@10 against exact search in the same similarity:
+the cosine for the index of 2022, which is built as the script of 2022 did it, by Faiss' IndexIVFPQ; for today's the one
+named. Bytes are those of the index with its transform. The sides are built and searched in turns; medians of all rounds
+are printed.
 """
 
 import sys
@@ -20,11 +22,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.index import build as building
-from similar_images.index.index import exact_search, normalised, open_index, recall
+from similar_images.index.index import Index, exact_search, normalised, open_index, recall
+from similar_images.index.recipes import lists
+from similar_images.index.reduced import in_memory
 from similar_images.index.tune import Target
 from similar_images.vectors.store import open_vectors
 
-QUERIES, K, ROUNDS, SEEDS = 500, 10, 5, 5
+QUERIES, K, ROUNDS, SEEDS = 500, 10, 3, 5
 
 
 def lifted(array: np.ndarray) -> np.ndarray:
@@ -41,85 +45,116 @@ class Split:
         self.queries = normalised(array[order[:QUERIES]])
         np.save(folder / "v.npy", array[np.sort(order[QUERIES:])])
         self.vectors = open_vectors(folder / "v.npy")
-        self.true = exact_search(self.vectors.array, self.queries, K)[1]
 
-    def build(self, **how) -> float:
-        began = time.perf_counter()
+    def build(self, **how) -> Index:
         building.build(self.vectors, self.folder / "i.index", **how)
-        self.index = open_index(self.folder / "i.index")
-        return time.perf_counter() - began
+        return open_index(self.folder / "i.index")
 
-    def recall(self, index, array) -> float:
-        return float(recall(index.search(self.queries, K, array)[1], self.true).mean())
+    def of_2022(self) -> Index:
+        """Build as the script of 2022 did, from vectors that are normalised already."""
+        unit = normalised(self.vectors.array)
+        n, d = unit.shape
+        index = faiss.IndexIVFPQ(faiss.IndexFlatL2(d), d, lists(n), 16, 8)
+        index.train(unit)
+        index.add(unit)
+        index.nprobe = 4
+        faiss.write_index(index, str(self.folder / "old.index"))
+        return Index(self.folder / "old.index", index, None)
 
-    def milliseconds(self, index, array) -> tuple[float, float]:
+    def recall(self, index: Index, reranked: bool = True) -> float:
+        similarity = index.similarity
+        true = exact_search(in_memory(self.vectors.array, similarity), similarity.transformed(self.queries), K)[1]
+        found = index.search(self.queries, K, self.vectors.array if reranked else None)[1]
+        return float(recall(found, true).mean())
+
+    def milliseconds(self, index: Index, reranked: bool = True) -> tuple[float, float]:
         """Return what a query takes, one at a time and all at once."""
         times = []
         for batches in (QUERIES, 1):
             began = time.perf_counter()
             for batch in np.split(self.queries, batches):
-                index.search(batch, K, array)
+                index.search(batch, K, self.vectors.array if reranked else None)
             times.append(1000 * (time.perf_counter() - began) / QUERIES)
         return tuple(times)
 
 
-def against_classic(name: str, array: np.ndarray, folder: Path) -> None:
+def size(index: Index) -> float:
+    """Return the MB of an index and its transform."""
+    return (index.path.stat().st_size + index.similarity.bytes) / 1e6
+
+
+def against_2022(name: str, array: np.ndarray, folder: Path, similarity: str) -> None:
     split = Split(array, folder)
-    seconds = {"classic": split.build(recipe="classic")}
-    classic = split.index
-    limit = classic.manifest["measured"]["bytes_in_memory"]
-    seconds["target"] = split.build(target=Target(recall=0.98, max_bytes=limit))
-    sides = {"classic": (classic, None), "target": (split.index, split.vectors.array)}
-    times = {side: [] for side in sides}
+    ways = {
+        "2022": split.of_2022,
+        "default": lambda: split.build(recipe="reduced", similarity=similarity),
+        "target": lambda: split.build(target=Target(recall=0.98), similarity=similarity),
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    print(f"\n{name}: {len(split.vectors.array)} vectors of {array.shape[1]}, similarity {similarity}")
+    print("way      recipe                       build s       MB  ms a query  all at once  recall@10")
+    lines = {}
     for _ in range(ROUNDS):
-        for side, what in sides.items():
-            times[side].append(split.milliseconds(*what))
-    print(f"\n{name}: {len(split.vectors.array)} vectors of {array.shape[1]}")
-    print("          recipe                       build s       MB  ms a query  all at once  recall@10")
-    for side, (index, vectors) in sides.items():
-        size = index.manifest["measured"]["bytes_in_memory"] / 1e6
-        single, batch = np.median(times[side], axis=0)
-        print(
-            f"{side:9} {index.recipe:27} {seconds[side]:8.1f} {size:8.2f} {single:11.3f} {batch:12.3f} "
-            f"{split.recall(index, vectors):10.3f}"
+        for way, build in ways.items():
+            began = time.perf_counter()
+            index = build()
+            seconds[way].append(time.perf_counter() - began)
+            times[way].append(split.milliseconds(index, way != "2022"))
+            lines[way] = f"{size(index):8.2f}", f"{split.recall(index, way != '2022'):10.3f}", index
+    for way, (mb, found, index) in lines.items():
+        single, batch = np.median(times[way], axis=0)
+        what = (
+            index.manifest["parameters"]["factory"]
+            if index.manifest and "factory" in index.manifest["parameters"]
+            else ""
         )
-    single, batch = np.median(np.array(times["target"]) / np.array(times["classic"]), axis=0)
-    build = seconds["target"] / seconds["classic"]
-    print(f"target / classic: ms {single:.2f}, all at once {batch:.2f}, build {build:.2f}")
+        recipe = f"{index.faiss.d}-d {what}" if index.manifest else "IndexIVFPQ"
+        print(f"{way:8} {recipe:27} {np.median(seconds[way]):8.2f} {mb} {single:11.3f} {batch:12.3f} {found}")
+    for way in ("default", "target"):
+        ratio = np.median(np.array(seconds[way]) / np.array(seconds["2022"]))
+        single, batch = np.median(np.array(times[way]) / np.array(times["2022"]), axis=0)
+        print(f"{way} / 2022: build {ratio:.2f}, ms {single:.2f}, all at once {batch:.2f}")
 
 
-def unseen(array: np.ndarray, folder: Path) -> None:
+def unseen(array: np.ndarray, folder: Path, similarity: str) -> None:
     print("\n--target-recall 0.95, on queries that the build did not see:")
     for seed in range(SEEDS):
         split = Split(array, folder, seed)
-        split.build(target=Target(recall=0.95))
-        print(f"seed {seed}: recall@10 {split.recall(split.index, split.vectors.array):.3f}  {split.index.recipe}")
+        began = time.perf_counter()
+        index = split.build(target=Target(recall=0.95), similarity=similarity)
+        seconds = time.perf_counter() - began
+        single, batch = split.milliseconds(index)
+        print(
+            f"seed {seed}: recall@10 {split.recall(index):.3f}, {size(index):.2f} MB, {single:.3f} ms, {batch:.3f} at once, "
+            f"build {seconds:.1f} s  {index.recipe}"
+        )
 
 
-def added(array: np.ndarray, folder: Path) -> None:
+def added(array: np.ndarray, folder: Path, similarity: str) -> None:
     split = Split(array, folder)
-    split.build(recipe="reduced")
-    full = split.recall(split.index, split.vectors.array)
+    full = split.recall(split.build(recipe="reduced", similarity=similarity))
     whole = np.array(split.vectors.array)
     np.save(folder / "v.npy", whole[: int(0.9 * len(whole))])
-    building.build(open_vectors(folder / "v.npy"), folder / "i.index", "reduced")
+    building.build(open_vectors(folder / "v.npy"), folder / "i.index", "reduced", similarity=similarity)
     np.save(folder / "v.npy", whole)
     building.add(open_vectors(folder / "v.npy"), folder / "i.index")
-    grown = split.recall(open_index(folder / "i.index"), split.vectors.array)
+    grown = split.recall(open_index(folder / "i.index"))
     print(f"\n10% added: recall@10 {grown:.3f}, rebuilt {full:.3f}, difference {full - grown:+.3f}")
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-def main(file: Path, threads: int) -> None:
+@click.option("--similarity", default="whitened", show_default=True)
+def main(file: Path, threads: int, similarity: str) -> None:
     faiss.omp_set_num_threads(threads)
     array = np.load(file).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        against_classic("as it is", array, Path(folder))
-        against_classic("lifted", lifted(array), Path(folder))
-        unseen(array, Path(folder))
-        added(array, Path(folder))
+        against_2022("as it is", array, Path(folder), similarity)
+        against_2022("lifted", lifted(array), Path(folder), similarity)
+        unseen(array, Path(folder), similarity)
+        added(array, Path(folder), similarity)
 
 
 if __name__ == "__main__":

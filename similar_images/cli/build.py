@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, Bytes, Command
+from similar_images.cli.options import FILE, SIMILARITIES, Bytes, Command
 
 
 @click.command("build", cls=Command)
@@ -31,6 +31,21 @@ from similar_images.cli.options import FILE, Bytes, Command
     "reduced (components, 4-bit codes), or a string of faiss.index_factory.",
 )
 @click.option(
+    "--similarity",
+    type=click.Choice(["auto", *SIMILARITIES]),
+    default="auto",
+    show_default=True,
+    help="What similar means: the cosine of the network's vectors, of those less their mean (centred), or of their first "
+    "112 principal components, slightly whitened. auto: whitened for 200 images or more, else cosine; with --labels the "
+    "best for the labels.",
+)
+@click.option(
+    "--labels",
+    metavar="folders|FILE.csv",
+    help="With --similarity auto: choose the similarity that finds images of the same label best, by their folders or a "
+    "CSV with the columns image and labels.",
+)
+@click.option(
     "--target-recall",
     type=click.FloatRange(0, 1, min_open=True),
     help="Choose the fastest index whose recall@10 is at least this, with 95% confidence.",
@@ -52,6 +67,8 @@ def main(
     output: Path | None,
     dimension: int | None,
     recipe: str,
+    similarity: str,
+    labels: str | None,
     target_recall: float | None,
     max_bytes: int | None,
     max_ms: float | None,
@@ -98,9 +115,15 @@ def main(
     output = output or index_path(vectors_file)
     check_writeable(output)
     target = Target(target_recall, max_bytes, max_ms)
+    if labels and (similarity != "auto" or recipe not in ("auto", "flat", "reduced") or adding or removing):
+        raise ValueError(
+            "--labels choose the similarity of a new index: omit --similarity, --add, --remove or --recipe"
+        )
     if adding or removing:
-        if any(target) or recipe != "auto":
-            raise ValueError("--add and --remove keep the recipe of the index: omit --recipe and the targets")
+        if any(target) or recipe != "auto" or similarity != "auto":
+            raise ValueError(
+                "--add and --remove keep recipe and similarity of the index: omit --recipe, --similarity and the targets"
+            )
         if not output.exists():
             raise FileNotFoundError(f"there is no index {output}: build it first")
         if removing:
@@ -111,17 +134,23 @@ def main(
         check_new(output, overwrite)
         if any(target) and recipe != "auto":
             raise ValueError("a target chooses the recipe: omit --recipe")
+        if labels:
+            similarity = _chosen(vectors, labels)
         if any(target):
             click.echo(HEADER)
             row = lambda one: click.echo(_row(one))  # noqa: E731
-            manifest = building.build(vectors, output, target=target, note=say, tried=row, restore=restore)
+            manifest = building.build(
+                vectors, output, target=target, note=say, tried=row, restore=restore, similarity=similarity
+            )
         else:
             with tqdm(total=n, unit=" vectors", disable=None) as bar:
 
                 def advance(rows: int) -> None:
                     bar.update(rows)
 
-                manifest = building.build(vectors, output, recipe, progress=advance, note=say, restore=restore)
+                manifest = building.build(
+                    vectors, output, recipe, None, advance, say, restore=restore, similarity=similarity
+                )
     if verbose:
         click.echo("\n".join(f"{key}: {value}" for key, value in manifest["parameters"].items()), err=True)
     click.echo(_summary(manifest, n), err=True)
@@ -129,10 +158,26 @@ def main(
         click.echo(
             f"Recall dropped below the target; rebuild with {_rebuild(vectors_file, output, manifest)}", err=True
         )
+    if building.has_moved(manifest):
+        click.echo(
+            "The images that came or went have changed what is typical of the collection: a rebuild gives better hits, "
+            f"with {_rebuild(vectors_file, output, manifest)}",
+            err=True,
+        )
     click.echo(output)
 
 
 HEADER = "recipe                      nprobe  re-ranked  recall@10  95% interval   p50 ms   p95 ms       bytes"
+
+
+def _chosen(vectors, labels: str) -> str:
+    """Return the similarity that is best for labels; say what was measured."""
+    from similar_images.evaluation.labels import choose_labels
+    from similar_images.evaluation.similarities import choose_similarity
+
+    chosen = choose_similarity(vectors, choose_labels(labels, vectors.names or []))
+    click.echo(chosen.said, err=True)
+    return chosen.name
 
 
 def _row(one) -> str:
@@ -146,14 +191,21 @@ def _summary(manifest: dict, n: int) -> str:
     reached = manifest["measured"]
     low, high = reached["interval"]
     return (
-        f"{manifest['n']} of {n} vectors, recipe {manifest['recipe']}: recall@10 {reached['recall']:.3f} "
+        f"{manifest['n']} of {n} vectors, recipe {manifest['recipe']}, {_similarity(manifest)}: recall@10 {reached['recall']:.3f} "
         f"({low:.3f} to {high:.3f}; {reached['recall_alone']:.3f} without the vectors), "
         f"{reached['p50_ms']:.2f} ms per query (p95 {reached['p95_ms']:.2f}), {reached['bytes_on_disk'] / 1e6:.2f} MB"
     )
+
+
+def _similarity(manifest: dict) -> str:
+    similarity = manifest.get("similarity")
+    return f"similarity {similarity['name']} ({similarity['dimension']} numbers)" if similarity else "similarity cosine"
 
 
 def _rebuild(vectors_file: Path, output: Path, manifest: dict) -> str:
     target = manifest["target"] or {}
     options = [f"--{name.replace('_', '-')} {value}" for name, value in target.items() if value and name != "recall"]
     recall = [f"--target-recall {target['recall']}"] if target.get("recall") else []
+    if similarity := manifest.get("similarity"):
+        options.append(f"--similarity {similarity['name']}")
     return " ".join([f"./build_search_db.py -i {vectors_file} -o {output} --overwrite", *recall, *options])

@@ -7,18 +7,25 @@ from typing import Any
 
 import click
 
-from similar_images.cli.options import FILE, Command, collection_options, report_assumption
+from similar_images.cli.options import FILE, SIMILARITIES, Command, collection_options, report_assumption
 
 
 @click.command("duplicates", cls=Command)
 @click.argument("vectors_file", metavar="VECTORS", type=FILE)
 @collection_options
+@click.option(
+    "--similarity",
+    type=click.Choice(SIMILARITIES),
+    default="cosine",
+    show_default=True,
+    help="What is compared with the threshold. The measured thresholds are of the cosine.",
+)
 @click.option("--exact", is_flag=True, help="Compare every image with every other, without the index.")
 @click.option(
     "-t",
     "--threshold",
     type=click.FloatRange(0, 1),
-    help="The cosine similarity from which images are near-duplicates.  [default: calibrated on the collection]",
+    help="The similarity from which images are near-duplicates.  [default: calibrated on the collection]",
 )
 @click.option(
     "--calibrate",
@@ -34,6 +41,7 @@ from similar_images.cli.options import FILE, Command, collection_options, report
 @click.option("--overwrite", is_flag=True, help="Overwrite existing files.")
 def main(
     vectors_file: Path,
+    similarity: str,
     exact: bool,
     threshold: float | None,
     calibrate: int | None,
@@ -62,6 +70,7 @@ def main(
     from similar_images.collections.images import Collection
     from similar_images.evaluation import duplicates
     from similar_images.files import check_new, replacing
+    from similar_images.index.similarity import COSINE
     from similar_images.inputs.names import printable
 
     if threshold is not None and calibrate is not None:
@@ -71,6 +80,11 @@ def main(
     collection = Collection.open(vectors_file, **opening)
     report_assumption(collection.vectors)
     searched = None if exact else duplicates.whole_index(collection)
+    if similarity != collection.similarity.name:
+        collection = collection.with_similarity(similarity)
+        searched = searched if similarity == "cosine" else None
+    elif searched is not None:
+        searched = searched._replace(similarity=COSINE)  # of the vectors that are compared here
 
     if threshold is None:
         with tqdm(unit=" images altered", disable=None, leave=False) as bar:
@@ -80,8 +94,8 @@ def main(
         for alteration, recall in chosen.recalls.items():
             click.echo(f"  {alteration:9} {recall:4.0%}", err=True)
     with tqdm(total=len(collection), unit=" images", disable=None) as bar:
-        pairs = duplicates.find_pairs(collection.array, threshold, searched, progress=bar.update)
-    groups = duplicates.group(collection.array, pairs, threshold)
+        pairs = duplicates.find_pairs(collection.compared, threshold, searched, progress=bar.update)
+    groups = duplicates.group(collection.compared, pairs, threshold)
     with tqdm(total=sum(len(group.rows) for group in groups), unit=" files read", disable=None) as bar:
         members = duplicates.read_members(collection, groups, bar.update)
 

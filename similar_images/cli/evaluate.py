@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, Command, collection_options, report_assumption
+from similar_images.cli.options import FILE, SIMILARITIES, Command, collection_options, report_assumption
 
 
 @click.command("evaluate", cls=Command)
@@ -19,6 +19,13 @@ from similar_images.cli.options import FILE, Command, collection_options, report
     default=1000,
     show_default=True,
     help="Number of random images as queries; all images if there are fewer.",
+)
+@click.option(
+    "--similarity",
+    "similarities",
+    multiple=True,
+    type=click.Choice(SIMILARITIES),
+    help="Also evaluate an exact search by this similarity; can be repeated.",
 )
 @click.option(
     "--labels",
@@ -49,6 +56,7 @@ def main(
     index: tuple[Path, ...],
     k: int,
     queries: int,
+    similarities: tuple[str, ...],
     labels: str | None,
     alterations: int | None,
     sts_file: Path | None,
@@ -69,6 +77,7 @@ def main(
       ./evaluate_search.py photos_file_list.txt --report report.html
       ./evaluate_search.py photos_vgg16.npy photos_mobilenetv2.npy --labels labels.csv -k 5
       ./evaluate_search.py photos_file_list.txt --index reduced.faiss.index --index classic.faiss.index --csv
+      ./evaluate_search.py photos_file_list.txt --similarity cosine --similarity centred
       ./evaluate_search.py --sts sts-dev.tsv
     """
     from tqdm import tqdm
@@ -103,7 +112,7 @@ def main(
 
     evaluations = []
     for path in collections:
-        configs = open_configs(path, index, **opening)
+        configs = open_configs(path, index, similarities, **opening)
         report_assumption(configs[0].collection.vectors)
         of_texts = reads_text(configs[0].collection.network)  # they have no folders
         chosen = choose_labels(labels or ("none" if of_texts else None), configs[0].collection.names)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 AS_EXTRACTED = "[default: as when the images were extracted]"
 
+SIMILARITIES = ("cosine", "centred", "whitened")  # as in index/similarity.py, which imports Faiss
 NAMED = 5  # collections in a message
 SCRIPTS = {  # the scripts of the top level -> their commands of `similar-images`
     "extract_image_vectors": "extract",

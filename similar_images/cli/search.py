@@ -7,6 +7,7 @@ import click
 
 from similar_images.cli.options import (
     FILE,
+    SIMILARITIES,
     Command,
     as_started,
     collection_options,
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     help="Omit hits below this percentile of random pairs' similarities, such as 99.9.",
 )
 @click.option("--exact", is_flag=True, help="Compare with every vector instead of using the index.")
+@click.option(
+    "--similarity", type=click.Choice(SIMILARITIES), help="Compare exactly, by this similarity instead of the index'."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: row, name, similarity and percentile of each hit.")
 @click.option(
     "--paths",
@@ -54,11 +58,12 @@ def main(
     vectors_file: Path | None,
     min_percentile: float,
     exact: bool,
+    similarity: str | None,
     as_json: bool,
     paths: bool,
     **opening: Any,
 ) -> None:
-    """Print the images of a collection that look most like each QUERY, with their cosine similarity.
+    """Print the images of a collection that look most like each QUERY, with their similarity.
 
     A QUERY is the file of an image, a name in the collection, or an http(s) address. If it is both a file and a name,
     the file is searched for. The stored vector is used for an image of the collection, and the image itself is left
@@ -78,6 +83,8 @@ def main(
     report_assumption(collection.vectors)
     if paths:
         collection.path(0)  # raises if the folder of the images is unknown
+    if similarity and similarity != collection.similarity.name:
+        collection = collection.with_similarity(similarity)
     warn_not_indexed(collection, exact)
     answers, failed = [], False
     for query in queries:

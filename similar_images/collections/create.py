@@ -5,6 +5,7 @@ from pathlib import Path
 
 from similar_images.collections.images import Collection
 from similar_images.index import build as building
+from similar_images.index.similarity import COSINE, default
 from similar_images.inputs.sources import title
 from similar_images.networks.catalog import OF_A_FOLDER
 from similar_images.vectors.from_images import extract, list_images, load_encoder
@@ -41,7 +42,10 @@ def create_files(
     if change == "build":
         building.build(open_vectors(path), index_path(path))
     elif change == "add":
-        building.add(open_vectors(path), index_path(path))
+        manifest = building.add(open_vectors(path), index_path(path))
+        few = manifest["similarity"] is None and default(manifest["vectors"]["network"], manifest["n"]) != COSINE.name
+        if few or building.has_moved(manifest):
+            building.build(open_vectors(path), index_path(path))
     return listed.list_file
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from similar_images.collections.base import FEW as FEW  # these and Hit were defined here in version 1.0
-from similar_images.collections.base import UNLIKE as UNLIKE
 from similar_images.collections.base import BaseCollection, Query, open_index
-from similar_images.collections.base import Hit as Hit
+from similar_images.collections.opened import FEW as FEW  # these and Hit were defined here in version 1.0
+from similar_images.collections.opened import UNLIKE as UNLIKE
+from similar_images.collections.opened import Hit as Hit
 from similar_images.files import relative
 from similar_images.index.index import Index
 from similar_images.inputs import images

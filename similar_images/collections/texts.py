@@ -122,15 +122,20 @@ class TextCollection(BaseCollection[TextEncoder]):
         """The recall@10 of a default search, measured when the index was built; None if unknown."""
         return self.measured["recall"] if self.measured else None  # with stored vectors or with encoded ones
 
-    def _search(self, vector: np.ndarray, k: int, exact: bool, reranked: bool, without: int = -1) -> list[Hit]:
+    def _search(
+        self, unit: np.ndarray, k: int, exact: bool, reranked: bool, without: list[list[int]]
+    ) -> list[list[Hit]]:
         """Search as any collection does; hits without stored vectors are encoded to re-rank them."""
         if self.has_vectors or exact or not reranked or self.index is None or not self.index.reranked:
-            return super()._search(vector, k, exact, reranked, without)
-        found = super()._search(vector, max(self.index.reranked, 2 * k), exact, reranked, without)
-        unit = normalised(np.stack([vector, *self._encode_rows([hit.row for hit in found])]))
-        similarities = unit[1:] @ unit[0]
-        best = np.argsort(-similarities, kind="stable")[:k]
-        return [found[i]._replace(similarity=float(similarities[i])) for i in best]
+            return super()._search(unit, k, exact, reranked, without)
+        found = super()._search(unit, max(self.index.reranked, 2 * k), exact, reranked, without)
+        return [self._reranked(query, hits)[:k] for query, hits in zip(unit, found, strict=True)]
+
+    def _reranked(self, unit: np.ndarray, hits: list[Hit]) -> list[Hit]:
+        encoded = normalised(np.stack(self._encode_rows([hit.row for hit in hits])))
+        similarities = self.similarity.transformed(encoded) @ unit
+        order = np.argsort(-similarities, kind="stable")
+        return [hits[i]._replace(similarity=float(similarities[i])) for i in order]
 
     def _encode_rows(self, rows: Sequence[int]) -> list[np.ndarray]:
         """Return the vectors (d,) of rows, encoded unless the cache holds them."""

@@ -17,9 +17,11 @@ def coarse(collection: Collection, recipe: str = RECIPE) -> SearchConfig:
 
     Raises ValueError for a recipe that cannot be built.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows: its vectors are open
         path = Path(folder, "coarse.faiss.index")
-        build(collection.vectors, path, recipe)
+        build(collection.vectors, path, recipe, similarity=collection.similarity.name)
         other = copy.copy(collection)
+        other.__dict__.pop("compared", None)
+        other.__dict__.pop("_exact", None)
         other.index = open_index(path)
     return SearchConfig(other, reranked=False)

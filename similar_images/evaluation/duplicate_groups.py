@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from similar_images.index.index import Index, blocks, exact_search, normalised, search
+from similar_images.index.exact import blocks, cosines, exact_search, normalised
+from similar_images.index.index import Index, search
+from similar_images.index.similarity import COSINE
 from similar_images.vectors.store import BLOCK_BYTES
 
 if TYPE_CHECKING:
@@ -122,4 +124,8 @@ def nearest(
     """Return similarities and rows (b, <= k) of the nearest neighbours of unit vectors (b, d); row -1: none."""
     if index is None:
         return exact_search(vectors, unit, k)
-    return search(index.faiss, unit, k, vectors, k if index.reranked else 0)
+    reranked = k if index.reranked else 0
+    if index.similarity is COSINE:
+        return search(index.faiss, unit, k, vectors, reranked)
+    _, rows = search(index.faiss, index.similarity.transformed(unit), k, index.vectors, reranked)  # only proposes rows
+    return np.where(rows < 0, -np.inf, cosines(vectors, np.maximum(rows, 0), unit)), rows

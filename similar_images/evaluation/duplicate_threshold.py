@@ -11,6 +11,7 @@ from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.duplicate_groups import nearest
 from similar_images.evaluation.evaluation import can_encode
 from similar_images.index.index import Index, normalised
+from similar_images.index.similarity import COSINE
 from similar_images.inputs import images
 
 # Network -> the cosine similarity from which two images are near-duplicates. benchmarks/near_duplicates.py, with 200
@@ -53,6 +54,13 @@ def default_threshold(network: dict | None) -> float:
     return THRESHOLDS[name]
 
 
+def measured_threshold(collection: Collection) -> float | None:
+    """Return the threshold measured for the network of a collection and the cosine; None if there is none."""
+    if collection.network is None or collection.similarity is not COSINE:
+        return None
+    return THRESHOLDS.get(collection.network["name"])
+
+
 def choose_threshold(
     collection: Collection,
     index: Index | None = None,
@@ -76,7 +84,7 @@ def choose_threshold(
     """
     if count:
         return _calibrated(calibrate(collection, count, index, progress))
-    measured = THRESHOLDS.get(collection.network["name"]) if collection.network else None
+    measured = measured_threshold(collection)
     reason = "images or network not available for a calibration"
     if can_encode(collection):
         try:
@@ -86,7 +94,7 @@ def choose_threshold(
             reason = f"a calibration on {found.images} images gives {found.threshold:.4f}"
         except (OSError, ValueError, ImportError) as error:
             reason = " ".join(str(error).split())
-    threshold = default_threshold(collection.network)
+    threshold = default_threshold(collection.network) if measured is None else measured
     return Choice(
         threshold,
         f"threshold {threshold:.2f}, measured for the network ({reason}): copies that are reduced, cropped or recoloured "
@@ -118,10 +126,10 @@ def calibrate(
     Raises ValueError if no image is left or no threshold is high enough.
     """
     rows, copies, pictures = _altered(collection, count, progress)
-    originals = normalised(collection.array[rows])
+    originals = normalised(collection.compared[rows])
     true = np.einsum("id,iad->ia", originals, copies)  # images, alterations
     queries = np.concatenate([originals[:, None], copies], axis=1)
-    false, neighbours = nearest(collection.array, index, queries.reshape(-1, queries.shape[2]))
+    false, neighbours = nearest(collection.compared, index, queries.reshape(-1, queries.shape[2]))
     false, neighbours = (found.reshape(*queries.shape[:2], -1) for found in (false, neighbours))
     false[(neighbours == rows[:, None, None]) | (neighbours < 0)] = -1
     likely = [neighbours[i, 0][false[i, 0] >= true[i].min()] for i in range(len(rows))]
@@ -162,7 +170,8 @@ def _altered(
         if not collection.was_skipped(row) and _picture(image).any():  # in a blank image, every part is a copy
             image, *copies = _with_copies(image)
             rows.append(row)
-            vectors.append(normalised(np.stack([collection.encode(copy).vector for copy in copies])))
+            unit = normalised(np.stack([collection.encode(copy).vector for copy in copies]))
+            vectors.append(collection.similarity.transformed(unit))
             pictures.append(_pictures([image, *copies]))
             progress(1)
     if not rows:

@@ -47,18 +47,19 @@ class SearchConfig(NamedTuple):
         return self.collection.index
 
     @property
+    def truth(self) -> tuple:
+        """What determines the hits of an exact search: configurations that share it are compared with the same."""
+        return self.collection.similarity.name, *self.collection.removed
+
+    @property
     def recipe(self) -> str:
         """The recipe of the index, or "exact"."""
         return "exact" if self.exact else self.collection.recipe
 
     def others(self, rows: np.ndarray, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return similarities and rows (q, k) of the nearest neighbours of rows (q,), without these; -1: no hit."""
-        array = self.collection.array
-        wanted = min(k + 1, len(array))
-        if self.exact:
-            similarities, found = self.collection.exact_search(unit, wanted)
-        else:
-            similarities, found = self.used_index.search(unit, wanted, array if self.reranked else None)
+        wanted = min(k + 1, len(self.collection))
+        similarities, found = self.collection.search(unit, wanted, self.exact, self.reranked)
         order = indexes.others(found, rows, k)
         return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(found, order, axis=1)
 
@@ -114,14 +115,19 @@ def precision(unit: np.ndarray, labels: np.ndarray, k: int) -> float:
     return float((labels[nearest] == labels[:, None]).mean())
 
 
-def open_configs(path: Path, index_files: Iterable[Path] = (), **opening: Path | str | None) -> list[SearchConfig]:
+def open_configs(
+    path: Path, index_files: Iterable[Path] = (), similarities: Iterable[str] = (), **opening: Path | str | None
+) -> list[SearchConfig]:
     """Return configurations for each index, by default the one beside the vectors, and for exact search.
 
-    `opening` are options of open_collection. Raises OSError or ValueError, as that does.
+    The exact searches are by the similarity of the first index, and by each of `similarities`. `opening` are options of
+    open_collection. Raises OSError or ValueError, as that does.
     """
     files: list[Path | None] = [*index_files] or [None]
     collections = [open_collection(path, index=file, **opening) for file in files]
-    return [SearchConfig(one, False) for one in collections if one.index] + [SearchConfig(collections[0], True)]
+    exact = [collections[0]]
+    exact += [exact[0].with_similarity(name) for name in similarities if name != exact[0].similarity.name]
+    return [SearchConfig(one, False) for one in collections if one.index] + [SearchConfig(one, True) for one in exact]
 
 
 open_ways = open_configs  # its name in version 1.0
@@ -165,18 +171,15 @@ def evaluate(
     if altered and isinstance(collection, Collection):
         copies = altered_copies(collection, rows[:altered], track, note)
     skipped = np.flatnonzero(~array.any(axis=1)) if labels else np.empty(0, int)
-    chance = np.einsum("qd,qd->q", unit, np.roll(unit, 1, axis=0))
-    exact = {
-        tuple(config.collection.removed): _exact(config, rows, unit, max(k, *RECALL_AT), track) for config in configs
-    }
+    exact = {config.truth: _exact(config, rows, unit, max(k, *RECALL_AT), track) for config in configs}
     k = min(k, *(one.rows.shape[1] for one in exact.values()))
 
     evaluations = []
     for config in configs:
-        true = exact[tuple(config.collection.removed)]
+        true = exact[config.truth]
         if config.exact:
             recalls, curve, found = {size: np.ones(len(rows)) for size in RECALL_AT}, [], true
-            timed, size_bytes = rows[:TIMED_EXACT], array.nbytes
+            timed, size_bytes = rows[:TIMED_EXACT], config.collection.compared.nbytes
         else:
             recalls = {
                 size: indexes.recall(config.others(rows, unit, size)[1], true.rows[:, :size])
@@ -186,14 +189,14 @@ def evaluate(
             timed, size_bytes = rows, config.used_index.path.stat().st_size
         config.milliseconds(timed[:1], k)  # the first search reads from the disk
         absent = np.union1d(config.collection.removed, skipped).astype(int)
-        nearest = found.rows[:, :k]
+        nearest, moved = found.rows[:, :k], config.collection.similarity.transformed(unit)
         evaluations.append(
             Evaluation(
                 config=config,
                 queries=rows,
                 rows=nearest,
                 similarities=found.similarities[:, :k],
-                chance=chance,
+                chance=np.einsum("qc,qc->q", moved, np.roll(moved, 1, axis=0)),
                 recalls=recalls,
                 milliseconds=config.milliseconds(track(timed, f"{config.recipe}: one at a time", len(timed)), k),
                 queries_per_second=len(rows) / found.seconds,

@@ -58,6 +58,7 @@ def summary(one: Evaluation) -> dict:
         "vectors": str(collection.vectors.path),
         "index": None if one.config.exact else str(one.config.used_index.path),
         "recipe": one.config.recipe,
+        "similarity": collection.similarity.name,
         "network": collection.network["name"] if collection.network else None,
         "n": len(collection),
         "d": collection.array.shape[1],
@@ -120,6 +121,10 @@ def titles(evaluations: list[Evaluation]) -> list[str]:
     names = [
         f"{_name(one.config.collection)}: {one.config.recipe}" if several else one.config.recipe for one in evaluations
     ]
+    if len({one.config.collection.similarity.name for one in evaluations}) > 1:
+        names = [
+            f"{name}, {one.config.collection.similarity.name}" for name, one in zip(names, evaluations, strict=True)
+        ]
     return [
         f"{name} ({one.config.used_index.path.name})" if names.count(name) > 1 and not one.config.exact else name
         for name, one in zip(names, evaluations, strict=True)

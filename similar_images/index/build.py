@@ -12,16 +12,17 @@ import numpy as np
 
 from similar_images.files import locked, relative
 from similar_images.index.index import Index, blocks, check_matches, open_index, unit_rows, with_ids, write_index
+from similar_images.index.measure import measures
 from similar_images.index.recipes import SEED, Trained, lists, train
-from similar_images.index.tune import FEW, K, Measured, Queries, Target, choose
+from similar_images.index.reduced import keep, transformed
+from similar_images.index.similarity import COMPONENTS, COSINE, MOVED, Similarity, default, fit, moved
+from similar_images.index.tune import FEW, Measured, Queries, Target, choose
 from similar_images.inputs.names import names_digest, read_names
 from similar_images.vectors.store import Vectors, check_complete, fingerprint
 
 SMALL = 5_000  # vectors; below it an exact search takes less than a millisecond
 SAMPLE_BYTES = 512 * 2**20  # of float32 vectors to train on
 SAMPLE_PER_LIST = 64  # vectors to train on per inverted list; Faiss asks for at least 39
-PAIRS = 100_000  # random pairs whose similarity is kept
-PERCENTILES = (0, 1, 5, 10, 25, 50, 75, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.99, 100)
 
 
 def build(
@@ -33,11 +34,13 @@ def build(
     note: Callable[[str], None] = lambda message: None,
     tried: Callable[[Measured], None] = lambda candidate: None,
     restore: bool = False,
+    similarity: str = "auto",
 ) -> dict:
     """Train an index on a sample of the vectors, add all, measure it, write it with its manifest; return that.
 
     `recipe` is a name of RECIPES, "auto", or a string that faiss.index_factory takes; with a `target` the index
-    that meets it is chosen instead. Rows that were removed from an index of these vectors at `path` stay removed,
+    that meets it is chosen instead. `similarity` is a name of SIMILARITIES; "auto" is the best one for vectors of this
+    network and number, and the cosine for `classic` and for a string. Rows that were removed from an index of these vectors at `path` stay removed,
     unless `restore`. `note` gets what differs from the request, `tried` the candidates for a target.
     Raises ValueError for vectors or recipes that cannot be used, and for a target that cannot be met;
     BlockingIOError if another run is writing the index.
@@ -46,18 +49,21 @@ def build(
         check_complete(vectors)
         removed = [] if restore else _removed(vectors, path, note)
         try:
-            queries = Queries(vectors.stored, removed)
-            if not len(queries.rows):
-                raise ValueError("no row is left: all are zeros (every image was skipped) or removed")
-            trained, recipe, measured = _filled(queries, removed, recipe, target, progress, note, tried)
-            manifest = {
-                "recipe": recipe,
-                "parameters": trained.parameters,
-                "removed": removed,
-                "target": target._asdict() if target else None,
-                **_measured(queries, trained.faiss, trained.parameters, removed, measured),
-                "vectors": _source(vectors, path, _skipped(vectors)),
-            }
+            fitted = _fitted(vectors, similarity, recipe, removed, note)
+            with transformed(vectors.stored, fitted, path) as (array, file):
+                queries = Queries(array, removed, similarity=fitted)
+                if not len(queries.rows):
+                    raise ValueError("no row is left: all are zeros (every image was skipped) or removed")
+                trained, recipe, measured = _filled(queries, removed, recipe, target, progress, note, tried)
+                manifest = {
+                    "recipe": recipe,
+                    "parameters": trained.parameters,
+                    "removed": removed,
+                    "target": target._asdict() if target else None,
+                    **measures(queries, trained.faiss, trained.parameters, removed, measured),
+                    "similarity": _kept(fitted, array, file, path, removed, {}),
+                    "vectors": _source(vectors, path, _skipped(vectors)),
+                }
         except ValueError as error:
             raise type(error)(f"{vectors.path}: {error}") from error
         return write_index(path, trained.faiss, manifest)
@@ -72,11 +78,12 @@ def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda r
         index, manifest = _changeable(path, vectors)
         built = manifest["vectors"]
         retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), _skipped(vectors))
-        for rows, unit in chain([unit_rows(vectors.stored, retried)], blocks(vectors.stored, built["n"])):
-            kept = ~np.isin(rows, index.removed)
-            index.faiss.add_with_ids(unit[kept], rows[kept])
-            progress(len(rows))
-        return _rewrite(index, manifest, vectors, index.removed, _skipped(vectors))
+        with transformed(vectors.stored, index.similarity, path, index.vectors, retried) as (array, file):
+            for rows, unit in chain([unit_rows(array, retried)], blocks(array, built["n"])):
+                kept = ~np.isin(rows, index.removed)
+                index.faiss.add_with_ids(unit[kept], rows[kept])
+                progress(len(rows))
+            return _rewrite(index, manifest, vectors, index.removed, _skipped(vectors), array, file)
 
 
 def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
@@ -98,7 +105,11 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
         n = manifest["vectors"]["n"]  # the rows after it are still to be added
         names = vectors.names[:n] if vectors.names else None
         known = vectors._replace(array=vectors.stored[:n], names=names)
-        return _rewrite(index, manifest, known, sorted({*index.removed, *rows}), manifest["vectors"].get("skipped", []))
+        removed, skipped = sorted({*index.removed, *rows}), manifest["vectors"].get("skipped", [])
+        if index.vectors is not None:
+            return _rewrite(index, manifest, known, removed, skipped, index.vectors)
+        with transformed(known.stored, index.similarity, path) as (array, file):
+            return _rewrite(index, manifest, known, removed, skipped, array, file)
 
 
 def rows_of(vectors: Vectors, file: Path) -> list[int]:
@@ -150,61 +161,63 @@ def _filled(
     return found, recipe, None
 
 
-def _rewrite(index: Index, old: dict, vectors: Vectors, removed: list[int], skipped: list[int]) -> dict:
-    absent = sorted({*removed, *skipped})
-    manifest = old | {
-        "removed": removed,
-        **_measured(Queries(vectors.stored, absent), index.faiss, old["parameters"], absent),
-        "built_recall": old["built_recall"],
-        "vectors": _source(vectors, index.path, skipped),
-    }
-    return write_index(index.path, index.faiss, manifest)
+def has_moved(manifest: dict) -> bool:
+    """Return whether a rebuild, with a new transform, pays.
 
-
-def _measured(
-    queries: Queries, index: faiss.Index, parameters: dict, removed: list[int], known: Measured | None = None
-) -> dict:
-    """Return what a manifest says of the quality of a search: recall with and without vectors, time, similarities."""
-    reached = known or queries.measure("", index, parameters["reranked"])
-    alone = queries.measure("", index, 0) if parameters["reranked"] else reached
-    nearest = queries.similarities[:, 1] if queries.similarities.shape[1] > 1 else queries.similarities[:, 0]
-    return {
-        "measured": {
-            "recall": reached.recall,
-            "interval": [reached.low, reached.high],
-            "recall_alone": alone.recall,  # of the index without the vectors beside it
-            "k": K,
-            "queries": len(queries.rows),
-            "p50_ms": reached.p50_ms,
-            "p95_ms": reached.p95_ms,
-            "bytes_in_memory": reached.bytes,
-            "bytes_on_disk": reached.bytes,
-        },
-        "built_recall": reached.recall,
-        "similarities": {
-            "percentiles": PERCENTILES,
-            "random_pairs": _percentiles(_random_pairs(queries.array, removed)),
-            "nearest": _percentiles(nearest),
-        },
-    }
-
-
-def _random_pairs(array: np.ndarray, removed: list[int]) -> np.ndarray:
-    """Return the similarities of random pairs of different rows, from a sample of rows."""
-    random = np.random.default_rng(SEED)
-    rows = np.setdiff1d(np.sort(random.permutation(len(array))[:2000]), removed)
-    _, unit = unit_rows(array, rows)
-    if len(unit) < 2:
-        return np.ones(1)
-    one = random.integers(0, len(unit), PAIRS)
-    other = (one + random.integers(1, len(unit), PAIRS)) % len(unit)
-    return np.concatenate(
-        [np.einsum("pd,pd->p", unit[one[i : i + 5000]], unit[other[i : i + 5000]]) for i in range(0, PAIRS, 5000)]
+    That is so if the rows that came or went have moved the mean, or if their number has doubled and gives more components.
+    """
+    similarity = manifest.get("similarity")
+    if similarity is None:
+        return False
+    has_grown = similarity["name"] == "whitened" and manifest["n"] >= 2 * similarity["n"]
+    return similarity["moved"] > similarity["built_moved"] + MOVED or (
+        has_grown and similarity["dimension"] < COMPONENTS
     )
 
 
-def _percentiles(similarities: np.ndarray) -> list[float]:
-    return np.percentile(similarities, PERCENTILES).astype(float).round(6).tolist()
+def _fitted(vectors: Vectors, name: str, recipe: str, removed: list[int], note: Callable[[str], None]) -> Similarity:
+    """Return the similarity of a name, fitted on the vectors that are left."""
+    absent = sorted({*removed, *_skipped(vectors)})
+    if name != "auto":
+        return fit(vectors.stored, name, absent)
+    if recipe not in ("auto", "flat", "reduced"):
+        return COSINE
+    try:
+        return fit(vectors.stored, default(vectors.network, len(vectors.stored) - len(absent)), absent)
+    except ValueError as error:
+        note(str(error))
+        return COSINE
+
+
+def _kept(
+    similarity: Similarity, array: np.ndarray, file: Path | None, path: Path, removed: list[int], old: dict
+) -> dict | None:
+    """Keep the files of a similarity; return its entry in the manifest, in place of the old one."""
+    if similarity is COSINE:
+        return None
+    now = moved(array, removed)
+    built = {"n": len(array) - len(removed), "built_moved": now}
+    return built | old | (keep(similarity, array, file, path) or {}) | {"moved": now}
+
+
+def _rewrite(
+    index: Index,
+    old: dict,
+    vectors: Vectors,
+    removed: list[int],
+    skipped: list[int],
+    array: np.ndarray,
+    file: Path | None = None,
+) -> dict:
+    absent = sorted({*removed, *skipped})
+    manifest = old | {
+        "removed": removed,
+        **measures(Queries(array, absent, similarity=index.similarity), index.faiss, old["parameters"], absent),
+        "built_recall": old["built_recall"],
+        "similarity": _kept(index.similarity, array, file, index.path, absent, old.get("similarity") or {}),
+        "vectors": _source(vectors, index.path, skipped),
+    }
+    return write_index(index.path, index.faiss, manifest)
 
 
 def _skipped(vectors: Vectors) -> list[int]:

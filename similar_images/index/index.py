@@ -20,6 +20,8 @@ from similar_images.index.exact import normalised as normalised
 from similar_images.index.exact import unit_rows as unit_rows
 from similar_images.index.manifest import REBUILD
 from similar_images.index.recipes import RERANKED, takes_ids
+from similar_images.index.reduced import in_memory, open_similarity, remove_others
+from similar_images.index.similarity import COSINE, Similarity
 from similar_images.inputs.names import names_digest
 from similar_images.vectors.store import Vectors, fingerprint
 
@@ -28,8 +30,16 @@ class Index(NamedTuple):
     """A Faiss index with its manifest."""
 
     path: Path
-    faiss: faiss.Index
+    faiss: faiss.Index  # of vectors that are transformed by the similarity
     manifest: dict | None  # None: made by another tool
+    similarity: Similarity = COSINE
+    vectors: np.ndarray | None = None  # the transformed ones (n, c); None: with the cosine, or their file is missing
+
+    @property
+    def d(self) -> int:
+        """The dimension of the network's vectors."""
+        matrix = self.similarity.matrix
+        return self.faiss.d if matrix is None else matrix.shape[1]
 
     @property
     def reranked(self) -> int:
@@ -46,15 +56,25 @@ class Index(NamedTuple):
     def search(self, unit: np.ndarray, k: int, array: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return similarities float32 (b, k) and rows int64 (b, k) for unit vectors (b, d); row -1: no hit.
 
-        With the vectors (n, d) in `array` the best hits of a coarse index are re-ranked by them.
+        With the network's vectors (n, d) in `array` the best hits of a coarse index are re-ranked exactly.
         """
-        return search(self.faiss, unit, k, array, self.reranked)
+        if array is not None:
+            array = in_memory(array, self.similarity) if self.vectors is None else self.vectors
+        return search(self.faiss, self.similarity.transformed(unit), k, array, self.reranked, self.similarity.is_unit)
 
 
 def search(
-    index: faiss.Index, unit: np.ndarray, k: int, array: np.ndarray | None = None, reranked: int = 0
+    index: faiss.Index,
+    unit: np.ndarray,
+    k: int,
+    array: np.ndarray | None = None,
+    reranked: int = 0,
+    are_unit: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Search as `Index.search` does, with the number of hits that are re-ranked."""
+    """Search as `Index.search` does, in transformed vectors, with the number of hits that are re-ranked.
+
+    `are_unit`: those in `array` are.
+    """
     if array is None or not reranked:
         found, rows = _found(index, unit, k)
         if index.metric_type == faiss.METRIC_L2:
@@ -63,7 +83,7 @@ def search(
     _, candidates = _found(index, unit, min(max(reranked, 2 * k), index.ntotal))
     candidates[candidates >= len(array)] = -1  # of an altered file without a manifest
     candidates.sort(axis=1)  # the file is read in one direction, and equal similarities go by row
-    similarities = cosines(array, np.maximum(candidates, 0), unit)
+    similarities = cosines(array, np.maximum(candidates, 0), unit, are_unit)
     similarities[candidates < 0] = -np.inf
     return _best(similarities, candidates, k)
 
@@ -99,12 +119,17 @@ def open_index(path: Path) -> Index:
         for _ in range(manifests.TRIES):
             manifest, identity = manifests.matching(path)
             opened = index_file.read(path)
+            similarity, vectors = open_similarity(path, manifest and manifest.get("similarity"))
+            if similarity.offset is not None and len(similarity.offset) != opened.d:
+                raise ValueError(
+                    f"the transform of its similarity gives {len(similarity.offset)} numbers, not {opened.d}"
+                )
             if manifests.identity(path) == identity:
                 break  # and not replaced since it was checked
     except (ValueError, RuntimeError, MemoryError) as error:
         reason = str(error).splitlines()[0] if isinstance(error, ValueError) else "Faiss cannot read it"
         raise ValueError(f"{path} cannot be used as an index: {reason}; {REBUILD}") from error
-    return Index(path, opened, manifest)
+    return Index(path, opened, manifest, similarity, vectors)
 
 
 def write_index(path: Path, index: faiss.Index, manifest: dict) -> dict:
@@ -115,7 +140,9 @@ def write_index(path: Path, index: faiss.Index, manifest: dict) -> dict:
     with partial_file(path) as partial:
         faiss.write_index(as_written(index), str(partial))
         flush(partial)
-        return manifests.replace(path, partial, {**manifest, "n": index.ntotal, "d": index.d})
+        written = manifests.replace(path, partial, {**manifest, "n": index.ntotal, "d": index.d})
+    remove_others(path, written.get("similarity"))
+    return written
 
 
 def as_written(index: faiss.Index) -> faiss.Index:
@@ -146,8 +173,8 @@ def check_matches(index: Index, vectors: Vectors) -> None:
             raise ValueError(f"{index.path} was built from other texts: expected the SHA-256 {expected}, got {found}")
         return
     n, d = vectors.array.shape
-    if index.faiss.d != d:
-        raise ValueError(f"{index.path}: expected an index of vectors (n, {d}), got (n, {index.faiss.d}); {REBUILD}")
+    if index.d != d:
+        raise ValueError(f"{index.path}: expected an index of vectors (n, {d}), got (n, {index.d}); {REBUILD}")
     if index.manifest is None:
         if index.faiss.ntotal > n:
             raise ValueError(f"{index.path} holds {index.faiss.ntotal} vectors, {vectors.path} only {n}; {REBUILD}")
@@ -167,8 +194,10 @@ def _are_the_first(vectors: Vectors, built: dict) -> bool:
 
 def _best(similarities: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the k highest similarities (b, <= k) and their rows, highest first; equal ones as they come."""
-    if similarities.shape[1] > 4 * k:
+    if similarities.shape[1] > max(1000, 4 * k):
         chosen = np.sort(np.argpartition(-similarities, k, axis=1)[:, :k], axis=1)
         similarities, rows = (np.take_along_axis(part, chosen, axis=1) for part in (similarities, rows))
     order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+    if len(order) == 1:
+        return similarities[:, order[0]], rows[:, order[0]]
     return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(rows, order, axis=1)

@@ -5,17 +5,18 @@ from threading import Lock
 
 import faiss
 
+SMALL = 64 * 2**20  # bytes
 _limits = Lock()  # Faiss' limits belong to the whole process
 
 
 def read(path: Path) -> faiss.Index:
     """Return the index in a file. Raises ValueError if Faiss cannot read it.
 
-    No array in the file may be longer than the file. Of 3,600 altered files of six types all were refused or answered
+    No array in the file may be longer than the file, or SMALL for small ones, whose tables may be larger. Of 3,600 altered files of six types all were refused or answered
     so, and none ended the process; without the limits 4 of 600 exhausted the memory allowed. The table that Faiss computes
     for product codes is no part of the file, so it is computed afterwards.
     """
-    size = max(1, path.stat().st_size)
+    size = max(SMALL, path.stat().st_size)
     with _limits:
         limits = faiss.get_deserialization_vector_byte_limit(), faiss.get_deserialization_loop_limit()
         faiss.set_deserialization_vector_byte_limit(size)

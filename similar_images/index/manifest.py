@@ -22,6 +22,15 @@ FORM = {
     "vectors": {"file": str, "n": int, "fingerprint": str, "names": TEXT, "network": dict | None},
     "sha256": str,  # of the index
 }
+SIMILARITY = {  # None for the cosine
+    "name": str,
+    "n": int,  # vectors that it was fitted on
+    "dimension": int,
+    "transform": str,
+    "vectors": str,
+    "built_moved": NUMBER,
+    "moved": NUMBER,
+}
 OPTIONAL: dict[str, dict] = {  # not in the first manifests
     "measured": {"recall": NUMBER, "recall_alone": NUMBER, "queries": int},
     "similarities": {"percentiles": [NUMBER], "random_pairs": [NUMBER], "nearest": [NUMBER]},
@@ -108,6 +117,8 @@ def _fault(entry: Any) -> str | None:
     if fault:
         return fault
     fault = mismatch(entry, {key: form for key, form in OPTIONAL.items() if key in entry})
+    if not fault and entry.get("similarity") is not None:
+        fault = mismatch(entry["similarity"], SIMILARITY, "similarity.")
     if not fault and "similarities" in entry:
         lengths = {len(entry["similarities"][key]) for key in OPTIONAL["similarities"]}
         fault = "similarities: expected lists of one length" if len(lengths) > 1 or 0 in lengths else None

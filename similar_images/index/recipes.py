@@ -11,7 +11,8 @@ from typing import NamedTuple, cast
 import faiss
 import numpy as np
 
-SEED = 1234
+from similar_images.index.similarity import SEED, principal
+
 TRIED = 300  # vectors that a recipe is tried with
 TRIAL_SECONDS = 60
 TRIAL = """
@@ -63,11 +64,8 @@ class Reduction:
     """The centred projection on principal components, without the d x d matrices that Faiss' own PCA keeps."""
 
     def __init__(self, sample: np.ndarray, d: int):
-        """Find the first d components of unit vectors (m, any), by a randomised method (Halko et al. 2011)."""
-        from sklearn.decomposition import PCA
-
-        pca = PCA(d, svd_solver="randomized", random_state=SEED).fit(sample)
-        self.components, self.mean = pca.components_.astype(np.float32), pca.mean_.astype(np.float32)
+        """Find the first d components of unit vectors (m, any)."""
+        self.mean, self.components, _ = principal(sample, d)
 
     def first(self, d: int) -> faiss.LinearTransform:
         """Return the projection on the first d components."""
@@ -80,15 +78,16 @@ class Reduction:
 
 
 def reduced(reduction: Reduction, sample: np.ndarray, n: int, d: int, codes: str) -> Trained | None:
-    """Return principal components, then inverted lists of codes such as `PQ64x4fs` or `SQ8`.
+    """Return principal components, unless d are all, then inverted lists of codes such as `PQ64x4fs` or `SQ8`.
 
     The metric must be L2: an inner product does not survive the centring. Source of the fast scan of 4-bit
     codes: Andre, Kermarrec & Le Scouarnec, "Quicker ADC", 2019.
     """
+    factory, nprobe = f"IVF{lists(n)},{codes}", max(16, lists(n) // 16)
+    if d == sample.shape[1]:
+        return _factory(sample, factory, nprobe)
     transform = reduction.first(d)
-    return _reducing(
-        transform, _factory(transform.apply(sample), f"IVF{lists(n)},{codes}", nprobe=max(16, lists(n) // 16))
-    )
+    return _reducing(transform, _factory(transform.apply(sample), factory, nprobe))
 
 
 def _reducing(transform: faiss.LinearTransform, inner: Trained | None) -> Trained | None:
@@ -104,9 +103,12 @@ def _flat(sample: np.ndarray, n: int) -> Trained:
 
 
 def _classic(sample: np.ndarray, n: int) -> Trained | None:
-    """The recipe of 2022: sqrt(n) inverted lists of product codes, 4 lists probed; 16 bytes a code if 16 divides d."""
+    """The recipe of 2022: sqrt(n) inverted lists of product codes, 4 lists probed; 16 bytes a code if 16 divides d.
+
+    As the script of 2022, and unlike Faiss' factory by default, without polysemous training ("np").
+    """
     parts = max(parts for parts in range(1, 17) if sample.shape[1] % parts == 0)
-    return _factory(sample, f"IVF{lists(n)},PQ{parts}x8", nprobe=4)
+    return _factory(sample, f"IVF{lists(n)},PQ{parts}x8np", nprobe=4)
 
 
 def _reduced(sample: np.ndarray, n: int) -> Trained | None:
@@ -160,6 +162,8 @@ def _factory(sample: np.ndarray, factory: str, nprobe: int | None = None) -> Tra
             inverted.nprobe = min(nprobe, inverted.nlist)
     if codes := getattr(inverted or index, "pq", None):
         codes.cp.min_points_per_centroid = 1
+        if codes.nbits == 4:  # 16 centroids each: more training costs ten times as long and gives the same recall
+            codes.cp.niter, codes.cp.max_points_per_centroid = 10, 64
     if not takes_ids(index):
         index = faiss.IndexIDMap(index)  # ids must be rows, and skipped rows are left out
     try:

@@ -12,6 +12,7 @@ import numpy as np
 
 from similar_images.index import index as indexes
 from similar_images.index.recipes import SEED, Reduction, Trained, lists, reduced, train
+from similar_images.index.similarity import COSINE, Similarity
 
 K = 10  # recall@10
 QUERIES = 1_000  # or a fifth of the collection
@@ -19,10 +20,11 @@ FEW = 200  # vectors; so many queries are taken of a small collection all the sa
 TIMED = 200  # queries, one at a time
 DIMENSIONS = (64, 128, 192, 256, 512)
 PROBES = (1, 2, 4, 8, 16, 32, 64, 128)
-RERANKED = (0, 20, 50, 100, 200, 400)
+RERANKED = (0, 20, 30, 50, 70, 100, 150, 200, 400)
 LARGE = 200_000  # vectors; above it fewer candidates are built
 LARGEST_FLAT = 2**30  # bytes
-SIZE_POWER = 0.25  # an index of 16 times the size must answer in less than half the time
+SIZE_POWER = 2  # an index of twice the size must answer in less than a quarter of the time
+FASTEST = 0.02  # ms for one query; no candidate is faster
 Z = 1.96  # of a 95% interval
 
 
@@ -59,13 +61,20 @@ class Queries:
     Keep them out of the training too, or the recall that they show is higher than that of an image never seen.
     """
 
-    def __init__(self, array: np.ndarray, removed: Sequence[int] = (), count: int = QUERIES, seed: int = SEED):
+    def __init__(
+        self,
+        array: np.ndarray,
+        removed: Sequence[int] = (),
+        count: int = QUERIES,
+        seed: int = SEED,
+        similarity: Similarity = COSINE,
+    ):
         allowed = np.setdiff1d(np.arange(len(array)), removed)
         drawn = np.random.default_rng(seed).permutation(allowed)
         self.rows, self.unit = indexes.unit_rows(array, np.sort(drawn[: min(count, max(FEW, len(array) // 5))]))
         self.similarities, rows = indexes.exact_search(array, self.unit, K + 1, removed)
         self.true = self.others(rows, K)  # (q, k)
-        self.array = array
+        self.array, self.similarity = array, similarity
 
     def others(self, rows: np.ndarray, k: int) -> np.ndarray:
         """Return the first k of rows (q, any) that are not the query itself."""
@@ -76,7 +85,7 @@ class Queries:
         times = []
         for query in [self.unit[:1], *np.split(self.unit[:TIMED], len(self.unit[:TIMED]))]:
             began = perf_counter()
-            indexes.search(index, query, K, self.array, reranked)
+            indexes.search(index, query, K, self.array, reranked, self.similarity.is_unit)
             times.append(1000 * (perf_counter() - began))
         return np.array(times[1:])  # the first warms up
 
@@ -93,17 +102,25 @@ class Queries:
         inverted = faiss.try_extract_index_ivf(index)
         nprobe = inverted.nprobe if inverted is not None else 0
         p50, p95 = np.percentile(self.milliseconds(index, reranked), (50, 95)).tolist()
-        return Measured(recipe, nprobe, reranked, *interval(indexes.recall(found, self.true)), p50, p95, size(index))
+        return Measured(
+            recipe,
+            nprobe,
+            reranked,
+            *interval(indexes.recall(found, self.true)),
+            p50,
+            p95,
+            size(index) + self.similarity.bytes,
+        )
 
 
 class Unreachable(ValueError):
     """No candidate meets the target; the message says for each limit what is possible with the others met."""
 
 
-def interval(each: np.ndarray) -> tuple[float, float, float]:
-    """Return the mean of shares from 0 to 1 with its 95% interval (normal approximation)."""
+def interval(each: np.ndarray, least: float = 0.0) -> tuple[float, float, float]:
+    """Return the mean of shares from `least` to 1 with its 95% interval (normal approximation)."""
     mean, error = float(each.mean()), Z * float(each.std()) / len(each) ** 0.5
-    return mean, max(0.0, mean - error), min(1.0, mean + error)
+    return mean, max(least, mean - error), min(1.0, mean + error)
 
 
 def size(index: faiss.Index) -> int:
@@ -128,7 +145,12 @@ def choose(
     """
     all_measured: list[Measured] = []
     best: tuple[Trained, Measured] | None = None
-    for recipe, trained in _candidates(queries.array, sample, target):
+
+    def can_win(expected: float) -> bool:
+        """Return whether a candidate of so many bytes may be better than the best so far."""
+        return best is None or target.recall is None or FASTEST * expected**SIZE_POWER < _score(best[1])
+
+    for recipe, trained in _candidates(queries, sample, target, can_win):
         add(trained.faiss)
         for measured in _tuned(queries, recipe, trained, target):
             tried(measured)
@@ -146,21 +168,27 @@ def choose(
     return best
 
 
-def _candidates(array: np.ndarray, sample: np.ndarray, target: Target) -> Iterator[tuple[str, Trained]]:
-    n, d = array.shape
+def _candidates(
+    queries: Queries, sample: np.ndarray, target: Target, can_win: Callable[[float], bool]
+) -> Iterator[tuple[str, Trained]]:
+    n, d = queries.array.shape
     flat = 4 * n * d
     if flat <= min(target.max_bytes or LARGEST_FLAT, LARGEST_FLAT) and (exact := train("flat", sample, n)):
         yield "flat", exact
-    dimensions = [keep for keep in DIMENSIONS if keep <= min(d, len(sample))]
+    dimensions = [keep for keep in DIMENSIONS if keep < min(d, len(sample))]
     if n > LARGE:
         dimensions = [keep for keep in dimensions if keep in (128, 256)]
+    if 4 <= d <= min(DIMENSIONS[-1], len(sample)):
+        dimensions.append(d // 4 * 4)
     if not dimensions:
         return
-    reduction = Reduction(sample, dimensions[-1])
+    reduction = Reduction(sample, max([keep for keep in dimensions if keep < d], default=1))
     for keep in dimensions:
-        for codes, code_bytes in ((f"PQ{keep // 2}x4fs", keep / 4), ("SQ8", keep)):
-            expected = 4 * keep * (d + lists(n)) + n * (code_bytes + 8)
-            if target.max_bytes and expected > 1.5 * target.max_bytes:
+        coarse = [(f"PQ{keep // 4}x4fs", keep / 8), (f"PQ{keep // 2}x4fs", keep / 4)]
+        fine = [("RaBitQfs", keep / 8 + 8), ("SQ8", keep)] if keep >= 128 or keep == dimensions[-1] else []
+        for codes, code_bytes in coarse + fine:
+            expected = queries.similarity.bytes + 4 * keep * (d * (keep < d) + lists(n)) + n * (code_bytes + 8)
+            if (target.max_bytes and expected > 1.5 * target.max_bytes) or not can_win(expected):
                 continue
             trained = reduced(reduction, sample, n, keep, codes)
             if trained is not None:
@@ -173,7 +201,7 @@ def _tuned(queries: Queries, recipe: str, trained: Trained, target: Target) -> I
     if inverted is None:
         yield queries.measure(recipe, trained.faiss, 0)
         return
-    met, closest = False, (-1.0, 1, 0)  # closest: where none meets the recall, to report what is possible
+    fewest, closest = None, (-1.0, 1, 0)  # closest: where none meets the recall, to report what is possible
     for nprobe in (probe for probe in PROBES if probe <= inverted.nlist):
         inverted.nprobe = nprobe
         _, rows = trained.faiss.search(queries.unit, min(max(RERANKED) + 1, trained.faiss.ntotal))
@@ -181,20 +209,26 @@ def _tuned(queries: Queries, recipe: str, trained: Trained, target: Target) -> I
         for reranked in RERANKED:
             _, low, _ = interval(indexes.recall(found[:, : reranked or K], queries.true))
             if target.recall is None or low >= target.recall:
-                met = True
+                if target.recall is not None and fewest is not None and reranked >= fewest:
+                    return  # more probes only take longer, since they no longer spare re-ranking
+                fewest = reranked
                 yield queries.measured(recipe, trained.faiss, reranked, found[:, : reranked or K])
                 if target.recall is not None:
                     break  # more hits re-ranked only take longer
             elif low > closest[0]:
                 closest = low, nprobe, reranked
-    if not met:
+    if fewest is None:
         inverted.nprobe = closest[1]
         yield queries.measure(recipe, trained.faiss, closest[2])
 
 
+def _score(one: Measured) -> float:
+    return one.p50_ms * one.bytes**SIZE_POWER
+
+
 def _better(one: Measured, other: Measured, target: Target) -> bool:
     if target.recall is not None:
-        return one.p50_ms * one.bytes**SIZE_POWER < other.p50_ms * other.bytes**SIZE_POWER
+        return _score(one) < _score(other)
     keys = [
         (-each.recall, each.recipe != "flat", each.p50_ms) for each in (one, other)
     ]  # flat is exact for all queries

@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 
 from similar_images import Collection
+from similar_images.index import similarity as similarities
 
 
 def contents(folder) -> dict:
@@ -78,3 +79,11 @@ def test_a_script_needs_no_guard_for_its_main_module(photos, tmp_path, started):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "12\n", "")
+
+
+def test_a_collection_that_has_grown_gets_the_similarity_of_its_size(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(similarities, "FEW", 13)
+    assert Collection.create(photos, tmp_path / "files").similarity.name == "cosine"
+    shutil.copy(photos / "red" / "0.jpg", photos / "red" / "9.jpg")
+    grown = Collection.create(photos, tmp_path / "files")
+    assert grown.similarity.name == "whitened" and len(grown.index.vectors) == 13

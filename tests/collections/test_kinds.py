@@ -63,15 +63,15 @@ def test_either_kind_is_opened_for_evaluation(tmp_path, images):
         open_collection(list_file, images=tmp_path)
 
 
-@pytest.mark.parametrize("query", [["a.jpg", "b.jpg"], None, 1.5, {"a"}])
+@pytest.mark.parametrize("query", [("a.jpg", "b.jpg"), None, 1.5, {"a"}])
 def test_a_query_of_another_type_is_refused_with_what_is_expected(images, query):
     with pytest.raises(
-        TypeError, match=r"expected one query: an image \(path, bytes, .*, got (list|NoneType|float|set)"
+        TypeError, match=r"expected one query: an image \(path, bytes, .*, got (tuple|NoneType|float|set)"
     ):
         Collection.open(images).nearest(query)
 
 
-@pytest.mark.parametrize("query", [["a", "b"], None, b"JPEG", Image.new("RGB", (8, 8))])
+@pytest.mark.parametrize("query", [("a", "b"), None, b"JPEG", Image.new("RGB", (8, 8))])
 def test_a_query_of_texts_is_a_text(tmp_path, query):
     collection = TextCollection.open(save_texts(tmp_path / "said.txt", TEXTS))
     with pytest.raises(TypeError, match=r"expected one query: a text \(str\), a row or a vector \(d,\) in NumPy, got"):

@@ -150,3 +150,55 @@ def test_bad_input_is_one_line(run, extracted, arguments, message):
     done = run("evaluate_search.py", *arguments)
     assert done.returncode != 0 and message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and done.stdout == ""
+
+
+def test_similarities_stand_side_by_side_and_each_index_is_compared_with_its_own(collection):
+    build(open_vectors(collection / "v.npy"), collection / "white.index", "reduced", similarity="whitened")
+    names = collection / "v.txt"
+    configs = open_configs(collection / "v.npy", [collection / "white.index"], ["cosine", "centred"], names=names)
+    labels = choose_labels(None, configs[0].collection.names)
+    found = evaluate(configs, k=10, queries=300, labels=labels)
+    assert [one.config.collection.similarity.name for one in found] == ["whitened", "whitened", "cosine", "centred"]
+    array = np.load(collection / "v.npy")
+    for one in found:
+        moved = one.config.collection.similarity.transformed(normalised(array))
+        products = moved[one.queries] @ moved.T
+        products[np.arange(len(one.queries)), one.queries] = -2
+        true = np.argsort(-products, axis=1)[:, :10]
+        overlap = np.mean([np.isin(a, b).mean() for a, b in zip(true, one.rows, strict=True)])
+        assert overlap > (0.97 if one.config.exact else 0.9)  # float16
+        assert one.recalls[10].mean() == pytest.approx(overlap, abs=0.02)
+    assert found[1].bytes < found[2].bytes
+
+
+def test_labels_choose_the_similarity_on_one_half_and_report_the_other(run, tmp_path):
+    random = np.random.default_rng(0)
+    kinds = np.repeat(np.arange(12), 40)
+    array = random.normal(size=(12, 96))[kinds] + 1.5 * random.normal(size=(480, 96)) + 3  # a common mean, much noise
+    np.save(tmp_path / "v.npy", array.astype(np.float32))
+    (tmp_path / "v.txt").write_text("".join(f"kind {kind}/{row}.jpg\n" for row, kind in enumerate(kinds)))
+    done = run("build_search_db.py", "-i", "v.npy", "--labels", "folders")
+    said = re.search(r"similarity (\w+), chosen by folders: mAP@100 of 240 held-out images: (.*)", done.stderr)
+    measured = {name: float(value) for name, value in (pair.split() for pair in said[2].split(", "))}
+    assert said[1] == max(measured, key=measured.get) != "cosine" and measured[said[1]] > measured["cosine"] + 0.02
+    assert f"recipe flat, similarity {said[1]}" in done.stderr
+    shuffled = "".join(f"kind {kind}/{row}.jpg\n" for row, kind in enumerate(random.permutation(kinds)))
+    (tmp_path / "v.txt").write_text(shuffled)  # labels that say nothing
+    done = run("build_search_db.py", "-i", "v.npy", "--labels", "folders", "--overwrite")
+    assert "similarity cosine, chosen by folders" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--labels", "folders", "--similarity", "cosine"], "--labels choose the similarity of a new index"),
+        (["--labels", "folders", "--recipe", "classic"], "--labels choose the similarity of a new index"),
+        (["--labels", "folders"], "expected at least 50 images with a label that others have too, got 30"),
+        (["--labels", "none.csv"], "there is no labels file none.csv"),
+    ],
+)
+def test_a_choice_by_labels_that_cannot_be_made_is_one_line(run, tmp_path, arguments, message):
+    np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32))
+    (tmp_path / "v.txt").write_text("".join(f"{row % 2}/{row}.jpg\n" for row in range(30)))
+    done = run("build_search_db.py", "-i", "v.npy", *arguments)
+    assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1

@@ -63,7 +63,7 @@ def test_a_target_is_reached_on_queries_that_the_build_did_not_see(store, tmp_pa
     assert manifest["measured"]["recall"] >= manifest["measured"]["interval"][0] >= wanted
     assert manifest["measured"]["bytes_on_disk"] == (tmp_path / "i.index").stat().st_size <= 1_000_000
     assert manifest["target"] == {"recall": wanted, "max_bytes": 1_000_000, "max_ms": None}
-    assert len(tried) > 3 and any(one.recipe == manifest["recipe"] for one in tried)
+    assert any(one.recipe == manifest["recipe"] for one in tried)  # what cannot win is not tried
     assert manifest["parameters"]["reranked"] == index.reranked
 
 
@@ -82,11 +82,11 @@ def test_a_target_that_cannot_be_met_names_the_limit_and_writes_nothing(store, t
     before = {path.name for path in tmp_path.iterdir()}
     for target, message in (
         (
-            Target(recall=0.9, max_bytes=150_000),
-            r"with the others met, the smallest is [0-9,]+ bytes \(--max-bytes 150000\)",
+            Target(recall=0.9, max_bytes=90_000),
+            r"with the others met, the smallest is [0-9,]+ bytes \(--max-bytes 90000\)",
         ),
         (Target(recall=0.9, max_ms=0.0001), r"with the others met, the fastest takes 0.0[0-9]+ ms \(--max-ms 0.0001\)"),
-        (Target(recall=0.9, max_bytes=150_000, max_ms=0.0001), "loosen at least two"),
+        (Target(recall=0.9, max_bytes=90_000, max_ms=0.0001), "loosen at least two"),
     ):
         with pytest.raises(Unreachable, match=message):
             building.build(vectors, tmp_path / "i.index", target=target)
@@ -255,7 +255,7 @@ def test_images_that_were_skipped_and_tried_again_are_added(recipe, run, photos,
         (("--target-recall", "1.5"), "1.5 is not in the range"),
         (("--target-recall", "0.9", "--recipe", "flat"), "a target chooses the recipe"),
         (("--add",), "there is no index"),
-        (("--add", "--recipe", "flat"), "keep the recipe of the index"),
+        (("--add", "--recipe", "flat"), "keep recipe and similarity of the index"),
     ],
 )
 def test_bad_options_are_one_line(store, run, tmp_path, options, said):

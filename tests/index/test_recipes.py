@@ -54,7 +54,7 @@ def test_principal_components_are_found_without_the_matrices_that_faiss_keeps(ve
 def test_classic_is_built_where_16_does_not_divide_d(tmp_path, d, parts):
     np.save(tmp_path / "w.npy", clustered(300, d))
     manifest = build(open_vectors(tmp_path / "w.npy"), tmp_path / "w.index", "classic")
-    assert manifest["recipe"] == "classic" and manifest["parameters"]["factory"] == f"IVF17,PQ{parts}x8"
+    assert manifest["recipe"] == "classic" and manifest["parameters"]["factory"] == f"IVF17,PQ{parts}x8np"
 
 
 def test_a_recipe_that_corrupts_the_memory_on_these_vectors_is_one_line(run, tmp_path):

@@ -1,0 +1,162 @@
+"""The names, vectors and index of a collection, opened together, and what they say of it."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from similar_images.index import index as indexes
+from similar_images.index.index import Index
+from similar_images.index.similarity import COSINE, Similarity
+from similar_images.vectors.store import Vectors, index_path, list_path
+
+FEW = 100  # queries; fewer say nothing about what a collection has no match for
+UNLIKE = 1  # percent of a collection's own rows; a query further from its nearest hit than these has no close match
+
+
+class Hit(NamedTuple):
+    row: int
+    name: str
+    similarity: float  # -1 to 1, a cosine
+
+
+class OpenCollection:
+    """Names, vectors and index of one collection. Row i is line i."""
+
+    noun: str  # what one row is: "image" or "text"
+
+    def __init__(self, vectors: Vectors, index: Index | None = None):
+        """Raises ValueError where there are no names, or where the index was not built from these vectors."""
+        if vectors.names is None:
+            raise ValueError(
+                f"there is no list of names for {vectors.path}: save it as {list_path(vectors.path)}, one name per line"
+            )
+        if index is not None:
+            indexes.check_matches(index, vectors)
+        self.vectors, self.index = vectors, index
+        self.names: list[str] = vectors.names
+        self._similarity: Similarity | None = None
+        self._absent: list[int] = []  # removed from an index that this collection does not have
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def array(self) -> np.ndarray:
+        """The vectors (n, d). Raises ValueError where only their index is there."""
+        if self.vectors.array is None:
+            raise ValueError(f"an exact search needs the vectors {self.vectors.path}: extract them first")
+        return self.vectors.array
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the vectors are there, for an exact search and to re-rank the hits of the index."""
+        return self.vectors.array is not None
+
+    @property
+    def network(self) -> dict | None:
+        """The network that made the vectors, as catalog.describe gives it; None if unknown."""
+        return self.vectors.network
+
+    @property
+    def recipe(self) -> str:
+        """How a search works by default: the recipe of the index, or exact."""
+        return self.index.recipe if self.index else "exact"
+
+    @property
+    def removed(self) -> list[int]:
+        """The rows that were removed from the index; no search finds them."""
+        return self.index.removed if self.index else self._absent
+
+    @property
+    def not_indexed(self) -> int:
+        """How many rows have a vector but are not in the index, so that only an exact search finds them."""
+        if self.index is None:
+            return 0
+        left_out = len(self._skipped) + sum(row not in self._skipped for row in self.removed)
+        return max(0, len(self) - left_out - self.index.faiss.ntotal)
+
+    @cached_property
+    def _skipped(self) -> frozenset[int]:
+        """The rows without a vector."""
+        if not self.has_vectors:
+            return frozenset(row for row in range(len(self)) if self.was_skipped(row))
+        return frozenset(entry.row for entry in self.vectors.skipped)
+
+    @property
+    def measured(self) -> dict | None:
+        """What the index reached when it was built or changed: recall (at 10), its interval, milliseconds, bytes."""
+        return self.index.manifest.get("measured") if self.index and self.index.manifest else None
+
+    @property
+    def recall(self) -> float | None:
+        """The recall@10 of a default search, measured when the index was built; None if unknown."""
+        return self.measured["recall" if self.has_vectors else "recall_alone"] if self.measured else None
+
+    def row_named(self, name: str) -> int | None:
+        """Return the row of a name, the first of several; None if it is not in the collection."""
+        return self._rows.get(name)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in reversed(list(enumerate(self.names)))}
+
+    def was_skipped(self, row: int) -> bool:
+        """Return whether a row has no vector."""
+        return not self.array[row].any()
+
+    def percentile(self, similarity: float) -> float | None:
+        """Return the percentage of random pairs of this collection that are less similar; None if unknown."""
+        known = self._similarities
+        return float(np.interp(similarity, known["random_pairs"], known["percentiles"])) if known else None
+
+    def is_like_nothing(self, hits: list[Hit]) -> bool:
+        """Return whether the best hit is less similar than the best hits of 99% of the collection's own rows.
+
+        False if the index does not know, or if the collection is too small.
+        """
+        known = self._similarities
+        if not known or not hits or not self.measured or self.measured["queries"] < FEW:
+            return False
+        return bool(hits[0].similarity < np.interp(UNLIKE, known["percentiles"], known["nearest"]))
+
+    @property
+    def _similarities(self) -> dict[str, np.ndarray] | None:
+        known = self.index.manifest.get("similarities") if self.index and self.index.manifest else None
+        # as float: NumPy makes objects of whole numbers beyond 64 bits
+        return (
+            {key: np.array(known[key], float) for key in ("percentiles", "random_pairs", "nearest")} if known else None
+        )
+
+    @property
+    def similarity(self) -> Similarity:
+        """What the hits are ordered by: the similarity of the index, without one the cosine."""
+        if self._similarity is not None:
+            return self._similarity
+        return self.index.similarity if self.index else COSINE
+
+    def vector(self, row: int) -> np.ndarray:
+        """Return the stored vector (d,) of a row. Raises IndexError, and ValueError for a skipped row."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"expected a row from 0 to {len(self) - 1}, got {row}")
+        vector = np.array(self.array[row], dtype=np.float32)
+        if not vector.any():
+            reasons = [entry.reason for entry in self.vectors.skipped if entry.row == row]
+            raise ValueError(
+                f"{self.names[row]} has no vector, it was skipped: {', '.join(reasons) or 'reason unknown'}"
+            )
+        return vector
+
+
+def open_index(vectors: Path, index: str | Path | None) -> Index | None:
+    """Open an index, by default the one beside the vectors if there is one.
+
+    Raises FileNotFoundError where a given one does not exist.
+    """
+    path = Path(index) if index else index_path(vectors)
+    if path.is_file():
+        return indexes.open_index(path)
+    if index:
+        raise FileNotFoundError(f"there is no index {index}: build it with build_search_db.py")
+    return None

@@ -1,0 +1,110 @@
+"""The files of a similarity beside its index: its transform, and the vectors that it makes, float16, memory-mapped.
+
+The vectors serve exact search and re-ranking; those of the network remain the source. The name of a file contains a
+digest of its content, and the manifest of the index names it: an index never meets the files of another one.
+
+Shape letters: n vectors in all, d numbers in a vector, c numbers of a transformed one.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+
+import numpy as np
+
+from similar_images.files import flush, partial_file, sha256
+from similar_images.index.exact import blocks, unit_rows
+from similar_images.index.similarity import COSINE, Similarity, load
+from similar_images.vectors.store import open_array, sample
+
+DIGITS = 8  # of the digest
+
+
+@contextmanager
+def transformed(
+    array: np.ndarray,
+    similarity: Similarity,
+    index: Path,
+    known: np.ndarray | None = None,
+    retried: np.ndarray | None = None,
+) -> Iterator[tuple[np.ndarray, Path | None]]:
+    """Yield the vectors (n, c) of a similarity for vectors (n, d), and the new file that holds them, which `keep` keeps.
+
+    With the cosine these are the vectors themselves, and no file. The first of them may be `known` from the last file;
+    then only the rest and the rows `retried` are computed.
+    """
+    if similarity.offset is None:
+        yield array, None
+        return
+    with partial_file(index.with_name(index.name + ".npy")) as partial:
+        moved = np.lib.format.open_memmap(partial, "w+", np.float16, (len(array), len(similarity.offset)))
+        if known is not None:
+            moved[: len(known)] = known
+            _fill(moved, similarity, [unit_rows(array, retried if retried is not None else np.empty(0, int))])
+        _fill(moved, similarity, blocks(array, 0 if known is None else len(known)))
+        yield moved, partial
+
+
+def in_memory(array: np.ndarray, similarity: Similarity) -> np.ndarray:
+    """Return the vectors (n, c) of a similarity for vectors (n, d): with the cosine the vectors themselves."""
+    if similarity.offset is None:
+        return array
+    moved = np.zeros((len(array), len(similarity.offset)), np.float16)
+    _fill(moved, similarity, blocks(array))
+    return moved
+
+
+def keep(similarity: Similarity, moved: np.ndarray, partial: Path | None, index: Path) -> dict | None:
+    """Put the files beside the index, in place for the manifest that will name them; return its entry."""
+    if partial is None:
+        return None
+    with partial_file(index.with_name(index.name + ".npy")) as transform:
+        similarity.save(transform)
+        flush(transform)
+        flush(partial)
+        names = {
+            "transform": f"{index.name}.{sha256(transform)[:DIGITS]}.transform.npy",
+            "vectors": f"{index.name}.{sample(moved)[:DIGITS]}.npy",
+        }
+        transform.replace(index.with_name(names["transform"]))
+        partial.replace(index.with_name(names["vectors"]))
+    return {"name": similarity.name, "dimension": moved.shape[1], **names}
+
+
+def open_similarity(index: Path, entry: dict | None) -> tuple[Similarity, np.ndarray | None]:
+    """Return the similarity that a manifest's entry names, and its vectors (n, c); None if these are missing or damaged.
+
+    Raises ValueError if the transform is missing or damaged: without it the index cannot be searched.
+    """
+    if entry is None:
+        return COSINE, None
+    path = index.with_name(entry["transform"])
+    try:
+        if not path.name.endswith(f".{sha256(path)[:DIGITS]}.transform.npy"):
+            raise ValueError(f"the transform of its similarity, {path}, was altered")
+        similarity = load(path, entry["name"])
+    except FileNotFoundError as error:
+        raise ValueError(f"the transform of its similarity, {path}, is missing") from error
+    vectors = index.with_name(entry["vectors"])
+    try:
+        array = open_array(vectors)
+        whole = vectors.name.endswith(f".{sample(array)[:DIGITS]}.npy")
+    except (OSError, ValueError):
+        whole = False
+    return similarity, array if whole else None
+
+
+def remove_others(index: Path, entry: dict | None) -> None:
+    """Remove the files of earlier similarities of the same index."""
+    kept = {entry["transform"], entry["vectors"]} if entry else set()
+    for path in index.parent.glob(f"{escape(index.name)}.{'[0-9a-f]' * DIGITS}*.npy"):
+        if path.name not in kept:
+            with suppress(OSError):  # Windows: a reader has it open
+                path.unlink()
+
+
+def _fill(moved: np.ndarray, similarity: Similarity, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Set the transformed vectors of rows (b,) with unit vectors (b, d)."""
+    for rows, unit in parts:
+        moved[rows] = similarity.transformed(unit)

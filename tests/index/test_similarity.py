@@ -1,0 +1,245 @@
+"""Similarities: what they compute, where they are kept, and what adding, removing and damage do to them."""
+
+import json
+
+import numpy as np
+import pytest
+from arrays import clustered
+
+from similar_images.cli.options import SIMILARITIES as OFFERED
+from similar_images.index import build as building
+from similar_images.index import similarity as similarities
+from similar_images.index.exact import exact_search, normalised
+from similar_images.index.index import open_index
+from similar_images.index.similarity import COSINE, SIMILARITIES, Similarity, fit
+from similar_images.vectors.store import open_vectors
+
+N, D = 600, 160
+
+
+@pytest.fixture
+def array() -> np.ndarray:
+    array = clustered(N, D)
+    array[7] = 0  # a skipped image
+    return array
+
+
+@pytest.fixture
+def stored(tmp_path, array):
+    def store(n: int = N):
+        np.save(tmp_path / "v.npy", array[:n])
+        return open_vectors(tmp_path / "v.npy")
+
+    return store
+
+
+@pytest.fixture
+def index(tmp_path):
+    return tmp_path / "v.faiss.index"
+
+
+def beside(index) -> list[str]:
+    return sorted(path.name for path in index.parent.glob("v.faiss.index.*.npy"))
+
+
+def test_the_commands_offer_all_similarities():
+    assert OFFERED == SIMILARITIES
+
+
+def test_the_cosine_changes_nothing(array):
+    unit = normalised(array)
+    assert fit(array, "cosine") is COSINE and COSINE.transformed(unit) is unit and COSINE.bytes == 0
+
+
+def test_centred_vectors_are_those_less_their_mean(array):
+    unit = normalised(np.delete(array, 7, axis=0))
+    moved = fit(array, "centred").transformed(unit)
+    assert np.allclose(moved, normalised(unit - unit.mean(axis=0)), atol=1e-3)  # the mean is kept as float16
+    assert similarities.moved(moved) < 0.05 < similarities.moved(unit)
+
+
+def test_whitened_vectors_are_the_principal_components(array):
+    unit = normalised(np.delete(array, 7, axis=0))
+    centred = unit - unit.mean(axis=0)
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    c = (N - 1) // similarities.ROWS
+    similarity = fit(array, "whitened")
+    assert similarity.matrix.shape == (c, D)
+    first = similarity.matrix[:10] / np.linalg.norm(similarity.matrix[:10], axis=1, keepdims=True)
+    assert np.allclose(np.abs(np.sum(first * directions[:10], axis=1)), 1, atol=1e-2)
+    strengths = np.linalg.norm(similarity.matrix, axis=1)  # 8 rows a component: no whitening yet
+    assert np.allclose(strengths, strengths[0], rtol=2e-2)
+
+
+def test_more_vectors_are_whitened_more():
+    array = clustered(3000, 40)
+    strengths = np.linalg.norm(fit(array, "whitened").matrix, axis=1)
+    deviations = np.linalg.svd(normalised(array) - normalised(array).mean(axis=0), compute_uv=False)
+    assert 1 < strengths[-1] / strengths[0] < (deviations[0] / deviations[-1]) ** similarities.STRENGTH
+
+
+def test_one_vector_and_a_block_are_transformed_alike_and_zeros_stay(array):
+    unit = normalised(array)
+    for name in ("centred", "whitened"):
+        similarity = fit(array, name)
+        whole = similarity.transformed(unit)
+        assert not whole[7].any() and np.allclose(np.linalg.norm(np.delete(whole, 7, axis=0), axis=1), 1, atol=1e-5)
+        assert np.allclose(
+            np.concatenate([similarity.transformed(unit[i : i + 1]) for i in range(20)]), whole[:20], atol=1e-5
+        )
+
+
+def test_it_is_fitted_without_absent_rows_and_the_same_again(array):
+    spoilt = np.concatenate([array, 100 * np.eye(50, D, dtype=np.float32)])
+    absent = list(range(N, N + 50))
+    for name in ("centred", "whitened"):
+        one, other = fit(spoilt, name, absent), fit(spoilt, name, absent)
+        unit = normalised(array)
+        assert np.array_equal(one.transformed(unit), other.transformed(unit))
+        assert np.allclose(one.transformed(unit), fit(array, name).transformed(unit), atol=0.02)
+
+
+def test_vectors_that_do_not_differ_and_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="needs vectors that differ: use cosine"):
+        fit(np.ones((300, 8), np.float32), "whitened")
+    with pytest.raises(ValueError, match="expected a similarity of auto, cosine, centred, whitened, got euclid"):
+        fit(np.ones((300, 8), np.float32), "euclid")
+
+
+@pytest.mark.parametrize("name", ["centred", "whitened"])
+def test_a_saved_transform_is_the_same(tmp_path, array, name):
+    similarity = fit(array, name)
+    similarity.save(tmp_path / "t.npy")
+    again = similarities.load(tmp_path / "t.npy", name)
+    assert isinstance(again, Similarity) and again.name == name
+    assert np.array_equal(again.transformed(normalised(array)), similarity.transformed(normalised(array)))
+    assert (tmp_path / "t.npy").stat().st_size == similarity.bytes + 128
+
+
+def test_images_of_known_networks_are_whitened_unless_they_are_few_and_texts_are_not():
+    network, texts = {"name": "mobilenetv2"}, {"name": "minilm", "reads": "text"}
+    assert similarities.default(network, similarities.FEW) == "whitened"
+    assert similarities.default(network, similarities.FEW - 1) == "cosine"
+    assert similarities.default(texts, 10_000) == similarities.default(None, 10_000) == "cosine"
+
+
+@pytest.mark.parametrize("recipe", ["flat", "reduced", "classic", "IVF16,SQ8"])
+@pytest.mark.parametrize("name", ["centred", "whitened"])
+def test_reranked_hits_have_the_similarities_of_an_exact_search(stored, index, recipe, name):
+    vectors = stored()
+    building.build(vectors, index, recipe, similarity=name)
+    opened = open_index(index)
+    unit = normalised(vectors.array)
+    moved = opened.similarity.transformed(unit)
+    expected = moved @ moved.T
+    similarities_, rows = opened.search(unit[:50], 10, vectors.array)
+    for query in range(50):
+        if query != 7:
+            assert np.allclose(similarities_[query], expected[query, rows[query]], atol=1e-3)
+    true = exact_search(opened.vectors, moved[:50], 10)[1]
+    found = [len(set(rows[q]) & set(true[q])) / 10 for q in range(50) if q != 7]
+    assert np.mean(found) > (0.99 if recipe == "flat" else 0.8)
+
+
+def test_its_files_lie_beside_the_index_and_go_with_it(stored, index):
+    manifest = building.build(stored(), index, similarity="whitened")
+    entry = manifest["similarity"]
+    assert beside(index) == sorted([entry["vectors"], entry["transform"]]) and entry["name"] == "whitened"
+    opened = open_index(index)
+    assert opened.vectors.dtype == np.float16 and opened.vectors.shape == (N, entry["dimension"])
+    assert manifest["measured"]["bytes_on_disk"] == index.stat().st_size + opened.similarity.bytes
+    centred = building.build(stored(), index, similarity="centred")["similarity"]
+    assert beside(index) == sorted([centred["vectors"], centred["transform"]])
+    assert building.build(stored(), index)["similarity"] is None  # the network is unknown
+    assert not beside(index) and open_index(index).similarity is COSINE
+
+
+@pytest.mark.parametrize("recipe", ["flat", "reduced"])
+def test_adding_and_removing_keep_the_transform(stored, index, array, recipe):
+    building.build(stored(500), index, recipe, similarity="whitened")
+    before = open_index(index)
+    manifest = building.add(stored(), index)
+    grown = open_index(index)
+    assert (
+        manifest["similarity"]["transform"]
+        == json.loads(index.with_name(index.name + ".json").read_text())["similarity"]["transform"]
+    )
+    assert np.array_equal(before.similarity.matrix, grown.similarity.matrix)
+    assert (
+        np.array_equal(before.vectors, grown.vectors[:500])
+        and grown.vectors.shape[0] == N
+        and grown.vectors[N - 1].any()
+    )
+    assert grown.faiss.ntotal == N - 1
+    removed = building.remove(stored(), index, [3, 550])
+    assert removed["similarity"]["vectors"] == manifest["similarity"]["vectors"] and len(beside(index)) == 2
+    assert 3 not in open_index(index).search(normalised(array[3:4]), 5, array)[1]
+
+
+def test_a_row_that_was_skipped_and_is_there_now_is_transformed(stored, index, array):
+    vectors = stored()
+    building.build(vectors, index, similarity="centred")
+    manifest = json.loads(index.with_name(index.name + ".json").read_text())
+    assert not open_index(index).vectors[7].any()
+    manifest["vectors"]["skipped"] = [7]
+    fingerprint = building._source(vectors, index, [7])["fingerprint"]
+    index.with_name(index.name + ".json").write_text(
+        json.dumps(manifest | {"vectors": manifest["vectors"] | {"fingerprint": fingerprint}})
+    )
+    array[7] = array[8] + 1
+    building.add(stored(), index)
+    assert open_index(index).vectors[7].any() and open_index(index).faiss.ntotal == N
+
+
+@pytest.mark.parametrize(("first", "shift", "pays"), [(300, 0, True), (1100, 0, False), (1100, 3, True)])
+def test_a_collection_that_has_grown_or_changed_in_kind_says_that_a_rebuild_pays(run, tmp_path, first, shift, pays):
+    array = clustered(1400, D)
+    array[1100:, :5] += shift * np.abs(array).mean()
+    for n, change in ((first, "--overwrite"), (1400, "--add")):
+        (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(n)))
+        np.save(tmp_path / "v.npy", array[:n])
+        how = ["--similarity", "whitened"] if change == "--overwrite" else []
+        done = run("build_search_db.py", "-i", "v.npy", change, *how)
+        assert f"similarity whitened ({min(112, first // 8)} numbers)" in done.stderr
+        assert ("a rebuild gives better hits" in done.stderr) == (pays and change == "--add")
+    if pays:
+        assert "--overwrite --similarity whitened" in done.stderr
+
+
+def test_without_its_vectors_it_is_searched_the_same_and_without_its_transform_refused(stored, index, array):
+    vectors = stored()
+    entry = building.build(vectors, index, "reduced", similarity="whitened")["similarity"]
+    queries = normalised(array[:20])
+    before = open_index(index).search(queries, 5, array)
+    index.with_name(entry["vectors"]).write_bytes(index.with_name(entry["vectors"]).read_bytes()[:-9])
+    assert open_index(index).vectors is None
+    assert np.array_equal(open_index(index).search(queries, 5, array)[1], before[1])
+    index.with_name(entry["vectors"]).unlink()
+    building.remove(vectors, index, [5])
+    assert open_index(index).vectors is not None
+    transform = index.with_name(entry["transform"])
+    content = bytearray(transform.read_bytes())
+    content[-3] ^= 1
+    transform.write_bytes(content)
+    with pytest.raises(ValueError, match=r"the transform of its similarity, .* was altered; rebuild it"):
+        open_index(index)
+    transform.unlink()
+    with pytest.raises(ValueError, match="is missing; rebuild it"):
+        open_index(index)
+
+
+def test_a_manifest_cannot_name_files_elsewhere(stored, index, tmp_path):
+    building.build(stored(), index, similarity="centred")
+    path = index.with_name(index.name + ".json")
+    manifest = json.loads(path.read_text())
+    for key in ("transform", "vectors"):
+        path.write_text(json.dumps(manifest | {"similarity": manifest["similarity"] | {key: "../elsewhere.npy"}}))
+        with pytest.raises(ValueError, match="cannot be used as an index"):
+            open_index(index)
+
+
+def test_two_builds_give_the_same_files(stored, index, tmp_path):
+    building.build(stored(), index, similarity="whitened")
+    first = {name: (tmp_path / name).read_bytes() for name in [*beside(index), index.name]}
+    building.build(stored(), index, similarity="whitened")
+    assert first == {name: (tmp_path / name).read_bytes() for name in [*beside(index), index.name]}
