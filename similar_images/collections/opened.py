@@ -12,6 +12,9 @@ from similar_images.index.similarity import COSINE, Similarity
 from similar_images.vectors.store import Vectors, index_path, list_path
 
 FEW = 100  # queries; fewer say nothing about what a collection has no match for
+# Of 60 photographs of COCO, foreign to 1,515 of Caltech-101, these lines find 73% with the cosine, 68% centred and 65%
+# whitened (EfficientNet-Lite0).
+UNLIKE_TRANSFORMED = {"centred": 2, "whitened": 4}
 UNLIKE = 1  # percent of a collection's own rows; a query further from its nearest hit than these has no close match
 
 
@@ -114,12 +117,15 @@ class OpenCollection:
     def is_like_nothing(self, hits: list[Hit]) -> bool:
         """Return whether the best hit is less similar than the best hits of 99% of the collection's own rows.
 
+        With a similarity other than the cosine of 98% (centred) or 96% (whitened): it tells less of what is foreign.
+
         False if the index does not know, or if the collection is too small.
         """
         known = self._similarities
         if not known or not hits or not self.measured or self.measured["queries"] < FEW:
             return False
-        return bool(hits[0].similarity < np.interp(UNLIKE, known["percentiles"], known["nearest"]))
+        percent = UNLIKE_TRANSFORMED.get(self.similarity.name, UNLIKE)
+        return bool(hits[0].similarity < np.interp(percent, known["percentiles"], known["nearest"]))
 
     @property
     def _similarities(self) -> dict[str, np.ndarray] | None:
