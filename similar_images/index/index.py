@@ -60,7 +60,9 @@ class Index(NamedTuple):
         """
         if array is not None:
             array = in_memory(array, self.similarity) if self.vectors is None else self.vectors
-        return search(self.faiss, self.similarity.transformed(unit), k, array, self.reranked, self.similarity.is_unit)
+        return search(
+            self.faiss, self.similarity.transformed(unit), k, array, self.reranked, not self.similarity.is_cosine
+        )
 
 
 def search(
@@ -118,14 +120,17 @@ def open_index(path: Path) -> Index:
     try:
         for _ in range(manifests.TRIES):
             manifest, identity = manifests.matching(path)
-            opened = index_file.read(path)
-            similarity, vectors = open_similarity(path, manifest and manifest.get("similarity"))
-            if similarity.offset is not None and len(similarity.offset) != opened.d:
-                raise ValueError(
-                    f"the transform of its similarity gives {len(similarity.offset)} numbers, not {opened.d}"
-                )
+            try:
+                opened = index_file.read(path)
+                similarity, vectors = open_similarity(path, manifest and manifest.get("similarity"), opened.d)
+            except ValueError:
+                if manifests.identity(path) == identity:
+                    raise
+                continue
             if manifests.identity(path) == identity:
                 break  # and not replaced since it was checked
+        else:
+            raise ValueError("it is being replaced again and again")
     except (ValueError, RuntimeError, MemoryError) as error:
         reason = str(error).splitlines()[0] if isinstance(error, ValueError) else "Faiss cannot read it"
         raise ValueError(f"{path} cannot be used as an index: {reason}; {REBUILD}") from error

@@ -6,7 +6,7 @@ digest of its content, and the manifest of the index names it: an index never me
 Shape letters: n vectors in all, d numbers in a vector, c numbers of a transformed one.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -27,21 +27,25 @@ def transformed(
     similarity: Similarity,
     index: Path,
     known: np.ndarray | None = None,
-    retried: np.ndarray | None = None,
+    retried: Sequence[int] | np.ndarray = (),
 ) -> Iterator[tuple[np.ndarray, Path | None]]:
     """Yield the vectors (n, c) of a similarity for vectors (n, d), and the new file that holds them, which `keep` keeps.
 
-    With the cosine these are the vectors themselves, and no file. The first of them may be `known` from the last file;
-    then only the rest and the rows `retried` are computed.
+    With the cosine these are the vectors themselves. The first of them may be `known` from the last file; then only the
+    rest and the rows `retried` are computed. There is no file if nothing was computed.
     """
-    if similarity.offset is None:
+    offset = similarity.offset
+    if offset is None:
         yield array, None
         return
+    if known is not None and len(known) == len(array) and not len(retried):
+        yield known, None
+        return
     with partial_file(index.with_name(index.name + ".npy")) as partial:
-        moved = np.lib.format.open_memmap(partial, "w+", np.float16, (len(array), len(similarity.offset)))
+        moved = np.lib.format.open_memmap(partial, "w+", np.float16, (len(array), len(offset)))
         if known is not None:
             moved[: len(known)] = known
-            _fill(moved, similarity, [unit_rows(array, retried if retried is not None else np.empty(0, int))])
+            _fill(moved, similarity, [unit_rows(array, np.asarray(retried, dtype=np.int64))])
         _fill(moved, similarity, blocks(array, 0 if known is None else len(known)))
         yield moved, partial
 
@@ -72,10 +76,10 @@ def keep(similarity: Similarity, moved: np.ndarray, partial: Path | None, index:
     return {"name": similarity.name, "dimension": moved.shape[1], **names}
 
 
-def open_similarity(index: Path, entry: dict | None) -> tuple[Similarity, np.ndarray | None]:
+def open_similarity(index: Path, entry: dict | None, c: int) -> tuple[Similarity, np.ndarray | None]:
     """Return the similarity that a manifest's entry names, and its vectors (n, c); None if these are missing or damaged.
 
-    Raises ValueError if the transform is missing or damaged: without it the index cannot be searched.
+    Raises ValueError if the transform is missing, damaged or not to c numbers: without it the index cannot be searched.
     """
     if entry is None:
         return COSINE, None
@@ -86,6 +90,8 @@ def open_similarity(index: Path, entry: dict | None) -> tuple[Similarity, np.nda
         similarity = load(path, entry["name"])
     except FileNotFoundError as error:
         raise ValueError(f"the transform of its similarity, {path}, is missing") from error
+    if similarity.offset is None or len(similarity.offset) != c:
+        raise ValueError(f"the transform of its similarity, {path}, does not give {c} numbers")
     vectors = index.with_name(entry["vectors"])
     try:
         array = open_array(vectors)

@@ -1,11 +1,13 @@
 """Similarities: what they compute, where they are kept, and what adding, removing and damage do to them."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
 from arrays import clustered
 
+from similar_images import Collection
 from similar_images.cli.options import SIMILARITIES as OFFERED
 from similar_images.index import build as building
 from similar_images.index import similarity as similarities
@@ -243,3 +245,56 @@ def test_two_builds_give_the_same_files(stored, index, tmp_path):
     first = {name: (tmp_path / name).read_bytes() for name in [*beside(index), index.name]}
     building.build(stored(), index, similarity="whitened")
     assert first == {name: (tmp_path / name).read_bytes() for name in [*beside(index), index.name]}
+
+
+def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(stored, index, array):
+    vectors, stop, wrong, seen = stored(), threading.Event(), [], []
+    building.build(vectors, index, similarity="centred")
+    unit = normalised(array[:3])
+    expected = {
+        name: exact_search(fit(array, name).transformed(normalised(array)), fit(array, name).transformed(unit), 5)[1]
+        for name in ("centred", "whitened")
+    }
+
+    def read() -> None:
+        while not stop.is_set():
+            try:
+                opened = open_index(index)
+                _, rows = opened.search(unit, 5, array)
+                seen.append(opened.similarity.name)
+                if opened.vectors is None or not np.array_equal(rows, expected[opened.similarity.name]):
+                    wrong.append((opened.similarity.name, opened.vectors is None))
+            except Exception as error:
+                wrong.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for round_ in range(30):
+        building.build(vectors, index, similarity=("whitened", "centred")[round_ % 2])
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert not wrong and set(seen) == {"centred", "whitened"}
+    assert len(beside(index)) == 2
+
+
+def test_two_threads_that_search_one_collection_get_the_same_hits(stored, index, tmp_path, array):
+    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
+    entry = building.build(stored(), index, "reduced", similarity="whitened")["similarity"]
+    rows = [row for row in range(60) if row != 7]
+    expected = [Collection.open(tmp_path / "v.npy").nearest(row, 5, exact) for exact in (False, True) for row in rows]
+    index.with_name(entry["vectors"]).unlink()  # then both need what is computed anew
+    collection, found = Collection.open(tmp_path / "v.npy"), [[], []]
+
+    def search(place: int) -> None:
+        found[place] += [collection.nearest(row, 5, exact) for exact in (False, True) for row in rows]
+
+    threads = [threading.Thread(target=search, args=(place,)) for place in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [[[hit.row for hit in hits] for hits in one] for one in found] == [
+        [[hit.row for hit in hits] for hits in expected]
+    ] * 2
