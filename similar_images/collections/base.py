@@ -15,7 +15,7 @@ from similar_images.collections.opened import open_index as open_index
 from similar_images.index.exact import ExactSearch
 from similar_images.index.index import Index, normalised, search
 from similar_images.index.reduced import in_memory
-from similar_images.index.similarity import fit
+from similar_images.index.similarity import Similarity, fit
 from similar_images.inputs.sources import Source
 from similar_images.networks import catalog
 from similar_images.vectors.store import Vectors
@@ -82,12 +82,14 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
 
         Raises ValueError for another name.
         """
+        return self.with_index(None, fit(self.array, name, self.removed))
+
+    def with_index(self, index: Index | None, similarity: Similarity | None = None) -> Self:
+        """Return the collection searched with another index of its vectors, or without one exactly by a similarity."""
         other = copy.copy(self)
         for cached in ("_exact", "compared"):
             other.__dict__.pop(cached, None)
-        other._similarity = fit(self.array, name, self.removed)
-        other.index = None
-        other._absent = self.removed
+        other.index, other._similarity, other._absent = index, similarity, self.removed
         return other
 
     def nearest(
@@ -106,7 +108,7 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
             unit, rows = self._combined(positives, negatives)
         else:
             vector, row = self._vector_of(query)
-            unit, rows = self._unit(vector), [] if row is None else [row]
+            unit, rows = self._unit([vector]), [] if row is None else [row]
         return self._search(unit, k, exact, reranked, [rows])[0]
 
     def nearest_many(
@@ -115,11 +117,10 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
         """Return the hits of each query of a list, or of each vector of an array (q, d), in one search."""
         if isinstance(queries, np.ndarray) and queries.ndim != 2:
             raise ValueError(f"expected vectors (q, d) or a list of queries, got an array of shape {queries.shape}")
-        found = [self._vector_of(query) for query in queries]
-        if not found:
+        if not len(queries):
             return []
-        unit = np.concatenate([self._unit(vector) for vector, _ in found])
-        return self._search(unit, k, exact, reranked, [[] if row is None else [row] for _, row in found])
+        vectors, rows = zip(*map(self._vector_of, queries), strict=True)
+        return self._search(self._unit(vectors), k, exact, reranked, [[] if row is None else [row] for row in rows])
 
     def _vector_of(self, query: Any) -> tuple[np.ndarray, int | None]:
         """Return the vector (d,) of a query, and its row if it is one of the collection."""
@@ -152,7 +153,7 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
             if not (isinstance(weight, (int, float, np.number)) and 0 < weight < np.inf):
                 raise ValueError(f"expected a weight above 0 in (query, weight), got {weight}")
             vector, row = self._vector_of(query)
-            total, weights = total + float(weight) * self._unit(vector)[0], weights + float(weight)
+            total, weights = total + float(weight) * self._unit([vector])[0], weights + float(weight)
             rows += [] if row is None else [row]
         return total / max(weights, 1e-30), rows
 
@@ -189,7 +190,7 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
         array = self.index.vectors if reranked else None  # which lack what the index lacks
         if reranked and array is None and self.has_vectors:
             array = self.compared
-        return search(self.index.faiss, unit, k, array, self.index.reranked, self.similarity.is_unit)
+        return search(self.index.faiss, unit, k, array, self.index.reranked, not self.similarity.is_cosine)
 
     @cached_property
     def _exact(self) -> ExactSearch:
@@ -203,16 +204,18 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
             return kept
         return in_memory(self.array, self.similarity)
 
-    def _unit(self, vector: np.ndarray) -> np.ndarray:
-        """Return a vector (d,) as a transformed unit vector (1, c)."""
+    def _unit(self, vectors: Sequence[np.ndarray]) -> np.ndarray:
+        """Return vectors (d,) as transformed unit vectors (b, c)."""
         d = self.index.d if self.index else self.array.shape[1]
-        if vector.shape != (d,):
-            raise ValueError(f"expected a vector of shape ({d},), made by {self._name()}, got {vector.shape}")
+        for vector in vectors:
+            if vector.shape != (d,):
+                raise ValueError(f"expected a vector of shape ({d},), made by {self._name()}, got {vector.shape}")
         try:
-            unit = normalised(vector[None])
+            unit = normalised(np.stack(vectors))
         except ValueError as error:
-            raise ValueError(f"expected a vector of numbers, got NaN or infinity in {vector}") from error
-        if not unit.any():
+            wrong = next(vector for vector in vectors if not np.isfinite(vector.astype(np.float32)).all())
+            raise ValueError(f"expected a vector of numbers, got NaN or infinity in {wrong}") from error
+        if not unit.any(axis=1).all():
             raise ValueError("expected a vector with a direction, got zeros")
         return self.similarity.transformed(unit)
 

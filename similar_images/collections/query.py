@@ -131,7 +131,7 @@ def describe(collection: BaseCollection, asked: Asked, answer: Answer, exact: bo
     count = len(collection) if exact or collection.index is None else collection.index.faiss.ntotal
     searched = f"{'exact search in' if exact else f'{collection.recipe} index of'} {count:,} {collection.noun}s"
     encoding = "stored vector" if asked.encoding is None else f"network {_milliseconds(asked.encoding)}"
-    similarity = "" if collection.similarity.name == "cosine" else f"{collection.similarity.name} similarity, "
+    similarity = "" if collection.similarity.is_cosine else f"{collection.similarity.name} similarity, "
     said = f"{network_name(collection)}, {similarity}{searched}: {encoding}, search {_milliseconds(answer.searching)}"
     if not exact and collection.recall is not None:
         said += f", recall {collection.recall:.3f} when built"

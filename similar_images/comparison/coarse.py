@@ -1,6 +1,5 @@
 """A search that is worse on purpose: what a blind test can be tried out with on any collection."""
 
-import copy
 import tempfile
 from pathlib import Path
 
@@ -20,8 +19,4 @@ def coarse(collection: Collection, recipe: str = RECIPE) -> SearchConfig:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows: its vectors are open
         path = Path(folder, "coarse.faiss.index")
         build(collection.vectors, path, recipe, similarity=collection.similarity.name)
-        other = copy.copy(collection)
-        other.__dict__.pop("compared", None)
-        other.__dict__.pop("_exact", None)
-        other.index = open_index(path)
-    return SearchConfig(other, reranked=False)
+        return SearchConfig(collection.with_index(open_index(path)), reranked=False)

@@ -10,7 +10,6 @@ import numpy as np
 
 from similar_images.index.exact import blocks, cosines, exact_search, normalised
 from similar_images.index.index import Index, search
-from similar_images.index.similarity import COSINE
 from similar_images.vectors.store import BLOCK_BYTES
 
 if TYPE_CHECKING:
@@ -125,7 +124,9 @@ def nearest(
     if index is None:
         return exact_search(vectors, unit, k)
     reranked = k if index.reranked else 0
-    if index.similarity is COSINE:
+    if index.similarity.is_cosine:
         return search(index.faiss, unit, k, vectors, reranked)
-    _, rows = search(index.faiss, index.similarity.transformed(unit), k, index.vectors, reranked)  # only proposes rows
+    _, rows = search(
+        index.faiss, index.similarity.transformed(unit), k, index.vectors, reranked, True
+    )  # only proposes rows
     return np.where(rows < 0, -np.inf, cosines(vectors, np.maximum(rows, 0), unit)), rows

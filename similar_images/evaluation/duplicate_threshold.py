@@ -11,7 +11,6 @@ from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.duplicate_groups import nearest
 from similar_images.evaluation.evaluation import can_encode
 from similar_images.index.index import Index, normalised
-from similar_images.index.similarity import COSINE
 from similar_images.inputs import images
 
 # Network -> the cosine similarity from which two images are near-duplicates. benchmarks/near_duplicates.py, with 200
@@ -56,7 +55,7 @@ def default_threshold(network: dict | None) -> float:
 
 def measured_threshold(collection: Collection) -> float | None:
     """Return the threshold measured for the network of a collection and the cosine; None if there is none."""
-    if collection.network is None or collection.similarity is not COSINE:
+    if collection.network is None or not collection.similarity.is_cosine:
         return None
     return THRESHOLDS.get(collection.network["name"])
 

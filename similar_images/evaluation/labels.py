@@ -97,13 +97,18 @@ def unlabelled(labels: Labels) -> int:
     return int((np.diff(labels.indicator.indptr) == 0).sum())
 
 
+def without(labels: Labels, absent: Sequence[int] | np.ndarray) -> sparse.csr_array:
+    """Return the indicator (n, c) of labels without those of the rows `absent`."""
+    present = np.ones(len(labels.indicator.indptr) - 1, np.float32)
+    present[np.asarray(absent, dtype=int)] = 0
+    return sparse.csr_array(labels.indicator.multiply(present[:, None]))
+
+
 def relevance(
     labels: Labels, queries: np.ndarray, rows: np.ndarray, absent: Sequence[int] | np.ndarray = ()
 ) -> Relevance:
     """Compare the hits (q, k) of queries (q,) with the labels; the rows `absent` (skipped, removed) match nothing."""
-    present = np.ones(len(labels.indicator.indptr) - 1, np.float32)
-    present[np.asarray(absent, dtype=int)] = 0
-    indicator = sparse.csr_array(labels.indicator.multiply(present[:, None]))
+    indicator = without(labels, absent)
     sizes = indicator.sum(axis=1)
     shared = np.stack([(indicator[queries] * indicator[hits]).sum(axis=1) for hits in rows.T], axis=1)
     gains = np.where(rows >= 0, _jaccard(shared, sizes[queries, None], sizes[rows]), 0)

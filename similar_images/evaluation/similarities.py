@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similar_images.evaluation.labels import Labels, measures, relevance
+from similar_images.evaluation.labels import Labels, measures, relevance, without
 from similar_images.index.exact import ExactSearch, unit_rows
 from similar_images.index.index import others
 from similar_images.index.reduced import in_memory
@@ -25,14 +25,16 @@ class Choice(NamedTuple):
     said: str  # what was measured, in a sentence
 
 
-def average_precisions(array: np.ndarray, labels: Labels, rows: np.ndarray, name: str) -> np.ndarray:
+def average_precisions(
+    array: np.ndarray, labels: Labels, rows: np.ndarray, name: str, skipped: np.ndarray
+) -> np.ndarray:
     """Return AP@100 (q,) of an exact search by a similarity fitted on vectors (n, d), with rows (q,) as queries."""
     similarity = fit(array, name)
     compared = in_memory(array, similarity)
     _, unit = unit_rows(array, rows)
     _, found = ExactSearch(compared).search(similarity.transformed(unit), min(K + 1, len(array)))
     hits = np.take_along_axis(found, others(found, rows, K), axis=1)
-    return measures(relevance(labels, rows, hits))["mAP"]
+    return measures(relevance(labels, rows, hits, skipped))["mAP"]
 
 
 def choose_similarity(vectors: Vectors, labels: Labels | None) -> Choice:
@@ -42,14 +44,15 @@ def choose_similarity(vectors: Vectors, labels: Labels | None) -> Choice:
     Raises ValueError if there are too few labels.
     """
     array = vectors.stored
-    rows = _labelled(array, labels)
+    skipped = np.flatnonzero(~array.any(axis=1))
+    rows = _labelled(labels, skipped)
     if labels is None or len(rows) < LEAST:
         raise ValueError(
             f"expected at least {LEAST} images with a label that others have too, got {len(rows)}: omit --labels"
         )
     drawn = np.random.default_rng(SEED).permutation(rows)[:QUERIES]
     choosing = np.arange(len(drawn)) < len(drawn) // 2
-    found = {name: average_precisions(array, labels, drawn, name) for name in SIMILARITIES}
+    found = {name: average_precisions(array, labels, drawn, name, skipped) for name in SIMILARITIES}
     best = max(SIMILARITIES, key=lambda name: found[name][choosing].mean())
     if interval(found[best][choosing] - found["cosine"][choosing], least=-1)[1] <= 0:
         best = "cosine"
@@ -58,11 +61,10 @@ def choose_similarity(vectors: Vectors, labels: Labels | None) -> Choice:
     return Choice(best, said)
 
 
-def _labelled(array: np.ndarray, labels: Labels | None) -> np.ndarray:
-    """Return the rows with a vector and a label that another of them has."""
+def _labelled(labels: Labels | None, skipped: np.ndarray) -> np.ndarray:
+    """Return the rows with a label that another of them has, none of them skipped."""
     if labels is None:
         return np.empty(0, int)
-    present = np.array([bool(array[row].any()) for row in range(len(array))])
-    indicator = labels.indicator.multiply(present[:, None]).tocsr()
-    shared = (np.asarray(indicator.sum(axis=0)).ravel() >= 2).astype(np.float32)
+    indicator = without(labels, skipped)
+    shared = (indicator.sum(axis=0) >= 2).astype(np.float32)
     return np.flatnonzero((indicator @ shared) > 0)

@@ -40,8 +40,9 @@ def build(
 
     `recipe` is a name of RECIPES, "auto", or a string that faiss.index_factory takes; with a `target` the index
     that meets it is chosen instead. `similarity` is a name of SIMILARITIES; "auto" is the best one for vectors of this
-    network and number, and the cosine for `classic` and for a string. Rows that were removed from an index of these vectors at `path` stay removed,
-    unless `restore`. `note` gets what differs from the request, `tried` the candidates for a target.
+    network and number, and the cosine for `classic` and for a string. Rows that were removed from an index of these
+    vectors at `path` stay removed, unless `restore`. `note` gets what differs from the request, `tried` the candidates
+    for a target.
     Raises ValueError for vectors or recipes that cannot be used, and for a target that cannot be met;
     BlockingIOError if another run is writing the index.
     """
@@ -106,9 +107,7 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
         names = vectors.names[:n] if vectors.names else None
         known = vectors._replace(array=vectors.stored[:n], names=names)
         removed, skipped = sorted({*index.removed, *rows}), manifest["vectors"].get("skipped", [])
-        if index.vectors is not None:
-            return _rewrite(index, manifest, known, removed, skipped, index.vectors)
-        with transformed(known.stored, index.similarity, path) as (array, file):
+        with transformed(known.stored, index.similarity, path, index.vectors) as (array, file):
             return _rewrite(index, manifest, known, removed, skipped, array, file)
 
 
@@ -193,7 +192,7 @@ def _kept(
     similarity: Similarity, array: np.ndarray, file: Path | None, path: Path, removed: list[int], old: dict
 ) -> dict | None:
     """Keep the files of a similarity; return its entry in the manifest, in place of the old one."""
-    if similarity is COSINE:
+    if similarity.is_cosine:
         return None
     now = moved(array, removed)
     built = {"n": len(array) - len(removed), "built_moved": now}
@@ -207,7 +206,7 @@ def _rewrite(
     removed: list[int],
     skipped: list[int],
     array: np.ndarray,
-    file: Path | None = None,
+    file: Path | None,
 ) -> dict:
     absent = sorted({*removed, *skipped})
     manifest = old | {

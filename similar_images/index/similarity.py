@@ -38,6 +38,11 @@ class Similarity(NamedTuple):
     offset: np.ndarray | None = None  # float32 (c,); None: the vectors are compared as they are
     matrix: np.ndarray | None = None  # float32 (c, d); None: c is d
 
+    @property
+    def is_cosine(self) -> bool:
+        """Whether vectors are compared as they are, of any length; transformed ones have length 1."""
+        return self.offset is None
+
     def transformed(self, unit: np.ndarray) -> np.ndarray:
         """Return float32 unit vectors (b, c) for unit vectors (b, d); zeros (skipped images) stay zeros."""
         if self.offset is None:
@@ -46,11 +51,6 @@ class Similarity(NamedTuple):
         moved[~unit.any(axis=1)] = 0
         lengths = np.sqrt(np.einsum("bc,bc->b", moved, moved))[:, None]
         return np.divide(moved, lengths, out=moved, where=lengths > 0)
-
-    @property
-    def is_unit(self) -> bool:
-        """Whether the vectors that are compared were normalised."""
-        return self.offset is not None
 
     @property
     def bytes(self) -> int:
@@ -90,15 +90,12 @@ def fit(array: np.ndarray, name: str, absent: Sequence[int] = ()) -> Similarity:
         raise ValueError(f"expected a similarity of auto, {', '.join(SIMILARITIES)}, got {name}")
     if name == COSINE.name:
         return COSINE
-    n, d = array.shape
-    rows = np.setdiff1d(np.arange(n), np.asarray(absent, dtype=np.int64))
-    drawn = np.random.default_rng(SEED).permutation(rows)[:SAMPLE]
-    _, unit = unit_rows(array, np.sort(drawn))
+    unit = _sample(array, absent)
     if len(unit) < 2 or not np.ptp(unit, axis=0).any():
         raise ValueError(f"the similarity {name} needs vectors that differ: use cosine")
     if name == "centred":
         return Similarity(name, _rounded(-unit.mean(axis=0)))
-    mean, components, variances = principal(unit, max(1, min(COMPONENTS, d, len(unit) // ROWS)))
+    mean, components, variances = principal(unit, max(1, min(COMPONENTS, array.shape[1], len(unit) // ROWS)))
     kept = variances > 1e-6 * variances[0]
     components, variances = components[kept], variances[kept]
     shrinkage = min(1.0, ROWS * len(variances) / len(unit))  # few vectors overstate how much variances differ
@@ -120,9 +117,14 @@ def principal(sample: np.ndarray, c: int) -> tuple[np.ndarray, np.ndarray, np.nd
 
 def moved(array: np.ndarray, removed: Sequence[int] = ()) -> float:
     """Return how far the mean of transformed unit vectors (n, c) is from 0, where it was when they were fitted."""
-    rows = np.setdiff1d(np.arange(len(array)), np.asarray(removed, dtype=np.int64))
+    return float(np.linalg.norm(_sample(array, removed).mean(axis=0)))
+
+
+def _sample(array: np.ndarray, absent: Sequence[int]) -> np.ndarray:
+    """Return the unit vectors (m, d) of a sample of rows that are not absent."""
+    rows = np.setdiff1d(np.arange(len(array)), np.asarray(absent, dtype=np.int64))
     drawn = np.random.default_rng(SEED).permutation(rows)[:SAMPLE]
-    return float(np.linalg.norm(unit_rows(array, np.sort(drawn))[1].mean(axis=0)))
+    return unit_rows(array, np.sort(drawn))[1]
 
 
 def _products(unit: np.ndarray, matrix: np.ndarray) -> np.ndarray:
