@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import faiss
 import numpy as np
 
-from similar_images.index.exact import unit_rows
+from similar_images.index.exact import products, unit_rows
 from similar_images.networks.catalog import reads_text
 from similar_images.vectors.store import open_array
 
@@ -47,7 +46,7 @@ class Similarity(NamedTuple):
         """Return float32 unit vectors (b, c) for unit vectors (b, d); zeros (skipped images) stay zeros."""
         if self.offset is None:
             return unit
-        moved = (unit if self.matrix is None else _products(unit, self.matrix)) + self.offset
+        moved = (unit if self.matrix is None else products(unit, self.matrix)) + self.offset
         moved[~unit.any(axis=1)] = 0
         lengths = np.sqrt(np.einsum("bc,bc->b", moved, moved))[:, None]
         return np.divide(moved, lengths, out=moved, where=lengths > 0)
@@ -125,20 +124,6 @@ def _sample(array: np.ndarray, absent: Sequence[int]) -> np.ndarray:
     rows = np.setdiff1d(np.arange(len(array)), np.asarray(absent, dtype=np.int64))
     drawn = np.random.default_rng(SEED).permutation(rows)[:SAMPLE]
     return unit_rows(array, np.sort(drawn))[1]
-
-
-def _products(unit: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Return float32 (b, c), the products of vectors (b, d) with the rows of a matrix (c, d).
-
-    Of one vector on one thread: NumPy's would wait for each other, and for the network's, longer than this takes.
-    """
-    if len(unit) > 1:
-        return unit @ matrix.T
-    products = np.empty((1, len(matrix)), np.float32)
-    one = np.ascontiguousarray(unit, dtype=np.float32)
-    pointers = map(faiss.swig_ptr, (products, one, matrix))
-    faiss.fvec_inner_products_ny(*pointers, matrix.shape[1], len(matrix))  # type: ignore[attr-defined]
-    return products
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
