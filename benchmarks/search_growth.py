@@ -12,7 +12,7 @@ sees the transformed vectors), or "target" for a recall of 0.95.
 """
 
 import json
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -65,7 +65,7 @@ def measure(vectors_file: str, queries_file: str, how: str, similarity: str) -> 
     way = {"target": Target(recall=0.95)} if how == "target" else {"recipe": how}
     building.build(vectors, path, similarity=similarity, **way)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GiB, from KiB
+    peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20  # GiB, from KiB
     index, queries = open_index(path), normalised(np.load(queries_file))
     compared = vectors.array if index.vectors is None else index.vectors
     true = exact_search(compared, index.similarity.transformed(queries), K)[1]

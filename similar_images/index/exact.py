@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
 from similar_images.networks.onnx import model_of, open_session
-from similar_images.vectors.store import block_rows
+from similar_images.vectors.store import block_rows, release
 
 CACHED_BYTES = 2**20  # of vectors in float32 that one core compares with queries at once: they stay in its cache
 ALONE = 16  # times as many are compared with one query: nothing is read twice
@@ -136,11 +136,12 @@ def products(unit: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 def _scanned(unit: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Return the products (1, n) of a vector (1, d) with float16 vectors (n, d), which Faiss reads as codes in place."""
     quantizer = faiss.ScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16)
-    scanner = quantizer.select_InvertedListScanner(faiss.METRIC_INNER_PRODUCT, None, True, None)
+    select = quantizer.select_InvertedListScanner  # type: ignore[attr-defined]
+    scanner = select(faiss.METRIC_INNER_PRODUCT, None, True, None)
     scanner.set_query(faiss.swig_ptr(unit))
     scanner.set_list(0, 0.0)
     result = faiss.RangeSearchResult(1)
-    partial = faiss.RangeSearchPartialResult(result)
+    partial = faiss.RangeSearchPartialResult(result)  # type: ignore[attr-defined]
     codes = faiss.swig_ptr(vectors.view(np.uint8))
     scanner.scan_codes_range(len(vectors), codes, None, -np.inf, partial.new_result(0))
     partial.finalize()
@@ -162,7 +163,7 @@ def _multiplied(unit: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 @lru_cache
-def _session(operator: str, given: int, **attributes: int) -> Callable[..., np.ndarray]:
+def _session(operator: str, given: int, **attributes: Any) -> Callable[..., np.ndarray]:
     """Return a function of arrays (any, any) of a type that ONNX Runtime computes by one operator, as float32."""
     from onnx import TensorProto, helper
 
@@ -218,9 +219,13 @@ def blocks(array: np.ndarray, start: int = 0) -> Iterator[tuple[np.ndarray, np.n
 
 
 def unit_rows(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return those of the rows that are not zeros, and their unit vectors. Raises ValueError for NaN or infinity."""
+    """Return those of the rows that are not zeros, and their unit vectors. Raises ValueError for NaN or infinity.
+
+    Of a memory-mapped array no page stays in this process.
+    """
     try:
         unit = normalised(array[rows])
+        release(array)
     except ValueError:
         bad = rows[~np.isfinite(array[rows].astype(np.float32)).all(axis=1)]
         raise ValueError(f"expected numbers in every row, got NaN or infinity in row {bad[0]}") from None

@@ -4,9 +4,10 @@ Shape letters: n images, d numbers in a vector.
 """
 
 import hashlib
+import mmap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -100,6 +101,13 @@ def sample(array: np.ndarray) -> str:
 def block_rows(array: np.ndarray) -> int:
     """Return how many rows of `array` are read at once, in float32."""
     return max(1, BLOCK_BYTES // (4 * array.shape[1]))
+
+
+def release(array: np.ndarray) -> None:
+    """Take the pages of a memory-mapped array that were read out of this process; the system's cache may keep them."""
+    mapping: Any = getattr(array, "_mmap", None)  # of np.memmap and its slices
+    if hasattr(mapping, "madvise") and getattr(array, "mode", "c") != "c":  # not on Windows, nor what only memory holds
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def open_array(path: Path) -> np.ndarray:

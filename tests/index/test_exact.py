@@ -1,8 +1,11 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from similar_images.index import exact
-from similar_images.index.exact import exact_search, normalised
+from similar_images.index.exact import blocks, exact_search, normalised
 
 
 def oracle(array: np.ndarray, unit: np.ndarray, k: int, removed: list[int]) -> np.ndarray:
@@ -51,3 +54,14 @@ def test_infinity_in_a_row_is_refused_with_its_number():
     array[33, 2] = np.inf
     with pytest.raises(ValueError, match="NaN or infinity in row 33"):
         exact_search(array, normalised(array[:1]), 3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not say which pages are mapped")
+def test_a_build_keeps_no_pages_of_the_vectors_in_this_process(tmp_path):
+    file = tmp_path / "v.npy"
+    np.save(file, np.ones((50_000, 64), np.float32))
+    array = np.load(file, mmap_mode="r")
+    assert sum(len(rows) for rows, _ in blocks(array)) == len(array)
+    mapped = Path("/proc/self/smaps").read_text().split(str(file))[1]
+    kib = int(re.search(r"Rss:\s+(\d+) kB", mapped)[1])
+    assert kib < array.nbytes / 1024 / 10

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""The codes of the default index against RaBitQ's: bytes, build time, recall and milliseconds.
+
+./benchmarks/codes.py VECTORS.npy [--count 1000000 ...]
+
+The vectors are the given ones, without 500 that are the queries, and mixtures of them as in search_growth.py; all are
+compared by the similarity `whitened`, in 112 numbers. Each index has sqrt(n) lists, of which a sixteenth is probed.
+Recall is the share of the true ten nearest that are among the first 100 of the index, which re-ranking then orders
+exactly. Queries run one at a time on one thread, builds on all; medians of ROUNDS builds and searches, in turns.
+Source of RaBitQ: Gao & Long, "RaBitQ: Quantizing High-Dimensional Vectors with a Theoretical Error Bound for
+Approximate Nearest Neighbor Search", 2024.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import search_growth as growth
+
+from similar_images.index import index as indexes
+from similar_images.index.exact import exact_search, normalised, omp_threads
+from similar_images.index.recipes import Reduction, reduced
+from similar_images.index.reduced import in_memory
+from similar_images.index.similarity import fit
+from similar_images.index.tune import size
+
+CODES = ("PQ56x4fs", "RaBitQfs", "RaBitQfs2", "PQ28x4fs")
+K, FOUND, QUERIES, SAMPLE, ROUNDS = 10, 100, 500, 65_536, 3
+
+
+def compare(name: str, array: np.ndarray, queries: np.ndarray) -> None:
+    similarity = fit(array, "whitened")
+    moved, queries = in_memory(array, similarity), similarity.transformed(normalised(queries))
+    n, d = moved.shape
+    true = exact_search(moved, queries, K)[1]
+    rows = np.sort(np.random.default_rng(0).permutation(n)[:SAMPLE])
+    sample = indexes.unit_rows(moved, rows)[1]
+    measured: dict[str, list[tuple[float, float]]] = {codes: [] for codes in CODES}
+    found = {}
+    for _ in range(ROUNDS):
+        for codes in CODES:
+            began = time.perf_counter()
+            trained = reduced(Reduction(sample[:1000], 1), sample, n, d, codes)
+            for block, unit in indexes.blocks(moved):
+                trained.faiss.add_with_ids(unit, block)
+            built = time.perf_counter() - began
+            with omp_threads(1):
+                began = time.perf_counter()
+                hits = np.concatenate([trained.faiss.search(query[None], FOUND)[1] for query in queries])
+                took = 1000 * (time.perf_counter() - began) / len(queries)
+            measured[codes].append((built, took))
+            found[codes] = size(trained.faiss) / 1e6, float(indexes.recall(hits, true).mean())
+    first = None
+    for codes in CODES:
+        built, took = np.median(measured[codes], axis=0)
+        mb, share = found[codes]
+        first = first or (built, mb, took)
+        ratios = f"{built / first[0]:.2f} {mb / first[1]:.2f} {took / first[2]:.2f}"
+        print(f"{name:>14} {codes:10} {built:8.2f} {mb:8.2f} {share:10.3f} {took:8.3f}   {ratios}", flush=True)
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--count", "counts", type=int, multiple=True, default=(10_000, 100_000, 1_000_000), show_default=True)
+def main(file: Path, counts: tuple[int, ...]) -> None:
+    print("       vectors codes       build s       MB  recall@100 ms query   ratios to the first: build, MB, ms")
+    real = np.load(file).astype(np.float32)
+    order = np.random.default_rng(0).permutation(len(real))
+    compare(f"{len(real) - QUERIES:,} real", real[order[QUERIES:]], real[order[:QUERIES]])
+    real = growth.reduced(file)
+    for count in counts:
+        array = np.concatenate(list(growth.mixed(real, count, seed=1)))
+        compare(f"{count:,}", array, next(growth.mixed(real, QUERIES, seed=2)))
+
+
+if __name__ == "__main__":
+    main()
