@@ -9,6 +9,7 @@ import numpy as np
 
 from similar_images.collections.base import BaseCollection, Hit, Query
 from similar_images.collections.images import Collection
+from similar_images.index.exact import rows_but
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.texts import one_line
@@ -108,7 +109,7 @@ def answer(collection: BaseCollection, asked: Asked, k: int, exact: bool = False
 
 def shuffled(collection: BaseCollection, seed: int | None = None) -> Iterator[int]:
     """Yield the rows that have a vector in random order, then again from the start; none where none has."""
-    rows = np.random.default_rng(seed).permutation(np.setdiff1d(np.arange(len(collection)), collection.removed))
+    rows = np.random.default_rng(seed).permutation(rows_but(len(collection), collection.removed))
     return cycle(int(row) for row in rows if not collection.was_skipped(row))
 
 

@@ -154,7 +154,7 @@ def evaluate(
         raise ValueError(f"altered copies need images, {path} is a collection of texts: omit --alterations")
     check_complete(collection.vectors)
     removed = {row for config in configs for row in config.collection.removed}
-    drawn = np.random.default_rng(SEED).permutation(np.setdiff1d(np.arange(len(array)), np.array([*removed], int)))
+    drawn = np.random.default_rng(SEED).permutation(indexes.rows_but(len(array), [*removed]))
     rows, unit = indexes.unit_rows(array, drawn[:queries])
     if len(rows) < 2:
         raise ValueError(f"{path}: expected at least 2 {collection.noun}s with a vector, got {len(rows)}")

@@ -11,7 +11,16 @@ import faiss
 import numpy as np
 
 from similar_images.files import locked, relative
-from similar_images.index.index import Index, blocks, check_matches, open_index, unit_rows, with_ids, write_index
+from similar_images.index.index import (
+    Index,
+    blocks,
+    check_matches,
+    open_index,
+    rows_but,
+    unit_rows,
+    with_ids,
+    write_index,
+)
 from similar_images.index.measure import measures
 from similar_images.index.recipes import SEED, Trained, lists, train
 from similar_images.index.reduced import keep, transformed
@@ -238,7 +247,7 @@ def _source(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
 def _sample(array: np.ndarray, without: np.ndarray) -> np.ndarray:
     """Return unit vectors (m, d) of rows drawn at random, to train on; the rows `without` only where all are few."""
     n, d = array.shape
-    rows = np.setdiff1d(np.arange(n), without) if n >= 5 * FEW else np.arange(n)
+    rows = rows_but(n, without if n >= 5 * FEW else [])
     m = min(len(rows), max(256 * 64, SAMPLE_PER_LIST * lists(n)), SAMPLE_BYTES // (4 * d))
     return unit_rows(array, np.sort(np.random.default_rng(SEED).choice(rows, m, replace=False)))[1]
 

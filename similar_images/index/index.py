@@ -17,6 +17,7 @@ from similar_images.index.exact import blocks as blocks
 from similar_images.index.exact import cosines, omp_threads
 from similar_images.index.exact import exact_search as exact_search
 from similar_images.index.exact import normalised as normalised
+from similar_images.index.exact import rows_but as rows_but
 from similar_images.index.exact import unit_rows as unit_rows
 from similar_images.index.manifest import REBUILD
 from similar_images.index.recipes import RERANKED, takes_ids

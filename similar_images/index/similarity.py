@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similar_images.index.exact import products, unit_rows
+from similar_images.index.exact import products, rows_but, unit_rows
 from similar_images.networks.catalog import reads_text
 from similar_images.vectors.store import open_array
 
@@ -121,7 +121,7 @@ def moved(array: np.ndarray, removed: Sequence[int] = ()) -> float:
 
 def _sample(array: np.ndarray, absent: Sequence[int]) -> np.ndarray:
     """Return the unit vectors (m, d) of a sample of rows that are not absent."""
-    rows = np.setdiff1d(np.arange(len(array)), np.asarray(absent, dtype=np.int64))
+    rows = rows_but(len(array), absent)
     drawn = np.random.default_rng(SEED).permutation(rows)[:SAMPLE]
     return unit_rows(array, np.sort(drawn))[1]
 

@@ -69,7 +69,7 @@ class Queries:
         seed: int = SEED,
         similarity: Similarity = COSINE,
     ):
-        allowed = np.setdiff1d(np.arange(len(array)), removed)
+        allowed = indexes.rows_but(len(array), removed)
         drawn = np.random.default_rng(seed).permutation(allowed)
         self.rows, self.unit = indexes.unit_rows(array, np.sort(drawn[: min(count, max(FEW, len(array) // 5))]))
         self.similarities, rows = indexes.exact_search(array, self.unit, K + 1, removed)
