@@ -12,7 +12,7 @@ import numpy as np
 from similar_images.collections.opened import Hit as Hit
 from similar_images.collections.opened import OpenCollection
 from similar_images.collections.opened import open_index as open_index
-from similar_images.index.exact import ExactSearch
+from similar_images.index.exact import ExactSearch, cosines
 from similar_images.index.index import Index, normalised, search
 from similar_images.index.reduced import in_memory
 from similar_images.index.similarity import Similarity, fit
@@ -103,13 +103,21 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
         compares with all vectors instead; with `reranked` False they stay as the index found them.
         Raises TypeError for any other query, ValueError for a weight that is not positive.
         """
-        if isinstance(query, list) or len(negatives):
-            positives = query if isinstance(query, list) else [query]
-            unit, rows = self._combined(positives, negatives)
-        else:
-            vector, row = self._vector_of(query)
-            unit, rows = self._unit([vector]), [] if row is None else [row]
+        unit, rows = self._unit_of(query, negatives)
         return self._search(unit, k, exact, reranked, [rows])[0]
+
+    def compare(self, query: Any, rows: Sequence[int], negatives: Sequence[Any] = ()) -> list[Hit]:
+        """Return rows as hits of a query, as `nearest` takes it, in the order that they have.
+
+        Raises ValueError where the vectors are missing, IndexError for a row that does not exist.
+        """
+        unit, _ = self._unit_of(query, negatives)
+        if wrong := [row for row in rows if not 0 <= row < len(self)]:
+            raise IndexError(f"expected rows from 0 to {len(self) - 1}, got {wrong[0]}")
+        if not len(rows):
+            return []
+        found = cosines(self.compared, np.array([rows], dtype=np.int64), unit, not self.similarity.is_cosine)[0]
+        return [Hit(int(row), self.names[row], float(one)) for row, one in zip(rows, found.clip(-1, 1), strict=True)]
 
     def nearest_many(
         self, queries: Sequence[Any] | np.ndarray, k: int = 8, exact: bool = False, reranked: bool = True
@@ -121,6 +129,13 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
             return []
         vectors, rows = zip(*map(self._vector_of, queries), strict=True)
         return self._search(self._unit(vectors), k, exact, reranked, [[] if row is None else [row] for row in rows])
+
+    def _unit_of(self, query: Any, negatives: Sequence[Any]) -> tuple[np.ndarray, list[int]]:
+        """Return a query, with its negatives, as one transformed unit vector (1, c), and the rows that it is made of."""
+        if isinstance(query, list) or len(negatives):
+            return self._combined(query if isinstance(query, list) else [query], negatives)
+        vector, row = self._vector_of(query)
+        return self._unit([vector]), [] if row is None else [row]
 
     def _vector_of(self, query: Any) -> tuple[np.ndarray, int | None]:
         """Return the vector (d,) of a query, and its row if it is one of the collection."""

@@ -1,6 +1,6 @@
 """Run a query and describe its result. Without widgets."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -27,6 +27,15 @@ CAVEATS = {
 Box = tuple[float, float, float, float]  # left, top, right, bottom, as shares of width and height
 
 
+class Mark(NamedTuple):
+    """What is to be found more, or less: an image or text beside the query."""
+
+    name: str
+    query: int | Query
+    row: int | None = None  # None: it is not of the collection
+    picture: bytes | None = None  # of a new image, as in Asked
+
+
 class Asked(NamedTuple):
     """A query, with what is needed to show it and to refine it."""
 
@@ -38,6 +47,8 @@ class Asked(NamedTuple):
     whole: int | Query | None = None  # the query of the whole image, where `query` is of a part
     encoding: float | None = None  # seconds in the network; None: the vector was stored
     provisional: bool = False  # a text that is still being typed
+    positives: tuple[Mark, ...] = ()  # more like these too
+    negatives: tuple[Mark, ...] = ()  # less like these
 
 
 class Answer(NamedTuple):
@@ -69,6 +80,25 @@ def ask_image(collection: Collection, name: str, content: bytes) -> Asked:
     return Asked(name, query, images.thumbnail(image, KEPT_SIDE), encoding=seconds)
 
 
+def ask_images(collection: Collection, files: Sequence[tuple[str, bytes]]) -> Asked:
+    """Ask by the names and bytes of new images: by the first, and more like the others."""
+    first, *others = (ask_image(collection, name, content) for name, content in files)
+    return first._replace(
+        positives=tuple(Mark(other.name, other.query, picture=other.picture) for other in others),
+        encoding=sum(one.encoding or 0 for one in (first, *others)),
+    )
+
+
+def ask_marked(collection: BaseCollection, asked: Asked, positives: Sequence[int], negatives: Sequence[int]) -> Asked:
+    """Return a query with these rows marked, in place of those that were; marks of new images stay."""
+
+    def marks(before: tuple[Mark, ...], rows: Sequence[int]) -> tuple[Mark, ...]:
+        new = (Mark(collection.names[row], row, row) for row in rows)
+        return (*(mark for mark in before if mark.row is None), *new)
+
+    return asked._replace(positives=marks(asked.positives, positives), negatives=marks(asked.negatives, negatives))
+
+
 def ask_part(collection: Collection, asked: Asked, box: Box) -> Asked:
     """Return the query of a part of the image of a query. Raises UnreadableImage, and what loading the network raises."""
     if asked.picture is not None:
@@ -97,14 +127,38 @@ def ask_whole(asked: Asked) -> Asked:
 def answer(collection: BaseCollection, asked: Asked, k: int, exact: bool = False) -> Answer:
     """Search; compare an exact search with that of the index."""
     began = perf_counter()
-    hits = collection.nearest(asked.query, k, exact)
+    hits = _nearest(collection, asked, k, exact)
     seconds = perf_counter() - began
     if not exact or collection.index is None:
         return Answer(hits, set(), [], seconds)
-    approximate = collection.nearest(asked.query, k)
+    approximate = _nearest(collection, asked, k, False)
     missed = {hit.row for hit in hits} - {hit.row for hit in approximate}
     wrong = [hit.name for hit in approximate if hit.row not in {hit.row for hit in hits}]
     return Answer(hits, missed, wrong, seconds)
+
+
+def further(collection: BaseCollection, asked: Asked, hits: list[Hit], k: int, exact: bool = False) -> list[Hit]:
+    """Return up to k hits that begin with those known; an exact search finds what the index does not reach."""
+    found = {hit.row for hit in hits}
+    for exactly in (exact, True):
+        if len(hits) < k and (collection.has_vectors or not exactly):
+            new = [hit for hit in _nearest(collection, asked, k, exactly) if hit.row not in found]
+            hits, found = hits + new, found | {hit.row for hit in new}
+    return hits
+
+
+def compared(collection: BaseCollection, asked: Asked, rows: Sequence[int]) -> list[Hit]:
+    """Return rows as hits of a query, in their order."""
+    query, negatives = _positives(asked), [mark.query for mark in asked.negatives]
+    return collection.compare(query, rows, negatives)
+
+
+def _nearest(collection: BaseCollection, asked: Asked, k: int, exact: bool) -> list[Hit]:
+    return collection.nearest(_positives(asked), k, exact, negatives=[mark.query for mark in asked.negatives])
+
+
+def _positives(asked: Asked) -> Any:
+    return [asked.query, *(mark.query for mark in asked.positives)] if asked.positives else asked.query
 
 
 def shuffled(collection: BaseCollection, seed: int | None = None) -> Iterator[int]:
@@ -132,6 +186,8 @@ def describe(collection: BaseCollection, asked: Asked, answer: Answer, exact: bo
     count = len(collection) if exact or collection.index is None else collection.index.faiss.ntotal
     searched = f"{'exact search in' if exact else f'{collection.recipe} index of'} {count:,} {collection.noun}s"
     encoding = "stored vector" if asked.encoding is None else f"network {_milliseconds(asked.encoding)}"
+    if asked.positives or asked.negatives:
+        encoding += f", like {1 + len(asked.positives)} and unlike {len(asked.negatives)}"
     similarity = "" if collection.similarity.is_cosine else f"{collection.similarity.name} similarity, "
     said = f"{network_name(collection)}, {similarity}{searched}: {encoding}, search {_milliseconds(answer.searching)}"
     if not exact and collection.recall is not None:

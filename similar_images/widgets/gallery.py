@@ -1,6 +1,6 @@
 """The notebook's gallery: a query, and the images of a collection that look most like it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Thread
 
@@ -16,21 +16,24 @@ from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks.catalog import NETWORKS, reads_text
 from similar_images.widgets import export
-from similar_images.widgets.search import CSS, Displayed, SearchWidget, page
+from similar_images.widgets.history import Displayed
+from similar_images.widgets.hits import HitsWidget
+from similar_images.widgets.search import CSS, page
 from similar_images.widgets.thumbnails import Thumbnail, Thumbnails
 
 MAX_BYTES = 25_000_000  # of an upload, which arrives in parts: Jupyter's server drops messages above 10 MiB
 THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page says which one its cards need
 SHOWN_AS_THEY_ARE = {"JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"}  # by browsers
+NAMES = 20  # that the box proposes
 LOADING = "similar-images-network"  # the thread that loads it
 ORIGINAL_SIDE = 4000  # pixels; of originals in other formats, or too large to be sent
 
 
-class Gallery(SearchWidget):
+class Gallery(HitsWidget):
     """Shows the k images of a collection most like a random one, one on the web, or one of your own."""
 
     collection: Collection
-    _esm, _css = page("search.js", "gallery.js"), CSS
+    _esm, _css = page("search.js", "hits.js", "query.js", "gallery.js"), CSS
     max_bytes = Int(MAX_BYTES).tag(sync=True)
     side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
     late: List = List().tag(sync=True)  # pictures that were made after `shown` was sent
@@ -45,7 +48,7 @@ class Gallery(SearchWidget):
         super().__init__(collection, k, seed)
         self._allow_private = allow_private
         self._thumbnails = {side: Thumbnails(collection, side) for side in THUMBNAIL_SIDES}
-        self._upload = bytearray()
+        self._upload, self._files = bytearray(), list[tuple[str, bytes]]()
         self.search_random()
         Thread(target=_load_ahead, args=(collection, list(self._threads)), name=LOADING, daemon=True).start()
 
@@ -68,13 +71,38 @@ class Gallery(SearchWidget):
 
     def search_bytes(self, name: str, content: bytes) -> None:
         """Search by the bytes of an image, as a file has them."""
+        self.search_files([(name, content)])
+
+    def search_files(self, files: Sequence[tuple[str, bytes]]) -> None:
+        """Search for what is like all of some images, each with its name and bytes."""
 
         def read(step: Callable[[str], None]) -> Asked:
-            if len(content) > MAX_BYTES:
-                raise UnreadableImage(f"{name} is larger than {MAX_BYTES / 1e6:.0f} MB")
-            return self._new_image(name, content, step)
+            for name, content in files:
+                if len(content) > MAX_BYTES:
+                    raise UnreadableImage(f"{name} is larger than {MAX_BYTES / 1e6:.0f} MB")
+            return self._with_network(step, lambda: asking.ask_images(self.collection, files))
 
         self._search(read)
+
+    def search_name(self, name: str) -> None:
+        """Search by the image of the collection that has a name, or whose name alone holds this text."""
+        rows = self._rows_named(name, 2)
+        if len(rows) == 1 or (rows and self.collection.names[rows[0]] == name):
+            self.search_row(rows[0])
+        else:
+            known = "several names hold it: type more of one" if rows else "no name of the collection holds it"
+            self._say("failure", f"Not searched: {name}: {known}; an address begins with http:// or https://")
+
+    def _rows_named(self, text: str, most: int) -> list[int]:
+        """Return the first rows whose names hold a text, of upper or lower case; that of exactly this name first."""
+        own = self.collection.row_named(text)
+        wanted, found = text.casefold(), [] if own is None else [own]
+        for row, name in enumerate(self.collection.names):
+            if len(found) >= most:
+                break
+            if row != own and wanted in name.casefold():
+                found.append(row)
+        return found
 
     def search_part(self, box: asking.Box) -> None:
         """Search by a part of the query that is shown: left, top, right and bottom as shares of its width and height."""
@@ -98,7 +126,10 @@ class Gallery(SearchWidget):
     def _do(self, what: str, message: dict, buffers: list) -> None:
         match what:
             case "address":
-                self.search_address(str(message["address"]).strip())
+                text = str(message["address"]).strip()
+                self.search_address(text) if "://" in text else self.search_name(text)
+            case "names":
+                self._in_background(lambda: self._send_names(str(message["text"])))
             case "part":
                 if self._displayed and message.get("number", self._displayed.number) != self._displayed.number:
                     raise ValueError("the query has changed since the box was drawn: draw it again")
@@ -114,30 +145,39 @@ class Gallery(SearchWidget):
                 super()._do(what, message, buffers)
 
     def _receive(self, message: dict, part: bytes) -> None:
-        """Join the parts of a file; search by it once it is complete."""
+        """Join the parts of files that were chosen together; search by them once the last is complete."""
         if message["start"] == 0:
             self._upload = bytearray()
+            if not message.get("at", 0):
+                self._files = []
         if message["start"] != len(self._upload) or len(self._upload) + len(part) > MAX_BYTES:
             raise UnreadableImage(
                 f"{message['name']} is larger than {MAX_BYTES / 1e6:.0f} MB, or its parts came out of order"
             )
         self._upload += part
         if len(self._upload) >= message["size"]:
-            content, self._upload = bytes(self._upload), bytearray()
-            self.search_bytes(str(message["name"]), content)
+            self._files.append((str(message["name"]), bytes(self._upload)))
+            self._upload = bytearray()
+        if len(self._files) >= message.get("of", 1):
+            files, self._files = self._files, []
+            self.search_files(files)
+
+    def _send_names(self, text: str) -> None:
+        """Send the page names that hold a text, for its box."""
+        rows = self._rows_named(text, NAMES) if text else []
+        self.send({"show": "names", "text": text, "names": [self.collection.names[row] for row in rows]})
 
     def _new_image(self, name: str, content: bytes, step: Callable[[str], None]) -> Asked:
         return self._with_network(step, lambda: asking.ask_image(self.collection, name, content))
 
     def _show(self, number: int, asked: Asked, answer: asking.Answer) -> None:
-        rows = [hit.row for hit in answer.hits]
-        if asked.row is not None:
-            rows.append(asked.row)
+        asked_rows = [one.row for one in (asked, *asked.positives, *asked.negatives) if one.row is not None]
+        rows = [*(hit.row for hit in answer.hits), *asked_rows]
         first = True
         for pictures in self._thumbnails[self.side].get(rows):
             with self._unless_superseded(number):
                 if first:
-                    self._displayed, first = Displayed(number, asked, answer.hits), False
+                    self._displayed, first = Displayed(number, asked, answer.hits, len(answer.hits) < self.k), False
                     with self.hold_sync():
                         self.late = []
                         self.shown = self._pictured(number, asked, answer, pictures)
@@ -151,7 +191,19 @@ class Gallery(SearchWidget):
         state["query"] |= {"box": asked.box, **_picture(own)}
         for hit in state["hits"]:
             hit |= _picture(pictures.get(hit["row"]))
+        for shown, mark in zip(
+            [*state["positives"], *state["negatives"]], [*asked.positives, *asked.negatives], strict=True
+        ):
+            shown |= _picture(mark.picture or pictures.get(mark.row))
         return state
+
+    def _send_more(self, displayed: Displayed, start: int, hits: list[Hit]) -> None:
+        message = self._further(displayed, start, hits)
+        for pictures in self._thumbnails[self.side].get([hit.row for hit in hits]):
+            made = {row: picture for row, picture in pictures.items() if isinstance(picture, bytes)}
+            absent = {row: reason for row, reason in pictures.items() if isinstance(reason, str)}
+            self.send(message | {"pictures": [*made], "absent": [*absent.items()]}, [*made.values()])
+            message = {"show": "pictures", "number": displayed.number}
 
     def _send_original(self, row: int) -> None:
         name = self.collection.names[row]

@@ -1,4 +1,4 @@
-"""What the notebook's galleries share: a query, its hits, their number, and the history of queries.
+"""What the notebook's galleries share: a query, its first hits, their number, and the history of queries.
 
 A widget with its own small page: what is shown is state, which a reloaded page gets again; what a user does arrives as
 messages. All work is done off the kernel's thread, and a new query cancels the last one. What is on the page is one
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock, Thread
-from typing import NamedTuple
 
 import anywidget
 from traitlets import Bool, Dict, Int, Unicode, observe, validate
@@ -18,12 +17,12 @@ from traitlets import Bool, Dict, Int, Unicode, observe, validate
 from similar_images.collections import query as asking
 from similar_images.collections.base import BaseCollection, Hit
 from similar_images.collections.query import Asked
+from similar_images.widgets.history import Displayed, History
 
 STATIC = Path(__file__).parent / "static"
 # Text, not a path: anywidget would watch a file for as long as Python runs, and keep the widget alive for that.
 CSS = (STATIC / "widgets.css").read_text(encoding="utf-8")
 MAX_HITS = 200
-REMEMBERED = 50  # queries to go back to
 
 
 def page(*names: str) -> str:
@@ -35,44 +34,8 @@ class Superseded(Exception):
     """A newer query was made meanwhile, or the widget was closed."""
 
 
-class Displayed(NamedTuple):
-    """What the page shows."""
-
-    number: int  # of the search
-    asked: Asked
-    hits: list[Hit]
-
-
-class History:
-    """The queries so far, with back and forward as in a browser."""
-
-    def __init__(self):
-        self.asked: list[Asked] = []
-        self.at = -1
-
-    @property
-    def current(self) -> Asked | None:
-        """The last query, or the one gone back to; None before the first."""
-        return self.asked[self.at] if self.at >= 0 else None
-
-    def add(self, asked: Asked) -> None:
-        """Add a query after the current one; it replaces one that was still being typed."""
-        kept = self.at + 1
-        if self.current and self.current.provisional and asked.row is None:
-            kept -= 1
-        self.asked = [*self.asked[:kept], asked][-REMEMBERED:]
-        self.at = len(self.asked) - 1
-
-    def step(self, steps: int) -> Asked | None:
-        """Go back or forward; None if there is no further query."""
-        if not 0 <= self.at + steps < len(self.asked):
-            return None
-        self.at += steps
-        return self.asked[self.at]
-
-
 class SearchWidget(anywidget.AnyWidget):
-    """Shows the k nearest of a collection. `k` and `exact` can be set, by the page and in code.
+    """Shows the k nearest of a collection. The public traits below can be set, by the page and in code, and observed.
 
     Every `search_...` returns at once, `wait` waits for it.
     """
@@ -162,22 +125,6 @@ class SearchWidget(anywidget.AnyWidget):
                 self.search_row(int(message["row"]))
             case "go":
                 self.go(int(message["steps"]))
-            case "export":
-                rows = {int(row) for row in message["rows"]}
-                if displayed := self._displayed:
-                    self._in_background(lambda: self._export(message["form"], displayed, rows))
-
-    def _export(self, form: str, displayed: Displayed, rows: set[int]) -> None:
-        """Send those of the hits as a file. Raises ValueError if there are none."""
-        hits = [hit for hit in displayed.hits if hit.row in rows]
-        if not hits:
-            raise ValueError("expected ticked hits, got none")
-        content, kind = self._exported(form, displayed.asked.name, hits)
-        self.send({"show": "file", "name": f"similar-{self.collection.noun}s.{form}", "type": kind}, [content])
-
-    def _exported(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
-        """Return the hits of the query of a name as a file of a form, and its MIME type."""
-        raise NotImplementedError
 
     def _with_network(self, step: Callable[[str], None], ask: Callable[[], Asked]) -> Asked:
         """Make a query of something new, which takes the network."""
@@ -201,6 +148,7 @@ class SearchWidget(anywidget.AnyWidget):
                 with self._unless_superseded(number):
                     if remember:
                         self.history.add(asked)
+                    self._asking(asked)
                 answer = asking.answer(self.collection, asked, self.k, self.exact)
                 self._show(number, asked, answer)
             except Superseded:
@@ -211,10 +159,13 @@ class SearchWidget(anywidget.AnyWidget):
 
         self._in_background(work)
 
+    def _asking(self, asked: Asked) -> None:
+        """Be told of the query that is searched now."""
+
     def _show(self, number: int, asked: Asked, answer: asking.Answer) -> None:
         """Show what was found."""
         with self._unless_superseded(number), self.hold_sync():
-            self._displayed = Displayed(number, asked, answer.hits)
+            self._displayed = Displayed(number, asked, answer.hits, len(answer.hits) < self.k)
             self.shown = self._state(number, asked, answer)
             self._say("done", asking.describe(self.collection, asked, answer, self.exact))
 
@@ -223,21 +174,25 @@ class SearchWidget(anywidget.AnyWidget):
         return {
             "number": number,
             "query": {"name": asked.name, "row": asked.row},
-            "hits": [
-                {
-                    "row": hit.row,
-                    "name": hit.name,
-                    "similarity": hit.similarity,
-                    "meaning": asking.meaning(self.collection, hit.similarity),
-                    "same": hit.similarity >= asking.SAME,
-                    "missed": hit.row in answer.missed,
-                }
-                for hit in answer.hits
-            ],
+            "positives": [{"row": mark.row, "name": mark.name} for mark in asked.positives],
+            "negatives": [{"row": mark.row, "name": mark.name} for mark in asked.negatives],
+            "hits": [self._described(hit, asked, answer.missed) for hit in answer.hits],
+            "is_all": len(answer.hits) < self.k,
             "unlike": self.collection.is_like_nothing(answer.hits),
             "changes": asking.changes(answer, len(answer.hits)) if self.exact and self.offers_exact else "",
             "back": self.history.at > 0,
             "forward": self.history.at + 1 < len(self.history.asked),
+        }
+
+    def _described(self, hit: Hit, asked: Asked, missed: set[int]) -> dict:
+        """Return what the page shows of a hit of a query."""
+        return {
+            "row": hit.row,
+            "name": hit.name,
+            "similarity": hit.similarity,
+            "meaning": asking.meaning(self.collection, hit.similarity),
+            "same": hit.similarity >= asking.SAME,
+            "missed": hit.row in missed,
         }
 
     def _in_background(self, work: Callable[[], None]) -> None:

@@ -12,16 +12,17 @@ from similar_images.collections.query import Asked
 from similar_images.collections.texts import TextCollection
 from similar_images.inputs.texts import CHARACTERS
 from similar_images.widgets import export
-from similar_images.widgets.search import CSS, SearchWidget, page
+from similar_images.widgets.hits import HitsWidget
+from similar_images.widgets.search import CSS, page
 from similar_images.widgets.words import Piece, Words
 
 SHOWN = 600  # characters of a hit; the rest is a click away
 
 
-class TextGallery(SearchWidget):
+class TextGallery(HitsWidget):
     """Shows the k texts of a collection that mean most nearly the same as one that is typed, or a random one."""
 
-    _esm, _css = page("search.js", "text_gallery.js"), CSS
+    _esm, _css = page("search.js", "hits.js", "text_gallery.js"), CSS
     characters = Int(CHARACTERS).tag(sync=True)  # of a query, at most
 
     def __init__(self, collection: TextCollection, k: int = 8, seed: int | None = None, language: str = "english"):
@@ -60,13 +61,11 @@ class TextGallery(SearchWidget):
             case _:
                 super()._do(what, message, buffers)
 
-    def _state(self, number: int, asked: Asked, answer: asking.Answer) -> dict:
-        state = super()._state(number, asked, answer)
-        for hit in state["hits"]:
-            hit |= {"pieces": self._marked(hit["name"], asked.name), "is_cut": len(hit["name"]) > SHOWN}
-        return state
+    def _described(self, hit: Hit, asked: Asked, missed: set[int]) -> dict:
+        pieces = self._pieces(hit.name, asked.name)
+        return super()._described(hit, asked, missed) | {"pieces": pieces, "is_cut": len(hit.name) > SHOWN}
 
-    def _marked(self, text: str, query: str) -> list[Piece]:
+    def _pieces(self, text: str, query: str) -> list[Piece]:
         shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
         with self._marking:  # Snowball keeps the word that it works on
             return self._words.marked(shown, query)

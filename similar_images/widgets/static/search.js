@@ -1,4 +1,4 @@
-// What the pages of the galleries share: history, settings, status, and hits that are ticked and exported.
+// What the pages of the galleries share: history, settings and status.
 // It follows page.js. State (`shown`, `status`, `k`, `exact`) comes with the model; requests go back as messages.
 
 function save(name, bytes, type) {
@@ -19,14 +19,10 @@ async function copy(text, root) {
 }
 
 /**
- * Return the parts of a page that searches. `label`: of the page, `random`: of its button, `copied`: what is copied of
- * a hit, `exports`: [form, label] of the files that ticked hits are exported as. Each card, a <li>, is made once, by
- * build(card), and filled by fill(card, hit) with every answer, before draw(shown) draws the rest.
+ * Return the parts of a page that searches. `label`: of the page, `random`: of its button; draw(shown) draws an answer.
  */
-function searching({ model, el }, { label, random, copied, exports, build, fill, draw }) {
+function searching({ model, el }, { label, random, draw }) {
   const ask = (message, buffers) => { forgive(); model.send(message, undefined, buffers); };
-  const cards = [];
-  const ticked = new Set();
   let refused = ""; // what the page itself refuses, until the user's next action
   let done = ""; // the last status of a search that has succeeded
 
@@ -39,81 +35,19 @@ function searching({ model, el }, { label, random, copied, exports, build, fill,
   const progress = h("progress", { hidden: true, "aria-label": "Working" });
   const status = h("span", { role: "status" });
   const failure = h("p", { class: "failure", hidden: true });
-  const unlike = h("p", { class: "unlike", role: "status", hidden: true }, "No close match in this collection. These are the nearest.");
-  const changes = h("p", { class: "changes", role: "status" });
   const caveat = h("p", { class: "caveat" });
-  const number = h("span", { "aria-live": "polite" });
-  const all = h("button", { type: "button", onclick: () => tickAll() }, "Tick all");
-  const takes = exports.map(([form, label]) =>
-    h("button", { type: "button", onclick: () => ask({ do: "export", form, rows: [...ticked] }) }, label));
-  const hits = h("ul", { class: "similar-images-hits", "aria-label": "Hits" });
-  const found = h("section", { "aria-label": "Found" }, unlike, changes, h("div", { class: "similar-images-ticked" }, all, number, ...takes), hits);
   const root = h("div", { class: "similar-images", role: "region", "aria-label": label, tabindex: -1 });
   el.append(root);
-
-  // --- hits -----------------------------------------------------------------------------------------------------
-  function newCard() {
-    const card = { hit: null };
-    card.tick = h("input", { type: "checkbox", onchange: () => tickOne(card.hit.row, card.tick.checked) });
-    card.open = h("button", { type: "button", onclick: () => ask({ do: "original", row: card.hit.row }) }, "Open");
-    card.copied = h("button", { type: "button", onclick: async () => {
-      await copy(card.hit.name, root);
-      card.copied.textContent = "Copied";
-      setTimeout(() => { card.copied.textContent = "Copy"; }, 1500);
-    } }, "Copy");
-    card.tools = h("div", { class: "tools" }, h("label", {}, card.tick), card.open, card.copied);
-    card.item = h("li", { class: "similar-images-card" });
-    build(card);
-    return card;
-  }
-
-  function fillCard(card, hit) {
-    card.hit = hit;
-    card.item.classList.toggle("missed", hit.missed);
-    card.meaning.textContent = hit.missed ? `found by exact search only; ${hit.meaning}` : hit.meaning;
-    card.meaning.classList.toggle("same", hit.same);
-    card.open.setAttribute("aria-label", `Open ${hit.name}`);
-    card.copied.setAttribute("aria-label", `Copy ${copied} ${hit.name}`);
-    card.tick.setAttribute("aria-label", `Tick ${hit.name}`);
-    card.tick.checked = ticked.has(hit.row);
-    fill(card, hit);
-    if (!card.item.isConnected) hits.append(card.item);
-  }
 
   function drawShown() {
     const shown = model.get("shown");
     if (!shown.query) return;
-    const rows = new Set(shown.hits.map(hit => hit.row));
-    for (const row of ticked) if (!rows.has(row)) ticked.delete(row);
-    while (cards.length < shown.hits.length) cards.push(newCard());
-    for (const unused of cards.splice(shown.hits.length)) unused.item.remove();
-    shown.hits.forEach((hit, i) => fillCard(cards[i], hit));
-    unlike.hidden = !shown.unlike;
-    changes.textContent = shown.changes;
     back.disabled = !shown.back;
     forward.disabled = !shown.forward;
-    tell();
     draw(shown);
     root.dataset.number = shown.number;
   }
 
-  function tickOne(row, on) {
-    if (on) ticked.add(row); else ticked.delete(row);
-    tell();
-  }
-
-  function tickAll() {
-    const on = ticked.size < cards.length;
-    for (const card of cards) { card.tick.checked = on; tickOne(card.hit.row, on); }
-  }
-
-  function tell() {
-    number.textContent = ticked.size ? `${ticked.size} ticked. Export:` : "";
-    for (const button of takes) button.hidden = !ticked.size;
-    all.textContent = cards.length && ticked.size === cards.length ? "Tick none" : "Tick all";
-  }
-
-  // --- settings and status --------------------------------------------------------------------------------------
   /** Set the number of hits; a number that is not possible is replaced by the nearest one, with a message. */
   function setCount() {
     const [least, most] = [Number(count.min), Number(count.max)];
@@ -185,6 +119,6 @@ function searching({ model, el }, { label, random, copied, exports, build, fill,
     };
   }
 
-  return { ask, set, fail, start, root, cards, found, moves: [back, forward, another],
+  return { ask, set, fail, start, root, moves: [back, forward, another],
     settings: [h("label", {}, "Hits", count), exactly], said: [h("p", { class: "status" }, progress, status), failure, caveat] };
 }

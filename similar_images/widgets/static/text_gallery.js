@@ -1,14 +1,14 @@
 // The page of the texts: a box that searches as one stops typing, and the hits with what they share with it.
-// It follows search.js.
+// It follows hits.js.
 
 const PAUSE = 300; // milliseconds without a key after which a text is searched
 
 const plain = text => text.split(/\s+/).filter(Boolean).join(" ");
 
 function render({ model, el }) {
-  const { ask, start, root, found, moves, settings, said } = searching({ model, el }, {
-    label: "Similar texts", random: "Random text", copied: "text", build, fill, draw, exports: [["csv", "Texts (CSV)"]],
-  });
+  const { ask, start, root, moves, settings, said } = searching({ model, el }, { label: "Similar texts", random: "Random text", draw });
+  const { found, ...hits } = showing({ model, root, ask }, { copied: "text", build, fill, exports: [["csv", "Texts (CSV)"]] });
+  const marks = marking({ model, ask }, (button, mark) => button.append(mark.name));
   let pause = null; // the timer that runs while one types
   let awaited = null; // the text that was typed and is not answered yet
 
@@ -18,7 +18,7 @@ function render({ model, el }) {
   const title = h("p", { id: `text-${Math.random().toString(36).slice(2)}` }, "The whole text");
   const whole = h("p", { class: "similar-images-whole", dir: "auto", tabindex: 0 });
   const dialog = h("dialog", { "aria-labelledby": title.id }, title, whole, h("form", { method: "dialog" }, h("button", { autofocus: true }, "Close")));
-  root.append(h("div", { class: "similar-images-controls" }, ...moves, ...settings), typed, ...said, found, dialog);
+  root.append(h("div", { class: "similar-images-controls" }, ...moves, ...settings), typed, ...said, ...marks.parts, found, dialog);
   found.classList.add("similar-images-texts");
 
   function build(card) {
@@ -35,13 +35,12 @@ function render({ model, el }) {
     card.bar.firstChild.style.width = `${100 * Math.max(0, Math.min(1, hit.similarity))}%`;
     card.button.replaceChildren(...hit.pieces.map(([text, matches]) => (matches ? h("mark", {}, text) : text)));
     card.open.hidden = !hit.is_cut;
-    for (const control of [card.open, card.copied, card.tick]) control.setAttribute("aria-label", short(control.getAttribute("aria-label")));
   }
-
-  const short = label => (label.length > 80 ? `${label.slice(0, 79)}…` : label);
 
   /** Show the query in the box, unless a newer one stands there already. */
   function draw(shown) {
+    marks.draw(shown);
+    hits.draw(shown);
     if (pause !== null || (awaited !== null && awaited !== shown.query.name)) return;
     awaited = null;
     if (plain(typed.value) !== shown.query.name) typed.value = shown.query.name;
@@ -92,7 +91,7 @@ function render({ model, el }) {
     dialog.showModal();
   }
 
-  return start([["msg:custom", told]], stop);
+  return start([["msg:custom", told], ...hits.listeners], () => { stop(); hits.end(); });
 }
 
 export default { render };

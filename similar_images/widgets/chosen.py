@@ -1,0 +1,50 @@
+"""What a gallery gives back to Python: its query, its hits, and the rows that are chosen, each also as a data frame."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from similar_images.collections.base import BaseCollection, Hit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Hits(list[Hit]):
+    """Hits, the most similar first."""
+
+    def __init__(self, hits: Iterable[Hit], collection: BaseCollection):
+        super().__init__(hits)
+        self._collection = collection
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row per hit: row, name, path, similarity, percentile, and the columns of the collection."""
+        return self._collection.hits_to_pandas(self)
+
+
+class Rows(list[int]):
+    """Rows of a collection, in the order in which they were chosen."""
+
+    def __init__(self, rows: Iterable[int], compared: Callable[[list[int]], Hits]):
+        super().__init__(rows)
+        self._compared = compared
+
+    @property
+    def hits(self) -> Hits:
+        """The rows as hits of the query that the gallery shows."""
+        return self._compared(list(self))
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row per chosen one, as `Hits.to_pandas` does: similarities are to the query that is shown."""
+        return self.hits.to_pandas()
+
+
+class Query(NamedTuple):
+    """The query that a gallery shows."""
+
+    name: str
+    row: int | None  # None: it is not of the collection
+    hits: Hits  # the query, then what is marked as like and as unlike it, as far as these are of the collection
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a row for each of `hits`, as `Hits.to_pandas` does."""
+        return self.hits.to_pandas()

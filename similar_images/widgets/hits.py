@@ -1,0 +1,150 @@
+"""What a user does with hits: ticks them, takes them to Python or away, marks them, and scrolls to further ones."""
+
+from contextlib import suppress
+from typing import Any
+
+from traitlets import List, TraitError, observe, validate
+
+from similar_images.collections import query as asking
+from similar_images.collections.base import BaseCollection, Hit
+from similar_images.collections.query import Asked
+from similar_images.widgets.chosen import Hits, Query, Rows
+from similar_images.widgets.history import Displayed
+from similar_images.widgets.search import SearchWidget, Superseded
+
+MORE = 48  # hits that are shown further at once as one scrolls
+
+
+class HitsWidget(SearchWidget):
+    """Hits that are ticked, marked, exported and scrolled through, by the page and in code."""
+
+    selection: Any = List().tag(sync=True)  # the rows that are ticked, kept from query to query
+    positives: Any = List().tag(sync=True)  # rows beside the query that hits are to be like
+    negatives: Any = List().tag(sync=True)  # rows that hits are to be unlike
+
+    def __init__(self, collection: BaseCollection, k: int, seed: int | None):
+        self._marked: tuple[list[int], list[int]] = [], []  # as the newest query has them
+        super().__init__(collection, k, seed)
+        for name in ("selection", "positives", "negatives"):
+            self.set_trait(name, [])
+
+    @property
+    def hits(self) -> Hits:
+        """The hits that are shown, as far as they have been scrolled to."""
+        return Hits(self._displayed.hits if self._displayed else [], self.collection)
+
+    @property
+    def query(self) -> Query | None:
+        """The query that is shown; None before the first."""
+        if self._displayed is None:
+            return None
+        asked = self._displayed.asked
+        rows = [one.row for one in (asked, *asked.positives, *asked.negatives) if one.row is not None]
+        return Query(asked.name, asked.row, self.compared(rows))
+
+    def compared(self, rows: list[int]) -> Hits:
+        """Return rows of the collection as hits of the query that is shown."""
+        displayed = self._displayed
+        if displayed is None:
+            raise ValueError("no query is shown yet: wait for one with wait()")
+        known = {hit.row: hit for hit in displayed.hits}
+        others = [row for row in rows if row not in known]
+        if others:
+            known |= {hit.row: hit for hit in asking.compared(self.collection, displayed.asked, others)}
+        return Hits([known[row] for row in rows], self.collection)
+
+    def mark(self, row: int, sign: int) -> None:
+        """Search for more like a row (1), for less like it (-1), or for neither (0)."""
+        with self.hold_trait_notifications():
+            self.positives = [one for one in self.positives if one != row] + [row] * (sign > 0)
+            self.negatives = [one for one in self.negatives if one != row] + [row] * (sign < 0)
+
+    @validate("selection", "positives", "negatives")
+    def _different_rows(self, proposal: dict) -> Rows:
+        rows = list(dict.fromkeys(int(row) for row in proposal["value"]))
+        for row in rows:
+            if not 0 <= row < len(self.collection):
+                raise TraitError(f"expected rows from 0 to {len(self.collection) - 1}, got {row}")
+            if proposal["trait"].name != "selection" and self.collection.was_skipped(row):
+                raise TraitError(f"expected rows that have a vector, got {row}, which was skipped")
+        return Rows(rows, self.compared)
+
+    @observe("positives", "negatives")
+    def _search_marked(self, _: dict) -> None:
+        with self._lock:
+            marked = [*self.positives], [*self.negatives]
+            asked = self.history.current
+            if asked is None or marked == self._marked:
+                return
+            self._marked = marked
+            self._search(lambda step: asking.ask_marked(self.collection, asked, *marked))
+
+    def _asking(self, asked: Asked) -> None:
+        rows = [[mark.row for mark in marks if mark.row is not None] for marks in (asked.positives, asked.negatives)]
+        self._marked = rows[0], rows[1]
+        with self.hold_trait_notifications():
+            self.positives, self.negatives = rows
+
+    def _do(self, what: str, message: dict, buffers: list) -> None:
+        match what:
+            case "mark":
+                self.mark(int(message["row"]), int(message["sign"]))
+            case "unmark":
+                self._unmark(str(message["name"]), int(message["at"]))
+            case "more":
+                self._in_background(lambda: self._more(int(message["number"]), int(message["start"])))
+            case "export":
+                self._in_background(lambda: self._export(message["form"]))
+            case _:
+                super()._do(what, message, buffers)
+
+    def _unmark(self, name: str, at: int) -> None:
+        """Take back the mark at a place of the positives or negatives that are shown."""
+        if displayed := self._displayed:
+            marks = getattr(displayed.asked, name)
+            if marks[at].row is not None:
+                self.mark(marks[at].row, 0)
+            else:
+                asked = displayed.asked._replace(**{name: (*marks[:at], *marks[at + 1 :])})
+                self._search(lambda step: asked)
+
+    def _more(self, number: int, start: int) -> None:
+        """Send the page the hits from `start` on, and search for more if they are not known yet."""
+        with suppress(Superseded):
+            with self._unless_superseded(number):
+                displayed = self._displayed
+            if displayed is None:
+                return
+            if len(displayed.hits) < start + MORE and not displayed.is_all:
+                wanted = max(start + MORE, 2 * len(displayed.hits))
+                hits = asking.further(self.collection, displayed.asked, displayed.hits, wanted, self.exact)
+                displayed = displayed._replace(hits=hits, is_all=len(hits) < wanted)
+                with self._unless_superseded(number):
+                    self._displayed = displayed
+            self._send_more(displayed, start, displayed.hits[start : start + MORE])
+
+    def _send_more(self, displayed: Displayed, start: int, hits: list[Hit]) -> None:
+        """Send hits that the page lacks."""
+        self.send(self._further(displayed, start, hits))
+
+    def _further(self, displayed: Displayed, start: int, hits: list[Hit]) -> dict:
+        """Return the message with hits that the page lacks."""
+        return {
+            "show": "more",
+            "number": displayed.number,
+            "start": start,
+            "hits": [self._described(hit, displayed.asked, set()) for hit in hits],
+            "is_all": displayed.is_all and start + len(hits) >= len(displayed.hits),
+        }
+
+    def _export(self, form: str) -> None:
+        """Send the selection as a file. Raises ValueError if it is empty."""
+        hits = self.compared(list(self.selection))
+        if not hits or not self._displayed:
+            raise ValueError("expected ticked hits, got none")
+        content, kind = self._exported(form, self._displayed.asked.name, hits)
+        self.send({"show": "file", "name": f"similar-{self.collection.noun}s.{form}", "type": kind}, [content])
+
+    def _exported(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
+        """Return the hits of the query of a name as a file of a form, and its MIME type."""
+        raise NotImplementedError
