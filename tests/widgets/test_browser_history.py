@@ -80,7 +80,7 @@ def test_a_hit_is_opened_its_name_copied_and_ticked_ones_are_taken_away(gallery)
     expect(hits(gallery).first).to_contain_text("Copied")
     assert gallery.page.evaluate("() => navigator.clipboard.readText()") == name
     for ticked in names(gallery)[:3]:
-        gallery.get_by_label(f"Tick {ticked}").check()
+        gallery.get_by_label(f"Tick {ticked}").check()  # the card is scrolled to, and so pointed at
     expect(gallery.get_by_text("3 ticked")).to_be_visible()
     taken = {}
     for form in ("CSV", "PNG", "HTML"):
@@ -148,6 +148,8 @@ def test_every_control_is_reached_and_pressed_with_the_keyboard(gallery):
         gallery.get_by_role("button", name="Tick all"),
         first.get_by_role("button", name=re.compile("^Search by")),
         first.get_by_role("checkbox"),
+        first.get_by_role("button", name=re.compile("^More like")),
+        first.get_by_role("button", name=re.compile("^Less like")),
         first.get_by_role("button", name=re.compile("^Open")),
         first.get_by_role("button", name=re.compile("^Copy")),
     ):

@@ -23,7 +23,9 @@ def test_hits_and_query_come_back_to_python(collection, shown):
     assert [tuple(hit)[:3] for hit in shown.hits] == [(row, name, pytest.approx(one)) for row, name, one in hits(shown)]
     row = collection.names.index(query(shown))
     assert (shown.query.name, shown.query.row) == (query(shown), row)
-    assert [hit.row for hit in shown.query.hits] == [row] and shown.query.hits[0].similarity == pytest.approx(1, abs=1e-5)
+    assert [hit.row for hit in shown.query.hits] == [row] and shown.query.hits[0].similarity == pytest.approx(
+        1, abs=1e-5
+    )
 
 
 def test_a_selection_is_kept_from_query_to_query_and_seen_by_observers(collection, shown):
