@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""From a click to 48 thumbnails on the screen, in Notebook 7 and Chromium, and memory over many queries.
+"""From a click to 48 thumbnails on the screen, in Notebook 7 and Chromium, and memory over many queries and hits.
 
-./benchmarks/gallery.py [--count 40000] [--queries 200]
+./benchmarks/gallery.py [--count 40000] [--queries 200] [--scrolls 100]
 
 Compares the gallery with the plain grid of 2022 (an ipywidgets.Image and a button for each hit), alternately in one
 notebook: the same collection (the sample's files repeated, with random vectors), the same index, a new random query
 each time. "Cached" moves between two queries. Vectors are stored, so no network runs. The time of a click ends when
-every picture is decoded. Prints medians, and the memory of the kernel and the page after a warm-up and at the end.
+every picture is decoded. "Selected" is from a click that lets Python set `gallery.selection` until the page shows it,
+"ticked" from a click on the page until Python's observer has shown it. Prints medians, and the memory of the kernel and
+the page after a warm-up, after more queries, and after scrolling through further hits.
 """
 
 import os
@@ -34,7 +36,8 @@ KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "languag
 CELLS = (
     f"""from similar_images import Collection, Gallery
 collection = Collection.open("v.npy", names="v.txt", images="images")
-Gallery(collection, k={K}, seed=0)""",
+gallery = Gallery(collection, k={K}, seed=0)
+gallery""",
     f"""import ipywidgets, random
 grid, button, done = ipywidgets.Box(layout={{"flex_flow": "wrap"}}), ipywidgets.Button(description="Plain"), ipywidgets.Label()
 def show(_):
@@ -49,7 +52,16 @@ def show(_):
 button.on_click(show)
 box = ipywidgets.VBox([button, done, grid])
 box.add_class("plain")
-box""",
+select, seen = ipywidgets.Button(description="Select"), ipywidgets.Label()
+def set_selection(_):
+    gallery.selection = [] if gallery.selection else [hit.row for hit in gallery.hits]
+select.on_click(set_selection)
+def show_selection(change):
+    seen.value = str(len(change["new"]))
+gallery.observe(show_selection, "selection")
+selected = ipywidgets.VBox([select, seen])
+selected.add_class("selected")
+ipywidgets.VBox([box, selected])""",
 )
 TIME = """async ([root, button, changed, count]) => {
     const box = document.querySelector(root), sign = () => eval(changed)(box), before = sign();
@@ -62,6 +74,15 @@ TIME = """async ([root, button, changed, count]) => {
     }
     return performance.now() - began;
 }"""
+SELECT = """async ([root, button, changed]) => {
+    const sign = () => eval(changed)(), before = sign(), began = performance.now();
+    eval(button)(document.querySelector(root)).click();
+    while (sign() === before) await new Promise(requestAnimationFrame);
+    return performance.now() - began;
+}"""
+TICKED = "() => document.querySelectorAll('.similar-images-card.ticked').length"
+SEEN = "() => document.querySelector('.selected .widget-label').textContent"
+SCROLL = "one => { one.scrollTop = one.scrollHeight; return one.querySelectorAll('ul').length; }"
 NAMED = "box => [...box.querySelectorAll('button')].find(one => one.textContent.includes('{}'))"
 OURS, PLAIN = "box => box.dataset.number", "box => box.querySelector('.widget-label').textContent"
 
@@ -107,7 +128,8 @@ def memory(page, folder: Path) -> tuple[float, float]:
 @click.command()
 @click.option("--count", default=40_000, show_default=True)
 @click.option("--queries", default=200, show_default=True)
-def main(count: int, queries: int) -> None:
+@click.option("--scrolls", default=100, show_default=True)
+def main(count: int, queries: int, scrolls: int) -> None:
     with tempfile.TemporaryDirectory() as name, chromium() as browser:
         folder = Path(name)
         prepare(folder, count)
@@ -127,15 +149,33 @@ def main(count: int, queries: int) -> None:
             print(
                 f"  plain / cached {middle['plain'] / middle['cached']:.1f}, plain / uncached {middle['plain'] / middle['uncached']:.1f}"
             )
+            joined: dict[str, list[float]] = {"selected": [], "ticked": []}
+            for _ in range(ROUNDS):
+                joined["selected"].append(page.evaluate(SELECT, [".selected", NAMED.format("Select"), TICKED]) / 1000)
+                for button in ("Untick all", "Tick all"):
+                    joined["ticked"].append(
+                        page.evaluate(SELECT, [".similar-images", NAMED.format(button), SEEN]) / 1000
+                    )
+            for side, each in joined.items():
+                print(f"  {side:9} {np.median(each):.3f} s (from {min(each):.3f} to {max(each):.3f})")
             for _ in range(WARM_UP):
                 took(page, ".similar-images", "Random image", OURS)
             before = memory(page, folder)
             for _ in range(queries):
                 took(page, ".similar-images", "Random image", OURS)
             wait_for_pictures(page)
-            for what, one, other in zip(("kernel", "page"), before, memory(page, folder), strict=True):
+            after = memory(page, folder)
+            scroller = page.locator(".similar-images-scroller")
+            page.get_by_role("button", name="More hits").click()
+            for done in range(1, scrolls + 1):
+                while scroller.evaluate(SCROLL) < 1 + done:
+                    page.wait_for_timeout(20)
+            wait_for_pictures(page)
+            hits = K * (1 + scrolls)
+            for what, one, other, last in zip(("kernel", "page"), before, after, memory(page, folder), strict=True):
                 print(
-                    f"memory of the {what}: {one:.0f} MB, {other:.0f} MB after {queries} queries more: {other / one:.2f}"
+                    f"memory of the {what}: {one:.0f} MB, {other:.0f} MB after {queries} queries more: {other / one:.2f}; "
+                    f"{last:.0f} MB after {hits} hits: {last / other:.2f}"
                 )
 
 

@@ -115,7 +115,7 @@ class SearchWidget(anywidget.AnyWidget):
         try:
             self._do(str(message.get("do")), message, buffers)
         except Exception as error:  # a message has no caller to raise to: every failure is shown to the user
-            self._say("failure", f"Failed: {_reason(error)}")
+            self._say("failure", f"Failed: {reason(error)}")
 
     def _do(self, what: str, message: dict, buffers: list) -> None:
         match what:
@@ -155,7 +155,7 @@ class SearchWidget(anywidget.AnyWidget):
                 pass
             except Exception as error:  # a click has no caller to raise to: every failure is shown to the user
                 with suppress(Superseded), self._unless_superseded(number):
-                    self._say("failure", f"Not searched: {_reason(error)}")
+                    self._say("failure", f"Not searched: {reason(error)}")
 
         self._in_background(work)
 
@@ -200,7 +200,7 @@ class SearchWidget(anywidget.AnyWidget):
             try:
                 work()
             except Exception as error:  # as above
-                self._say("failure", f"Failed: {_reason(error)}")
+                self._say("failure", f"Failed: {reason(error)}")
 
         thread = Thread(target=guarded, daemon=True)
         self._threads = [one for one in self._threads if one.is_alive()] + [thread]
@@ -219,6 +219,7 @@ class SearchWidget(anywidget.AnyWidget):
             self.status = {"kind": kind, "text": sentence}
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return what a failure says to a user, in one line."""
     message = " ".join(str(error).split())
     return message if message and isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {message}"

@@ -70,7 +70,7 @@ def test_ticks_stay_from_query_to_query_until_they_are_cleared(gallery):
     expect(gallery.get_by_text("1 ticked. Export:")).to_be_visible()
     press(gallery, "← Back")
     expect(gallery.get_by_label(f"Tick {name}")).to_be_checked()
-    gallery.get_by_role("button", name="Tick all").click()
+    gallery.get_by_role("button", name="Tick all", exact=True).click()
     expect(gallery.get_by_text("8 ticked. Export:")).to_be_visible()
     gallery.get_by_role("button", name="Untick all").click()
     expect(gallery.get_by_label(f"Tick {name}")).not_to_be_checked()

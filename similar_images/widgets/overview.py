@@ -1,0 +1,109 @@
+"""The notebook's overview of a collection: its clusters, its most isolated and most typical images, and a spread of it."""
+
+from collections.abc import Sequence
+from threading import Thread
+
+import anywidget
+import traitlets
+from traitlets import Dict, Int, List
+
+from similar_images.collections.images import Collection
+from similar_images.widgets.gallery import Gallery
+from similar_images.widgets.search import CSS, page, reason
+from similar_images.widgets.thumbnails import Thumbnails
+
+SIDE = 320  # pixels
+SHOWN = 24  # images of a group that its row shows
+
+
+class Overview(anywidget.AnyWidget):
+    """Shows the groups of a collection, a row of thumbnails each; a click searches by an image in the gallery.
+
+    `selection`, the ticked rows, can be read, set and observed; it is that of the gallery, if there is one.
+    """
+
+    _esm, _css = page("overview.js"), CSS
+    groups = List().tag(sync=True)  # title, note, how many, whether they are a cluster, and rows with their names
+    status = Dict({"kind": "busy", "text": "Finding the clusters …"}).tag(sync=True)
+    selection = List().tag(sync=True)
+    k = Int(SHOWN)  # of the isolated, the typical, and the spread
+
+    def __init__(self, collection: Collection, gallery: Gallery | None = None, k: int = SHOWN):
+        super().__init__()
+        self.collection, self.gallery, self.k = collection, gallery, k
+        self._members: list[list[int]] = []  # the rows of each group
+        self._thumbnails = Thumbnails(collection, SIDE)
+        self._link = traitlets.link((gallery, "selection"), (self, "selection")) if gallery is not None else None
+        self._threads: list[Thread] = []
+        self.on_msg(self._told)
+        self._in_background(self._find)
+
+    def wait(self, seconds: float = 600) -> None:
+        """Wait until the groups are found. Raises TimeoutError."""
+        for thread in list(self._threads):
+            thread.join(seconds)
+            if thread.is_alive():
+                raise TimeoutError(f"still working after {seconds:g} s")
+
+    def close(self) -> None:
+        """Close the widget, its threads, and its tie to the gallery."""
+        if self._link is not None:
+            self._link.unlink()
+        self.on_msg(self._told, remove=True)
+        self._thumbnails.close()
+        super().close()
+
+    def _find(self) -> None:
+        collection, k = self.collection, min(self.k, len(self.collection))
+        found: list[tuple[str, str, list[int]]] = []
+        clusters = collection.clusters()
+        for title, note, hits in (
+            ("A spread", f"{k} images that cover the collection", collection.spread(k)),
+            ("The most typical", "those in the densest places", collection.typical(k)),
+            ("The most isolated", "those that are least like any other", collection.outliers(k)),
+        ):
+            found.append((title, note, [hit.row for hit in hits]))
+        for cluster in clusters:
+            found.append((cluster.name, "", [int(row) for row in cluster.rows]))
+        self._members = [rows for _, _, rows in found]
+        self.groups = [
+            {"title": title, "note": note, "count": len(rows), "images": self._named(rows[: self.k])}
+            for title, note, rows in found
+        ]
+        alone = int((clusters.labels < 0).sum())
+        self.status = {
+            "kind": "done",
+            "text": f"{len(clusters):,} clusters of {len(collection):,} images; {alone:,} images are in none",
+        }
+
+    def _named(self, rows: Sequence[int]) -> list[dict]:
+        return [{"row": row, "name": self.collection.names[row]} for row in rows]
+
+    def _told(self, _: object, message: dict, __: list) -> None:
+        """Do what the page requests."""
+        match message:
+            case {"do": "row", "row": int(row)} if self.gallery is not None:
+                self.gallery.search_row(row)
+            case {"do": "tick", "group": int(group), "on": bool(on)}:
+                rows = self._members[group]
+                others = [row for row in self.selection if row not in set(rows)]
+                self.selection = others + rows if on else others
+            case {"do": "pictures", "rows": list(rows)}:
+                self._in_background(lambda: self._send_pictures([int(row) for row in rows]))
+
+    def _send_pictures(self, rows: list[int]) -> None:
+        for made in self._thumbnails.get(rows):
+            pictures = {row: picture for row, picture in made.items() if isinstance(picture, bytes)}
+            absent = [(row, why) for row, why in made.items() if isinstance(why, str)]
+            self.send({"show": "pictures", "pictures": [*pictures], "absent": absent}, [*pictures.values()])
+
+    def _in_background(self, work) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # a page has no caller to raise to: every failure is shown to the user
+                self.status = {"kind": "failure", "text": f"Failed: {reason(error)}"}
+
+        thread = Thread(target=guarded, daemon=True)
+        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        thread.start()
