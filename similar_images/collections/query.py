@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from similar_images.collections.base import BaseCollection, Hit, Query
+from similar_images.collections.filtered import Where
 from similar_images.collections.images import Collection
 from similar_images.index.exact import rows_but
 from similar_images.inputs import images
@@ -124,25 +125,29 @@ def ask_whole(asked: Asked) -> Asked:
     return asked if asked.whole is None else asked._replace(query=asked.whole, box=None, whole=None)
 
 
-def answer(collection: BaseCollection, asked: Asked, k: int, exact: bool = False) -> Answer:
+def answer(
+    collection: BaseCollection, asked: Asked, k: int, exact: bool = False, where: Where | None = None
+) -> Answer:
     """Search; compare an exact search with that of the index."""
     began = perf_counter()
-    hits = _nearest(collection, asked, k, exact)
+    hits = _nearest(collection, asked, k, exact, where)
     seconds = perf_counter() - began
     if not exact or collection.index is None:
         return Answer(hits, set(), [], seconds)
-    approximate = _nearest(collection, asked, k, False)
+    approximate = _nearest(collection, asked, k, False, where)
     missed = {hit.row for hit in hits} - {hit.row for hit in approximate}
     wrong = [hit.name for hit in approximate if hit.row not in {hit.row for hit in hits}]
     return Answer(hits, missed, wrong, seconds)
 
 
-def further(collection: BaseCollection, asked: Asked, hits: list[Hit], k: int, exact: bool = False) -> list[Hit]:
+def further(
+    collection: BaseCollection, asked: Asked, hits: list[Hit], k: int, exact: bool = False, where: Where | None = None
+) -> list[Hit]:
     """Return up to k hits that begin with those known; an exact search finds what the index does not reach."""
     found = {hit.row for hit in hits}
     for exactly in (exact, True):
         if len(hits) < k and (collection.has_vectors or not exactly):
-            new = [hit for hit in _nearest(collection, asked, k, exactly) if hit.row not in found]
+            new = [hit for hit in _nearest(collection, asked, k, exactly, where) if hit.row not in found]
             hits, found = hits + new, found | {hit.row for hit in new}
     return hits
 
@@ -153,8 +158,9 @@ def compared(collection: BaseCollection, asked: Asked, rows: Sequence[int]) -> l
     return collection.compare(query, rows, negatives)
 
 
-def _nearest(collection: BaseCollection, asked: Asked, k: int, exact: bool) -> list[Hit]:
-    return collection.nearest(_positives(asked), k, exact, negatives=[mark.query for mark in asked.negatives])
+def _nearest(collection: BaseCollection, asked: Asked, k: int, exact: bool, where: Where | None) -> list[Hit]:
+    negatives = [mark.query for mark in asked.negatives]
+    return collection.nearest(_positives(asked), k, exact, negatives=negatives, where=where)
 
 
 def _positives(asked: Asked) -> Any:
@@ -180,7 +186,9 @@ def network_name(collection: BaseCollection) -> str:
     return collection.network["name"] if collection.network else "an unknown network"
 
 
-def describe(collection: BaseCollection, asked: Asked, answer: Answer, exact: bool = False) -> str:
+def describe(
+    collection: BaseCollection, asked: Asked, answer: Answer, exact: bool = False, where: Where | None = None
+) -> str:
     """Return what was searched, the time of its parts, the recall that was measured, and what is not in the index."""
     exact = exact or collection.index is None
     count = len(collection) if exact or collection.index is None else collection.index.faiss.ntotal
@@ -188,6 +196,8 @@ def describe(collection: BaseCollection, asked: Asked, answer: Answer, exact: bo
     encoding = "stored vector" if asked.encoding is None else f"network {_milliseconds(asked.encoding)}"
     if asked.positives or asked.negatives:
         encoding += f", like {1 + len(asked.positives)} and unlike {len(asked.negatives)}"
+    if where is not None:
+        searched = f"{int(collection.matching(where).sum()):,} that match of the {searched}"
     similarity = "" if collection.similarity.is_cosine else f"{collection.similarity.name} similarity, "
     said = f"{network_name(collection)}, {similarity}{searched}: {encoding}, search {_milliseconds(answer.searching)}"
     if not exact and collection.recall is not None:

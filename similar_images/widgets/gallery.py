@@ -33,7 +33,7 @@ class Gallery(HitsWidget):
     """Shows the k images of a collection most like a random one, one on the web, or one of your own."""
 
     collection: Collection
-    _esm, _css = page("search.js", "hits.js", "query.js", "gallery.js"), CSS
+    _esm, _css = page("search.js", "hits.js", "filters.js", "query.js", "gallery.js"), CSS
     max_bytes = Int(MAX_BYTES).tag(sync=True)
     side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
     late: List = List().tag(sync=True)  # pictures that were made after `shown` was sent
@@ -181,7 +181,7 @@ class Gallery(HitsWidget):
                     with self.hold_sync():
                         self.late = []
                         self.shown = self._pictured(number, asked, answer, pictures)
-                        self._say("done", asking.describe(self.collection, asked, answer, self.exact))
+                        self._say("done", asking.describe(self.collection, asked, answer, self.exact, self._where))
                 else:
                     self.late = [number, *({"row": row, **_picture(made)} for row, made in pictures.items())]
 

@@ -3,11 +3,12 @@
 from contextlib import suppress
 from typing import Any
 
-from traitlets import List, TraitError, observe, validate
+from traitlets import Dict, List, TraitError, observe, validate
 
 from similar_images.collections import query as asking
 from similar_images.collections.base import BaseCollection, Hit
 from similar_images.collections.query import Asked
+from similar_images.widgets import filters
 from similar_images.widgets.chosen import Hits, Query, Rows
 from similar_images.widgets.history import Displayed
 from similar_images.widgets.search import SearchWidget, Superseded
@@ -21,6 +22,8 @@ class HitsWidget(SearchWidget):
     selection: Any = List().tag(sync=True)  # the rows that are ticked, kept from query to query
     positives: Any = List().tag(sync=True)  # rows beside the query that hits are to be like
     negatives: Any = List().tag(sync=True)  # rows that hits are to be unlike
+    where: Any = Dict().tag(sync=True, to_json=lambda where, _: filters.shown(where))  # as `nearest` takes it; {}: all
+    filters = List().tag(sync=True)  # what the page offers for each column, once it was asked for
 
     def __init__(self, collection: BaseCollection, k: int, seed: int | None):
         self._marked: tuple[list[int], list[int]] = [], []  # as the newest query has them
@@ -69,6 +72,19 @@ class HitsWidget(SearchWidget):
                 raise TraitError(f"expected rows that have a vector, got {row}, which was skipped")
         return Rows(rows, self.compared)
 
+    @validate("where")
+    def _matches_some(self, proposal: dict) -> dict:
+        try:
+            if not self.collection.matching(proposal["value"]).any():
+                raise ValueError(f"no {self.collection.noun} matches {filters.shown(proposal['value'])}")
+        except ValueError as error:
+            raise TraitError(str(error)) from error
+        return dict(proposal["value"])
+
+    @observe("where")
+    def _search_filtered(self, _: dict) -> None:
+        self.go(0)
+
     @observe("positives", "negatives")
     def _search_marked(self, _: dict) -> None:
         with self._lock:
@@ -78,6 +94,10 @@ class HitsWidget(SearchWidget):
                 return
             self._marked = marked
             self._search(lambda step: asking.ask_marked(self.collection, asked, *marked))
+
+    @property
+    def _where(self) -> dict | None:
+        return self.where or None
 
     def _asking(self, asked: Asked) -> None:
         rows = [[mark.row for mark in marks if mark.row is not None] for marks in (asked.positives, asked.negatives)]
@@ -93,6 +113,10 @@ class HitsWidget(SearchWidget):
                 self._unmark(str(message["name"]), int(message["at"]))
             case "more":
                 self._in_background(lambda: self._more(int(message["number"]), int(message["start"])))
+            case "filters":
+                self._in_background(lambda: self.set_trait("filters", filters.offered(self.collection.columns)))
+            case "where":
+                self._filter(filters.chosen(message["where"]))
             case "export":
                 self._in_background(lambda: self._export(message["form"]))
             case _:
@@ -108,6 +132,13 @@ class HitsWidget(SearchWidget):
                 asked = displayed.asked._replace(**{name: (*marks[:at], *marks[at + 1 :])})
                 self._search(lambda step: asked)
 
+    def _filter(self, where: dict) -> None:
+        """Search only what matches, as the page has chosen it. Raises ValueError where nothing matches."""
+        try:
+            self.where = where
+        except TraitError as error:
+            raise ValueError(str(error)) from error
+
     def _more(self, number: int, start: int) -> None:
         """Send the page the hits from `start` on, and search for more if they are not known yet."""
         with suppress(Superseded):
@@ -117,7 +148,7 @@ class HitsWidget(SearchWidget):
                 return
             if len(displayed.hits) < start + MORE and not displayed.is_all:
                 wanted = max(start + MORE, 2 * len(displayed.hits))
-                hits = asking.further(self.collection, displayed.asked, displayed.hits, wanted, self.exact)
+                hits = asking.further(self.collection, displayed.asked, displayed.hits, wanted, self.exact, self._where)
                 displayed = displayed._replace(hits=hits, is_all=len(hits) < wanted)
                 with self._unless_superseded(number):
                     self._displayed = displayed

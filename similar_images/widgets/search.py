@@ -149,7 +149,7 @@ class SearchWidget(anywidget.AnyWidget):
                     if remember:
                         self.history.add(asked)
                     self._asking(asked)
-                answer = asking.answer(self.collection, asked, self.k, self.exact)
+                answer = asking.answer(self.collection, asked, self.k, self.exact, self._where)
                 self._show(number, asked, answer)
             except Superseded:
                 pass
@@ -159,6 +159,11 @@ class SearchWidget(anywidget.AnyWidget):
 
         self._in_background(work)
 
+    @property
+    def _where(self) -> dict | None:
+        """What the hits must match, as `nearest` takes it; None: anything."""
+        return None
+
     def _asking(self, asked: Asked) -> None:
         """Be told of the query that is searched now."""
 
@@ -167,7 +172,7 @@ class SearchWidget(anywidget.AnyWidget):
         with self._unless_superseded(number), self.hold_sync():
             self._displayed = Displayed(number, asked, answer.hits, len(answer.hits) < self.k)
             self.shown = self._state(number, asked, answer)
-            self._say("done", asking.describe(self.collection, asked, answer, self.exact))
+            self._say("done", asking.describe(self.collection, asked, answer, self.exact, self._where))
 
     def _state(self, number: int, asked: Asked, answer: asking.Answer) -> dict:
         """Return what the page shows."""
@@ -178,7 +183,7 @@ class SearchWidget(anywidget.AnyWidget):
             "negatives": [{"row": mark.row, "name": mark.name} for mark in asked.negatives],
             "hits": [self._described(hit, asked, answer.missed) for hit in answer.hits],
             "is_all": len(answer.hits) < self.k,
-            "unlike": self.collection.is_like_nothing(answer.hits),
+            "unlike": self.collection.is_like_nothing(answer.hits, self._where),
             "changes": asking.changes(answer, len(answer.hits)) if self.exact and self.offers_exact else "",
             "back": self.history.at > 0,
             "forward": self.history.at + 1 < len(self.history.asked),

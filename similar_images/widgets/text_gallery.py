@@ -22,7 +22,7 @@ SHOWN = 600  # characters of a hit; the rest is a click away
 class TextGallery(HitsWidget):
     """Shows the k texts of a collection that mean most nearly the same as one that is typed, or a random one."""
 
-    _esm, _css = page("search.js", "hits.js", "text_gallery.js"), CSS
+    _esm, _css = page("search.js", "hits.js", "filters.js", "text_gallery.js"), CSS
     characters = Int(CHARACTERS).tag(sync=True)  # of a query, at most
 
     def __init__(self, collection: TextCollection, k: int = 8, seed: int | None = None, language: str = "english"):

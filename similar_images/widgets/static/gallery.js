@@ -13,6 +13,7 @@ function render({ model, el }) {
     exports: [["csv", "Names (CSV)"], ["png", "Contact sheet (PNG)"], ["html", "Contact sheet (HTML)"]],
   });
   const marks = marking({ model, ask }, fillMark);
+  const filters = filtering({ model, ask });
   const query = queried({ model, ask }, marks.parts);
 
   // --- what there is to see -------------------------------------------------------------------------------------
@@ -30,7 +31,7 @@ function render({ model, el }) {
   const dialog = h("dialog", { "aria-labelledby": title.id, onclose: () => forget() }, title, original,
     h("form", { method: "dialog" }, keep, h("button", { autofocus: true }, "Close")));
 
-  root.append(h("div", { class: "similar-images-controls" }, ...moves, choose, file, form, ...settings), ...said,
+  root.append(h("div", { class: "similar-images-controls" }, ...moves, choose, file, form, ...settings), filters.part, ...said,
     h("div", { class: "similar-images-answer" }, query.figure, hits.found), dialog);
 
   // --- what the kernel has found --------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ function render({ model, el }) {
 
   const width = Math.ceil(160 * window.devicePixelRatio); // of a card, about
   if (width > 320 !== model.get("side") > 320) set("side", width);
-  return start([["change:late", drawLate], ["msg:custom", told], ...hits.listeners], () => { forget(); hits.end(); clearTimeout(typing); });
+  return start([["change:late", drawLate], ["msg:custom", told], ...hits.listeners, ...filters.listeners], () => { forget(); hits.end(); clearTimeout(typing); });
 }
 
 export default { render };

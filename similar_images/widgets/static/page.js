@@ -1,6 +1,6 @@
 // What the widgets' pages share: elements, pictures, and keys that stay the notebook's.
 
-const FOCUSABLE = ["button", "input", "textarea"];
+const FOCUSABLE = ["button", "input", "select", "summary", "textarea"];
 
 /** Return a new element: h("p", {class: "status"}, "text", child, ...); on... are listeners. */
 function h(tag, attributes = {}, ...children) {

@@ -8,6 +8,7 @@ const plain = text => text.split(/\s+/).filter(Boolean).join(" ");
 function render({ model, el }) {
   const { ask, start, root, moves, settings, said } = searching({ model, el }, { label: "Similar texts", random: "Random text", draw });
   const { found, ...hits } = showing({ model, root, ask }, { copied: "text", build, fill, exports: [["csv", "Texts (CSV)"]] });
+  const filters = filtering({ model, ask });
   const marks = marking({ model, ask }, (button, mark) => button.append(mark.name));
   let pause = null; // the timer that runs while one types
   let awaited = null; // the text that was typed and is not answered yet
@@ -18,7 +19,7 @@ function render({ model, el }) {
   const title = h("p", { id: `text-${Math.random().toString(36).slice(2)}` }, "The whole text");
   const whole = h("p", { class: "similar-images-whole", dir: "auto", tabindex: 0 });
   const dialog = h("dialog", { "aria-labelledby": title.id }, title, whole, h("form", { method: "dialog" }, h("button", { autofocus: true }, "Close")));
-  root.append(h("div", { class: "similar-images-controls" }, ...moves, ...settings), typed, ...said, ...marks.parts, found, dialog);
+  root.append(h("div", { class: "similar-images-controls" }, ...moves, ...settings), typed, filters.part, ...said, ...marks.parts, found, dialog);
   found.classList.add("similar-images-texts");
 
   function build(card) {
@@ -91,7 +92,7 @@ function render({ model, el }) {
     dialog.showModal();
   }
 
-  return start([["msg:custom", told], ...hits.listeners], () => { stop(); hits.end(); });
+  return start([["msg:custom", told], ...hits.listeners, ...filters.listeners], () => { stop(); hits.end(); });
 }
 
 export default { render };
