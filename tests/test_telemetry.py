@@ -26,6 +26,7 @@ IMAGE_COMMANDS = (
     ("search", "-i", VECTORS, "new.jpg"),
     ("evaluate", VECTORS, "--report", "report.html"),
     ("duplicates", VECTORS),
+    ("export", VECTORS, "-o", "table.csv", "--exif"),
 )
 TEXT_COMMANDS = (
     ("extract-texts", "docstrings.csv"),

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import click
 
 from similar_images.cli.options import as_started
-from similar_images.collections.base import BaseCollection, Hit
+from similar_images.collections.base import BaseCollection, Hit, Where
+from similar_images.collections.column_files import EXIF_COLUMNS
 from similar_images.collections.query import missing
 from similar_images.inputs.names import printable
 
@@ -17,10 +18,11 @@ class Answered(NamedTuple):
     hits: list[Hit]
 
 
-def warn(collection: BaseCollection, query: str, hits: list[Hit]) -> None:
-    """Say on stderr if a query has no close match in the collection."""
-    if collection.is_like_nothing(hits):
-        click.echo(f"No close match for {printable(query)} in this collection; the nearest are", err=True)
+def warn(collection: BaseCollection, query: str, hits: list[Hit], where: Where | None = None) -> None:
+    """Say on stderr if a query has no close match in the collection, or in what of it was searched."""
+    if collection.is_like_nothing(hits, where):
+        place = "in this collection" if where is None else "among those that match"
+        click.echo(f"No close match for {printable(query)} {place}; the nearest are", err=True)
 
 
 def warn_not_indexed(collection: BaseCollection, exact: bool) -> None:
@@ -29,23 +31,36 @@ def warn_not_indexed(collection: BaseCollection, exact: bool) -> None:
         click.echo(as_started(lacking), err=True)
 
 
-def print_json(
-    answers: list[Answered], collection: BaseCollection, path: Callable[[int], object] | None = None
-) -> None:
-    """Print queries and hits as JSON; each hit with its percentile, null if unknown, and by `path` with its path."""
+def print_json(answers: list[Answered], paths: bool = False) -> None:
+    """Print queries and hits as JSON; each hit with its percentile, null if unknown, and with `paths` with its path."""
+    fields = ("row", "name", "similarity", "percentile")
     found = [
         {
             "query": query,
             "hits": [
-                hit._asdict()
-                | {"percentile": collection.percentile(hit.similarity)}
-                | ({"path": str(path(hit.row))} if path else {})
+                {field: getattr(hit, field) for field in fields} | ({"path": str(hit.path)} if paths else {})
                 for hit in hits
             ],
         }
         for query, hits in answers
     ]
     click.echo(json.dumps(found))
+
+
+def parsed_where(
+    collection: BaseCollection, conditions: tuple[str, ...], read_exif: Callable[[], None] = lambda: None
+) -> dict | None:
+    """Return the conditions of --where as `nearest` takes them; None if there are none.
+
+    `read_exif` reads the columns of EXIF, if one is named that is not known yet. Raises ValueError if nothing matches.
+    """
+    named = {condition.partition("=")[0] for condition in conditions}
+    if any(column in named and column not in collection.columns for column in EXIF_COLUMNS):
+        read_exif()
+    where = collection.columns.parsed(conditions) if conditions else None
+    if where is not None and not collection.matching(where).any():
+        raise ValueError(f"no {collection.noun} matches --where {' --where '.join(conditions)}")
+    return where
 
 
 def print_hits(answers: list[Answered], headed: bool) -> None:

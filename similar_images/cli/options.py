@@ -19,6 +19,7 @@ from similar_images.inputs.sources import check_source
 from similar_images.networks.catalog import NETWORKS
 
 if TYPE_CHECKING:
+    from similar_images.collections.images import Collection
     from similar_images.vectors.store import Vectors
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -67,6 +68,16 @@ def collection_options(command: Callable, several: bool = False) -> Callable:
     for option in reversed((index, *COLLECTION)):
         command = option(command)
     return command
+
+
+where_option = click.option(
+    "--where",
+    "conditions",
+    metavar="COLUMN=VALUE",
+    multiple=True,
+    help="Search only what matches: name=PART, folder=FOLDER, date=2019-07, date=LOW..HIGH, camera=MODEL, or a column "
+    "of the table beside the list, LIST.columns.csv or .parquet. All columns must match, of one column any value.",
+)
 
 
 class Bytes(click.ParamType):
@@ -187,6 +198,26 @@ def report_assumption(vectors: "Vectors") -> None:
     """Say on stderr if the network of vectors is assumed, and how to name another."""
     if vectors.assumption:
         click.echo(f"{vectors.assumption}; use --network to name another", err=True)
+
+
+def read_exif(collection: "Collection") -> None:
+    """Read the dates and cameras of a collection's photographs, with a progress bar on stderr."""
+    with progress_bar(" photographs read") as progress:
+        collection.read_exif(progress)
+
+
+@contextmanager
+def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function of how many are done, and of how many, that shows them in a bar on stderr."""
+    from tqdm import tqdm
+
+    with tqdm(unit=unit, disable=None) as bar:
+
+        def progress(done: int, n: int) -> None:
+            bar.total = n
+            bar.update(done - bar.n)
+
+        yield progress
 
 
 def in_kernel() -> bool:

@@ -12,15 +12,16 @@ from similar_images.cli.options import (
     as_started,
     collection_options,
     only_collection_here,
+    read_exif,
     report_assumption,
     silent_decoders,
+    where_option,
 )
 from similar_images.inputs.names import printable
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from similar_images.collections.base import Hit
     from similar_images.collections.images import Collection
 
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     default=0,
     help="Omit hits below this percentile of random pairs' similarities, such as 99.9.",
 )
+@where_option
 @click.option("--exact", is_flag=True, help="Compare with every vector instead of using the index.")
 @click.option(
     "--similarity", type=click.Choice(SIMILARITIES), help="Compare exactly, by this similarity instead of the index'."
@@ -57,6 +59,7 @@ def main(
     k: int,
     vectors_file: Path | None,
     min_percentile: float,
+    conditions: tuple[str, ...],
     exact: bool,
     similarity: str | None,
     as_json: bool,
@@ -74,9 +77,10 @@ def main(
       ./search_images.py holiday.jpg
       ./search_images.py -i photos_file_list.txt -k 20 holiday.jpg beach.png
       ./search_images.py -i sample_file_list.txt --json apple/apple-00.jpg
+      ./search_images.py holiday.jpg --where folder=2019 --where date=2019-07-01..2019-08-31 --where name=beach
       ./search_images.py --paths holiday.jpg | xargs -d '\\n' cp -t similar/
     """
-    from similar_images.cli.answers import Answered, print_hits, print_json, warn, warn_not_indexed
+    from similar_images.cli.answers import Answered, parsed_where, print_hits, print_json, warn, warn_not_indexed
     from similar_images.collections.images import Collection
 
     collection = Collection.open(vectors_file or only_collection_here(), **opening)
@@ -85,23 +89,26 @@ def main(
         collection.path(0)  # raises if the folder of the images is unknown
     if similarity and similarity != collection.similarity.name:
         collection = collection.with_similarity(similarity)
+    where = parsed_where(collection, conditions, lambda: read_exif(collection))
     warn_not_indexed(collection, exact)
     answers, failed = [], False
     for query in queries:
         try:
-            hits = collection.nearest(_query(collection, query), k, exact)
+            hits = collection.nearest(_query(collection, query), k, exact, where=where)
         except ValueError as error:
             failed = True
             click.echo(as_started(f"Error: {printable(query)}: {printable(str(error))}"), err=True)
             continue
-        warn(collection, query, hits)
-        answers.append(Answered(query, [hit for hit in hits if _percentile(collection, hit) >= min_percentile]))
+        warn(collection, query, hits, where)
+        answers.append(
+            Answered(query, [hit for hit in hits if hit.percentile is None or hit.percentile >= min_percentile])
+        )
     if as_json:
-        print_json(answers, collection, collection.path if paths else None)
+        print_json(answers, paths)
     elif paths:
         for answer in answers:
             for hit in answer.hits:
-                click.echo(collection.path(hit.row))
+                click.echo(hit.path)
     else:
         print_hits(answers, len(queries) > 1)
     if failed:
@@ -124,8 +131,3 @@ def _query(collection: "Collection", query: str) -> "int | bytes | Image.Image":
         click.echo(f"{said}; for the collection's image give {printable(str(collection.path(named)))}", err=True)
     with silent_decoders():
         return open_image(Path(query))
-
-
-def _percentile(collection: "Collection", hit: "Hit") -> float:
-    percentile = collection.percentile(hit.similarity)
-    return 100 if percentile is None else percentile

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, Command, Encoding, only_collection_here
+from similar_images.cli.options import FILE, Command, Encoding, only_collection_here, where_option
 
 
 @click.command("search-texts", cls=Command)
@@ -20,6 +20,7 @@ from similar_images.cli.options import FILE, Command, Encoding, only_collection_
 @click.option("--index", type=FILE, help="The collection's index.  [default: the one beside the vectors]")
 @click.option("--column", help="The column of the texts.  [default: text, or the only one]")
 @click.option("--encoding", type=Encoding(), default="utf-8", show_default=True, help="How the texts are encoded.")
+@where_option
 @click.option("--exact", is_flag=True, help="Compare with every vector instead of using the index.")
 @click.option("--rerank", is_flag=True, help="Re-rank the hits of an index without vectors, by encoding them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: row, name, similarity and percentile of each hit.")
@@ -30,6 +31,7 @@ def main(
     index: Path | None,
     column: str | None,
     encoding: str,
+    conditions: tuple[str, ...],
     exact: bool,
     rerank: bool,
     as_json: bool,
@@ -44,16 +46,20 @@ def main(
       ./search_texts.py -i tweets/texts_20k.csv --index tweets/tweets_20000.faiss.index "stuck in traffic"
       ./search_texts.py -i notes.txt -k 20 --json "what to buy" "whom to call"
     """
-    from similar_images.cli.answers import Answered, print_hits, print_json, warn, warn_not_indexed
+    from similar_images.cli.answers import Answered, parsed_where, print_hits, print_json, warn, warn_not_indexed
     from similar_images.collections.texts import TextCollection
 
     collection = TextCollection.open(file or only_collection_here(of_texts=True), index, column, encoding)
     reranked = rerank or collection.has_vectors
     warn_not_indexed(collection, exact)
-    answers = [Answered(query, collection.nearest(collection.encode(query), k, exact, reranked)) for query in queries]
+    where = parsed_where(collection, conditions)
+    answers = [
+        Answered(query, collection.nearest(collection.encode(query), k, exact, reranked, where=where))
+        for query in queries
+    ]
     for query, hits in answers:
-        warn(collection, query, hits)
+        warn(collection, query, hits, where)
     if as_json:
-        print_json(answers, collection)
+        print_json(answers)
     else:
         print_hits(answers, len(queries) > 1)

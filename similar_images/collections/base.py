@@ -3,20 +3,18 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import cached_property
 from threading import Lock
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
+from similar_images.collections.filtered import Subset, Where
 from similar_images.collections.opened import Hit as Hit
-from similar_images.collections.opened import OpenCollection
 from similar_images.collections.opened import open_index as open_index
-from similar_images.index.exact import ExactSearch, cosines
+from similar_images.collections.tables import TabularCollection
+from similar_images.index.exact import cosines
 from similar_images.index.index import Index, normalised, search
-from similar_images.index.reduced import in_memory
 from similar_images.index.similarity import Similarity, fit
-from similar_images.inputs.sources import Source
 from similar_images.networks import catalog
 from similar_images.vectors.store import Vectors
 
@@ -40,11 +38,10 @@ class Described(Protocol):
 E = TypeVar("E", bound=Described)
 
 
-class BaseCollection(OpenCollection, ABC, Generic[E]):
+class BaseCollection(TabularCollection, ABC, Generic[E]):
     """A collection with the network that made it, which is loaded for the first new query."""
 
     accepts: str  # what `encode` takes
-    source: Source | None = None  # the folder or archive of the images, if there are any and it is known
 
     def __init__(self, vectors: Vectors, index: Index | None = None):
         """Raises ValueError where there are no names, or where the index was not built from these vectors."""
@@ -87,24 +84,31 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
     def with_index(self, index: Index | None, similarity: Similarity | None = None) -> Self:
         """Return the collection searched with another index of its vectors, or without one exactly by a similarity."""
         other = copy.copy(self)
-        for cached in ("_exact", "compared"):
+        for cached in ("_exact", "compared", "_similarities", "_subsets"):
             other.__dict__.pop(cached, None)
         other.index, other._similarity, other._absent = index, similarity, self.removed
         return other
 
     def nearest(
-        self, query: Any, k: int = 8, exact: bool = False, reranked: bool = True, negatives: Sequence[Any] = ()
+        self,
+        query: Any,
+        k: int = 8,
+        exact: bool = False,
+        reranked: bool = True,
+        negatives: Sequence[Any] = (),
+        where: Where | None = None,
     ) -> list[Hit]:
         """Return up to k hits, the most similar first.
 
         A query is a row, something new as `encode` takes it, what `encode` returned, or a vector (d,) of floats. A list
         of queries asks for what is like all of them, and unlike the `negatives`; an entry may be (query, weight). Rows
         are left out of their own hits. Hits of an approximate index are re-ranked with the exact vectors; `exact`
-        compares with all vectors instead; with `reranked` False they stay as the index found them.
+        compares with all vectors instead; with `reranked` False they stay as the index found them. With `where` only the
+        rows that match are searched: see `matching`.
         Raises TypeError for any other query, ValueError for a weight that is not positive.
         """
         unit, rows = self._unit_of(query, negatives)
-        return self._search(unit, k, exact, reranked, [rows])[0]
+        return self._search(unit, k, exact, reranked, [rows], where)[0]
 
     def compare(self, query: Any, rows: Sequence[int], negatives: Sequence[Any] = ()) -> list[Hit]:
         """Return rows as hits of a query, as `nearest` takes it, in the order that they have.
@@ -116,11 +120,17 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
             raise IndexError(f"expected rows from 0 to {len(self) - 1}, got {wrong[0]}")
         if not len(rows):
             return []
-        found = cosines(self.compared, np.array([rows], dtype=np.int64), unit, not self.similarity.is_cosine)[0]
-        return [Hit(int(row), self.names[row], float(one)) for row, one in zip(rows, found.clip(-1, 1), strict=True)]
+        asked = np.array(rows, dtype=np.int64)
+        found = cosines(self.compared, asked[None], unit, not self.similarity.is_cosine)[0]
+        return self._hits(found.clip(-1, 1), asked, (), len(asked))
 
     def nearest_many(
-        self, queries: Sequence[Any] | np.ndarray, k: int = 8, exact: bool = False, reranked: bool = True
+        self,
+        queries: Sequence[Any] | np.ndarray,
+        k: int = 8,
+        exact: bool = False,
+        reranked: bool = True,
+        where: Where | None = None,
     ) -> list[list[Hit]]:
         """Return the hits of each query of a list, or of each vector of an array (q, d), in one search."""
         if isinstance(queries, np.ndarray) and queries.ndim != 2:
@@ -128,7 +138,8 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
         if not len(queries):
             return []
         vectors, rows = zip(*map(self._vector_of, queries), strict=True)
-        return self._search(self._unit(vectors), k, exact, reranked, [[] if row is None else [row] for row in rows])
+        own = [[] if row is None else [row] for row in rows]
+        return self._search(self._unit(vectors), k, exact, reranked, own, where)
 
     def _unit_of(self, query: Any, negatives: Sequence[Any]) -> tuple[np.ndarray, list[int]]:
         """Return a query, with its negatives, as one transformed unit vector (1, c), and the rows that it is made of."""
@@ -173,21 +184,21 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
         return total / max(weights, 1e-30), rows
 
     def _search(
-        self, unit: np.ndarray, k: int, exact: bool, reranked: bool, without: list[list[int]]
+        self,
+        unit: np.ndarray,
+        k: int,
+        exact: bool,
+        reranked: bool,
+        without: list[list[int]],
+        where: Where | None = None,
     ) -> list[list[Hit]]:
         """Return up to k hits of each transformed unit vector (q, c), but the rows that are its own."""
         if k < 1:
             raise ValueError(f"expected k of at least 1, got {k}")
         n = len(self)
-        similarities, rows = self._found(unit, min(k + max(map(len, without)), n), exact, reranked)
-        return [
-            [
-                Hit(int(row), self.names[row], float(similarity))
-                for similarity, row in zip(*found, strict=True)
-                if row not in own and 0 <= row < n
-            ][:k]
-            for *found, own in zip(similarities, rows, without, strict=True)
-        ]
+        subset = None if where is None else self._subset(where)
+        similarities, rows = self._found(unit, min(k + max(map(len, without)), n), exact, reranked, subset)
+        return [self._hits(*found, k) for found in zip(similarities, rows, without, strict=True)]
 
     def search(
         self, unit: np.ndarray, k: int, exact: bool = False, reranked: bool = True
@@ -199,25 +210,15 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
         """Return the same from a comparison with all rows that are not removed."""
         return self.search(unit, k, exact=True)
 
-    def _found(self, unit: np.ndarray, k: int, exact: bool, reranked: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _found(
+        self, unit: np.ndarray, k: int, exact: bool, reranked: bool, subset: Subset | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if subset is not None:
+            return subset.search(unit, k, exact, reranked)
         if exact or self.index is None:
             return self._exact.search(unit, k, self.removed)
-        array = self.index.vectors if reranked else None  # which lack what the index lacks
-        if reranked and array is None and self.has_vectors:
-            array = self.compared
+        array = self._reranking if reranked else None
         return search(self.index.faiss, unit, k, array, self.index.reranked, not self.similarity.is_cosine)
-
-    @cached_property
-    def _exact(self) -> ExactSearch:
-        return ExactSearch(self.compared)
-
-    @cached_property
-    def compared(self) -> np.ndarray:
-        """The vectors (n, c) that an exact search compares; with the cosine those of the network."""
-        kept = self.index.vectors if self.index else None
-        if kept is not None and not self.not_indexed:
-            return kept
-        return in_memory(self.array, self.similarity)
 
     def _unit(self, vectors: Sequence[np.ndarray]) -> np.ndarray:
         """Return vectors (d,) as transformed unit vectors (b, c)."""

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from similar_images.collections.base import BaseCollection, Query, open_index
+from similar_images.collections.column_files import update_exif
 from similar_images.collections.opened import FEW as FEW  # these and Hit were defined here in version 1.0
 from similar_images.collections.opened import UNLIKE as UNLIKE
 from similar_images.collections.opened import Hit as Hit
@@ -17,7 +18,7 @@ from similar_images.inputs.sources import open_source
 from similar_images.inputs.texts import TABLES
 from similar_images.networks import loader
 from similar_images.networks.catalog import Encoder, reads_text
-from similar_images.vectors.store import Vectors, open_vectors, vectors_path
+from similar_images.vectors.store import Vectors, list_path, open_vectors, vectors_path
 
 OF_TEXTS = (
     "expected a collection of images, got one of texts, {}: "
@@ -120,6 +121,22 @@ class Collection(BaseCollection[Encoder]):
         if self.source is None:
             raise ValueError("the folder of the images is unknown: give it with images=FOLDER (-d)")
         return self.source.path / self.names[row]
+
+    def read_exif(self, progress: Callable[[int, int], None] = lambda done, n: None) -> None:
+        """Read when the photographs were taken and by which camera, into the columns `date` and `camera`.
+
+        It is kept beside the list, in LIST.exif.npz; called again, only new images are read, on all cores. `progress`
+        gets how many are done, and of how many. Raises ValueError where the folder or archive is unknown, OSError
+        where it is missing or the file cannot be written.
+        """
+        if self.source is None:
+            raise ValueError("the folder of the images is unknown: give it with images=FOLDER (-d)")
+        if not self.source.exists():
+            raise FileNotFoundError(
+                f"the images are not in {self.source.path}: give their folder with images=FOLDER (-d)"
+            )
+        update_exif(list_path(self.vectors.path), self.names, self.source, progress)
+        self.__dict__.pop("columns", None)
 
     def row(self, image: str | Path) -> int | None:
         """Return the row of an image by its name, or by its path in the collection's folder; None: it has none.

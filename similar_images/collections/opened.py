@@ -19,9 +19,15 @@ UNLIKE = 1  # percent of a collection's own rows; a query further from its neare
 
 
 class Hit(NamedTuple):
+    """One of the nearest rows of a query."""
+
     row: int
     name: str
     similarity: float  # -1 to 1, a cosine
+    path: Path | None = (
+        None  # as `Collection.path` gives it; None: the folder of the images is unknown, or it is a text
+    )
+    percentile: float | None = None  # of random pairs that are less similar; None: the index does not know
 
 
 class OpenCollection:
@@ -127,7 +133,7 @@ class OpenCollection:
         percent = UNLIKE_TRANSFORMED.get(self.similarity.name, UNLIKE)
         return bool(hits[0].similarity < np.interp(percent, known["percentiles"], known["nearest"]))
 
-    @property
+    @cached_property
     def _similarities(self) -> dict[str, np.ndarray] | None:
         known = self.index.manifest.get("similarities") if self.index and self.index.manifest else None
         # as float: NumPy makes objects of whole numbers beyond 64 bits

@@ -7,7 +7,7 @@ from threading import Lock
 import numpy as np
 from cachetools import LRUCache
 
-from similar_images.collections.base import BaseCollection, Hit, Query, open_index
+from similar_images.collections.base import BaseCollection, Hit, Query, Where, open_index
 from similar_images.index.index import Index, normalised
 from similar_images.inputs.texts import ENCODING, columns, fault, list_file, read_texts
 from similar_images.networks import text as text_networks
@@ -123,19 +123,26 @@ class TextCollection(BaseCollection[TextEncoder]):
         return self.measured["recall"] if self.measured else None  # with stored vectors or with encoded ones
 
     def _search(
-        self, unit: np.ndarray, k: int, exact: bool, reranked: bool, without: list[list[int]]
+        self,
+        unit: np.ndarray,
+        k: int,
+        exact: bool,
+        reranked: bool,
+        without: list[list[int]],
+        where: Where | None = None,
     ) -> list[list[Hit]]:
         """Search as any collection does; hits without stored vectors are encoded to re-rank them."""
         if self.has_vectors or exact or not reranked or self.index is None or not self.index.reranked:
-            return super()._search(unit, k, exact, reranked, without)
-        found = super()._search(unit, max(self.index.reranked, 2 * k), exact, reranked, without)
+            return super()._search(unit, k, exact, reranked, without, where)
+        found = super()._search(unit, max(self.index.reranked, 2 * k), exact, reranked, without, where)
         return [self._reranked(query, hits)[:k] for query, hits in zip(unit, found, strict=True)]
 
     def _reranked(self, unit: np.ndarray, hits: list[Hit]) -> list[Hit]:
         encoded = normalised(np.stack(self._encode_rows([hit.row for hit in hits])))
         similarities = self.similarity.transformed(encoded) @ unit
         order = np.argsort(-similarities, kind="stable")
-        return [hits[i]._replace(similarity=float(similarities[i])) for i in order]
+        rows = np.array([hits[i].row for i in order], np.int64)
+        return self._hits(similarities[order], rows, (), len(order))
 
     def _encode_rows(self, rows: Sequence[int]) -> list[np.ndarray]:
         """Return the vectors (d,) of rows, encoded unless the cache holds them."""

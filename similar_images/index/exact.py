@@ -32,7 +32,9 @@ class ExactSearch:
         self._array = array if array.dtype in (np.float16, np.float32) else np.asarray(array, np.float32)
         self._block = max(1, CACHED_BYTES // (4 * array.shape[1]))
 
-    def search(self, unit: np.ndarray, k: int, removed: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self, unit: np.ndarray, k: int, removed: Sequence[int] | np.ndarray = ()
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Compare unit vectors (b, d) with all vectors but the removed rows; return similarities and rows (b, <= k).
 
         Equal similarities are ordered by row. Raises ValueError where a row holds NaN or infinity.

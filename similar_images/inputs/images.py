@@ -61,7 +61,7 @@ def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None)
     try:
         if isinstance(source, Image.Image):
             return _upright_rgb(source.copy())
-        with _open_bytes(source, limits) as file, _identified(file) as image:
+        with _open_bytes(source, limits) as file, identified(file) as image:
             width, height = image.size
             if width * height > limits.pixels:
                 raise UnreadableImage(_too_large(f"{width} x {height} pixels", limits))
@@ -117,7 +117,7 @@ def thumbnail(source: Source, side: int, limits: Limits = LIMITS) -> bytes:
     return buffer.getvalue()
 
 
-def _identified(file: BinaryIO) -> Image.Image:
+def identified(file: BinaryIO) -> Image.Image:
     """Return the image in a file, not decoded yet, without Pillow's warning about its size, which is checked here."""
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -3,8 +3,13 @@
 from importlib import import_module
 from types import ModuleType
 
-EXTRAS = ("keras", "openvino", "text", "notebook", "lite2", "evaluate")  # of pyproject.toml
-TITLES = {"sentence_transformers": "sentence-transformers", "tensorflow": "TensorFlow", "torch": "PyTorch"}
+EXTRAS = ("keras", "openvino", "text", "notebook", "lite2", "evaluate", "table")  # of pyproject.toml
+TITLES = {
+    "pyarrow": "PyArrow",
+    "sentence_transformers": "sentence-transformers",
+    "tensorflow": "TensorFlow",
+    "torch": "PyTorch",
+}
 
 
 class MissingExtra(OSError):

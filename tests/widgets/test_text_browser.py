@@ -182,9 +182,12 @@ def test_every_control_is_reached_and_pressed_with_the_keyboard(gallery):
         gallery.locator("input[type=number]"),
         gallery.get_by_label("Exact search"),
         box(gallery),
-        gallery.get_by_role("button", name="Tick all"),
+        gallery.locator("summary"),
+        gallery.get_by_role("button", name="Tick all", exact=True),
         first.locator(".text"),
         first.get_by_role("checkbox"),
+        first.get_by_role("button", name=re.compile("^More like")),
+        first.get_by_role("button", name=re.compile("^Less like")),
         first.get_by_role("button", name=re.compile("^Copy")),
     ):
         gallery.page.keyboard.press("Tab")

@@ -1,0 +1,41 @@
+"""The command that writes a collection as a table."""
+
+from pathlib import Path
+
+import click
+
+from similar_images.cli.options import FILE, Command, progress_bar, read_exif
+
+
+@click.command("export", cls=Command)
+@click.argument("collection_file", metavar="LIST", type=FILE)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The table to write: a .parquet or .csv."
+)
+@click.option("--vectors", is_flag=True, help="Write the vectors too, float32 in lists of a fixed size: .parquet only.")
+@click.option("--exif", is_flag=True, help="First read the dates and cameras of photographs that are not known yet.")
+@click.option("--overwrite", is_flag=True, help="Overwrite an existing file.")
+def main(collection_file: Path, output: Path, vectors: bool, exif: bool, overwrite: bool) -> None:
+    """Write the names of a collection and what is known of each, a row per image or text, in their order.
+
+    LIST is the collection: its list or its vectors. The columns are the name, the folder of an image, those of a table
+    beside the list (LIST.columns.csv or .parquet), and the date and camera that EXIF gives, once they were read.
+
+    \b
+    Examples:
+      similar-images export photos_file_list.txt -o photos.csv --exif
+      similar-images export photos_file_list.txt -o photos.parquet --vectors
+    """
+    from similar_images.collections.images import Collection
+    from similar_images.collections.opening import open_collection
+    from similar_images.files import check_new
+
+    check_new(output, overwrite)
+    collection = open_collection(collection_file)
+    if exif:
+        if not isinstance(collection, Collection):
+            raise click.UsageError("a collection of texts has no EXIF: omit --exif")
+        read_exif(collection)
+    with progress_bar(" rows") as progress:
+        collection.export(output, vectors, progress)
+    click.echo(f"{output}: {len(collection):,} rows")

@@ -1,0 +1,165 @@
+"""What is known of every row: columns of text, numbers or dates, and the rows that match conditions on them.
+
+Shape letter: n rows.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+from cachetools import LRUCache
+
+NAME, FOLDER = "name", "folder"
+LOOSE = "."  # the folder of a name without one
+ISO = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d)?)?)?)?")
+KEPT = 16  # masks of conditions
+KINDS = {"O": "text", "f": "number", "M": "date"}  # by the kind of NumPy's dtype
+EXPECTED = {"number": "a number", "date": "a date such as 2019, 2019-07 or 2019-07-31"}
+
+
+class Within(NamedTuple):
+    """Values from `low` to `high`, both included."""
+
+    low: float
+    high: float
+
+
+class Columns(Mapping[str, np.ndarray]):
+    """Arrays (n,) by name: texts as str in objects, numbers as float64, dates as datetime64[s]."""
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        self._arrays = arrays
+        self._codes: dict[str, tuple[dict[str, int], np.ndarray]] = {}
+        self._masks: LRUCache = LRUCache(KEPT)
+        self._lock = Lock()
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        if column not in self._arrays:
+            raise ValueError(f"there is no column {column}: expected one of {', '.join(self._arrays)}")
+        return self._arrays[column]
+
+    def __contains__(self, column: object) -> bool:
+        return column in self._arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def kind(self, column: str) -> str:
+        """Return whether a column holds text, number or date. Raises ValueError, with the known ones, if it is unknown."""
+        return KINDS[self[column].dtype.kind]
+
+    def parsed(self, conditions: Sequence[str]) -> dict[str, Any]:
+        """Return `where` of conditions such as folder=cats or date=2019-01..2019-03; of one column any may hold."""
+        where: dict[str, Any] = {}
+        for condition in conditions:
+            column, equals, value = condition.partition("=")
+            if not equals:
+                raise ValueError(f"expected COLUMN=VALUE or COLUMN=LOW..HIGH, got {condition}")
+            low, dots, high = value.partition("..")
+            is_range = dots and self.kind(column) != "text"
+            where.setdefault(column, []).append((low or None, high or None) if is_range else value)
+        return where
+
+    def matching(self, where: Mapping[str, Any]) -> np.ndarray:
+        """Return which rows match all conditions, bool (n,), as `Collection.matching` takes them. Do not change it."""
+        kinds = {column: self.kind(column) for column in where}
+        masks = [self._matching(column, _conditions(column, kinds[column], where[column])) for column in where]
+        return np.logical_and.reduce(masks) if masks else np.ones(len(self[NAME]), bool)
+
+    def _matching(self, column: str, conditions: tuple) -> np.ndarray:
+        with self._lock:
+            key = (column, conditions)
+            if key not in self._masks:
+                self._masks[key] = self._mask(column, conditions)
+            return self._masks[key]
+
+    def _mask(self, column: str, conditions: tuple) -> np.ndarray:
+        values, kind = self[column], self.kind(column)
+        if kind == "text":
+            if column == NAME:
+                return np.array([any(part in name.casefold() for part in conditions) for name in values], bool)
+            known, codes = self._coded(column)
+            return np.isin(codes, [code for text, code in known.items() if _is_one_of(text, conditions, column)])
+        empty = np.isnan(values) if kind == "number" else np.isnat(values)
+        numbers = values if kind == "number" else values.astype(np.int64)
+        mask = np.zeros(len(values), bool)
+        for condition in conditions:
+            mask |= empty if condition is None else (numbers >= condition.low) & (numbers <= condition.high) & ~empty
+        return mask
+
+    def _coded(self, column: str) -> tuple[dict[str, int], np.ndarray]:
+        """Return a number for each different text, and the numbers of the rows (n,)."""
+        if column not in self._codes:
+            known: dict[str, int] = {}
+            self._codes[column] = known, np.array([known.setdefault(text, len(known)) for text in self[column]])
+        return self._codes[column]
+
+
+def name_columns(names: list[str], folders: bool) -> dict[str, np.ndarray]:
+    """Return the columns that the names themselves give."""
+    columns = {NAME: texts(names)}
+    if folders:
+        columns[FOLDER] = texts([name.rpartition("/")[0] or LOOSE for name in names])
+    return columns
+
+
+def texts(values: Sequence[str]) -> np.ndarray:
+    """Return texts as an array of objects (n,)."""
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def _is_one_of(text: str, wanted: tuple, column: str) -> bool:
+    if text in wanted:
+        return True
+    return column == FOLDER and any(text.startswith(f"{folder}/") for folder in wanted if folder)
+
+
+def _conditions(column: str, kind: str, value: Any) -> tuple:
+    """Return what may hold for a row of a column, in a form that can be compared. Raises ValueError where it cannot be."""
+    several = list(value) if isinstance(value, (list, set, frozenset, np.ndarray)) else [value]
+    return tuple(_condition(column, kind, one) for one in several)
+
+
+def _condition(column: str, kind: str, value: Any) -> Any:
+    if isinstance(value, tuple):
+        if kind == "text" or len(value) != 2:
+            expected = "a text or a list of texts" if kind == "text" else "a pair (low, high)"
+            raise ValueError(f"{column}: expected {expected}, got {value}")
+        low, high = (None if end is None or end == "" else _within(column, kind, end) for end in value)
+        return Within(low.low if low else -np.inf, high.high if high else np.inf)
+    if kind == "text":
+        if not isinstance(value, str) and value is not None:
+            raise ValueError(f"{column}: expected a text or a list of texts, got {value!r}")
+        return (value or "").casefold() if column == NAME else (value or "").removesuffix("/" if value != "/" else "")
+    return None if value is None or (isinstance(value, str) and not value) else _within(column, kind, value)
+
+
+def _within(column: str, kind: str, value: Any) -> Within:
+    """Return the numbers, or the seconds, that a value stands for."""
+    try:
+        if kind == "number":
+            return Within(float(value), float(value))
+        if isinstance(value, (str, int, np.integer)):
+            if not ISO.fullmatch(str(value)):
+                raise ValueError
+            moment = np.datetime64(str(value).replace(" ", "T"))
+        elif isinstance(value, datetime) and value.tzinfo is not None:
+            raise ValueError
+        elif isinstance(value, (date, np.datetime64)):
+            moment = np.datetime64(value)
+        else:
+            raise ValueError
+        if np.isnat(moment):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(f"{column}: expected {EXPECTED[kind]}, got {value!r}") from None
+    first, after = (one.astype("datetime64[s]").astype(np.int64) for one in (moment, moment + 1))
+    return Within(int(first), max(int(first), int(after) - 1))

@@ -1,0 +1,153 @@
+"""A collection as a table for other tools: pandas, Arrow, Parquet, CSV.
+
+Shape letters: n rows, b in a block, d numbers in a vector.
+"""
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from similar_images.collections.filtered import FilteredCollection
+from similar_images.collections.opened import Hit
+from similar_images.files import replacing
+from similar_images.inputs.names import to_csv_cell
+from similar_images.networks.extras import need
+from similar_images.vectors.store import block_rows, release
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+BLOCK = 10_000  # rows of a block without vectors
+SUFFIXES = (".csv", ".parquet")
+VECTOR = "vector"
+
+
+class TabularCollection(FilteredCollection):
+    """What is known of a collection's rows, and of hits, as tables."""
+
+    def _layers(self) -> dict[str, np.ndarray]:
+        """Return what was computed for every row and kept beside the collection, arrays (n,) by column."""
+        return {}
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return the name and the columns of every row as a data frame; its index is the row.
+
+        Raises MissingExtra where pandas is not installed.
+        """
+        return _frame(self._table(), range(len(self)))
+
+    def hits_to_pandas(self, hits: Sequence[Hit]) -> "pd.DataFrame":
+        """Return hits as a data frame: row, name, path, similarity, percentile, then the columns.
+
+        Raises MissingExtra where pandas is not installed.
+        """
+        rows = np.array([hit.row for hit in hits], np.int64)
+        fields = {field: [getattr(hit, field) for hit in hits] for field in Hit._fields}
+        found: dict[str, Any] = fields | {
+            "path": _objects([hit.path and str(hit.path) for hit in hits]),
+            "similarity": np.array(fields["similarity"], float),
+            "percentile": np.array(fields["percentile"], float),
+        }
+        return _frame(found | {name: values[rows] for name, values in self._table().items() if name not in found})
+
+    def to_arrow(self, vectors: bool = False) -> "pa.RecordBatchReader":
+        """Return the name and the columns of every row as Arrow's record batches, read block by block.
+
+        `.read_all()` makes a table of them. With `vectors` the last column is the network's, float32 in lists of the
+        fixed size d, null for a skipped row. Raises MissingExtra where PyArrow is not installed, ValueError where the
+        vectors are missing.
+        """
+        need("pyarrow", "table", "Arrow and Parquet")
+        import pyarrow as pa
+
+        types = {"O": pa.string(), "f": pa.float64(), "M": pa.timestamp("s")}
+        table = self._table()
+        fields = [pa.field(name, types.get(values.dtype.kind) or pa.int64()) for name, values in table.items()]
+        array = self.array if vectors else None
+        if array is not None:
+            fields.append(pa.field(VECTOR, pa.list_(pa.float32(), array.shape[1])))
+        schema, step = pa.schema(fields), BLOCK if array is None else min(BLOCK, block_rows(array))
+
+        def batches() -> "Iterator[pa.RecordBatch]":
+            for start in range(0, len(self), step):
+                columns = [
+                    pa.array(values[start : start + step], field.type, from_pandas=True)
+                    for values, field in zip(table.values(), schema, strict=False)
+                ]
+                if array is not None:
+                    block = np.array(array[start : start + step], np.float32)
+                    release(array)
+                    skipped = pa.array(~block.any(axis=1))
+                    columns.append(pa.FixedSizeListArray.from_arrays(block.ravel(), block.shape[1], mask=skipped))
+                yield pa.record_batch(columns, schema=schema)
+
+        return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def export(
+        self, path: str | Path, vectors: bool = False, progress: Callable[[int, int], None] = lambda done, n: None
+    ) -> None:
+        """Write the name and the columns of every row, and the vectors if asked, to a .parquet or .csv, block by block.
+
+        A .csv has no vectors. Raises ValueError for another suffix, MissingExtra where PyArrow is needed and is not
+        installed, OSError where the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix not in SUFFIXES:
+            raise ValueError(f"expected a file ending in {' or '.join(SUFFIXES)}, got {path}")
+        if path.suffix == ".csv" and vectors:
+            raise ValueError(f"{path} cannot hold vectors: export to a .parquet")
+        progress(0, len(self))
+        write = self._write_csv if path.suffix == ".csv" else self._write_parquet
+        with replacing(path) as partial:
+            done = 0
+            for rows in write(partial, vectors):
+                done += rows
+                progress(done, len(self))
+
+    def _write_parquet(self, path: Path, vectors: bool) -> Iterator[int]:
+        reader = self.to_arrow(vectors)
+        import pyarrow.parquet as pq
+
+        with pq.ParquetWriter(path, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+                yield len(batch)
+
+    def _write_csv(self, path: Path, _: bool) -> Iterator[int]:
+        table = self._table()
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(table)
+            for start in range(0, len(self), BLOCK):
+                block = [_cells(values[start : start + BLOCK]) for values in table.values()]
+                writer.writerows(zip(*block, strict=True))
+                yield len(block[0])
+
+    def _table(self) -> dict[str, np.ndarray]:
+        return {**self.columns, **self._layers()}
+
+
+def _frame(columns: dict[str, Any], rows: Sequence[int] | None = None) -> "pd.DataFrame":
+    need("pandas", "table", "a data frame")
+    import pandas as pd
+
+    return pd.DataFrame(columns, index=None if rows is None else pd.RangeIndex(len(rows), name="row"))
+
+
+def _objects(values: Sequence[object]) -> np.ndarray:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def _cells(values: np.ndarray) -> list[str]:
+    """Return values as cells of a CSV file, empty where there is none; what a spreadsheet would compute is quoted."""
+    if values.dtype.kind == "O":
+        return [to_csv_cell(text) for text in values]
+    if values.dtype.kind == "M":
+        return ["" if text == "NaT" else text for text in np.datetime_as_string(values).tolist()]
+    return ["" if value != value else f"{value:.15g}" for value in values.tolist()]

@@ -1,0 +1,61 @@
+"""Search only some rows: exactly where they are few, else by a copy of the index that holds nothing but them.
+
+A selector that Faiss asks about each row while it searches takes longer than such a copy, where other rows are not
+scanned at all, and the time that this saves goes into more probes: benchmarks/filters.py.
+
+Shape letters: n vectors in all, m of them searched, b queries, c numbers in a transformed vector, k hits.
+"""
+
+from contextlib import nullcontext
+from typing import cast
+
+import faiss
+import numpy as np
+
+from similar_images.index.exact import omp_threads
+
+FEW = 2_000_000  # numbers; vectors with so many in all are compared exactly in the time that an index takes
+PROBES = 4  # times as many rows are scanned as without a filter: the rows left may all be far from a query
+
+
+class FewRows:
+    """Exact search over the unit vectors (m, c) of some rows int64 (m,), which are copied."""
+
+    def __init__(self, rows: np.ndarray, unit: np.ndarray):
+        self._rows, self._flat = rows, faiss.IndexFlatIP(unit.shape[1])
+        self._flat.add(np.ascontiguousarray(unit, dtype=np.float32))
+
+    def search(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return similarities and rows (b, <= k) for unit vectors (b, c), equal similarities by row."""
+        k = min(k, len(self._rows))
+        if not k:
+            return np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
+        with omp_threads(1) if len(unit) == 1 else nullcontext():
+            similarities, found = self._flat.search(unit, k)
+        rows = self._rows[found]
+        order = np.lexsort((rows, -similarities), axis=1)
+        return np.clip(np.take_along_axis(similarities, order, 1), -1, 1), np.take_along_axis(rows, order, 1)
+
+
+def is_inverted(index: faiss.Index) -> bool:
+    """Return whether an index has inverted lists, so that a copy of a part of it is searched in less time."""
+    return faiss.try_extract_index_ivf(index) is not None
+
+
+def only(index: faiss.Index, matching: np.ndarray, everywhere: bool = False) -> faiss.Index:
+    """Return a copy of an index with the ids where `matching`, bool (n,), is true. With `everywhere` all lists are probed.
+
+    Else as many lists are probed as hold PROBES times the rows that a search of the whole index scans. Raises
+    ValueError where Faiss cannot remove from the index.
+    """
+    copy = faiss.clone_index(index)
+    bits = np.packbits(matching, bitorder="little")
+    try:
+        copy.remove_ids(faiss.IDSelectorNot(faiss.IDSelectorBitmap(bits)))  # type: ignore[call-arg, arg-type]
+    except RuntimeError as error:
+        raise ValueError("an index of this recipe cannot be filtered: build it with another --recipe") from error
+    if (found := faiss.try_extract_index_ivf(copy)) is not None:
+        inverted = cast(faiss.IndexIVF, faiss.downcast_index(found))
+        probes = inverted.nprobe * PROBES * index.ntotal // max(1, copy.ntotal)
+        inverted.nprobe = inverted.nlist if everywhere else min(inverted.nlist, probes)
+    return copy

@@ -1,0 +1,88 @@
+"""What EXIF says of photographs: when they were taken, and by which camera.
+
+Shape letter: n images.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, BinaryIO, NamedTuple, cast
+
+import numpy as np
+from PIL import ExifTags
+
+from similar_images.inputs.images import identified
+from similar_images.inputs.sources import Source, open_source
+
+BLOCK = 256  # images that a process reads at once
+TAGS = ExifTags.Base
+MOMENT = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d):(\d\d):(\d\d)")
+
+
+class Exif(NamedTuple):
+    dates: np.ndarray  # datetime64[s] (n,), in the local time of the camera; NaT: not known
+    cameras: np.ndarray  # str in objects (n,), maker and model; "": not known
+
+
+def read_exif(source: Source, names: list[str], progress: Callable[[int, int], None] = lambda done, n: None) -> Exif:
+    """Return the EXIF of the images of these names, read on all cores; `progress` gets how many are done, of how many."""
+    from joblib import Parallel, cpu_count, delayed
+
+    blocks = [names[start : start + BLOCK] for start in range(0, len(names), BLOCK)]
+    workers = min(cpu_count(), len(blocks)) or 1
+    found: list[tuple[datetime | None, str]] = []
+    progress(0, len(names))
+    tasks = (delayed(_read_block)(source.path, block) for block in blocks)
+    results: Iterator[list] = Parallel(workers, return_as="generator", batch_size=1)(tasks)
+    for block in results:
+        found += block
+        progress(len(found), len(names))
+    dates = np.array([moment or np.datetime64("NaT") for moment, _ in found], "datetime64[s]")
+    cameras = np.empty(len(found), object)
+    cameras[:] = [camera for _, camera in found]
+    return Exif(dates, cameras)
+
+
+def exif_of(file: IO[bytes]) -> tuple[datetime | None, str]:
+    """Return when the photograph in a file was taken, and its camera; None and "" for what is not known or damaged."""
+    try:
+        with identified(cast(BinaryIO, file)) as image:
+            exif = image.getexif()
+            details = exif.get_ifd(ExifTags.IFD.Exif)
+    except Exception:  # decoders raise anything for a broken file
+        return None, ""
+    stated = (details.get(TAGS.DateTimeOriginal), details.get(TAGS.DateTimeDigitized), exif.get(TAGS.DateTime))
+    moment = next((found for value in stated if (found := _moment(value))), None)
+    maker, model = (_text(exif.get(tag)) for tag in (TAGS.Make, TAGS.Model))
+    is_repeated = maker and model.casefold().startswith(maker.split()[0].casefold())
+    return moment, model if is_repeated else f"{maker} {model}".strip()
+
+
+def _read_block(place: Path, names: list[str]) -> list[tuple[datetime | None, str]]:
+    source, found = _source(place), list[tuple[datetime | None, str]]()
+    for name in names:
+        found.append((None, ""))
+        with suppress(OSError, ValueError), source.open(name) as file:  # missing, or with no name that a file can have
+            found[-1] = exif_of(file)
+    return found
+
+
+@lru_cache(1)
+def _source(place: Path) -> Source:
+    return open_source(place)
+
+
+def _moment(value: object) -> datetime | None:
+    match = MOMENT.match(_text(value))
+    with suppress(ValueError):  # 0000:00:00, of a camera whose clock was not set
+        return datetime.strptime(match[0].replace("T", " "), "%Y:%m:%d %H:%M:%S") if match else None
+    return None
+
+
+def _text(value: object) -> str:
+    """Return a value of EXIF as a text of one line."""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+    return " ".join(text.replace("\0", " ").split())
