@@ -10,11 +10,10 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 import numpy as np
 
 from similar_images.collections.opened import Hit as Hit
-from similar_images.collections.opened import OpenCollection
 from similar_images.collections.opened import open_index as open_index
+from similar_images.collections.overview import Overview
 from similar_images.index.exact import ExactSearch
 from similar_images.index.index import Index, normalised, search
-from similar_images.index.reduced import in_memory
 from similar_images.index.similarity import Similarity, fit
 from similar_images.inputs.sources import Source
 from similar_images.networks import catalog
@@ -40,7 +39,7 @@ class Described(Protocol):
 E = TypeVar("E", bound=Described)
 
 
-class BaseCollection(OpenCollection, ABC, Generic[E]):
+class BaseCollection(Overview, ABC, Generic[E]):
     """A collection with the network that made it, which is loaded for the first new query."""
 
     accepts: str  # what `encode` takes
@@ -195,14 +194,6 @@ class BaseCollection(OpenCollection, ABC, Generic[E]):
     @cached_property
     def _exact(self) -> ExactSearch:
         return ExactSearch(self.compared)
-
-    @cached_property
-    def compared(self) -> np.ndarray:
-        """The vectors (n, c) that an exact search compares; with the cosine those of the network."""
-        kept = self.index.vectors if self.index else None
-        if kept is not None and not self.not_indexed:
-            return kept
-        return in_memory(self.array, self.similarity)
 
     def _unit(self, vectors: Sequence[np.ndarray]) -> np.ndarray:
         """Return vectors (d,) as transformed unit vectors (b, c)."""

@@ -3,8 +3,13 @@
 from importlib import import_module
 from types import ModuleType
 
-EXTRAS = ("keras", "openvino", "text", "notebook", "lite2", "evaluate")  # of pyproject.toml
-TITLES = {"sentence_transformers": "sentence-transformers", "tensorflow": "TensorFlow", "torch": "PyTorch"}
+EXTRAS = ("keras", "openvino", "text", "notebook", "lite2", "evaluate", "map")  # of pyproject.toml
+TITLES = {
+    "sentence_transformers": "sentence-transformers",
+    "sknetwork": "scikit-network",
+    "tensorflow": "TensorFlow",
+    "torch": "PyTorch",
+}
 
 
 class MissingExtra(OSError):
