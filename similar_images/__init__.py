@@ -6,6 +6,7 @@ The folders follow the data, each importing only from those before it:
     networks    -> what turns an image or a text into a vector
     vectors     -> names, vectors and their manifest on disk
     index       -> vectors to a Faiss index
+    overview    -> a map, clusters and what stands out, from the vectors' neighbours
     collections -> names, vectors and index, opened together and searched
     templates, evaluation, comparison, widgets, samples, cli
 """

@@ -16,7 +16,6 @@ from similar_images.collections.columns import Columns, name_columns
 from similar_images.collections.opened import FEW, UNLIKE, UNLIKE_TRANSFORMED, Hit, OpenCollection
 from similar_images.index.exact import ExactSearch, unit_rows
 from similar_images.index.index import search
-from similar_images.index.reduced import in_memory
 from similar_images.index.similarity import SEED
 from similar_images.index.subset import FEW as FEW_NUMBERS
 from similar_images.index.subset import FewRows, is_inverted, only
@@ -114,14 +113,6 @@ class FilteredCollection(OpenCollection):
     def _exact(self) -> ExactSearch:
         """An exact search over all rows."""
         return ExactSearch(self.compared)
-
-    @cached_property
-    def compared(self) -> np.ndarray:
-        """The vectors (n, c) that an exact search compares; with the cosine those of the network."""
-        kept = self.index.vectors if self.index else None
-        if kept is not None and not self.not_indexed:
-            return kept
-        return in_memory(self.array, self.similarity)
 
     @property
     def _reranking(self) -> np.ndarray | None:

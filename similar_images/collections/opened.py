@@ -8,6 +8,7 @@ import numpy as np
 
 from similar_images.index import index as indexes
 from similar_images.index.index import Index
+from similar_images.index.reduced import in_memory
 from similar_images.index.similarity import COSINE, Similarity
 from similar_images.vectors.store import Vectors, index_path, list_path
 
@@ -57,6 +58,14 @@ class OpenCollection:
         if self.vectors.array is None:
             raise ValueError(f"an exact search needs the vectors {self.vectors.path}: extract them first")
         return self.vectors.array
+
+    @cached_property
+    def compared(self) -> np.ndarray:
+        """The vectors (n, c) that an exact search compares; with the cosine those of the network."""
+        kept = self.index.vectors if self.index else None
+        if kept is not None and not self.not_indexed:
+            return kept
+        return in_memory(self.array, self.similarity)
 
     @property
     def has_vectors(self) -> bool:

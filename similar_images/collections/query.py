@@ -125,9 +125,7 @@ def ask_whole(asked: Asked) -> Asked:
     return asked if asked.whole is None else asked._replace(query=asked.whole, box=None, whole=None)
 
 
-def answer(
-    collection: BaseCollection, asked: Asked, k: int, exact: bool = False, where: Where | None = None
-) -> Answer:
+def answer(collection: BaseCollection, asked: Asked, k: int, exact: bool = False, where: Where | None = None) -> Answer:
     """Search; compare an exact search with that of the index."""
     began = perf_counter()
     hits = _nearest(collection, asked, k, exact, where)

@@ -3,13 +3,14 @@
 Shape letters: n vectors in all, b in a block, d numbers in a vector, k neighbours of a row, p pairs, m in a group.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from similar_images.index.exact import blocks, cosines, exact_search, normalised
-from similar_images.index.index import Index, search
+from similar_images.index.exact import normalised
+from similar_images.index.index import Index
+from similar_images.index.neighbours import neighbour_blocks
 from similar_images.vectors.store import BLOCK_BYTES
 
 if TYPE_CHECKING:
@@ -46,13 +47,12 @@ def find_pairs(
     Rows of zeros (skipped images) have no neighbours. `progress` gets the number of rows of each finished block.
     """
     rows, similarities = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
-    for block_rows, unit in _query_blocks(vectors, k + 1, index):
-        found, neighbours = nearest(vectors, index, unit, k + 1)
+    for block_rows, found, neighbours in neighbour_blocks(vectors, k + 1, index):
         pairs = np.stack([np.repeat(block_rows, neighbours.shape[1]), neighbours.ravel()], axis=1)
         near = (found.ravel() >= threshold - ROUNDING) & (pairs[:, 1] >= 0) & (pairs[:, 0] != pairs[:, 1])
         rows.append(pairs[near])
         similarities.append(found.ravel()[near])
-        progress(len(unit))
+        progress(len(block_rows))
     return Pairs(np.concatenate(rows), np.clip(np.concatenate(similarities), -1, 1))
 
 
@@ -107,26 +107,3 @@ def _similarities(vectors: np.ndarray, rows: np.ndarray, unit: np.ndarray) -> np
     step = max(1, BLOCK_BYTES // (4 * vectors.shape[1]))
     parts = [normalised(vectors[rows[i : i + step]]) @ unit for i in range(0, len(rows), step)]
     return np.clip(np.concatenate([np.empty(0, np.float32), *parts]), -1, 1)
-
-
-def _query_blocks(vectors: np.ndarray, k: int, index: Index | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield rows (b,) and unit vectors (b, d); the vectors of all their neighbours fit into one block of memory."""
-    for rows, unit in blocks(vectors):
-        step = max(1, len(rows) if index is None else BLOCK_BYTES // (4 * k * vectors.shape[1]))
-        for start in range(0, len(rows), step):
-            yield rows[start : start + step], unit[start : start + step]
-
-
-def nearest(
-    vectors: np.ndarray, index: Index | None, unit: np.ndarray, k: int = NEIGHBOURS
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return similarities and rows (b, <= k) of the nearest neighbours of unit vectors (b, d); row -1: none."""
-    if index is None:
-        return exact_search(vectors, unit, k)
-    reranked = k if index.reranked else 0
-    if index.similarity.is_cosine:
-        return search(index.faiss, unit, k, vectors, reranked)
-    _, rows = search(
-        index.faiss, index.similarity.transformed(unit), k, index.vectors, reranked, True
-    )  # only proposes rows
-    return np.where(rows < 0, -np.inf, cosines(vectors, np.maximum(rows, 0), unit)), rows

@@ -8,9 +8,10 @@ from PIL import Image
 
 from similar_images.collections.images import Collection
 from similar_images.evaluation.alterations import ALTERATIONS
-from similar_images.evaluation.duplicate_groups import nearest
+from similar_images.evaluation.duplicate_groups import NEIGHBOURS
 from similar_images.evaluation.evaluation import can_encode
 from similar_images.index.index import Index, normalised
+from similar_images.index.neighbours import nearest
 from similar_images.inputs import images
 
 # Network -> the cosine similarity from which two images are near-duplicates. benchmarks/near_duplicates.py, with 200
@@ -128,7 +129,7 @@ def calibrate(
     originals = normalised(collection.compared[rows])
     true = np.einsum("id,iad->ia", originals, copies)  # images, alterations
     queries = np.concatenate([originals[:, None], copies], axis=1)
-    false, neighbours = nearest(collection.compared, index, queries.reshape(-1, queries.shape[2]))
+    false, neighbours = nearest(collection.compared, index, queries.reshape(-1, queries.shape[2]), NEIGHBOURS)
     false, neighbours = (found.reshape(*queries.shape[:2], -1) for found in (false, neighbours))
     false[(neighbours == rows[:, None, None]) | (neighbours < 0)] = -1
     likely = [neighbours[i, 0][false[i, 0] >= true[i].min()] for i in range(len(rows))]

@@ -3,10 +3,11 @@
 from importlib import import_module
 from types import ModuleType
 
-EXTRAS = ("keras", "openvino", "text", "notebook", "lite2", "evaluate", "table")  # of pyproject.toml
+EXTRAS = ("keras", "openvino", "text", "notebook", "lite2", "evaluate", "table", "map")  # of pyproject.toml
 TITLES = {
     "pyarrow": "PyArrow",
     "sentence_transformers": "sentence-transformers",
+    "sknetwork": "scikit-network",
     "tensorflow": "TensorFlow",
     "torch": "PyTorch",
 }

@@ -1,0 +1,91 @@
+"""The nearest rows of every row: what near-duplicates, maps and clusters are made from.
+
+Shape letters: n vectors in all, b in a block, d numbers in a vector, k neighbours of a row.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from similar_images.index.exact import ExactSearch, blocks, cosines
+from similar_images.index.index import Index, others, search
+from similar_images.vectors.store import BLOCK_BYTES
+
+QUERIES = 4096  # that are compared with all vectors at once
+EXACT = 20_000  # vectors; the neighbours of fewer are found exactly within seconds
+
+
+class Neighbours(NamedTuple):
+    """The k nearest rows of every row, the nearest first."""
+
+    rows: np.ndarray  # int64 (n, k), -1: none
+    similarities: np.ndarray  # float32 (n, k), cosine of the vectors that are compared; -1 where there is no row
+
+    @property
+    def has_any(self) -> np.ndarray:
+        """Which rows have a neighbour, bool (n,): not those that were skipped or removed."""
+        return self.rows[:, 0] >= 0
+
+
+def find_neighbours(
+    vectors: np.ndarray,
+    k: int,
+    index: Index | None = None,
+    removed: Sequence[int] = (),
+    progress: Callable[[int], object] = lambda rows: None,
+) -> Neighbours:
+    """Return the k nearest rows of every row of vectors (n, d), without the row itself.
+
+    The index finds them, re-ranked with the exact vectors; without an index the search is exact. Rows of zeros (skipped
+    images) and `removed` rows have no neighbours and are none. `progress` gets the number of rows of each block that is
+    done; in all n. Raises ValueError if k is below 1.
+    """
+    if k < 1:
+        raise ValueError(f"expected k of at least 1, got {k}")
+    n, done = len(vectors), 0
+    found = Neighbours(np.full((n, k), -1, np.int64), np.full((n, k), -1, np.float32))
+    for block_rows, similarities, rows in neighbour_blocks(vectors, k + 1, index, removed):
+        columns = others(rows, block_rows, k)
+        rows, similarities = (np.take_along_axis(part, columns, axis=1) for part in (rows, similarities))
+        missing = (rows < 0) | np.isneginf(similarities)
+        found.rows[block_rows, : rows.shape[1]] = np.where(missing, -1, rows)
+        found.similarities[block_rows, : rows.shape[1]] = np.where(missing, -1, np.clip(similarities, -1, 1))
+        progress(int(block_rows[-1]) + 1 - done)
+        done = int(block_rows[-1]) + 1
+    progress(n - done)
+    return found
+
+
+def neighbour_blocks(
+    vectors: np.ndarray, k: int, index: Index | None = None, removed: Sequence[int] = ()
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield rows (b,), and the similarities and rows (b, <= k) of their nearest, of which they are one; row -1: none.
+
+    The vectors of all neighbours of a block fit into memory. Rows of zeros and `removed` rows are left out.
+    """
+    exact = ExactSearch(vectors) if index is None else None
+    for rows, unit in blocks(vectors):
+        kept = ~np.isin(rows, removed)
+        rows, unit = rows[kept], unit[kept]
+        step = QUERIES if index is None else max(1, BLOCK_BYTES // (4 * k * vectors.shape[1]))
+        for start in range(0, len(rows), step):
+            some = unit[start : start + step]
+            found = exact.search(some, k, removed) if exact else nearest(vectors, index, some, k)
+            yield rows[start : start + step], *found
+
+
+def nearest(vectors: np.ndarray, index: Index | None, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return similarities and rows (b, <= k) of the nearest neighbours of unit vectors (b, d); row -1: none.
+
+    They are the cosines of these vectors, whatever the similarity of the index is.
+    """
+    if index is None:
+        return ExactSearch(vectors).search(unit, k)
+    reranked = k if index.reranked else 0
+    if index.similarity.is_cosine:
+        return search(index.faiss, unit, k, vectors, reranked)
+    _, rows = search(
+        index.faiss, index.similarity.transformed(unit), k, index.vectors, reranked, True
+    )  # only proposes rows
+    return np.where(rows < 0, -np.inf, cosines(vectors, np.maximum(rows, 0), unit)), rows
