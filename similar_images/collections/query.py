@@ -51,6 +51,11 @@ class Asked(NamedTuple):
     positives: tuple[Mark, ...] = ()  # more like these too
     negatives: tuple[Mark, ...] = ()  # less like these
 
+    @property
+    def rows(self) -> list[int | None]:
+        """The rows of the query, of its positives and of its negatives; None for what is not of the collection."""
+        return [self.row, *(mark.row for mark in (*self.positives, *self.negatives))]
+
 
 class Answer(NamedTuple):
     hits: list[Hit]

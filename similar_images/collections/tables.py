@@ -46,7 +46,8 @@ class TabularCollection(FilteredCollection):
         Raises MissingExtra where pandas is not installed.
         """
         rows = np.array([hit.row for hit in hits], np.int64)
-        fields = {field: [getattr(hit, field) for hit in hits] for field in Hit._fields}
+        shown = ("row", "name", "path", "similarity", "percentile")
+        fields = {field: [getattr(hit, field) for hit in hits] for field in shown}
         found: dict[str, Any] = fields | {
             "path": _objects([hit.path and str(hit.path) for hit in hits]),
             "similarity": np.array(fields["similarity"], float),

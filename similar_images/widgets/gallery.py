@@ -171,8 +171,7 @@ class Gallery(HitsWidget):
         return self._with_network(step, lambda: asking.ask_image(self.collection, name, content))
 
     def _show(self, number: int, asked: Asked, answer: asking.Answer) -> None:
-        asked_rows = [one.row for one in (asked, *asked.positives, *asked.negatives) if one.row is not None]
-        rows = [*(hit.row for hit in answer.hits), *asked_rows]
+        rows = [*(hit.row for hit in answer.hits), *(row for row in asked.rows if row is not None)]
         first = True
         for pictures in self._thumbnails[self.side].get(rows):
             with self._unless_superseded(number):

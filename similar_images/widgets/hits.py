@@ -23,7 +23,7 @@ class HitsWidget(SearchWidget):
     positives: Any = List().tag(sync=True)  # rows beside the query that hits are to be like
     negatives: Any = List().tag(sync=True)  # rows that hits are to be unlike
     where: Any = Dict().tag(sync=True, to_json=lambda where, _: filters.shown(where))  # as `nearest` takes it; {}: all
-    filters = List().tag(sync=True)  # what the page offers for each column, once it was asked for
+    filters: List = List().tag(sync=True)  # what the page offers for each column, once it was asked for
 
     def __init__(self, collection: BaseCollection, k: int, seed: int | None):
         self._marked: tuple[list[int], list[int]] = [], []  # as the newest query has them
@@ -42,7 +42,7 @@ class HitsWidget(SearchWidget):
         if self._displayed is None:
             return None
         asked = self._displayed.asked
-        rows = [one.row for one in (asked, *asked.positives, *asked.negatives) if one.row is not None]
+        rows = [row for row in asked.rows if row is not None]
         return Query(asked.name, asked.row, self.compared(rows))
 
     def compared(self, rows: list[int]) -> Hits:
@@ -129,7 +129,8 @@ class HitsWidget(SearchWidget):
             if marks[at].row is not None:
                 self.mark(marks[at].row, 0)
             else:
-                asked = displayed.asked._replace(**{name: (*marks[:at], *marks[at + 1 :])})
+                left: dict[str, Any] = {name: (*marks[:at], *marks[at + 1 :])}
+                asked = displayed.asked._replace(**left)
                 self._search(lambda step: asked)
 
     def _filter(self, where: dict) -> None:

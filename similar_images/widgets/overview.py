@@ -1,6 +1,6 @@
 """The notebook's overview of a collection: its clusters, its most isolated and most typical images, and a spread of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Thread
 
 import anywidget
@@ -23,9 +23,10 @@ class Overview(anywidget.AnyWidget):
     """
 
     _esm, _css = page("overview.js"), CSS
-    groups = List().tag(sync=True)  # title, note, how many, whether they are a cluster, and rows with their names
+    groups: List = List().tag(sync=True)  # title, note, how many, whether they are a cluster, and rows with their names
     status = Dict({"kind": "busy", "text": "Finding the clusters …"}).tag(sync=True)
-    selection = List().tag(sync=True)
+    selection: List = List().tag(sync=True)
+    _is_closed = True  # until it is set up
     k = Int(SHOWN)  # of the isolated, the typical, and the spread
 
     def __init__(self, collection: Collection, gallery: Gallery | None = None, k: int = SHOWN):
@@ -35,6 +36,7 @@ class Overview(anywidget.AnyWidget):
         self._thumbnails = Thumbnails(collection, SIDE)
         self._link = traitlets.link((gallery, "selection"), (self, "selection")) if gallery is not None else None
         self._threads: list[Thread] = []
+        self._is_closed = False
         self.on_msg(self._told)
         self._in_background(self._find)
 
@@ -47,10 +49,12 @@ class Overview(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Close the widget, its threads, and its tie to the gallery."""
-        if self._link is not None:
-            self._link.unlink()
-        self.on_msg(self._told, remove=True)
-        self._thumbnails.close()
+        if not self._is_closed:
+            self._is_closed = True
+            if self._link is not None:
+                self._link.unlink()
+            self.on_msg(self._told, remove=True)
+            self._thumbnails.close()
         super().close()
 
     def _find(self) -> None:
@@ -97,7 +101,7 @@ class Overview(anywidget.AnyWidget):
             absent = [(row, why) for row, why in made.items() if isinstance(why, str)]
             self.send({"show": "pictures", "pictures": [*pictures], "absent": absent}, [*pictures.values()])
 
-    def _in_background(self, work) -> None:
+    def _in_background(self, work: Callable[[], None]) -> None:
         def guarded() -> None:
             try:
                 work()

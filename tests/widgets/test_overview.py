@@ -1,0 +1,61 @@
+"""The overview without a browser: groups, ticks, pictures."""
+
+import pytest
+
+from similar_images import Gallery
+from similar_images.widgets.overview import Overview
+
+pytest.importorskip("sknetwork")
+
+
+@pytest.fixture
+def overview(collection, shown) -> Overview:
+    overview = Overview(collection, shown, k=4)
+    overview.wait()
+    return overview
+
+
+def members(group: dict) -> list[int]:
+    return [image["row"] for image in group["images"]]
+
+
+def test_groups_are_a_spread_the_typical_the_isolated_and_the_clusters(collection, overview):
+    spread, typical, isolated, *clusters = overview.groups
+    assert members(spread) == [hit.row for hit in collection.spread(4)]
+    assert members(typical) == [hit.row for hit in collection.typical(4)]
+    assert members(isolated) == [hit.row for hit in collection.outliers(4)]
+    assert [(one["title"], one["count"], members(one)) for one in clusters] == [
+        (cluster.name, cluster.size, cluster.rows[:4].tolist()) for cluster in collection.clusters()
+    ]
+    assert overview.status["text"].startswith(f"{len(clusters)} clusters of 12 images")
+
+
+def test_a_group_is_ticked_whole_here_and_in_the_gallery(collection, overview, shown):
+    rows = [hit.row for hit in collection.spread(4)]
+    shown.selection = before = [row for row in range(12) if row not in rows][:1]
+    overview._handle_custom_msg({"do": "tick", "group": 0, "on": True}, [])
+    assert list(overview.selection) == list(shown.selection) == before + rows
+    overview._handle_custom_msg({"do": "tick", "group": 0, "on": False}, [])
+    assert list(shown.selection) == before
+
+
+def test_a_click_searches_in_the_gallery_and_pictures_are_sent(collection, overview, shown):
+    overview._handle_custom_msg({"do": "row", "row": 5}, [])
+    shown.wait()
+    assert shown.query.row == 5
+    out = []
+    overview.send = lambda message, buffers: out.append((message, buffers))
+    overview._handle_custom_msg({"do": "pictures", "rows": [1, 2]}, [])
+    overview.wait()
+    assert sorted(row for message, _ in out for row in message["pictures"]) == [1, 2]
+
+
+def test_a_failure_is_shown_and_a_closed_overview_leaves_the_gallery(collection, shown, monkeypatch):
+    monkeypatch.setattr(type(collection), "clusters", lambda self: (_ for _ in ()).throw(ValueError("no vectors")))
+    overview = Overview(collection, shown)
+    overview.wait()
+    assert overview.status == {"kind": "failure", "text": "Failed: no vectors"}
+    overview.close()
+    shown.selection = [1]
+    assert list(overview.selection) == []
+    assert isinstance(shown, Gallery)
