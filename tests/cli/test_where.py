@@ -1,6 +1,7 @@
 """--where and export: the commands as they are run."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -66,10 +67,8 @@ def test_json_and_paths_with_a_filter(collection, run):
 
 def export(folder, *arguments: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "similar_images", "export", "photos_file_list.txt", *map(str, arguments)]
-    environment = {"PYTHONPATH": str(ROOT)}
-    import os
-
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | environment)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
 
 
 def test_export_writes_the_table(collection):

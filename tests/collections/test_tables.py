@@ -101,13 +101,12 @@ def test_parquet_is_written_whole_and_read_by_other_tools(mapped, tmp_path, monk
     mapped.export(tmp_path / "out.parquet", vectors=True, progress=lambda done, n: said.append((done, n)))
     assert said == [(0, N), (100, N), (200, N), (N, N)]
     table = pq.read_table(tmp_path / "out.parquet")
-    assert table.equals(mapped.to_arrow(vectors=True).read_all())
-    before = (tmp_path / "out.parquet").read_bytes()
-    mapped.export(tmp_path / "out.parquet", vectors=True)
+    expected = mapped.to_arrow(vectors=True).read_all()
+    assert table.cast(expected.schema).equals(expected)  # Parquet has milliseconds
     monkeypatch.setattr(pq.ParquetWriter, "write_batch", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         mapped.export(tmp_path / "out.parquet")
-    assert pq.read_table(tmp_path / "out.parquet").equals(table) and before
+    assert pq.read_table(tmp_path / "out.parquet").equals(table)
     assert {file.name for file in tmp_path.iterdir() if "out" in file.name} == {"out.parquet"}
 
 
