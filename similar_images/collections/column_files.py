@@ -61,7 +61,7 @@ def read_table(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:
 def known_exif(list_file: Path, names: list[str]) -> Exif | None:
     """Return what was kept of the EXIF of these names, or of the first of them; None if nothing was."""
     try:
-        with np.load(beside(list_file, EXIF), allow_pickle=False) as kept:
+        with beside(list_file, EXIF).open("rb") as file, np.load(file, allow_pickle=False) as kept:
             exif = Exif(kept["dates"].astype("datetime64[s]"), texts(kept["cameras"][kept["codes"]].tolist()))
             known = str(kept["format"]) == FORMAT and len(exif.dates) == len(exif.cameras) <= len(names)
             return exif if known and names_digest(names[: len(exif.dates)]) == str(kept["names"]) else None

@@ -109,7 +109,7 @@ def name_columns(names: list[str], folders: bool) -> dict[str, np.ndarray]:
     return columns
 
 
-def texts(values: Sequence[str]) -> np.ndarray:
+def texts(values: Sequence[str | None]) -> np.ndarray:
     """Return texts as an array of objects (n,)."""
     array = np.empty(len(values), object)
     array[:] = values

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from similar_images.collections.columns import texts
 from similar_images.collections.filtered import FilteredCollection
 from similar_images.collections.opened import Hit
 from similar_images.files import replacing
@@ -46,12 +47,12 @@ class TabularCollection(FilteredCollection):
         Raises MissingExtra where pandas is not installed.
         """
         rows = np.array([hit.row for hit in hits], np.int64)
-        shown = ("row", "name", "path", "similarity", "percentile")
-        fields = {field: [getattr(hit, field) for hit in hits] for field in shown}
-        found: dict[str, Any] = fields | {
-            "path": _objects([hit.path and str(hit.path) for hit in hits]),
-            "similarity": np.array(fields["similarity"], float),
-            "percentile": np.array(fields["percentile"], float),
+        found: dict[str, Any] = {
+            "row": rows,
+            "name": texts([hit.name for hit in hits]),
+            "path": texts([hit.path and str(hit.path) for hit in hits]),
+            "similarity": np.array([hit.similarity for hit in hits], float),
+            "percentile": np.array([hit.percentile for hit in hits], float),  # NaN where it is not known
         }
         return _frame(found | {name: values[rows] for name, values in self._table().items() if name not in found})
 
@@ -137,12 +138,6 @@ def _frame(columns: dict[str, Any], rows: Sequence[int] | None = None) -> "pd.Da
     import pandas as pd
 
     return pd.DataFrame(columns, index=None if rows is None else pd.RangeIndex(len(rows), name="row"))
-
-
-def _objects(values: Sequence[object]) -> np.ndarray:
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
 
 
 def _cells(values: np.ndarray) -> list[str]:

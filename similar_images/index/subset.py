@@ -13,6 +13,7 @@ import faiss
 import numpy as np
 
 from similar_images.index.exact import omp_threads
+from similar_images.index.index import with_ids
 
 FEW = 2_000_000  # numbers; vectors with so many in all are compared exactly in the time that an index takes
 PROBES = 4  # times as many rows are scanned as without a filter: the rows left may all be far from a query
@@ -48,7 +49,7 @@ def only(index: faiss.Index, matching: np.ndarray, everywhere: bool = False) -> 
     Else as many lists are probed as hold PROBES times the rows that a search of the whole index scans. Raises
     ValueError where Faiss cannot remove from the index.
     """
-    copy = faiss.clone_index(index)
+    copy = with_ids(faiss.clone_index(index))  # without them Faiss would number the rest anew
     bits = np.packbits(matching, bitorder="little")
     try:
         copy.remove_ids(faiss.IDSelectorNot(faiss.IDSelectorBitmap(bits)))  # type: ignore[call-arg, arg-type]

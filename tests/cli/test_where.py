@@ -1,0 +1,89 @@
+"""--where and export: the commands as they are run."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import ExifTags, Image
+from sample_images import extract_and_index
+
+
+@pytest.fixture
+def collection(photos, tmp_path):
+    """The photographs, two of them with a date, and a table beside their list."""
+    for number, moment in enumerate(["2019:07:31 18:30:00", "2020:01:01 00:00:00"]):
+        exif = Image.Exif()
+        exif[ExifTags.Base.DateTime] = moment
+        with Image.open(photos / "red" / f"{number}.jpg") as image:
+            image.copy().save(photos / "red" / f"{number}.jpg", exif=exif)
+    (tmp_path / "photos_file_list.columns.csv").write_text("name,stars\nblue/1.jpg,5\nblue/2.jpg,2\nred/3.jpg,4\n")
+    extract_and_index(photos, tmp_path / "photos_file_list.txt")
+    return tmp_path
+
+
+def names(done: subprocess.CompletedProcess) -> set[str]:
+    assert done.returncode == 0, done.stderr
+    return {line.split()[1] for line in done.stdout.splitlines()}
+
+
+def test_only_what_matches_is_found(collection, run):
+    def found(*conditions: str) -> set[str]:
+        where = [part for condition in conditions for part in ("--where", condition)]
+        return names(run("search_images.py", "-k", "12", "green/0.jpg", *where))
+
+    assert found("folder=red") == {f"red/{number}.jpg" for number in range(4)}
+    assert found("folder=green", "name=/1") == {"green/1.jpg"}
+    assert found("stars=4..") == {"blue/1.jpg", "red/3.jpg"}
+    assert found("stars=5", "stars=2") == {"blue/1.jpg", "blue/2.jpg"}
+    assert found("date=2019-01-01..2019-07-31") == {"red/0.jpg"}  # EXIF is read for it
+    assert (collection / "photos_file_list.exif.npz").is_file()
+    assert found("date=2019..", "folder=red", "stars=") == {"red/0.jpg", "red/1.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("condition", "error"),
+    [
+        ("colour=red", "there is no column colour: expected one of name, folder, stars"),
+        ("red", "expected COLUMN=VALUE or COLUMN=LOW..HIGH, got red"),
+        ("stars=many", "stars: expected a number, got 'many'"),
+        ("folder=violet", "no image matches --where folder=violet"),
+    ],
+)
+def test_a_condition_that_does_not_fit_is_one_line(collection, run, condition, error):
+    done = run("search_images.py", "green/0.jpg", "--where", condition)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Error: {error}\n")
+
+
+def test_json_and_paths_with_a_filter(collection, run):
+    done = run("search_images.py", "--json", "--paths", "green/0.jpg", "--where", "folder=blue")
+    ((answer),) = json.loads(done.stdout)
+    assert {hit["path"] for hit in answer["hits"]} == {f"photos/blue/{number}.jpg" for number in range(4)}
+    assert list(answer["hits"][0]) == ["row", "name", "similarity", "percentile", "path"]
+
+
+def export(folder, *arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "similar_images", "export", "photos_file_list.txt", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+
+
+def test_export_writes_the_table(collection):
+    done = export(collection, "-o", "out.csv", "--exif")
+    assert done.stdout == "out.csv: 12 rows\n", done.stderr
+    lines = (collection / "out.csv").read_text().splitlines()
+    assert lines[0] == "name,folder,date,camera,stars" and lines[9] == "red/0.jpg,red,2019-07-31T18:30:00,,"
+    assert "out.csv exists: choose another name, or use --overwrite" in export(collection, "-o", "out.csv").stderr
+    assert export(collection, "-o", "out.csv", "--overwrite").returncode == 0
+
+
+def test_export_writes_vectors(collection):
+    pq = pytest.importorskip("pyarrow.parquet")
+    assert export(collection, "-o", "out.parquet", "--vectors").returncode == 0
+    vectors = pq.read_table(collection / "out.parquet")["vector"].to_pylist()
+    assert np.allclose(vectors, np.load(collection / "photos_file_list.txt.saved_predictions.npy"))
+    refused = export(collection, "-o", "out.csv", "--vectors")
+    assert (refused.returncode, refused.stderr) == (1, "Error: out.csv cannot hold vectors: export to a .parquet\n")

@@ -1,0 +1,155 @@
+"""A collection and its hits as tables: pandas, Arrow, Parquet and CSV, row by row, block by block."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from arrays import clustered
+from collection_files import save_texts
+
+from similar_images import Collection, Hit, TextCollection
+from similar_images.collections import tables
+from similar_images.index.build import build
+from similar_images.vectors.store import open_vectors, vectors_path
+
+N, D = 300, 24
+TABLE = "name,stars,taken,label\n=1+1.jpg,1.5,2019-07-31,dog\n3/3.jpg,,,\n"
+
+
+@pytest.fixture
+def collection(tmp_path) -> Collection:
+    array = clustered(N, D)
+    array[5] = 0  # skipped
+    np.save(tmp_path / "v.npy", array)
+    names = ["=1+1.jpg", *(f"{row % 7}/{row}.jpg" for row in range(1, N))]
+    (tmp_path / "v.txt").write_text("".join(f"{name}\n" for name in names))
+    (tmp_path / "v.columns.csv").write_text(TABLE)
+    build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", "flat")
+    return Collection.open(tmp_path / "v.npy", images=tmp_path / "photos")
+
+
+@pytest.fixture
+def mapped(collection, monkeypatch) -> Collection:
+    """The same with a map and clusters."""
+    layers = {"x": np.arange(N) / 2, "cluster": np.arange(N) % 3}
+    monkeypatch.setattr(type(collection), "_layers", lambda self: layers)
+    return collection
+
+
+def test_a_hit_has_its_path_and_its_percentile(collection):
+    hits = collection.nearest(0, 4)
+    assert [hit.path for hit in hits] == [collection.path(hit.row) for hit in hits]
+    assert [hit.percentile for hit in hits] == pytest.approx([collection.percentile(hit.similarity) for hit in hits])
+    assert Hit(1, "a", 0.5) == (1, "a", 0.5, None, None)
+    cosine = collection.with_similarity("cosine").nearest(0, 1)[0]
+    assert cosine.percentile is None  # what is known is of the index
+    text = Collection.open(collection.vectors.path).nearest(0, 1)[0]
+    assert text.path is None and text.percentile == hits[0].percentile
+
+
+def test_the_collection_as_a_data_frame(mapped):
+    pd = pytest.importorskip("pandas")
+    frame = mapped.to_pandas()
+    assert list(frame) == ["name", "folder", "stars", "taken", "label", "x", "cluster"]
+    assert len(frame) == N and frame.index.name == "row" and frame.name.tolist() == mapped.names
+    assert frame.loc[0].tolist() == ["=1+1.jpg", ".", 1.5, pd.Timestamp("2019-07-31"), "dog", 0.0, 0]
+    assert frame.stars[3:].isna().all() and frame.taken[3:].isna().all() and frame.x[9] == 4.5
+    dogs = mapped.nearest(1, 3, where=frame.label == "dog")
+    assert [hit.row for hit in dogs] == [0]
+
+
+def test_hits_as_a_data_frame(mapped):
+    pytest.importorskip("pandas")
+    hits = mapped.nearest(9, 5)
+    frame = mapped.hits_to_pandas(hits)
+    expected = ["row", "name", "path", "similarity", "percentile", "folder", "stars", "taken", "label", "x", "cluster"]
+    assert list(frame) == expected and len(frame) == 5
+    assert frame.row.tolist() == [hit.row for hit in hits] and frame.name.tolist() == [hit.name for hit in hits]
+    assert [Path(path) for path in frame.path] == [hit.path for hit in hits]
+    assert frame.cluster.tolist() == [hit.row % 3 for hit in hits]
+    assert np.allclose(frame.similarity, [hit.similarity for hit in hits])
+    empty = mapped.hits_to_pandas([])
+    assert list(empty) == list(frame) and len(empty) == 0
+    assert mapped.hits_to_pandas([Hit(3, "3/3.jpg", 0.5)]).percentile.isna().all()
+
+
+@pytest.mark.parametrize("block", [7, 10_000])
+def test_arrow_in_blocks_is_the_whole(mapped, block, monkeypatch):
+    pa = pytest.importorskip("pyarrow")
+    monkeypatch.setattr(tables, "BLOCK", block)
+    reader = mapped.to_arrow(vectors=True)
+    assert reader.schema.field("vector").type == pa.list_(pa.float32(), D)
+    batches = list(reader)
+    assert [len(batch) for batch in batches[:-1]] == [block] * (len(batches) - 1)
+    table = pa.Table.from_batches(batches)
+    table.validate(full=True)
+    assert table.column_names == ["name", "folder", "stars", "taken", "label", "x", "cluster", "vector"]
+    assert table["name"].to_pylist() == mapped.names and table["cluster"].to_pylist() == [row % 3 for row in range(N)]
+    assert table["stars"].null_count == N - 1 and table["taken"].null_count == N - 1
+    vectors = table["vector"].to_pylist()
+    assert vectors[5] is None and table["vector"].null_count == 1
+    assert np.array_equal(np.array(vectors[:5] + vectors[6:], np.float32), np.delete(mapped.array, 5, axis=0))
+    assert "vector" not in mapped.to_arrow().schema.names
+
+
+def test_parquet_is_written_whole_and_read_by_other_tools(mapped, tmp_path, monkeypatch):
+    pq = pytest.importorskip("pyarrow.parquet")
+    said = []
+    monkeypatch.setattr(tables, "BLOCK", 100)
+    mapped.export(tmp_path / "out.parquet", vectors=True, progress=lambda done, n: said.append((done, n)))
+    assert said == [(0, N), (100, N), (200, N), (N, N)]
+    table = pq.read_table(tmp_path / "out.parquet")
+    expected = mapped.to_arrow(vectors=True).read_all()
+    assert table.cast(expected.schema).equals(expected)  # Parquet has milliseconds
+    monkeypatch.setattr(pq.ParquetWriter, "write_batch", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        mapped.export(tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").equals(table)
+    assert {file.name for file in tmp_path.iterdir() if "out" in file.name} == {"out.parquet"}
+
+
+def test_a_csv_that_was_exported_can_be_the_table_beside_the_list(mapped, tmp_path):
+    before = {name: values.copy() for name, values in mapped.columns.items()}
+    mapped.export(tmp_path / "out.csv")
+    lines = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+    assert lines[0] | {"x": ""} == {
+        "name": "'=1+1.jpg",  # a spreadsheet would compute it
+        "folder": ".",
+        "stars": "1.5",
+        "taken": "2019-07-31T00:00:00",
+        "label": "dog",
+        "x": "",
+        "cluster": "0",
+    }
+    assert lines[3]["x"] == "1.5" and lines[1]["stars"] == lines[1]["taken"] == ""
+    (tmp_path / "out.csv").replace(tmp_path / "v.columns.csv")
+    again = Collection.open(tmp_path / "v.npy").columns
+    for name, values in before.items():
+        assert np.array_equal(values, again[name], equal_nan=values.dtype.kind != "O")
+    assert again.kind("x") == "number"
+
+
+def test_a_collection_of_texts_has_tables_too(tmp_path):
+    pytest.importorskip("pandas")
+    collection = TextCollection.open(vectors_path(save_texts(tmp_path / "t.txt", ["one dog", "two cats"])))
+    assert collection.to_pandas().to_dict("list") == {"name": ["one dog", "two cats"]}
+    assert collection.hits_to_pandas(collection.nearest(0, 1)).path.tolist() == [None]
+
+
+@pytest.mark.parametrize(
+    ("file", "vectors", "error"),
+    [("out.xlsx", False, "expected a file ending in .csv or .parquet"), ("out.csv", True, "cannot hold vectors")],
+)
+def test_what_cannot_be_exported_is_one_line(collection, tmp_path, file, vectors, error):
+    with pytest.raises(ValueError, match=error):
+        collection.export(tmp_path / file, vectors)
+    assert not (tmp_path / file).exists()
+
+
+@pytest.mark.parametrize("module", ["pandas", "pyarrow"])
+def test_a_missing_package_is_named_with_what_installs_it(collection, module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(OSError, match=r"pip install 'similar-images\[table\]'"):
+        collection.to_pandas() if module == "pandas" else collection.to_arrow()

@@ -1,0 +1,134 @@
+"""What EXIF says: in a folder and in an archive, kept beside the list, read once; damage is no more than unknown."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+from sample_images import encoded
+
+from similar_images import Collection
+from similar_images.collections.column_files import EXIF, beside
+from similar_images.inputs import exif
+from similar_images.inputs.exif import exif_of
+
+TAGS = ExifTags.Base
+
+
+def photograph(form: str = "JPEG", moment: str | None = None, **tags: str) -> bytes:
+    """Return a small image file with tags of EXIF; `moment` is when it was taken."""
+    written = Image.Exif()
+    for name, value in tags.items():
+        written[TAGS[name]] = value
+    if moment:
+        written.get_ifd(ExifTags.IFD.Exif)[TAGS.DateTimeOriginal] = moment
+    return encoded(Image.new("RGB", (32, 24), "red"), form, exif=written)
+
+
+PHOTOGRAPHS = {
+    "2019/a.jpg": photograph(
+        moment="2019:07:31 18:30:00", DateTime="2022:01:01 00:00:00", Make="Canon", Model="Canon EOS 5D"
+    ),
+    "2019/b.png": photograph("PNG", moment="2019:08:01 00:00:00", Make="NIKON CORPORATION", Model="D70\0"),
+    "c.webp": photograph("WEBP", DateTime="2020:02:03 04:05:06"),
+    "d.jpg": photograph(moment="0000:00:00 00:00:00"),
+    "e.jpg": encoded(Image.new("RGB", (32, 24), "blue"), "JPEG"),
+    "f.jpg": b"no image",
+}
+DATES = ["2019-07-31T18:30:00", "2019-08-01T00:00:00", "2020-02-03T04:05:06", "NaT", "NaT", "NaT"]
+CAMERAS = ["Canon EOS 5D", "NIKON CORPORATION D70", "", "", "", ""]
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Save the photographs in a folder or an archive, with vectors of the first n, and open these."""
+
+    def open_first(n: int = len(PHOTOGRAPHS), archive: bool = False) -> Collection:
+        if archive:
+            with zipfile.ZipFile(tmp_path / "photos.zip", "w") as file:
+                for name, content in PHOTOGRAPHS.items():
+                    file.writestr(name, content)
+        for name, content in PHOTOGRAPHS.items():
+            (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "photos" / name).write_bytes(content)
+        np.save(tmp_path / "v.npy", np.eye(6, dtype=np.float32)[:n])
+        (tmp_path / "v.txt").write_text("".join(f"{name}\n" for name in list(PHOTOGRAPHS)[:n]))
+        return Collection.open(tmp_path / "v.npy", images=tmp_path / ("photos.zip" if archive else "photos"))
+
+    return open_first
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_dates_and_cameras_are_columns_once_they_were_read(opened, archive, tmp_path):
+    collection = opened(archive=archive)
+    assert "date" not in collection.columns
+    said = []
+    collection.read_exif(lambda done, n: said.append((done, n)))
+    assert said[0] == (0, 6) and said[-1] == (6, 6)
+    assert collection.columns["date"].astype(str).tolist() == DATES
+    assert collection.columns["camera"].tolist() == CAMERAS
+    assert np.flatnonzero(collection.matching({"date": ("2019-07-31", "2019-12-31")})).tolist() == [0, 1]
+    again = opened(archive=archive)
+    assert again.columns["date"].astype(str).tolist() == DATES
+    assert beside(tmp_path / "v.txt", EXIF).is_file()
+
+
+def test_only_new_images_are_read(opened, monkeypatch):
+    read = []
+    monkeypatch.setattr(exif, "_read_block", lambda place, names: read.extend(names) or [(None, "new")] * len(names))
+    monkeypatch.setattr(exif, "BLOCK", 1)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)
+    opened(4).read_exif()
+    collection = opened(6)
+    assert collection.columns["camera"].tolist() == ["new"] * 4 + [""] * 2
+    collection.read_exif()
+    collection.read_exif()
+    assert read == list(PHOTOGRAPHS)
+    assert collection.columns["camera"].tolist() == ["new"] * 6
+
+
+def test_what_was_kept_for_other_names_or_is_damaged_is_not_used(opened, tmp_path):
+    opened().read_exif()
+    names = list(PHOTOGRAPHS)
+    (tmp_path / "v.txt").write_text("".join(f"{name}\n" for name in names[::-1]))
+    other = Collection.open(tmp_path / "v.npy", images=tmp_path / "photos")
+    assert "date" not in other.columns
+    other.read_exif()
+    assert other.columns["date"].astype(str).tolist() == DATES[::-1]
+    path = beside(tmp_path / "v.txt", EXIF)
+    for content in (b"", b"PK", path.read_bytes()[:-30], path.read_bytes()[:200] + bytes(100)):
+        path.write_bytes(content)
+        assert "date" not in Collection.open(tmp_path / "v.npy").columns
+
+
+def test_the_file_has_the_same_bytes_when_it_is_made_again(opened, tmp_path):
+    path = beside(tmp_path / "v.txt", EXIF)
+    opened().read_exif()
+    first = path.read_bytes()
+    path.unlink()
+    opened().read_exif()
+    assert path.read_bytes() == first
+
+
+def test_a_user_s_column_counts_more(opened, tmp_path):
+    (tmp_path / "v.columns.csv").write_text("name,camera\nd.jpg,phone\n")
+    collection = opened()
+    collection.read_exif()
+    assert collection.columns["camera"].tolist() == ["", "", "", "phone", "", ""]
+
+
+def test_damaged_exif_is_not_known():
+    content = PHOTOGRAPHS["2019/a.jpg"]
+    place = content.index(b"Exif")
+    for damage in range(place, place + 60):
+        found = exif_of(io.BytesIO(content[:damage] + b"\xff\xff" + content[damage + 2 :]))
+        assert isinstance(found[1], str)
+
+
+def test_unknown_and_missing_folders_are_one_line(opened, tmp_path):
+    opened()
+    with pytest.raises(ValueError, match="the folder of the images is unknown"):
+        Collection.open(tmp_path / "v.npy").read_exif()
+    with pytest.raises(FileNotFoundError, match="give their folder with images=FOLDER"):
+        Collection.open(tmp_path / "v.npy", images=tmp_path / "gone").read_exif()
