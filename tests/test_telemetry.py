@@ -26,6 +26,8 @@ IMAGE_COMMANDS = (
     ("search", "-i", VECTORS, "new.jpg"),
     ("evaluate", VECTORS, "--report", "report.html"),
     ("duplicates", VECTORS),
+    ("map", VECTORS),
+    ("clusters", VECTORS, "--html", "clusters.html"),
 )
 TEXT_COMMANDS = (
     ("extract-texts", "docstrings.csv"),

@@ -13,6 +13,8 @@ COMMANDS = {  # name -> file of this folder; a command is imported when it is us
     "search-texts": "search_texts",
     "evaluate": "evaluate",
     "duplicates": "duplicates",
+    "map": "map",
+    "clusters": "clusters",
     "notebook": "notebook",
 }
 
