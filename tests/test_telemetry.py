@@ -27,6 +27,8 @@ IMAGE_COMMANDS = (
     ("evaluate", VECTORS, "--report", "report.html"),
     ("duplicates", VECTORS),
     ("export", VECTORS, "-o", "table.csv", "--exif"),
+    ("map", VECTORS),
+    ("clusters", VECTORS, "--html", "clusters.html"),
 )
 TEXT_COMMANDS = (
     ("extract-texts", "docstrings.csv"),

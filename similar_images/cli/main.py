@@ -14,6 +14,8 @@ COMMANDS = {  # name -> file of this folder; a command is imported when it is us
     "evaluate": "evaluate",
     "duplicates": "duplicates",
     "export": "export",
+    "map": "map",
+    "clusters": "clusters",
     "notebook": "notebook",
 }
 

@@ -67,7 +67,7 @@ class Overview(TabularCollection):
             return kept
         from similar_images.overview.layout import lay_out
 
-        check_writeable(self._file("map", seed))
+        check_writeable(self.map_file(seed))
         n = len(self)
         neighbours = self.neighbours(progress=lambda done, _: progress(done, 2 * n))
         places = lay_out(neighbours, self.compared, seed, lambda share: progress(n + int(share * n), 2 * n))
@@ -77,6 +77,10 @@ class Overview(TabularCollection):
     def kept_map(self, seed: int = 0) -> np.ndarray | None:
         """Return the map that was made before, float32 (n, 2); None if there is none of these vectors."""
         return self._kept("map", np.float32, seed)
+
+    def map_file(self, seed: int = 0) -> Path:
+        """Return where the map is kept: beside the index, or beside the vectors if there is none."""
+        return self._file("map", seed)
 
     def clusters(self, progress: Progress = _silent) -> "Clusters":
         """Return the clusters, the largest first: Leiden's communities of the graph of neighbours.

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, TextIO
-from urllib.parse import quote
 
 from similar_images.collections.images import Collection
 from similar_images.evaluation.duplicate_groups import Group, Pairs, find_pairs, group
@@ -16,11 +15,10 @@ from similar_images.evaluation.duplicate_threshold import (
     choose_threshold,
     default_threshold,
 )
-from similar_images.files import relative
 from similar_images.index.index import Index
 from similar_images.inputs import images
 from similar_images.inputs.names import printable, to_csv_cell
-from similar_images.inputs.sources import Folder, digest
+from similar_images.inputs.sources import digest
 from similar_images.templates import pages
 
 __all__ = [
@@ -155,19 +153,8 @@ def _card(page: Path, collection: Collection, member: Member, is_first: bool) ->
         "name": member.name,
         "picture": pages.picture(collection.image(member.row), THUMBNAIL) if member.width else None,
         "facts": facts,
-        "link": _link(page, collection, member.name) if member.bytes is not None else None,
+        "link": pages.link(page, collection.source, member.name) if member.bytes is not None else None,
     }
-
-
-def _link(page: Path, collection: Collection, name: str) -> str | None:
-    """Return the URL of an image's file, relative to the page if both are on one drive; None in an archive."""
-    if not isinstance(collection.source, Folder):
-        return None
-    file = collection.source.path / name
-    try:
-        return quote(relative(file, page.parent))
-    except ValueError:  # another drive
-        return file.absolute().as_uri()
 
 
 def _size(size: int) -> str:

@@ -50,7 +50,7 @@ class Clusters(Sequence):
     def __len__(self) -> int:
         return len(self._all)
 
-    def __getitem__(self, number):  # type: ignore[no-untyped-def]  # as a list's: a Cluster, or a list of them
+    def __getitem__(self, number):  # as a list's: a Cluster, or a list of them
         return self._all[number]
 
     def __iter__(self) -> Iterator[Cluster]:

@@ -55,7 +55,7 @@ def covering(vectors: np.ndarray, k: int, absent: Sequence[int] = (), seed: int 
         vectors.shape[1], min(k, len(sample)), niter=ROUNDS, seed=seed, spherical=True, min_points_per_centroid=1
     )
     means.train(sample)
-    _, near = ExactSearch(vectors).search(normalised(means.centroids), min(TRIED, len(sample)), absent)
+    _, near = ExactSearch(vectors).search(normalised(np.asarray(means.centroids)), min(TRIED, len(sample)), absent)
     chosen: dict[int, None] = {}
     for candidates in near.tolist():
         if (row := next((row for row in candidates if row not in chosen), None)) is not None:

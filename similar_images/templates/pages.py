@@ -3,11 +3,13 @@
 import base64
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 import jinja2
 
-from similar_images.files import replacing
+from similar_images.files import relative, replacing
 from similar_images.inputs import images
+from similar_images.inputs.sources import Folder, Source
 
 
 def render(template: str, **content: object) -> str:
@@ -29,6 +31,17 @@ def picture(source: images.Source, side: int) -> str:
 def jpeg_url(jpeg: bytes) -> str:
     """Return a JPEG as a `data:` URL."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def link(page: Path, source: Source | None, name: str) -> str | None:
+    """Return the URL of an image's file, relative to the page if both are on one drive; None in an archive."""
+    if not isinstance(source, Folder):
+        return None
+    file = source.path / name
+    try:
+        return quote(relative(file, page.parent))
+    except ValueError:  # another drive
+        return file.absolute().as_uri()
 
 
 @cache

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Clusters by several algorithms: agreement with the folders, and time. And how well k images cover a collection.
+
+./benchmarks/clusters.py FOLDER_OR_VECTORS ... [--mixed VECTORS.npy --count 100000]
+
+FOLDER has a folder per class and is extracted with EfficientNet-Lite0; the names of VECTORS have the class. All
+algorithms get the collection's similarity. AMI is the adjusted mutual information with the classes; images in no cluster
+count as one cluster more. Leiden, with other numbers of links and resolutions; k-means by Faiss; HDBSCAN by
+scikit-learn, of the vectors where they are few, and of the map. Seconds are the processor's in all threads, without the
+neighbours and the map. `--mixed`: as many vectors as `--count` says, without classes, only the project's clusters.
+Then, for 10 and 50 images: the mean similarity of every image to the nearest of them, by `collection.spread`, by the
+farthest-point and by the facility-location method (greedy, of 1,000 random candidates), and the mean of 10 random draws.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import faiss
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+from map import collections
+
+from similar_images.collections.images import Collection
+from similar_images.evaluation.labels import folder_labels
+from similar_images.index.exact import normalised
+from similar_images.overview.clusters import NEAREST, RESOLUTION, communities, find_clusters
+
+SMALL = 3_000  # vectors; HDBSCAN compares each with each
+
+
+def algorithms(collection: Collection, unit: np.ndarray) -> Iterator[tuple[str, Callable[[], np.ndarray]]]:
+    from sklearn.cluster import HDBSCAN
+
+    neighbours = collection.neighbours()
+    yield "collection.clusters()", lambda: find_clusters(neighbours, collection.compared)[:, 0]
+    for k in (NEAREST, 15):
+        for resolution in (1.0, RESOLUTION, 16.0):
+            yield f"Leiden, {k} links, {resolution:g}", lambda k=k, r=resolution: communities(neighbours, k, r)
+    for k in (50, 100, round(len(unit) ** 0.5)):
+        yield f"k-means, k {k}", lambda k=k: k_means(unit, k)
+    places = collection.map()
+    for smallest in (5, 10):
+        for how in ("eom", "leaf"):
+            yield (
+                f"HDBSCAN of the map, {smallest}, {how}",
+                lambda m=smallest, h=how: HDBSCAN(m, cluster_selection_method=h, copy=True).fit_predict(places),
+            )
+        if len(unit) <= SMALL:
+            yield f"HDBSCAN, {smallest}", lambda m=smallest: HDBSCAN(m, copy=True).fit_predict(unit)
+
+
+def k_means(unit: np.ndarray, k: int) -> np.ndarray:
+    means = faiss.Kmeans(unit.shape[1], k, niter=25, seed=1, spherical=True)
+    means.train(unit)
+    return means.index.search(unit, 1)[1][:, 0]
+
+
+def agreement(collection: Collection, unit: np.ndarray, labels: np.ndarray) -> None:
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    print("algorithm                     CPU s  clusters  in none    AMI")
+    for name, work in algorithms(collection, unit):
+        spent = time.process_time()
+        found = work()
+        spent = time.process_time() - spent
+        ami = adjusted_mutual_info_score(labels, found)
+        count = len(np.unique(found[found >= 0]))
+        print(f"{name:28} {spent:6.2f} {count:9} {np.mean(found < 0):8.2f} {ami:6.3f}", flush=True)
+
+
+def farthest(unit: np.ndarray, k: int) -> list[int]:
+    nearest, chosen = np.full(len(unit), -np.inf), [int(np.argmax(unit @ unit.mean(axis=0)))]
+    for _ in range(k - 1):
+        nearest = np.maximum(nearest, unit @ unit[chosen[-1]])
+        chosen.append(int(np.argmin(nearest)))
+    return chosen
+
+
+def facility(unit: np.ndarray, k: int) -> list[int]:
+    candidates = np.random.default_rng(0).permutation(len(unit))[:1000]
+    similarities, chosen = unit @ unit[candidates].T, []
+    nearest = np.full(len(unit), -1, np.float32)
+    for _ in range(k):
+        best = int(np.argmax(np.maximum(similarities, nearest[:, None]).sum(axis=0)))
+        chosen.append(int(candidates[best]))
+        nearest = np.maximum(nearest, similarities[:, best])
+    return chosen
+
+
+def coverage(collection: Collection, unit: np.ndarray) -> None:
+    def covered(rows: list[int]) -> float:
+        return float((unit @ unit[rows].T).max(axis=1).mean())
+
+    print(" k  spread  farthest  facility  random")
+    for k in (10, 50):
+        random = [covered(np.random.default_rng(seed).permutation(len(unit))[:k].tolist()) for seed in range(10)]
+        spread = covered([hit.row for hit in collection.spread(k)])
+        print(
+            f"{k:2} {spread:7.3f} {covered(farthest(unit, k)):9.3f} {covered(facility(unit, k)):9.3f} {np.mean(random):7.3f}"
+        )
+
+
+@click.command()
+@click.argument("places", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--mixed", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Real vectors to mix.")
+@click.option("--count", "counts", type=int, multiple=True, default=(100_000,), show_default=True)
+def main(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int, ...]) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        for title, vectors in collections(places, mixed, counts, Path(scratch)):
+            collection = Collection.open(vectors)
+            print(f"\n{title}: {len(collection)} images, {collection.similarity.name}")
+            if "mixed" in title:
+                began = time.perf_counter()
+                print(f"{collection.clusters()!r}: {time.perf_counter() - began:.1f} s with the neighbours", flush=True)
+                continue
+            unit = normalised(collection.compared)
+            agreement(collection, unit, folder_labels(collection.names))
+            coverage(collection, unit)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""The map of a collection by t-SNE (openTSNE) and by UMAP: time, memory, trustworthiness, the same bytes again.
+
+./benchmarks/map.py [FOLDER_OR_VECTORS ...] [--mixed VECTORS.npy --count 10000 --count 100000] [--method tsne]
+
+FOLDER is extracted with EfficientNet-Lite0. `--mixed` makes as many vectors of 512 numbers as `--count` says, as
+search_growth.py does. Each collection gets an index as `similar-images build` makes it, then each map is made in its own
+process: neighbours and layout, without the reading of images and the build. Seconds are those of the clock, and those
+of the processor in all threads, which other programs change less; memory is the peak of the process. Trustworthiness (12
+neighbours) is scikit-learn's, of at most 4,000 rows, in the collection's similarity; beside it that of the first two
+principal components. The bytes are compared with those of a second run on one core. UMAP has 15 neighbours and the
+defaults of umap-learn (pip install umap-learn), which is on one thread where it is seeded.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+K, ROWS = 12, 4_000
+METHODS = {"tsne": "t-SNE (openTSNE)", "umap": "UMAP (umap-learn)"}
+
+
+def measure(vectors: str, method: str, cores: str) -> None:
+    """Make a map in this process; print what it took as JSON."""
+    if cores == "1":
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    from similar_images.collections.images import Collection
+    from similar_images.overview.layout import lay_out
+
+    collection = Collection.open(vectors)
+    began, spent = time.perf_counter(), time.process_time()
+    neighbours = collection.neighbours()
+    seconds = {"neighbours": time.perf_counter() - began}
+    places = lay_out(neighbours, collection.compared) if method == "tsne" else by_umap(neighbours)
+    seconds |= {"seconds": time.perf_counter() - began, "cpu": time.process_time() - spent}
+    peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20  # GiB, from KiB
+    digest = hashlib.sha256(places.tobytes()).hexdigest()
+    print(json.dumps(seconds | {"peak": peak, "digest": digest, **trust(collection, places)}))
+
+
+def by_umap(neighbours) -> np.ndarray:
+    from umap import UMAP
+
+    rows = np.arange(len(neighbours.rows))[:, None]
+    nodes = np.hstack([rows, neighbours.rows[:, :14]]).astype(np.int32)
+    distances = np.sqrt(np.maximum(2 - 2 * neighbours.similarities[:, :14], 0))
+    distances = np.hstack([np.zeros((len(rows), 1)), distances]).astype(np.float32)
+    return UMAP(random_state=0, n_jobs=1, precomputed_knn=(nodes, distances, None)).fit_transform(rows)
+
+
+def trust(collection, places: np.ndarray) -> dict[str, float]:
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import trustworthiness
+
+    from similar_images.index.exact import unit_rows
+
+    chosen = np.sort(np.random.default_rng(0).permutation(len(places))[:ROWS])
+    rows, unit = unit_rows(collection.compared, chosen)
+    known = ~np.isnan(places[rows]).any(axis=1)
+    unit, places = unit[known], places[rows][known]
+    components = PCA(2, random_state=0).fit_transform(unit)
+    return {
+        "trust": trustworthiness(unit, places, n_neighbors=K),
+        "components": trustworthiness(unit, components, n_neighbors=K),
+    }
+
+
+def collections(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int, ...], scratch: Path):
+    """Yield a title and the vectors of each collection, which has an index."""
+    from search_growth import reduced, save
+
+    from similar_images.collections.create import create_files
+    from similar_images.index.build import build
+    from similar_images.inputs.names import read_names
+    from similar_images.vectors.store import index_path, list_path, open_vectors
+
+    for place in places:
+        if place.is_dir():
+            yield place.name, create_files(place, scratch, None, lambda done, n: None)
+            continue
+        path = scratch / place.name
+        np.save(path, np.load(place).astype(np.float32))
+        list_path(path).write_text("\n".join(read_names(list_path(place))) + "\n")
+        build(open_vectors(path), index_path(path), similarity="whitened")
+        yield place.stem, path
+    for count in counts if mixed else ():
+        path = scratch / f"mixed_{count}.npy"
+        save(path, reduced(mixed), count)
+        list_path(path).write_text("".join(f"{row}\n" for row in range(count)))
+        build(open_vectors(path), index_path(path), similarity="whitened")
+        yield f"{count} mixed", path
+
+
+def run(vectors: Path, method: str, cores: str) -> dict:
+    code = "import sys; from map import measure; measure(*sys.argv[1:])"
+    command = [sys.executable, "-W", "ignore", "-c", code, str(vectors.absolute()), method, cores]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)
+    if done.returncode:
+        raise click.ClickException(done.stderr.strip().splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@click.command()
+@click.argument("places", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--mixed", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Real vectors to mix.")
+@click.option("--count", "counts", type=int, multiple=True, default=(10_000, 100_000), show_default=True)
+@click.option("--method", "methods", type=click.Choice(list(METHODS)), multiple=True, default=tuple(METHODS))
+@click.option("--again/--no-again", default=True, help="Make each map a second time, on one core.")
+def main(
+    places: tuple[Path, ...], mixed: Path | None, counts: tuple[int, ...], methods: tuple[str, ...], again: bool
+) -> None:
+    print("collection                method             neighbours s  in all s   CPU s  peak GiB  trust (PCA)    again")
+    with tempfile.TemporaryDirectory() as scratch:
+        for title, vectors in collections(places, mixed, counts, Path(scratch)):
+            for method in methods:
+                got = run(vectors, method, "all")
+                same = "-"
+                if again:
+                    same = "same" if run(vectors, method, "1")["digest"] == got["digest"] else "differs"
+                print(
+                    f"{title:25} {METHODS[method]:18} {got['neighbours']:12.1f} {got['seconds']:9.1f} {got['cpu']:7.1f} "
+                    f"{got['peak']:9.2f}  {got['trust']:.3f} ({got['components']:.3f})  {same}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The command that shows a collection as clusters."""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from similar_images.cli.options import FILE, Command, collection_options, report_assumption
+
+
+@click.command("clusters", cls=Command)
+@click.argument("vectors_file", metavar="COLLECTION", type=FILE)
+@collection_options
+@click.option(
+    "-k", type=click.IntRange(1, 200), default=16, show_default=True, help="How many outliers, typical images, spread."
+)
+@click.option(
+    "--csv", "csv_file", type=click.Path(path_type=Path), help="Write the clusters to this file, not to stdout."
+)
+@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write a page with thumbnails.")
+@click.option("--overwrite", is_flag=True, help="Overwrite existing files.")
+def main(
+    vectors_file: Path, k: int, csv_file: Path | None, html_file: Path | None, overwrite: bool, **opening: Any
+) -> None:
+    """Group the images of a collection by what they show, and show what stands out.
+
+    COLLECTION is its list or its vectors. The clusters are printed as CSV, one line per image: the cluster's number,
+    empty for none, the image's place in it, 0 for the most typical, its row and its name. The page has a row of
+    thumbnails for each cluster, which is named by its most typical image, then the most isolated images, the most
+    typical ones, and images that cover the collection. Requires the extra `map`.
+
+    \b
+    Examples:
+      similar-images clusters photos_file_list.txt --html clusters.html > clusters.csv
+    """
+    from tqdm import tqdm
+
+    from similar_images.collections.images import Collection
+    from similar_images.evaluation import cluster_page
+    from similar_images.files import check_new, replacing
+
+    for file in filter(None, (csv_file, html_file)):
+        check_new(file, overwrite)
+    collection = Collection.open(vectors_file, **opening)
+    report_assumption(collection.vectors)
+    with tqdm(total=len(collection), unit=" images", disable=None) as bar:
+        clusters = collection.clusters(lambda done, n: bar.update(done - bar.n))
+    if csv_file:
+        with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
+            cluster_page.write_csv(table, collection, clusters)
+    else:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
+        cluster_page.write_csv(sys.stdout, collection, clusters)
+    summary = cluster_page.summary(clusters)
+    if html_file:
+        cluster_page.write_html(html_file, collection, clusters, summary, k)
+    click.echo(summary, err=True)

@@ -1,0 +1,48 @@
+"""The command that makes the map of a collection."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import click
+
+from similar_images.cli.options import FILE, Command, collection_options, report_assumption
+
+
+@click.command("map", cls=Command)
+@click.argument("collection_file", metavar="COLLECTION", type=FILE)
+@collection_options
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another one, another map.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Also write name, x and y to this file.")
+@click.option("--overwrite", is_flag=True, help="Overwrite an existing CSV.")
+def main(collection_file: Path, seed: int, csv_file: Path | None, overwrite: bool, **opening: Any) -> None:
+    """Give every image or text a place in two dimensions, near those that are like it.
+
+    COLLECTION is the list of the collection or its vectors. The map is kept beside the index: float32 (n, 2) in a .npy, from
+    -1 to 1, NaN for images that were skipped or removed. If it is there already, it is not made again. Requires the
+    extra `map`.
+
+    \b
+    Examples:
+      similar-images map photos_file_list.txt
+      similar-images map photos_file_list.txt --csv places.csv
+    """
+    from tqdm import tqdm
+
+    from similar_images.collections.opening import open_collection
+    from similar_images.files import check_new, replacing
+    from similar_images.inputs.names import to_csv_cell
+
+    if csv_file:
+        check_new(csv_file, overwrite)
+    collection = open_collection(collection_file, **opening)
+    report_assumption(collection.vectors)
+    with tqdm(total=2 * len(collection), unit=" steps", disable=None) as bar:
+        places = collection.map(seed, lambda done, n: bar.update(done - bar.n))
+    if csv_file:
+        with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
+            writer = csv.writer(table, lineterminator="\n")
+            writer.writerow(("name", "x", "y"))
+            for name, (x, y) in zip(collection.names, places.tolist(), strict=True):
+                writer.writerow((to_csv_cell(name), *("" if x != x else f"{x:.6f}", "" if y != y else f"{y:.6f}")))
+    click.echo(collection.map_file(seed))

@@ -1,0 +1,67 @@
+"""The clusters of a collection as CSV and as a page."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from similar_images.collections.images import Collection
+from similar_images.collections.opened import Hit
+from similar_images.inputs.names import printable, to_csv_cell
+from similar_images.overview.clusters import Clusters
+from similar_images.templates import pages
+
+SHOWN = 8  # thumbnails of a cluster
+CLUSTERS = 300  # on the page
+THUMBNAIL = 240  # pixels
+
+
+def summary(clusters: Clusters) -> str:
+    """Return the result in one line."""
+    none = int((clusters.labels < 0).sum())
+    return f"{len(clusters.labels)} images in {len(clusters)} cluster{'s' * (len(clusters) != 1)}, {none} in none"
+
+
+def write_csv(file: TextIO, collection: Collection, clusters: Clusters) -> None:
+    """Write cluster, place, row and name of every image, by cluster; in a terminal without control characters."""
+    cell = printable if file.isatty() else to_csv_cell
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("cluster", "place", "row", "name"))
+    for cluster in clusters:
+        for place, row in enumerate(cluster.rows.tolist()):
+            writer.writerow((cluster.number, place, row, cell(collection.names[row])))
+    for row in (clusters.labels < 0).nonzero()[0].tolist():
+        writer.writerow(("", "", row, cell(collection.names[row])))
+
+
+def write_html(path: Path, collection: Collection, clusters: Clusters, title: str, k: int) -> None:
+    """Write a row of thumbnails for each of the largest clusters, then k outliers, typical images and a spread."""
+    pages.write(path, "clusters.html", title=title, sections=_sections(path, collection, clusters, k))
+
+
+def _sections(page: Path, collection: Collection, clusters: Clusters, k: int) -> Iterator[dict]:
+    """Yield the content of the page, one section at a time: the thumbnails of all need not fit into memory."""
+    for cluster in clusters[:CLUSTERS]:
+        cards = [_card(page, collection, row) for row in cluster.rows[:SHOWN].tolist()]
+        yield {"title": cluster.name, "about": f"{cluster.size} images", "cards": cards}
+    if len(clusters) > CLUSTERS:
+        yield {"title": f"{len(clusters) - CLUSTERS} smaller clusters", "about": "only in the CSV", "cards": []}
+    for title, about, hits in (
+        ("Outliers", "the most isolated; the mean similarity to the 8 nearest", collection.outliers(k)),
+        ("Typical", "near to most others; the mean similarity to these", collection.typical(k)),
+        ("Spread", "they cover the collection; the mean similarity to those each stands for", collection.spread(k)),
+    ):
+        yield {"title": title, "about": about, "cards": _cards(page, collection, hits)}
+
+
+def _cards(page: Path, collection: Collection, hits: list[Hit]) -> list[dict]:
+    return [_card(page, collection, hit.row) | {"facts": [f"similarity {hit.similarity:.3f}"]} for hit in hits]
+
+
+def _card(page: Path, collection: Collection, row: int) -> dict:
+    name = collection.names[row]
+    try:
+        picture = pages.picture(collection.image(row), THUMBNAIL)
+    except (OSError, ValueError):  # moved or damaged since its vector was made
+        return {"name": name, "picture": None, "facts": [], "link": None}
+    return {"name": name, "picture": picture, "facts": [], "link": pages.link(page, collection.source, name)}
