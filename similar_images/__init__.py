@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from similar_images.evaluation.evaluation import SearchConfig, Way
     from similar_images.widgets.blind_test import BlindTest
     from similar_images.widgets.gallery import Gallery
+    from similar_images.widgets.map import Map
     from similar_images.widgets.text_gallery import TextGallery
 
 _HOMES = {
@@ -31,6 +32,7 @@ _HOMES = {
     "Comparison": "comparison.comparison",
     "Gallery": "widgets.gallery",
     "Hit": "collections.base",
+    "Map": "widgets.map",
     "Query": "collections.base",
     "TextCollection": "collections.texts",
     "TextGallery": "widgets.text_gallery",
@@ -44,6 +46,7 @@ __all__ = [
     "Comparison",
     "Gallery",
     "Hit",
+    "Map",
     "Query",
     "SearchConfig",
     "TextCollection",

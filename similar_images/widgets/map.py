@@ -18,7 +18,7 @@ from similar_images.widgets.thumbnails import Thumbnails
 
 SIDES = (160, 320)  # pixels; of the pictures on the map, and of the one that is pointed at
 MAX_PICTURES = 1000  # in a request of the page
-NONE, QUERY = "", "similarity to the query"  # choices of `color_by`, beside the names of `color`
+NONE, CLUSTER, QUERY = "", "cluster", "similarity to the query"  # choices of `color_by`, beside the names of `color`
 
 
 class Map(anywidget.AnyWidget):
@@ -29,7 +29,7 @@ class Map(anywidget.AnyWidget):
     """
 
     _esm, _css = page("points.js", "map_layers.js", "map.js"), CSS + (STATIC / "map.css").read_text(encoding="utf-8")
-    selection = List().tag(sync=True)  # rows
+    selection: Any = List().tag(sync=True)  # rows
     query = Int(None, allow_none=True).tag(sync=True)  # the row that was searched by last; None: not of the collection
     color: Any = traitlets.Any(None)  # a value per image, or a dict of several such sequences by their names
     color_by = Unicode(NONE).tag(sync=True)  # which of them is shown
@@ -37,7 +37,7 @@ class Map(anywidget.AnyWidget):
     _positions = Bytes().tag(sync=True)  # float32 (n, 2), little-endian; NaN: no place
     _codes = Bytes().tag(sync=True)  # uint8 (n,), of `map_colours`
     _legend = Dict().tag(sync=True)
-    _choices = List().tag(sync=True)  # of `color_by`
+    _choices: List = List().tag(sync=True)  # of `color_by`
     _failure = Unicode().tag(sync=True)
     _is_closed = True  # until it is set up
 
@@ -68,6 +68,7 @@ class Map(anywidget.AnyWidget):
         self._is_closed = False
         self._positions = np.where(np.isfinite(positions).all(axis=1, keepdims=True), positions, np.nan).tobytes()
         self._labels: dict[str, map_colours.Colouring] = {}
+        self._shown = map_colours.NOTHING
         self.color = color
         self._offer({})
         if gallery is not None:
@@ -120,20 +121,27 @@ class Map(anywidget.AnyWidget):
     @observe("color")
     def _offer(self, _: dict) -> None:
         """Offer the colours that there are; show the new ones."""
-        with_query = self.gallery is not None and self.collection.has_vectors
-        self._choices = [NONE, *self._labels, *([QUERY] if with_query else [])]
+        others = [CLUSTER] if getattr(self.collection, "clusters", None) and CLUSTER not in self._labels else []
+        others += [QUERY] if self.gallery is not None and self.collection.has_vectors else []
+        self._choices = [NONE, *self._labels, *others]
         before, self.color_by = self.color_by, next(iter(self._labels), NONE)
         if before == self.color_by:
             self._paint({})
 
     @observe("color_by")
     def _paint(self, _: dict) -> None:
-        if self.color_by == QUERY:
-            self._in_background(self._paint_by_query)
-        elif self.color_by == NONE:
-            self._show(map_colours.Colouring(np.zeros(0, np.uint8), {"entries": []}))
-        else:
+        if self.color_by in self._labels:
             self._show(self._labels[self.color_by])
+        elif self.color_by == NONE:
+            self._show(map_colours.NOTHING)
+        else:
+            self._in_background(self._paint_by_query if self.color_by == QUERY else self._paint_by_cluster)
+
+    def _paint_by_cluster(self) -> None:
+        if find := getattr(self.collection, "clusters", None):
+            painted = map_colours.clusters(find())
+            if self.color_by == CLUSTER:
+                self._show(painted)
 
     def _paint_by_query(self) -> None:
         if self.gallery is not None and (asked := self.gallery.history.current) is not None:
@@ -147,6 +155,7 @@ class Map(anywidget.AnyWidget):
         return self.collection.with_index(None, self.collection.similarity)
 
     def _show(self, colouring: map_colours.Colouring) -> None:
+        self._shown = colouring
         with self.hold_sync():
             self._codes, self._legend = colouring.codes.tobytes(), colouring.legend
 
@@ -178,10 +187,11 @@ class Map(anywidget.AnyWidget):
                 self._failure = f"expected search, describe or up to {MAX_PICTURES} pictures, got {str(message)[:100]}"
 
     def _describe(self, row: int) -> None:
-        """Send the name of an image, and its picture."""
+        """Send the name of an image, its value, and its picture."""
         for made in self._thumbnails[SIDES[1]].get([row]):
             for picture in made.values():
                 about = {"show": "described", "row": row, "name": self.collection.names[row]}
+                about["value"] = self._shown.describe(row)
                 self.send(*_message(about, [picture]))
 
     def _send_pictures(self, rows: list[int], number: int) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,8 +32,19 @@ STEPS = 254  # codes of a scale, from 1
 class Colouring(NamedTuple):
     """A code per image, and what the codes mean."""
 
+    values: Sequence | np.ndarray  # (n,): labels, numbers, None
     codes: np.ndarray  # uint8 (n,); 0: no value
     legend: dict  # "entries": label, colour and count of codes 1, 2, ..., or "low", "high" and "colours" of a scale
+
+    def describe(self, row: int) -> str:
+        """Return the value of an image as text; an empty one where it has none."""
+        value = self.values[row] if len(self.values) else None
+        if value is None or not self.codes[row]:
+            return ""
+        return value if isinstance(value, str) else f"{value:.4g}"
+
+
+NOTHING = Colouring((), np.zeros(0, np.uint8), {"entries": []})  # all images have one colour
 
 
 def colour(values: Sequence | np.ndarray, n: int) -> Colouring:
@@ -63,7 +74,7 @@ def categories(labels: Sequence[str | None]) -> Colouring:
         told = f"{len(rest)} {FEWER}s"
         entries.append({"label": told, "colour": CATEGORIES[-1], "count": sum(count for _, count in rest)})
     codes = np.array([UNKNOWN if label is None else code[label] for label in labels], np.uint8)
-    return Colouring(codes, {"entries": entries})
+    return Colouring(labels, codes, {"entries": entries})
 
 
 def scale(values: np.ndarray) -> Colouring:
@@ -71,11 +82,17 @@ def scale(values: np.ndarray) -> Colouring:
     finite = np.isfinite(values)
     codes = np.zeros(len(values), np.uint8)
     if not finite.any():
-        return Colouring(codes, {"entries": []})
+        return Colouring(values, codes, {"entries": []})
     low, high = float(values[finite].min()), float(values[finite].max())
     share = (values[finite] - low) / (high - low) if high > low else np.ones(finite.sum())
     codes[finite] = 1 + np.round(share * (STEPS - 1)).astype(np.uint8)
-    return Colouring(codes, {"low": low, "high": high, "colours": list(SCALE), "steps": STEPS})
+    return Colouring(values, codes, {"low": low, "high": high, "colours": list(SCALE), "steps": STEPS})
+
+
+def clusters(found: Any) -> Colouring:
+    """Return the colours of what `collection.clusters()` returned, each cluster named by its most typical image."""
+    names = {one.number: f"{one.number + 1}: {one.name}" for one in found}
+    return categories([names.get(label) for label in found.labels.tolist()])
 
 
 def similarities(collection: BaseCollection, asked: Asked) -> np.ndarray:

@@ -11,7 +11,7 @@ const HELP = "Drag to pan, wheel to zoom, click to search by an image, Shift and
   "R begins a box: arrows move it, Shift and arrows resize it, Enter selects, Escape cancels.";
 
 function render({ model, el }) {
-  const button = (label, title, onclick) => h("button", { type: "button", title, onclick }, label);
+  const button = (label, title, onclick) => h("button", { type: "button", title, "aria-label": label.length > 1 ? label : title, onclick }, label);
   const lassoed = h("button", { type: "button", "aria-pressed": "false", title: "Or hold Shift and drag", onclick: () => setLasso(!hasLasso) }, "Lasso");
   const clear = button("Clear selection", "Escape, on the map", () => select([]));
   const count = h("span", { role: "status" });
@@ -35,7 +35,7 @@ function render({ model, el }) {
 
   const state = { width: 0, height: 0, ratio: 1, view: null, points: readPoints(model.get("_positions")), codes: null, selected: null };
   const pictures = keptPictures(rows => model.send({ do: "pictures", rows }), () => redraw());
-  const described = new Map(); // row -> { name, picture }
+  const described = new Map(); // row -> { name, value, absent, picture }
   const pointers = new Map(); // of fingers and the mouse, while they are down
   let seen = { count: 0, places: [] };
   let [current, hasKeyboard, hasLasso, drag, lasso, box] = [-1, false, false, null, null, null];
@@ -47,7 +47,7 @@ function render({ model, el }) {
       frameWaits = 0;
       if (!state.width || !state.view) return;
       paint();
-      seen = drawMap(base, state, pictures);
+      seen = drawMap(base, state, pictures, model.get("query"));
       mark();
       Object.assign(root.dataset, { inView: seen.count, pictures: seen.places.length, drawn: Math.round(performance.timeOrigin + performance.now()) });
     });
@@ -76,6 +76,7 @@ function render({ model, el }) {
     const { entries = [], colours, low, high } = model.get("_legend");
     state.order = drawingOrder(state.points.n, colours && state.codes);
     state.colours = null;
+    described.clear(); // their values are of other colours
     const drawn = entries.map((entry, i) => {
       const swatch = h("i", { style: `background: ${entry.colour}` });
       const rows = () => [...state.codes.keys()].filter(row => state.codes[row] === i + 1);
@@ -166,19 +167,18 @@ function render({ model, el }) {
 
   function describe() {
     const one = described.get(current);
-    const value = state.codes ? model.get("_legend").entries?.[state.codes[current] - 1]?.label ?? "" : "";
     setPicture(image, one.picture.byteLength ? one.picture : null);
     image.hidden = !one.picture.byteLength;
     name.textContent = one.name;
-    label.textContent = one.absent || value;
+    label.textContent = one.absent || one.value;
     card.hidden = false;
-    said.textContent = [one.name, value, state.selected?.[current] ? "selected" : ""].filter(Boolean).join(", ");
+    said.textContent = [one.name, one.value, state.selected?.[current] ? "selected" : ""].filter(Boolean).join(", ");
   }
 
   function told(message, buffers) {
     if (message.show === "pictures") pictures.receive(message.rows, buffers);
     if (message.show !== "described") return;
-    described.set(message.row, { name: message.name, absent: message.absent[0], picture: buffers[0] });
+    described.set(message.row, { name: message.name, value: message.value, absent: message.absent[0], picture: buffers[0] });
     if (described.size > DESCRIBED) described.delete(described.keys().next().value);
     if (message.row === current) describe();
   }
@@ -263,7 +263,7 @@ function render({ model, el }) {
     const step = (event.shiftKey ? 10 : 20) / state.view.scale;
     if (event.key in ARROWS) {
       const [x, y] = ARROWS[event.key];
-      if (event.shiftKey) Object.assign(box, { w: Math.max(box.w + x * step, step), h: Math.max(box.h - y * step, step) });
+      if (event.shiftKey) Object.assign(box, { w: Math.max(box.w + x * step, step), h: Math.max(box.h + y * step, step) });
       else Object.assign(box, { x: box.x + x * step, y: box.y - y * step });
       said.textContent = `Box around ${rowsWithin(state.points, corners(box)).length.toLocaleString("en")} images`;
     } else if (event.key === "Enter") {
@@ -318,7 +318,7 @@ function render({ model, el }) {
 
   // --- beginning and end --------------------------------------------------------------------------------------------
   const resized = new ResizeObserver(() => {
-    const { width, height } = frame.getBoundingClientRect();
+    const { clientWidth: width, clientHeight: height } = over;
     if (!width || width === state.width && height === state.height && state.ratio === devicePixelRatio) return;
     const isFirst = !state.width;
     Object.assign(state, { width, height, ratio: devicePixelRatio });
@@ -326,8 +326,10 @@ function render({ model, el }) {
   });
   const setHeight = () => { frame.style.height = `${model.get("height")}px`; };
   const dark = matchMedia("(prefers-color-scheme: dark)");
+  const themed = new MutationObserver(redraw); // JupyterLab's theme
+  themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name"] });
   const listeners = { "change:selection": drawSelection, "change:_codes": drawColours, "change:_legend": drawColours, "change:color_by": drawChoices,
-    "change:_choices": drawChoices, "change:_positions": takePoints, "change:query": mark, "change:_failure": drawFailure, "change:height": setHeight, "msg:custom": told };
+    "change:_choices": drawChoices, "change:_positions": takePoints, "change:query": redraw, "change:_failure": drawFailure, "change:height": setHeight, "msg:custom": told };
   for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
   dark.addEventListener("change", redraw);
   setHeight();
@@ -337,6 +339,7 @@ function render({ model, el }) {
   return () => {
     for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);
     dark.removeEventListener("change", redraw);
+    themed.disconnect();
     resized.disconnect();
     cancelAnimationFrame(frameWaits);
     clearTimeout(timer);

@@ -87,8 +87,8 @@ function keptPictures(request, changed) {
   };
 }
 
-/** Draw dots and pictures of a state into a canvas; return what is in view: its rows, and the pictures' places. */
-function drawMap(canvas, state, pictures) {
+/** Draw dots and pictures of a state into a canvas, rather of the query and of what is selected; return what is in view: its rows, and the pictures' places. */
+function drawMap(canvas, state, pictures, query) {
   const { points, view, selected, codes, width, height, ratio, colours } = state;
   const context = canvas.getContext("2d");
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
@@ -106,24 +106,30 @@ function drawMap(canvas, state, pictures) {
   }
   const side = clamp(Math.sqrt(width * height / count) * 0.8, PICTURE);
   const near = rowsInView(points, view, width + 2 * side, height + 2 * side);
-  const shown = spread(points, near, 2 ** Math.round(Math.log2(side / view.scale)));
+  const isFirst = row => row === query || selected?.[row];
+  const shown = spread(points, [...near.filter(isFirst), ...near.filter(row => !isFirst(row))], 2 ** Math.round(Math.log2(side / view.scale)));
   pictures.want(shown);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.imageSmoothingQuality = "high";
-  for (const row of shown) {
+  for (const row of shown.reverse()) { // the first ones over the others
     const bitmap = pictures.get(row);
     if (!bitmap) continue;
     const fitting = side / Math.max(bitmap.width, bitmap.height);
     const [w, h] = [bitmap.width * fitting, bitmap.height * fitting];
     const [x, y] = [width / 2 + (points.xs[row] - view.x) * view.scale - w / 2, height / 2 - (points.ys[row] - view.y) * view.scale - h / 2];
-    context.globalAlpha = selected && !selected[row] ? 0.35 : 1;
     context.drawImage(bitmap, x, y, w, h);
+    if (selected && !selected[row]) {
+      context.globalAlpha = 0.65;
+      context.fillStyle = state.paper;
+      context.fillRect(x, y, w, h);
+    }
     context.lineWidth = codes || selected?.[row] ? 3 : 1;
+    if (selected && !selected[row]) context.globalAlpha = 0.3;
     context.strokeStyle = selected?.[row] ? state.accent : css(colours.named[codes ? codes[row] : 0]);
     context.strokeRect(x, y, w, h);
+    context.globalAlpha = 1;
     places.push({ row, x, y, w, h });
   }
-  context.globalAlpha = 1;
   context.setTransform(1, 0, 0, 1, 0, 0);
   return { count, places };
 }
