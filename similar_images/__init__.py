@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from similar_images.evaluation.evaluation import SearchConfig, Way
     from similar_images.widgets.blind_test import BlindTest
     from similar_images.widgets.gallery import Gallery
+    from similar_images.widgets.map import Map
     from similar_images.widgets.text_gallery import TextGallery
 
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "Comparison": "comparison.comparison",
     "Gallery": "widgets.gallery",
     "Hit": "collections.base",
+    "Map": "widgets.map",
     "Query": "collections.base",
     "TextCollection": "collections.texts",
     "TextGallery": "widgets.text_gallery",
@@ -45,6 +47,7 @@ __all__ = [
     "Comparison",
     "Gallery",
     "Hit",
+    "Map",
     "Query",
     "SearchConfig",
     "TextCollection",

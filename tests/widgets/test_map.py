@@ -1,0 +1,209 @@
+"""The map's side in Python: places, colours, the selection, and what the page asks for."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import traitlets
+from traitlets import TraitError
+
+from similar_images import Collection, Map
+from similar_images.widgets import map_colours
+from similar_images.widgets.map import QUERY
+
+PLACES = np.arange(24, dtype=np.float64).reshape(12, 2)
+
+
+@pytest.fixture
+def shown_map(collection, shown):
+    shown_map = Map(collection, PLACES, shown)
+    yield shown_map
+    shown_map.close()
+
+
+def sent(one: Map, monkeypatch) -> list[tuple[dict, list]]:
+    messages: list[tuple[dict, list]] = []
+    monkeypatch.setattr(one, "send", lambda content, buffers=None: messages.append((content, buffers)))
+    return messages
+
+
+def done(one: Map) -> None:
+    """Wait until the map has done what it was asked."""
+    one._pool.shutdown(wait=True)
+
+
+def test_places_are_sent_as_float32_and_half_a_place_is_none(collection):
+    places = PLACES.copy()
+    places[3, 1] = np.nan
+    sent = np.frombuffer(Map(collection, places)._positions, "<f4").reshape(-1, 2)
+    assert np.isnan(sent[3]).all()
+    assert np.array_equal(np.delete(sent, 3, 0), np.delete(PLACES, 3, 0))
+
+
+@pytest.mark.parametrize("places", [PLACES[:5], PLACES[:, :1], PLACES.ravel()])
+def test_places_of_another_shape_are_refused(collection, places):
+    with pytest.raises(ValueError, match=r"expected coordinates of shape \(12, 2\), got"):
+        Map(collection, places)
+
+
+def test_text_has_a_colour_for_each_label_the_most_frequent_first():
+    colouring = map_colours.colour(["b", None, "a", "b"], 4)
+    assert colouring.codes.tolist() == [1, 0, 2, 1]
+    assert [(one["label"], one["count"]) for one in colouring.legend["entries"]] == [("b", 2), ("a", 1)]
+    assert [colouring.describe(row) for row in range(4)] == ["b", "", "a", "b"]
+
+
+def test_rare_labels_share_the_last_colour():
+    labels = [f"{i % 12:02}" for i in range(30)]  # of 12 labels the first 6 are more frequent
+    colouring = map_colours.colour(labels, 30)
+    entries = colouring.legend["entries"]
+    assert [one["label"] for one in entries] == [*(f"{i:02}" for i in range(9)), "3 others"]
+    assert len({one["colour"] for one in entries}) == 10
+    assert sum(one["count"] for one in entries) == 30
+    assert {labels[row] for row in np.flatnonzero(colouring.codes == 10)} == {"09", "10", "11"}
+    assert colouring.describe(9) == "09"
+
+
+def test_ten_labels_have_a_colour_each():
+    entries = map_colours.colour(range(10), 10).legend["entries"]
+    assert [one["label"] for one in entries] == [str(i) for i in range(10)]
+    assert len({one["colour"] for one in entries}) == 10
+
+
+def test_floats_are_a_scale_and_nan_has_no_colour():
+    colouring = map_colours.colour([0.5, np.nan, -1.5, 2.5, np.inf], 5)
+    assert colouring.codes.tolist() == [1 + round(0.5 * 253), 0, 1, 254, 0]
+    assert (colouring.legend["low"], colouring.legend["high"]) == (-1.5, 2.5)
+    assert [colouring.describe(row) for row in (0, 1)] == ["0.5", ""]
+    assert set(map_colours.colour([2.0, 2.0], 2).codes) == {254}
+    assert map_colours.colour([np.nan], 1).legend == {"entries": []}
+
+
+def test_colours_are_chosen_by_their_names(collection):
+    shown = Map(collection, PLACES, color={"kind": ["a"] * 12, "size": np.linspace(0, 1, 12)})
+    assert (shown.color_by, shown._choices[:3]) == ("kind", ["", "kind", "size"])
+    shown.color_by = "size"
+    assert shown._codes[0] == 1 and shown._codes[11] == 254
+    shown.color = range(12)
+    assert (shown.color_by, shown._choices[:2]) == ("label", ["", "label"])
+    shown.color = ["z"] * 12
+    assert shown._legend["entries"][0]["label"] == "z", "the new values, of the same name"
+    with pytest.raises(TraitError, match="expected color_by to be one of"):
+        shown.color_by = "weight"
+    with pytest.raises(ValueError, match="for each of 12 images, got 2"):
+        shown.color = ["a", "b"]
+
+
+def test_clusters_are_named_by_their_most_typical_images(collection, monkeypatch):
+    class Clusters(list):
+        labels = np.array([1, 0, 0, -1, *[0] * 8], np.int32)
+
+    clusters = Clusters([SimpleNamespace(number=0, name="sea.jpg"), SimpleNamespace(number=1, name="sun.jpg")])
+    monkeypatch.setattr(Collection, "clusters", lambda self: clusters, raising=False)
+    shown = Map(collection, PLACES, color={"kind": ["a"] * 12})
+    assert shown._choices == ["", "kind", "cluster"]
+    shown.color_by = "cluster"
+    done(shown)
+    assert list(shown._codes) == [2, 1, 1, 0, *[1] * 8]
+    assert [one["label"] for one in shown._legend["entries"]] == ["1: sea.jpg", "2: sun.jpg"]
+
+
+def test_the_coordinates_are_the_collections_own(collection, monkeypatch):
+    monkeypatch.setattr(Collection, "map", lambda self: PLACES, raising=False)
+    assert Map(collection)._positions == PLACES.astype("<f4").tobytes()
+
+
+def test_the_similarity_to_the_query_is_that_of_an_exact_search(collection, shown, shown_map):
+    shown.search_row(4)
+    shown.wait()
+    shown_map.color_by = QUERY
+    done(shown_map)
+    expected = {hit.row: hit.similarity for hit in collection.nearest(4, 12, exact=True)} | {4: 1.0}
+    values = shown_map._shown.values
+    assert [values[row] for row in range(12)] == pytest.approx([expected[row] for row in range(12)], abs=1e-6)
+    assert shown_map._codes[4] == 254
+
+
+def test_a_click_searches_in_the_gallery_and_the_query_is_shown(shown, shown_map):
+    shown_map._told(None, {"do": "search", "row": 7}, [])
+    done(shown_map)
+    shown.wait()
+    assert shown.shown["query"]["row"] == shown_map.query == 7
+    shown.search_row(2)
+    shown.wait()
+    assert shown_map.query == 2
+
+
+def test_without_a_gallery_a_click_is_observed(collection):
+    alone, seen = Map(collection, PLACES), []
+    alone.observe(lambda change: seen.append(change["new"]), "query")
+    alone.search(5)
+    assert seen == [5]
+
+
+def test_the_selection_is_rows_each_once(shown_map):
+    shown_map.selection = [np.int64(3), 1, 3]
+    assert shown_map.selection == [3, 1]
+    with pytest.raises(TraitError, match="expected rows from 0 to 11, got 12"):
+        shown_map.selection = [0, 12]
+
+
+def test_the_selection_is_shared_with_a_gallery_that_has_one(collection, shown):
+    shown.add_traits(selection=traitlets.List())
+    shared = Map(collection, PLACES, shown)
+    shared.selection = [1, 2]
+    assert shown.selection == [1, 2]
+    shown.selection = [5]
+    assert shared.selection == [5]
+    shared.close()
+    shown.selection = []
+    assert shared.selection == [5]
+
+
+def test_pictures_and_names_are_sent_on_request(shown_map, monkeypatch):
+    messages = sent(shown_map, monkeypatch)
+    shown_map._told(None, {"do": "pictures", "rows": [0, 11]}, [])
+    shown_map._told(None, {"do": "describe", "row": 3}, [])
+    done(shown_map)
+    pictures = {
+        row: one
+        for said, buffers in messages
+        if said["show"] == "pictures"
+        for row, one in zip(said["rows"], buffers, strict=True)
+    }
+    assert set(pictures) == {0, 11} and all(one.startswith(b"\xff\xd8") for one in pictures.values())
+    (described,) = [said for said, _ in messages if said["show"] == "described"]
+    assert (described["row"], described["name"], described["absent"]) == (3, shown_map.collection.names[3], [""])
+
+
+def test_an_image_that_is_missing_has_a_reason_instead_of_a_picture(collection, shown_map, monkeypatch):
+    messages = sent(shown_map, monkeypatch)
+    collection.image(0).unlink()
+    shown_map._told(None, {"do": "pictures", "rows": [0]}, [])
+    done(shown_map)
+    ((said, buffers),) = messages
+    assert (said["rows"], said["absent"], buffers) == ([0], ["no such file"], [b""])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"do": "search", "row": 12},
+        {"do": "describe", "row": -1},
+        {"do": "pictures", "rows": list(range(1001))},
+        {"do": "dance"},
+    ],
+)
+def test_what_the_page_cannot_ask_for_is_told(shown_map, message):
+    shown_map._told(None, message, [])
+    assert "expected search, describe or up to 1000 pictures" in shown_map._failure
+
+
+def test_a_map_that_is_closed_is_released(collection: Collection, shown):
+    closed = Map(collection, PLACES, shown)
+    closed.close()
+    closed.close()
+    before = closed.query
+    shown.search_row((before + 1) % 12)
+    shown.wait()
+    assert closed.query == before

@@ -1,0 +1,216 @@
+"""The map in the notebook and in Voila, as Chromium shows it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+from browser import barriers, chromium_path
+from browser_gallery import NOTEBOOK, name_of, settle
+from playwright.sync_api import Locator, Page, expect
+from sample_images import make_sample
+
+pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
+
+# Images 0 to 10 in rows of four, the first row lowest; the last one has no place.
+CELLS = (
+    """from similar_images import Collection, Gallery, Map
+import ipywidgets, numpy as np
+collection = Collection.open("sample_file_list.txt")
+gallery = Gallery(collection, seed=1)
+gallery""",
+    """places = np.array([(row % 4, row // 4) for row in range(12)], dtype=float)
+places[11] = np.nan
+map = Map(collection, places, gallery, color=[name.split("/")[0] for name in collection.names])
+map""",
+    """told = ipywidgets.Label("none").add_class("told")
+map.observe(lambda change: setattr(told, "value", ",".join(str(row) for row in change["new"]) or "none"), "selection")
+button = ipywidgets.Button(description="Select in Python")
+button.on_click(lambda _: setattr(map, "selection", [2, 5]))
+ipywidgets.VBox([told, button])""",
+)
+NAMES = [f"{kind}/{kind}-{number}.jpg" for kind in ("grass", "sea", "sun", "wine") for number in range(3)]
+MARGIN = 0.92  # of the view of all
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("mapped")
+    make_sample(folder)
+    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), folder / NOTEBOOK)
+    return folder
+
+
+@pytest.fixture
+def mapped(page, gallery) -> Locator:
+    """The map with all images in view, nothing selected, the mouse elsewhere."""
+    mapped = page.get_by_role("region", name="Map")
+    page.mouse.move(1, 1)
+    if mapped.get_attribute("data-selected") != "0":
+        mapped.get_by_role("button", name="Clear selection").click()
+    mapped.get_by_role("button", name="Show all").click()
+    canvas(mapped).evaluate("one => { one.blur(); one.scrollIntoView({block: 'center'}); }")
+    expect(mapped).to_have_attribute("data-in-view", "11")
+    expect(mapped).to_have_attribute("data-pictures", "11")
+    expect(page.locator(".told")).to_have_text("none")
+    return mapped
+
+
+@pytest.fixture
+def place(mapped) -> Callable[[float, float], tuple[float, float]]:
+    """Where a place of the map is on the page, in the view of all images."""
+    box = canvas(mapped).bounding_box()
+    scale = MARGIN * min(box["width"] / 3, box["height"] / 2)
+    centre = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    return lambda x, y: (centre[0] + (x - 1.5) * scale, centre[1] - (y - 1) * scale)
+
+
+def canvas(mapped: Locator) -> Locator:
+    return mapped.get_by_role("application")
+
+
+def card(mapped: Locator) -> Locator:
+    return mapped.locator(".similar-images-map-card")
+
+
+def told(page: Page) -> Locator:
+    return page.locator(".told")
+
+
+def test_pointing_shows_the_image_its_name_and_its_label(page, mapped, place):
+    page.mouse.move(*place(1, 1))
+    expect(card(mapped)).to_be_visible()
+    expect(card(mapped)).to_contain_text("sea/sea-2.jpg")
+    expect(card(mapped).locator("span")).to_have_text("sea")
+    page.wait_for_function("() => document.querySelector('.similar-images-map-card img').naturalWidth === 80")
+    page.mouse.move(1, 1)
+    expect(card(mapped)).to_be_hidden()
+
+
+def test_a_click_searches_in_the_gallery(page, gallery, mapped, place):
+    for row, at in ((6, (2, 1)), (3, (3, 0))):
+        page.mouse.click(*place(*at))
+        expect(gallery.locator(".similar-images-query figcaption")).to_have_attribute("title", NAMES[row])
+        settle(gallery)
+
+
+def test_a_drag_pans_and_searches_nothing(page, gallery, mapped, place):
+    before = gallery.get_attribute("data-number")
+    page.mouse.move(*place(1, 1))
+    page.mouse.down()
+    page.mouse.move(*place(2, 1), steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    page.mouse.move(*place(1, 1))
+    expect(card(mapped)).to_contain_text(NAMES[4])
+    assert gallery.get_attribute("data-number") == before
+
+
+def test_the_wheel_zooms_to_where_the_mouse_is(page, mapped, place):
+    page.mouse.move(*place(3, 0))
+    for _ in range(6):
+        page.mouse.wheel(0, -200)
+    expect(mapped).to_have_attribute("data-in-view", "1")
+    expect(card(mapped)).to_contain_text(NAMES[3])
+
+
+def draw(page: Page, points: list[tuple[float, float]]) -> None:
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=4)
+    page.mouse.up()
+
+
+def test_a_lasso_selects_and_python_is_told(page, mapped, place):
+    triangle = [place(-0.07, -0.07), place(2.9, -0.07), place(-0.07, 2.07)]  # its long side cuts off (2, 1) and (1, 2)
+    mapped.get_by_role("button", name="Lasso").click()
+    draw(page, triangle)
+    expect(told(page)).to_have_text("0,1,2,4,5,8")
+    expect(mapped.get_by_text("6 selected")).to_be_visible()
+    page.keyboard.down("Shift")
+    page.keyboard.down("Control")
+    draw(page, [place(2.7, -0.07), place(3.3, -0.07), place(3.3, 0.3), place(2.7, 0.3)])
+    page.keyboard.up("Control")
+    page.keyboard.up("Shift")
+    expect(told(page)).to_have_text("0,1,2,4,5,8,3")
+    mapped.get_by_role("button", name="Clear selection").click()
+    expect(told(page)).to_have_text("none")
+
+
+def test_a_selection_made_in_python_is_shown(page, mapped):
+    page.get_by_role("button", name="Select in Python").click()
+    expect(mapped).to_have_attribute("data-selected", "2")
+    expect(mapped.get_by_text("2 selected")).to_be_visible()
+
+
+def test_the_legend_names_the_labels_and_selects_by_them(page, mapped):
+    entries = mapped.get_by_role("group", name="Legend").get_by_role("button")
+    expect(entries).to_have_text(["grass3", "sea3", "sun3", "wine3"])
+    entries.nth(2).click()
+    expect(told(page)).to_have_text("6,7,8")
+    mapped.get_by_label("Colour").select_option("similarity to the query")
+    expect(mapped.locator(".similar-images-legend .scale")).to_be_visible()
+    mapped.get_by_label("Colour").select_option("label")
+    expect(entries).to_have_count(4)
+
+
+def test_the_keyboard_reaches_moves_searches_and_selects(page, gallery, mapped):
+    mapped.get_by_label("Colour").focus()
+    page.keyboard.press("Tab")
+    if mapped.get_by_role("button", name="Clear selection").is_visible():
+        page.keyboard.press("Tab")
+    expect(canvas(mapped)).to_be_focused()
+    said = mapped.locator(".status").get_by_role("status")
+    expect(said).to_contain_text(".jpg")
+    for key in ("+", "+", "-"):
+        page.keyboard.press(key)
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    for _ in range(9):
+        page.keyboard.press("ArrowDown")
+    expect(said).to_contain_text(NAMES[3])  # the lower right one
+    page.keyboard.press("Enter")
+    expect(gallery.locator(".similar-images-query figcaption")).to_have_attribute("title", NAMES[3])
+    page.keyboard.press("Space")
+    expect(told(page)).to_have_text("3")
+    expect(said).to_contain_text("selected")
+    page.keyboard.press("Escape")
+    expect(told(page)).to_have_text("none")
+
+
+def test_a_box_is_moved_and_resized_with_the_keyboard(page, mapped):
+    canvas(mapped).focus()
+    said = mapped.locator(".status").get_by_role("status")
+    page.keyboard.press("r")
+    expect(said).to_have_text("Box around 2 images")  # 5 and 6, about the centre
+    for _ in range(30):
+        page.keyboard.press("Shift+ArrowDown")
+    expect(said).to_have_text("Box around 6 images")
+    page.keyboard.press("Escape")
+    expect(told(page)).to_have_text("none")
+    page.keyboard.press("r")
+    page.keyboard.press("Enter")
+    expect(told(page)).to_have_text("5,6")
+
+
+def test_the_map_is_described_and_an_image_without_a_place_is_counted(mapped):
+    expect(canvas(mapped)).to_have_attribute("aria-label", "Map of 12 images, 1 of them without a place")
+
+
+def test_another_query_moves_the_mark(page, gallery, mapped):
+    before = canvas(mapped).screenshot()
+    gallery.get_by_role("button", name="Random image").click()
+    settle(gallery)
+    assert name_of(gallery)
+    page.wait_for_timeout(300)
+    assert canvas(mapped).screenshot() != before
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page, mapped, theme):
+    page.get_by_role("button", name="Select in Python").click()
+    expect(mapped).to_have_attribute("data-selected", "2")
+    assert not barriers(page, theme)
