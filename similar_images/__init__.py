@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from similar_images.widgets.blind_test import BlindTest
     from similar_images.widgets.gallery import Gallery
     from similar_images.widgets.map import Map
+    from similar_images.widgets.overview import Overview
     from similar_images.widgets.text_gallery import TextGallery
 
 _HOMES = {
@@ -34,6 +35,7 @@ _HOMES = {
     "Gallery": "widgets.gallery",
     "Hit": "collections.base",
     "Map": "widgets.map",
+    "Overview": "widgets.overview",
     "Query": "collections.base",
     "TextCollection": "collections.texts",
     "TextGallery": "widgets.text_gallery",
@@ -48,6 +50,7 @@ __all__ = [
     "Gallery",
     "Hit",
     "Map",
+    "Overview",
     "Query",
     "SearchConfig",
     "TextCollection",

@@ -11,7 +11,7 @@ import numpy as np
 from similar_images.collections.filtered import Subset, Where
 from similar_images.collections.opened import Hit as Hit
 from similar_images.collections.opened import open_index as open_index
-from similar_images.collections.overview import Overview
+from similar_images.collections.overview import OverviewedCollection
 from similar_images.index.exact import cosines
 from similar_images.index.index import Index, normalised, search
 from similar_images.index.similarity import Similarity, fit
@@ -38,7 +38,7 @@ class Described(Protocol):
 E = TypeVar("E", bound=Described)
 
 
-class BaseCollection(Overview, ABC, Generic[E]):
+class BaseCollection(OverviewedCollection, ABC, Generic[E]):
     """A collection with the network that made it, which is loaded for the first new query."""
 
     accepts: str  # what `encode` takes

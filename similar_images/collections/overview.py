@@ -28,7 +28,7 @@ def _silent(done: int, n: int) -> None:
     pass
 
 
-class Overview(TabularCollection):
+class OverviewedCollection(TabularCollection):
     """What a collection says of itself as a whole. The map and the clusters are kept in files beside the index."""
 
     _neighbours: tuple[str, Neighbours] | None = None  # with the digest of the vectors whose neighbours they are
