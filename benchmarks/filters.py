@@ -32,7 +32,7 @@ from search_growth import BLOCK, QUERIES, D, mixed, reduced, save
 from similar_images.collections.images import Collection
 from similar_images.index import build as building
 from similar_images.index.index import recall, search
-from similar_images.index.subset import PROBES
+from similar_images.index.subset import only
 from similar_images.inputs.names import write_names
 from similar_images.vectors.store import open_vectors
 
@@ -79,9 +79,8 @@ def milliseconds(ways: list[Callable[[np.ndarray], object]], queries: np.ndarray
 def with_selector(collection: Collection, matching: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Return a search of the whole index by an ID selector, with re-ranking."""
     index = collection.index.faiss
-    bits, inverted = np.packbits(matching, bitorder="little"), faiss.try_extract_index_ivf(index)
-    probes = min(inverted.nlist, inverted.nprobe * PROBES * index.ntotal // int(matching.sum()))
-    parameters = faiss.SearchParametersIVF(sel=faiss.IDSelectorBitmap(bits), nprobe=probes)
+    bits, copy = np.packbits(matching, bitorder="little"), faiss.try_extract_index_ivf(only(index, matching))
+    parameters = faiss.SearchParametersIVF(sel=faiss.IDSelectorBitmap(bits), nprobe=copy.nprobe)
     if isinstance(index, faiss.IndexPreTransform):
         parameters = faiss.SearchParametersPreTransform(index_params=parameters)
 

@@ -50,7 +50,7 @@ class TabularCollection(FilteredCollection):
         found: dict[str, Any] = {
             "row": rows,
             "name": texts([hit.name for hit in hits]),
-            "path": texts([hit.path and str(hit.path) for hit in hits]),
+            "path": texts([None if hit.path is None else str(hit.path) for hit in hits]),
             "similarity": np.array([hit.similarity for hit in hits], float),
             "percentile": np.array([hit.percentile for hit in hits], float),  # NaN where it is not known
         }

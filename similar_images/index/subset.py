@@ -7,7 +7,7 @@ Shape letters: n vectors in all, m of them searched, b queries, c numbers in a t
 """
 
 from contextlib import nullcontext
-from typing import cast
+from typing import Any
 
 import faiss
 import numpy as np
@@ -16,7 +16,9 @@ from similar_images.index.exact import omp_threads
 from similar_images.index.index import with_ids
 
 FEW = 2_000_000  # numbers; vectors with so many in all are compared exactly in the time that an index takes
-PROBES = 4  # times as many rows are scanned as without a filter: the rows left may all be far from a query
+# Times as many rows are scanned as without a filter: where they are spread over all lists, and where they fill some
+# lists and others not at all, since they may all be far from a query.
+PROBES = 2, 7
 
 
 class FewRows:
@@ -40,14 +42,14 @@ class FewRows:
 
 def is_inverted(index: faiss.Index) -> bool:
     """Return whether an index has inverted lists, so that a copy of a part of it is searched in less time."""
-    return faiss.try_extract_index_ivf(index) is not None
+    return _inverted(index) is not None
 
 
 def only(index: faiss.Index, matching: np.ndarray, everywhere: bool = False) -> faiss.Index:
     """Return a copy of an index with the ids where `matching`, bool (n,), is true. With `everywhere` all lists are probed.
 
-    Else as many lists are probed as hold PROBES times the rows that a search of the whole index scans. Raises
-    ValueError where Faiss cannot remove from the index.
+    Else as many lists are probed as hold PROBES times the rows that a search of the whole index scans.
+    Raises ValueError where Faiss cannot remove from the index.
     """
     copy = with_ids(faiss.clone_index(index))  # without them Faiss would number the rest anew
     bits = np.packbits(matching, bitorder="little")
@@ -55,8 +57,30 @@ def only(index: faiss.Index, matching: np.ndarray, everywhere: bool = False) -> 
         copy.remove_ids(faiss.IDSelectorNot(faiss.IDSelectorBitmap(bits)))  # type: ignore[call-arg, arg-type]
     except RuntimeError as error:
         raise ValueError("an index of this recipe cannot be filtered: build it with another --recipe") from error
-    if (found := faiss.try_extract_index_ivf(copy)) is not None:
-        inverted = cast(faiss.IndexIVF, faiss.downcast_index(found))
-        probes = inverted.nprobe * PROBES * index.ntotal // max(1, copy.ntotal)
-        inverted.nprobe = inverted.nlist if everywhere else min(inverted.nlist, probes)
+    if (inverted := _inverted(copy)) is not None:
+        inverted.nprobe = inverted.nlist if everywhere else probes(index, copy)
     return copy
+
+
+def probes(index: faiss.Index, copy: faiss.Index) -> int:
+    """Return how many lists of a copy are probed that holds some rows of an index."""
+    before, after = _sizes(index), _sizes(copy)
+    share, inverted = after.sum() / max(1, before.sum()), _inverted(index)
+    if share in (0, 1):
+        return inverted.nprobe
+    purity = (after**2 / np.maximum(before, 1)).sum() / after.sum()  # of the lists, as a row that is left sees them
+    uneven = max(0.0, (purity - share) / (1 - share))
+    times = PROBES[0] + uneven * (PROBES[1] - PROBES[0])
+    return min(inverted.nlist, round(inverted.nprobe * times / share))
+
+
+def _inverted(index: faiss.Index) -> Any:
+    """Return the part of an index that has inverted lists, faiss.IndexIVF; None if none has."""
+    found = faiss.try_extract_index_ivf(index)
+    return None if found is None else faiss.downcast_index(found)
+
+
+def _sizes(index: faiss.Index) -> np.ndarray:
+    """Return how many rows each inverted list holds."""
+    lists = _inverted(index).invlists
+    return np.array([lists.list_size(i) for i in range(lists.nlist)], float)
