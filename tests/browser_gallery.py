@@ -19,7 +19,7 @@ def press(gallery: Locator, button: str | re.Pattern) -> None:
     """Click, and wait until an answer is there."""
     before = gallery.get_attribute("data-number")
     gallery.get_by_role("button", name=button, exact=isinstance(button, str)).click()
-    expect(gallery).not_to_have_attribute("data-number", before)
+    expect(gallery).not_to_have_attribute("data-number", before, timeout=30_000)  # the kernel may run other cells yet
     settle(gallery)
 
 
