@@ -8,7 +8,7 @@ algorithms get the collection's similarity. AMI is the adjusted mutual informati
 count as one cluster more. Leiden, with other numbers of links and resolutions; k-means by Faiss; HDBSCAN by
 scikit-learn, of the vectors where they are few, and of the map. Seconds are the processor's in all threads, without the
 neighbours and the map. `--mixed`: as many vectors as `--count` says, without classes, only the project's clusters.
-Then, for 10 and 50 images: the mean similarity of every image to the nearest of them, by `collection.spread`, by the
+Then AMI of random parts of the collection, of few classes, as small collections are: the mean of eight parts. Then, for 10 and 50 images: the mean similarity of every image to the nearest of them, by `collection.spread`, by the
 farthest-point and by the facility-location method (greedy, of 1,000 random candidates), and the mean of 10 random draws.
 """
 
@@ -22,13 +22,14 @@ import click
 import faiss
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from map import collections
 
 from similar_images.collections.images import Collection
 from similar_images.evaluation.labels import folder_labels
 from similar_images.index.exact import normalised
+from similar_images.index.neighbours import find_neighbours
 from similar_images.overview.clusters import NEAREST, RESOLUTION, communities, find_clusters
 
 SMALL = 3_000  # vectors; HDBSCAN compares each with each
@@ -72,6 +73,23 @@ def agreement(collection: Collection, unit: np.ndarray, labels: np.ndarray) -> N
         ami = adjusted_mutual_info_score(labels, found)
         count = len(np.unique(found[found >= 0]))
         print(f"{name:28} {spent:6.2f} {count:9} {np.mean(found < 0):8.2f} {ami:6.3f}", flush=True)
+
+
+def parts(unit: np.ndarray, labels: np.ndarray) -> None:
+    """Print AMI by the resolution, in parts of few classes with at most 15 images each."""
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    print("classes  images    default      1      2      4      8     16")
+    for count in (3, 5, 10, 20, 50):
+        found = []
+        for seed in range(8):
+            random = np.random.default_rng(seed)
+            rows = [np.flatnonzero(labels == one) for one in random.choice(np.unique(labels), count, replace=False)]
+            part = np.sort(np.concatenate([random.permutation(own)[:15] for own in rows]))
+            neighbours = find_neighbours(unit[part], NEAREST)
+            by_resolution = [communities(neighbours, resolution=one) for one in (None, 1, 2, 4, 8, 16)]
+            found.append([adjusted_mutual_info_score(labels[part], one) for one in by_resolution])
+        print(f"{count:7} {len(part):7} {'':3}", "".join(f"{ami:7.3f}" for ami in np.mean(found, axis=0)), flush=True)
 
 
 def farthest(unit: np.ndarray, k: int) -> list[int]:
@@ -121,6 +139,7 @@ def main(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int, ...]) 
                 continue
             unit = normalised(collection.compared)
             agreement(collection, unit, folder_labels(collection.names))
+            parts(unit, folder_labels(collection.names))
             coverage(collection, unit)
 
 

@@ -17,6 +17,7 @@ from similar_images.vectors.store import block_rows
 
 NEAREST = 8  # neighbours that are linked: benchmarks/clusters.py
 RESOLUTION = 4.0  # more gives more and smaller clusters
+ROWS = 40  # per unit of resolution: a high one would split the few kinds of a small collection
 SMALLEST = 3  # rows; those of smaller clusters are in none
 
 
@@ -60,13 +61,13 @@ class Clusters(Sequence):
         return f"{len(self)} clusters of {int((self.labels >= 0).sum())} rows, {int((self.labels < 0).sum())} in none"
 
 
-def communities(neighbours: Neighbours, k: int = NEAREST, resolution: float = RESOLUTION) -> np.ndarray:
+def communities(neighbours: Neighbours, k: int = NEAREST, resolution: float | None = None) -> np.ndarray:
     """Return the label int (n,) of each row; rows that no link reaches are alone in theirs.
 
-    Two rows are linked, with their similarity as weight, if one is among the k nearest of the other. Raises MissingExtra
-    if scikit-network is not installed.
+    Two rows are linked, with their similarity as weight, if one is among the k nearest of the other. The resolution is by
+    default RESOLUTION, less for few rows. Raises MissingExtra if scikit-network is not installed.
     """
-    need("sknetwork", "map", "clusters")
+    need("sknetwork", "map", "the search for clusters")
     from scipy.sparse import csr_matrix
     from sknetwork.clustering import Leiden
 
@@ -76,6 +77,8 @@ def communities(neighbours: Neighbours, k: int = NEAREST, resolution: float = RE
         return np.arange(n)
     ends = np.repeat(np.arange(n), linked.sum(axis=1)), rows[linked]
     graph = csr_matrix((neighbours.similarities[:, :k][linked], ends), shape=(n, n))
+    if resolution is None:
+        resolution = min(RESOLUTION, max(1.0, neighbours.has_any.sum() / ROWS))
     return Leiden(resolution=resolution, random_state=0).fit_predict(graph.maximum(graph.T).tocsr())
 
 

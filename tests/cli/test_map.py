@@ -1,0 +1,72 @@
+"""The commands that show a collection as a whole."""
+
+import csv
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from similar_images.cli.main import main
+from similar_images.collections.create import create_files
+
+pytest.importorskip("openTSNE", reason="the map is not installed")
+pytest.importorskip("sknetwork", reason="the clusters are not installed")
+
+
+@pytest.fixture
+def collection(photos, tmp_path, monkeypatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    return str(create_files(photos, tmp_path, "hog-colour"))
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main, arguments)
+
+
+def test_map_prints_where_the_map_is_and_makes_it_once(collection, tmp_path):
+    done = run("map", collection, "--csv", "places.csv")
+    assert done.exit_code == 0, done.output
+    file = tmp_path / done.stdout.strip()
+    places, made = np.load(file), file.stat().st_mtime_ns
+    assert places.shape == (12, 2) and places.dtype == np.float32
+    rows = list(csv.DictReader((tmp_path / "places.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows][:2] == ["blue/0.jpg", "blue/1.jpg"]
+    assert float(rows[5]["y"]) == pytest.approx(places[5, 1], abs=1e-5)
+    assert run("map", collection).stdout.strip() == str(file)
+    assert file.stat().st_mtime_ns == made
+    refused = run("map", collection, "--csv", "places.csv")
+    assert refused.exit_code == 1 and "places.csv exists" in refused.stderr
+
+
+def test_clusters_prints_every_image_once_and_writes_a_page(collection, tmp_path):
+    done = run("clusters", collection, "--html", "clusters.html", "-k", "2")
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert sorted(int(row["row"]) for row in rows) == list(range(12))
+    page = (tmp_path / "clusters.html").read_text()
+    first = next(row for row in rows if row["place"] == "0")
+    assert f"<h2>{first['name']} <small>" in page
+    sizes = [
+        sum(row["cluster"] == number for row in rows) for number in sorted({row["cluster"] for row in rows} - {""})
+    ]
+    assert f"<small>{sizes[0]} images</small>" in page and sizes == sorted(sizes, reverse=True)
+    assert [f"<h2>{title} <small>" in page for title in ("Outliers", "Typical", "Spread")] == [True] * 3
+    assert "data:image/jpeg;base64," in page and 'href="photos/' in page and "http" not in page
+    assert "12 images in " in done.stderr
+
+
+def test_clusters_writes_its_csv_to_a_file_and_overwrites_none(collection, tmp_path):
+    assert run("clusters", collection, "--csv", "clusters.csv").stdout == ""
+    before = (tmp_path / "clusters.csv").read_bytes()
+    assert before.startswith(b"cluster,place,row,name\n")
+    done = run("clusters", collection, "--csv", "clusters.csv")
+    assert (done.exit_code, done.stdout) == (1, "") and "clusters.csv exists" in done.stderr
+    run("clusters", collection, "--csv", "clusters.csv", "--overwrite")
+    assert (tmp_path / "clusters.csv").read_bytes() == before
+
+
+def test_images_that_are_gone_are_shown_by_their_names(collection, photos, tmp_path):
+    for file in photos.rglob("*.jpg"):
+        file.unlink()
+    assert run("clusters", collection, "--html", "clusters.html").exit_code == 0
+    assert "cannot be read" in (tmp_path / "clusters.html").read_text()

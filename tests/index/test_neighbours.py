@@ -1,0 +1,83 @@
+"""The nearest rows of every row, compared with all cosines."""
+
+import numpy as np
+import pytest
+from arrays import clustered
+
+from similar_images.index import neighbours as module
+from similar_images.index.build import build
+from similar_images.index.exact import normalised
+from similar_images.index.index import open_index
+from similar_images.index.neighbours import find_neighbours
+from similar_images.vectors.store import Vectors, open_vectors
+
+
+def oracle(vectors: np.ndarray, k: int, absent: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and similarities (n, k) by all cosines; -1 for the absent ones."""
+    unit = normalised(vectors)
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, -2)
+    cosines[:, absent] = -2
+    rows = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+    similarities = np.take_along_axis(cosines, rows, axis=1)
+    rows[absent], similarities[absent] = -1, -1
+    return rows, similarities
+
+
+@pytest.fixture
+def indexed(tmp_path):
+    """Return vectors, and their index, of 3,000 rows of which two were skipped."""
+    vectors = clustered(3000, 64)
+    vectors[[5, 70]] = 0
+    np.save(tmp_path / "v.npy", vectors)
+    opened: Vectors = open_vectors(tmp_path / "v.npy")
+    build(opened, tmp_path / "v.index", "reduced", similarity="cosine")
+    return vectors, open_index(tmp_path / "v.index")
+
+
+def test_they_are_those_of_all_cosines_without_the_row_itself_skipped_and_removed_rows(monkeypatch):
+    monkeypatch.setattr(module, "QUERIES", 64)  # several blocks
+    vectors = clustered(500, 20)
+    vectors[[3, 499]] = 0
+    found = find_neighbours(vectors, 7, removed=[10, 11])
+    rows, similarities = oracle(vectors, 7, [3, 10, 11, 499])
+    assert np.array_equal(found.rows, rows)
+    assert found.similarities == pytest.approx(similarities, abs=1e-5)
+    assert np.flatnonzero(~found.has_any).tolist() == [3, 10, 11, 499]
+
+
+def test_where_there_are_fewer_rows_the_rest_is_none():
+    found = find_neighbours(np.eye(3, dtype=np.float32) + 0.1, 5, removed=[1])
+    assert found.rows.tolist() == [[2, -1, -1, -1, -1], [-1] * 5, [0, -1, -1, -1, -1]]
+    assert (found.similarities[:, 1:] == -1).all()
+    assert not find_neighbours(np.zeros((2, 4), np.float32), 1).has_any.any()
+
+
+def test_an_index_finds_nearly_all_of_them(indexed):
+    vectors, index = indexed
+    found = find_neighbours(vectors, 10, index)
+    rows, _ = oracle(vectors, 10, [5, 70])
+    kept = found.has_any
+    recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found.rows[kept], rows[kept], strict=True)])
+    assert kept.sum() == 2998 and recall > 0.95
+    assert not (found.rows == np.arange(3000)[:, None]).any()
+
+
+def test_progress_counts_every_row_once():
+    vectors, counts = clustered(300, 8), []
+    vectors[-40:] = 0
+    find_neighbours(vectors, 2, progress=counts.append)
+    assert sum(counts) == 300
+
+
+def test_k_is_at_least_one():
+    with pytest.raises(ValueError, match="expected k of at least 1, got 0"):
+        find_neighbours(clustered(4, 4), 0)
+
+
+def test_similarities_through_an_index_are_exact(indexed):
+    vectors, index = indexed
+    one = find_neighbours(vectors, 3, index)
+    row = int(np.flatnonzero(one.has_any)[0])
+    unit = normalised(vectors)
+    assert one.similarities[row] == pytest.approx(unit[one.rows[row]] @ unit[row], abs=1e-5)
