@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from similar_images.comparison.comparison import Comparison
     from similar_images.evaluation.evaluation import SearchConfig, Way
     from similar_images.widgets.blind_test import BlindTest
+    from similar_images.widgets.duplicate_review import DuplicateReview
     from similar_images.widgets.gallery import Gallery
     from similar_images.widgets.map import Map
     from similar_images.widgets.overview import Overview
@@ -32,6 +33,7 @@ _HOMES = {
     "BlindTest": "widgets.blind_test",
     "Collection": "collections.images",
     "Comparison": "comparison.comparison",
+    "DuplicateReview": "widgets.duplicate_review",
     "Gallery": "widgets.gallery",
     "Hit": "collections.base",
     "Map": "widgets.map",
@@ -47,6 +49,7 @@ __all__ = [
     "BlindTest",
     "Collection",
     "Comparison",
+    "DuplicateReview",
     "Gallery",
     "Hit",
     "Map",

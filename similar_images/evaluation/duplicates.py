@@ -1,12 +1,15 @@
 """The near-duplicates of a collection: what is known of each file, as CSV and as a page."""
 
 import csv
+import shlex
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 from similar_images.collections.images import Collection
+from similar_images.evaluation import duplicate_choice
+from similar_images.evaluation.duplicate_choice import Member
 from similar_images.evaluation.duplicate_groups import Group, Pairs, find_pairs, group
 from similar_images.evaluation.duplicate_threshold import (
     THRESHOLDS,
@@ -17,7 +20,7 @@ from similar_images.evaluation.duplicate_threshold import (
 )
 from similar_images.index.index import Index
 from similar_images.inputs import images
-from similar_images.inputs.names import printable, to_csv_cell
+from similar_images.inputs.names import names_digest, printable, to_csv_cell
 from similar_images.inputs.sources import digest
 from similar_images.templates import pages
 
@@ -28,8 +31,10 @@ __all__ = [
     "Member",
     "Pairs",
     "calibrate",
+    "choice",
     "choose_threshold",
     "default_threshold",
+    "facts",
     "find_pairs",
     "group",
     "read_members",
@@ -40,19 +45,6 @@ __all__ = [
 ]
 
 THUMBNAIL = 240  # pixels
-
-
-class Member(NamedTuple):
-    """An image of a group, with facts that help to choose the copy to keep; None: its file cannot be read."""
-
-    group: int  # from 1
-    row: int
-    name: str
-    similarity: float  # cosine, to the group's first
-    bytes: int | None
-    width: int | None  # pixels
-    height: int | None  # pixels
-    same_file_as: str | None  # the group's earlier image with the same bytes
 
 
 def whole_index(collection: Collection) -> Index | None:
@@ -114,8 +106,18 @@ def write_csv(file: TextIO, members: list[Member]) -> None:
 
 
 def write_html(path: Path, collection: Collection, members: list[Member], title: str) -> None:
-    """Write a contact sheet with thumbnails, and links to the files of a folder, whole or not at all."""
-    pages.write(path, "duplicates.html", title=title, groups=_cards(path, collection, members))
+    """Write a page to choose which images to keep, with thumbnails and links to the files of a folder, whole or not at all."""
+    pages.write(
+        path,
+        "duplicates.html",
+        title=title,
+        groups=_cards(path, collection, members),
+        id=names_digest([one.name for one in members]),
+        proposed=duplicate_choice.proposed(members),
+        columns=duplicate_choice.COLUMNS,
+        head=duplicate_choice.script_head(collection.source),
+        tail=duplicate_choice.TAIL,
+    )
 
 
 def _read_member(collection: Collection, number: int, row: int, similarity: float, first: dict[str, str]) -> Member:
@@ -143,16 +145,26 @@ def _cards(page: Path, collection: Collection, members: list[Member]) -> Iterato
         yield [_card(page, collection, member, place == 0) for place, member in enumerate(members_of_group)]
 
 
-def _card(page: Path, collection: Collection, member: Member, is_first: bool) -> dict:
-    facts = ["most similar to the others" if is_first else f"similarity {member.similarity:.3f}"]
+def facts(member: Member, is_first: bool) -> list[str]:
+    """Return what is known of an image of a group, in words; the first is the one that the others are similar to."""
+    known = ["most similar to the others" if is_first else f"similarity {member.similarity:.3f}"]
     if member.same_file_as:
-        facts = ["same file"]
+        known = ["same file"]
     if member.width and member.height and member.bytes is not None:
-        facts.append(f"{member.width} x {member.height}, {_size(member.bytes)}")
-    return {
-        "name": member.name,
+        known.append(f"{member.width} x {member.height}, {_size(member.bytes)}")
+    return known
+
+
+def choice(member: Member) -> dict:
+    """Return what a page needs of an image to write a choice."""
+    cell, quoted = duplicate_choice.csv_cell(member.name), shlex.quote(member.name)
+    return {"row": member.row, "name": member.name, "bytes": member.bytes or 0, "cell": cell, "quoted": quoted}
+
+
+def _card(page: Path, collection: Collection, member: Member, is_first: bool) -> dict:
+    return choice(member) | {
         "picture": pages.picture(collection.image(member.row), THUMBNAIL) if member.width else None,
-        "facts": facts,
+        "facts": facts(member, is_first),
         "link": pages.link(page, collection.source, member.name) if member.bytes is not None else None,
     }
 

@@ -23,6 +23,11 @@ def write(path: Path, template: str, **content: object) -> None:
         _environment().get_template(template).stream(**content).dump(str(partial), encoding="utf-8")
 
 
+def source(name: str) -> str:
+    """Return the JavaScript of a page, which a widget has too."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
 def picture(source: images.Source, side: int) -> str:
     """Return the thumbnail of an image as a `data:` URL. Raises UnreadableImage."""
     return jpeg_url(images.thumbnail(source, side))

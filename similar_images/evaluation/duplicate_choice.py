@@ -1,0 +1,126 @@
+"""Which of near-duplicates to keep: a proposal, and the choice as CSV or as a shell script that moves the others."""
+
+import csv
+import io
+import shlex
+from collections.abc import Collection as Rows
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from similar_images.inputs.names import to_csv_cell
+from similar_images.inputs.sources import Folder, Source
+
+COLUMNS = "name,action,group\n"
+# POSIX sh. A path never begins with a dash: it begins with / or ./. `mv -n` is not in POSIX.
+HEAD = """\
+#!/bin/sh
+# Moves near-duplicates out of the folder of the images: sh THIS_FILE [FOLDER_OF_THE_IMAGES [FOLDER_TO_MOVE_TO]]
+# Nothing is deleted or overwritten. What is moved already is left alone, so it can be run again.
+set -u
+from=@from@
+to=@to@
+[ "$#" -lt 1 ] || from=$1
+[ "$#" -lt 2 ] || to=$2
+case $from in /*) ;; *) from=./$from ;; esac
+case $to in /*) ;; *) to=./$to ;; esac
+moved=0 already=0 refused=0
+
+exists() {
+    [ -e "$1" ] || [ -L "$1" ]
+}
+
+refuse() {
+    printf 'not moved: %s: %s\\n' "$1" "$2" >&2
+    refused=$((refused + 1))
+}
+
+move() { # name, name of the image that is kept instead
+    if ! exists "$from/$1" && exists "$to/$1"; then
+        already=$((already + 1))
+    elif ! exists "$from/$1"; then
+        refuse "$1" 'it is missing'
+    elif exists "$to/$1"; then
+        refuse "$1" 'a file of this name was moved before'
+    elif ! [ -f "$from/$2" ]; then
+        refuse "$1" "the image to keep is missing: $2"
+    else
+        target=$to/$1
+        if mkdir -p "${target%/*}" && mv "$from/$1" "$target"; then
+            moved=$((moved + 1))
+        else
+            refuse "$1" 'see above'
+        fi
+    fi
+}
+
+"""
+TAIL = """
+printf '%s moved to %s, %s moved before, %s not moved\\n' "$moved" "$to" "$already" "$refused"
+[ "$refused" -eq 0 ]
+"""
+
+
+class Member(NamedTuple):
+    """An image of a group, with facts that help to choose the copy to keep; None: its file cannot be read."""
+
+    group: int  # from 1
+    row: int
+    name: str
+    similarity: float  # cosine, to the group's first
+    bytes: int | None
+    width: int | None  # pixels
+    height: int | None  # pixels
+    same_file_as: str | None  # the group's earlier image with the same bytes
+
+
+def proposed(members: Iterable[Member]) -> list[int]:
+    """Return the row to keep of each group: that with the most pixels, then the most bytes, then the earliest."""
+    groups = groupby(members, lambda member: member.group)
+    return [max(group, key=_quality).row for _, group in groups]
+
+
+def to_csv(members: Iterable[Member], kept: Rows[int]) -> str:
+    """Return name, action (keep or move) and group of each image, below the names of the columns."""
+    lines = [f"{csv_cell(one.name)},{'keep' if one.row in kept else 'move'},{one.group}\n" for one in members]
+    return COLUMNS + "".join(lines)
+
+
+def to_script(members: Iterable[Member], kept: Rows[int], source: Source | None) -> str:
+    """Return a script for POSIX sh that moves the images that are not kept into a folder beside that of the images.
+
+    Raises ValueError for an archive or an unknown folder, and for a group of which none is kept.
+    """
+    head = script_head(source)
+    if head is None:
+        raise ValueError("expected the images in a folder, which a script can move: export the choice as CSV")
+    lines = []
+    for number, group in groupby(members, lambda member: member.group):
+        images = list(group)
+        first = next((one for one in images if one.row in kept), None)
+        if first is None:
+            raise ValueError(f"expected an image to keep of group {number}, got none")
+        moves = [one for one in images if one.row not in kept]
+        lines += [f"move {shlex.quote(one.name)} {shlex.quote(first.name)}\n" for one in moves]
+    return head + "".join(lines) + TAIL
+
+
+def script_head(source: Source | None) -> str | None:
+    """Return the beginning of the script for images in a folder; None where they are not in one."""
+    if not isinstance(source, Folder):
+        return None
+    folder: Path = source.path.resolve()
+    to = folder.with_name(f"{folder.name}_duplicates")
+    return HEAD.replace("@from@", shlex.quote(str(folder))).replace("@to@", shlex.quote(str(to)))
+
+
+def csv_cell(name: str) -> str:
+    """Return a name as a cell of a CSV file."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\r\n").writerow([to_csv_cell(name)])  # both are quoted within a name
+    return file.getvalue().removesuffix("\r\n")
+
+
+def _quality(member: Member) -> tuple[int, int, int]:
+    return (member.width or 0) * (member.height or 0), member.bytes or 0, -member.row

@@ -1,0 +1,183 @@
+"""The choice among near-duplicates: what is proposed, the CSV, and the script, run by several shells."""
+
+import csv
+import io
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from similar_images.evaluation import duplicate_choice
+from similar_images.evaluation.duplicate_choice import Member
+from similar_images.inputs.names import from_csv_cell
+from similar_images.inputs.sources import Folder
+
+SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
+NAMES = [
+    "a.jpg",
+    "-rf",
+    "--",
+    "it's.jpg",
+    'say "no".jpg',
+    "two\nlines.jpg",
+    "ends in a line\n",
+    "carriage\rreturn",
+    "$(touch hacked).jpg",
+    "`touch hacked`",
+    "back\\slash.jpg",
+    "star *.jpg",
+    "sub folder/-x/é ü 图.jpg",
+    "sub folder\n/y.jpg",
+    "=1+1.jpg",
+    "; touch hacked",
+    "{}@to@.jpg",
+    "~",
+    "!",
+]
+
+
+def member(group: int, row: int, name: str, size: int | None = 1, width: int | None = 1) -> Member:
+    return Member(group, row, name, 1.0, size, width, width, None)
+
+
+def pairs(names: list[str]) -> tuple[list[Member], list[int]]:
+    """Return a group for each name, with one to keep, and the rows that are kept."""
+    members = []
+    for i, name in enumerate(names):
+        members += [member(i + 1, 2 * i, f"kept {i}.jpg"), member(i + 1, 2 * i + 1, name)]
+    return members, [one.row for one in members[::2]]
+
+
+def folder_of(place: Path, members: list[Member]) -> Path:
+    folder = place / "it's {photos}"
+    for one in members:
+        file = folder / one.name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(one.name, newline="")
+    return folder
+
+
+def run(shell: str, script: str, place: Path, *arguments: str) -> subprocess.CompletedProcess:
+    file = place / "move.sh"
+    file.write_text(script, newline="")
+    command = [shell, *(["sh"] if shell == "busybox" else []), str(file), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=place)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {str(file.relative_to(folder)): file.read_bytes().decode() for file in files}
+
+
+def test_the_largest_is_proposed_then_the_most_bytes_then_the_earliest():
+    members = [
+        member(1, 9, "wide.jpg", 10, 300),
+        member(1, 3, "narrow.jpg", 99, 200),
+        member(2, 4, "small.jpg", 10, 100),
+        member(2, 8, "many bytes.jpg", 20, 100),
+        member(3, 7, "late.jpg", 10, 100),
+        member(3, 5, "early.jpg", 10, 100),
+        member(4, 0, "gone.jpg", None, None),
+        member(4, 1, "there.jpg", 1, 1),
+    ]
+    assert duplicate_choice.proposed(members) == [9, 8, 5, 1]
+
+
+def test_the_csv_has_each_image_with_what_is_done_to_it():
+    members, kept = pairs(NAMES)
+    written = duplicate_choice.to_csv(members, kept)
+    rows = list(csv.DictReader(io.StringIO(written, newline="")))
+    assert list(rows[0]) == ["name", "action", "group"]
+    assert [from_csv_cell(row["name"]) for row in rows] == [one.name for one in members]
+    assert [row["action"] for row in rows] == ["keep", "move"] * len(NAMES)
+    assert [int(row["group"]) for row in rows] == [one.group for one in members]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_moves_what_is_not_kept_whatever_its_name(tmp_path, shell):
+    members, kept = pairs(NAMES)
+    folder = folder_of(tmp_path, members)
+    script = duplicate_choice.to_script(members, kept, Folder(folder))
+    done = run(shell, script, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{len(NAMES)} moved to ")
+    assert contents(folder) == {one.name: one.name for one in members[::2]}
+    assert contents(tmp_path / "it's {photos}_duplicates") == {name: name for name in NAMES}
+    assert not (tmp_path / "hacked").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_does_nothing_twice(tmp_path, shell):
+    members, kept = pairs(NAMES)
+    folder = folder_of(tmp_path, members)
+    script = duplicate_choice.to_script(members, kept, Folder(folder))
+    run(shell, script, tmp_path)
+    before = contents(tmp_path)
+    done = run(shell, script, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{len(NAMES)} moved before, 0 not moved" in done.stdout
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_overwrites_nothing_and_moves_the_rest(tmp_path, shell):
+    members, kept = pairs(["a.jpg", "b.jpg", "link.jpg"])
+    folder = folder_of(tmp_path, members)
+    script = duplicate_choice.to_script(members, kept, Folder(folder))
+    target = tmp_path / "it's {photos}_duplicates"
+    target.mkdir()
+    (target / "a.jpg").write_text("another")
+    (target / "link.jpg").symlink_to(tmp_path / "nowhere")
+    done = run(shell, script, tmp_path)
+    assert done.returncode == 1
+    assert "not moved: a.jpg: a file of this name was moved before" in done.stderr
+    assert (target / "a.jpg").read_text() == "another" and (target / "b.jpg").read_text() == "b.jpg"
+    assert (folder / "a.jpg").exists() and (folder / "link.jpg").exists() and (target / "link.jpg").is_symlink()
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_image_whose_kept_one_is_missing_stays(tmp_path):
+    members, kept = pairs(["a.jpg", "b.jpg", "c.jpg"])
+    folder = folder_of(tmp_path, members)
+    (folder / "kept 0.jpg").unlink()
+    (folder / "c.jpg").unlink()
+    done = run("sh", duplicate_choice.to_script(members, kept, Folder(folder)), tmp_path)
+    assert done.returncode == 1
+    assert "not moved: a.jpg: the image to keep is missing: kept 0.jpg" in done.stderr
+    assert "not moved: c.jpg: it is missing" in done.stderr
+    assert (folder / "a.jpg").exists() and not (folder / "b.jpg").exists()
+
+
+def test_the_folders_can_be_given_to_the_script(tmp_path):
+    members, kept = pairs(["a.jpg"])
+    folder = folder_of(tmp_path, members)
+    script = duplicate_choice.to_script(members, kept, Folder(folder))
+    folder.rename(tmp_path / "-moved")
+    done = run("sh", script, tmp_path, "-moved", "-aside")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "-aside" / "a.jpg").exists()
+
+
+def test_several_may_be_kept_and_one_must_be(tmp_path):
+    members = [member(1, 0, "a"), member(1, 1, "b"), member(1, 2, "c"), member(2, 3, "d"), member(2, 4, "e")]
+    script = duplicate_choice.to_script(members, [1, 2, 3, 4], Folder(tmp_path))
+    assert [line for line in script.splitlines() if line.startswith("move ")] == ["move a b"]
+    with pytest.raises(ValueError, match="expected an image to keep of group 2, got none"):
+        duplicate_choice.to_script(members, [0], Folder(tmp_path))
+
+
+def test_images_that_are_not_in_a_folder_cannot_be_moved():
+    with pytest.raises(ValueError, match="export the choice as CSV"):
+        duplicate_choice.to_script([], [], None)
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_the_script_is_posix(tmp_path):
+    members, kept = pairs(NAMES)
+    (tmp_path / "move.sh").write_text(duplicate_choice.to_script(members, kept, Folder(tmp_path)), newline="")
+    # Names with $ and = are meant as they are.
+    done = subprocess.run(
+        ["shellcheck", "-s", "sh", "-e", "SC2016,SC2283", tmp_path / "move.sh"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout

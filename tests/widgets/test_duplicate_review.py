@@ -1,0 +1,211 @@
+"""The review of near-duplicates: in Python, in the notebook and in Voila, and as the written page."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browser import SERIOUS, barriers, chromium_path
+from browser_gallery import NOTEBOOK
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
+from sample_images import extract_and_index, make_sample
+from traitlets import TraitError
+
+from similar_images import Collection, DuplicateReview
+from similar_images.evaluation import duplicates
+
+in_browser = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
+THRESHOLD = 0.999
+CELLS = (
+    "from similar_images import Collection, DuplicateReview, Gallery\nimport ipywidgets\n"
+    'collection = Collection.open("sample_file_list.txt")\nGallery(collection, seed=1)',
+    f"review = DuplicateReview(collection, {THRESHOLD})\nreview",
+    """told = ipywidgets.Label("none").add_class("told")
+review.observe(lambda _: setattr(told, "value", ",".join(collection.names[row] for row in review.moved)), "kept")
+button = ipywidgets.Button(description="Keep all")
+button.on_click(lambda _: setattr(review, "kept", [one.row for one in review.members]))
+ipywidgets.VBox([told, button])""",
+)
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+LARGE, COPY, SAME = "grass/grass-0.jpg", "grass/it's -a copy.png", "grass/same.jpg"
+
+
+def make_copies(folder: Path) -> None:
+    """Write the sample, of one picture a smaller copy and one with the same bytes, of another a copy as PNG."""
+    make_sample(folder)
+    pictures = folder / "sample"
+    with Image.open(pictures / LARGE) as image:
+        image.load()
+    smooth = image.resize((8, 6)).resize((320, 240), Image.Resampling.BICUBIC)
+    smooth.save(pictures / LARGE, quality=95)
+    smooth.resize((160, 120)).save(pictures / COPY)
+    (pictures / SAME).write_bytes((pictures / LARGE).read_bytes())
+    with Image.open(pictures / "sea/sea-1.jpg") as other:
+        other.save(pictures / "sea/-copy.png")
+    for file in folder.glob("sample_file_list*"):
+        file.unlink()
+    extract_and_index(pictures, folder / "sample_file_list.txt")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("reviewed")
+    make_copies(folder)
+    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), folder / NOTEBOOK)
+    return folder
+
+
+@pytest.fixture
+def review(folder) -> Iterator[DuplicateReview]:
+    review = DuplicateReview(Collection.open(folder / "sample_file_list.txt"), THRESHOLD)
+    yield review
+    review.close()
+
+
+@pytest.fixture
+def moved(review) -> list[str]:
+    return [review.collection.names[row] for row in review.moved]
+
+
+def test_the_largest_of_each_group_is_kept_at_first(review, moved):
+    assert sorted(moved) == sorted([COPY, SAME, "sea/sea-1.jpg"]) or sorted(moved) == sorted(
+        [COPY, SAME, "sea/-copy.png"]
+    )
+    sizes = {one.name: one.bytes for one in review.members}
+    assert ("sea/sea-1.jpg" in moved) == (sizes["sea/-copy.png"] > sizes["sea/sea-1.jpg"])
+
+
+def test_what_is_kept_can_be_set_and_one_of_each_group_must_be(review):
+    row = review.collection.names.index(COPY)
+    review.kept = [*review.kept, row]
+    assert row not in review.moved and "keep,1" in review.to_csv()
+    with pytest.raises(TraitError, match="expected an image to keep of group 1, got none"):
+        review.kept = []
+    with pytest.raises(TraitError, match="expected rows of the groups"):
+        review.kept = [*review.kept, review.collection.names.index("wine/wine-0.jpg")]
+    assert review.to_script().count("\nmove ") == 2
+
+
+def test_a_threshold_that_is_none_is_refused(folder):
+    with pytest.raises(ValueError, match="expected a threshold from 0 to 1, got 1.5"):
+        DuplicateReview(Collection.open(folder / "sample_file_list.txt"), 1.5)
+
+
+def keeps(place: Page | Locator, name: str) -> Locator:
+    return place.get_by_role("checkbox", name=f"Keep {name}", exact=True)
+
+
+def saved(page: Page, place: Page | Locator, button: str) -> str:
+    with page.expect_download() as download:
+        place.get_by_role("button", name=button).click()
+    return Path(download.value.path()).read_bytes().decode()
+
+
+@pytest.fixture
+def shown(page) -> Locator:
+    """The review in the notebook, with what is proposed."""
+    shown = page.get_by_role("region", name="Near-duplicates")
+    for name in (LARGE, "sea/sea-1.jpg"):
+        keeps(shown, name).press("p")
+    expect(keeps(shown, COPY)).not_to_be_checked()
+    return shown
+
+
+@in_browser
+def test_the_choice_in_the_notebook_comes_back_to_python(page, shown):
+    told = page.locator(".told")
+    expect(shown.locator("li img:visible")).to_have_count(5)
+    keeps(shown, COPY).check()
+    expect(told).to_contain_text(SAME)
+    expect(told).not_to_contain_text(COPY)
+    page.get_by_role("button", name="Keep all").click()
+    expect(shown.get_by_role("checkbox", checked=True)).to_have_count(5)
+    expect(shown.get_by_role("status")).to_have_text("0 images to move, 0.0 MB")
+    keeps(shown, SAME).focus()
+    page.keyboard.press("a")
+    expect(keeps(shown, SAME)).to_be_focused()
+
+
+@in_browser
+def test_the_files_of_the_notebook_are_those_of_python(page, shown, review):
+    assert saved(page, shown, "Save as CSV") == review.to_csv()
+    assert saved(page, shown, "Save as shell script") == review.to_script()
+
+
+@in_browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page, shown, theme):
+    assert not barriers(page, theme)
+
+
+@pytest.fixture
+def written(browser: Browser, tmp_path) -> Iterator[Page]:
+    """The written page, opened as a file, without a server."""
+    make_copies(tmp_path)
+    collection = Collection.open(tmp_path / "sample_file_list.txt")
+    found = duplicates.group(collection.compared, duplicates.find_pairs(collection.compared, THRESHOLD), THRESHOLD)
+    duplicates.write_html(tmp_path / "page.html", collection, duplicates.read_members(collection, found), "Found")
+    context = browser.new_context(accept_downloads=True)
+    page, wrong = context.new_page(), []
+    page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(error.message))
+    page.goto((tmp_path / "page.html").as_uri())
+    yield page
+    context.close()
+    assert not wrong
+
+
+@in_browser
+def test_the_written_page_is_used_with_the_keyboard_alone(written):
+    names = [one.get_attribute("aria-label").removeprefix("Keep ") for one in written.get_by_role("checkbox").all()]
+    boxes = written.get_by_role("checkbox")
+    assert sorted(names[:3]) == sorted([LARGE, COPY, SAME])
+    while not boxes.first.evaluate("one => one === document.activeElement"):
+        written.keyboard.press("Tab")
+    written.keyboard.press("2")
+    assert [box.is_checked() for box in boxes.all()[:3]] == [False, True, False]
+    written.keyboard.press("a")
+    assert all(box.is_checked() for box in boxes.all()[:3])
+    written.keyboard.press("p")
+    assert [name for name, box in zip(names, boxes.all(), strict=True) if box.is_checked()][0] == LARGE
+    written.keyboard.press("ArrowRight")
+    expect(boxes.nth(1)).to_be_focused()
+    written.keyboard.press("ArrowDown")
+    expect(boxes.nth(3)).to_be_focused()
+    for box in boxes.all()[3:]:
+        box.uncheck() if box.is_checked() and box.evaluate(
+            "one => one.closest('ul').querySelectorAll(':checked').length > 1"
+        ) else None
+    last = written.locator("section").last.get_by_role("checkbox", checked=True)
+    expect(last).to_have_count(1)
+    last.press("Space")
+    expect(last).to_have_count(1)  # one is kept
+
+
+@in_browser
+def test_the_script_of_the_written_page_moves_what_was_not_chosen(written, tmp_path):
+    keeps(written, COPY).check()
+    keeps(written, LARGE).uncheck()
+    written.reload()  # which remembers
+    expect(keeps(written, COPY)).to_be_checked()
+    expect(written.get_by_role("status")).to_contain_text("3 images to move")
+    csv = saved(written, written, "Save as CSV")
+    assert f"{LARGE},move,1\n" in csv and f"{COPY},keep,1\n" in csv
+    script = tmp_path / "move.sh"
+    script.write_text(saved(written, written, "Save as shell script"))
+    done = subprocess.run(["sh", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {file.name for file in (tmp_path / "sample_duplicates").rglob("*.*")} >= {"grass-0.jpg", "same.jpg"}
+    assert (tmp_path / "sample" / COPY).exists() and not (tmp_path / "sample" / LARGE).exists()
+
+
+@in_browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_the_written_page(written, theme):
+    written.emulate_media(color_scheme=theme)
+    keeps(written, COPY).check()
+    assert not [one for one in Axe().run(written).response["violations"] if one["impact"] in SERIOUS]
