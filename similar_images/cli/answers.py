@@ -8,9 +8,10 @@ import click
 
 from similar_images.cli.options import as_started
 from similar_images.collections.base import BaseCollection, Hit, Where
-from similar_images.collections.column_files import EXIF_COLUMNS
+from similar_images.collections.column_files import EXIF_COLUMNS, is_behind
 from similar_images.collections.query import missing
 from similar_images.inputs.names import printable
+from similar_images.vectors.store import list_path
 
 
 class Answered(NamedTuple):
@@ -52,10 +53,10 @@ def parsed_where(
 ) -> dict | None:
     """Return the conditions of --where as `nearest` takes them; None if there are none.
 
-    `read_exif` reads the columns of EXIF, if one is named that is not known yet. Raises ValueError if nothing matches.
+    `read_exif` reads the columns of EXIF, if one is named that is not known of every row yet. Raises ValueError if nothing matches.
     """
-    named = {condition.partition("=")[0] for condition in conditions}
-    if any(column in named and column not in collection.columns for column in EXIF_COLUMNS):
+    named = {condition.partition("=")[0] for condition in conditions} & {*EXIF_COLUMNS}
+    if named and (named - {*collection.columns} or is_behind(list_path(collection.vectors.path), collection.names)):
         read_exif()
     where = collection.columns.parsed(conditions) if conditions else None
     if where is not None and not collection.matching(where).any():

@@ -71,6 +71,12 @@ def known_exif(list_file: Path, names: list[str]) -> Exif | None:
         return None
 
 
+def is_behind(list_file: Path, names: list[str]) -> bool:
+    """Return whether the EXIF of the first of these names was kept, and not that of the last."""
+    kept = known_exif(list_file, names)
+    return kept is not None and len(kept.dates) < len(names)
+
+
 def keep_exif(list_file: Path, names: list[str], exif: Exif) -> None:
     """Write what EXIF says of the images of these names beside their list."""
     path = beside(list_file, EXIF)

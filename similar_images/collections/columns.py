@@ -67,7 +67,7 @@ class Columns(Mapping[str, np.ndarray]):
         return where
 
     def matching(self, where: Mapping[str, Any]) -> np.ndarray:
-        """Return which rows match all conditions, bool (n,), as `Collection.matching` takes them. Do not change it."""
+        """Return which rows match all conditions, bool (n,), as `Collection.matching` takes them."""
         kinds = {column: self.kind(column) for column in where}
         masks = [self._matching(column, _conditions(column, kinds[column], where[column])) for column in where]
         return np.logical_and.reduce(masks) if masks else np.ones(len(self[NAME]), bool)
@@ -138,7 +138,9 @@ def _condition(column: str, kind: str, value: Any) -> Any:
     if kind == "text":
         if not isinstance(value, str) and value is not None:
             raise ValueError(f"{column}: expected a text or a list of texts, got {value!r}")
-        return (value or "").casefold() if column == NAME else (value or "").removesuffix("/" if value != "/" else "")
+        if column == FOLDER and value:
+            return value.rstrip("/") or value
+        return (value or "").casefold() if column == NAME else value or ""
     return None if value is None or (isinstance(value, str) and not value) else _within(column, kind, value)
 
 

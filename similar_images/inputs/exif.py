@@ -4,6 +4,7 @@ Shape letter: n images.
 """
 
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -49,7 +50,10 @@ def read_exif(source: Source, names: list[str], progress: Callable[[int, int], N
 def exif_of(file: IO[bytes]) -> tuple[datetime | None, str]:
     """Return when the photograph in a file was taken, and its camera; None and "" for what is not known or damaged."""
     try:
-        with identified(cast(BinaryIO, file)) as image:
+        with warnings.catch_warnings(), identified(cast(BinaryIO, file)) as image:
+            warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF
+            if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
+                return None, ""  # Pillow would decode all pixels to see whether EXIF comes after them
             exif = image.getexif()
             details = exif.get_ifd(ExifTags.IFD.Exif)
     except Exception:  # decoders raise anything for a broken file

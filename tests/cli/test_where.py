@@ -44,6 +44,16 @@ def test_only_what_matches_is_found(collection, run):
     assert found("date=2019..", "folder=red", "stars=") == {"red/0.jpg", "red/1.jpg"}
 
 
+def test_exif_is_read_of_images_that_are_new(collection, photos, run):
+    assert names(run("search_images.py", "green/0.jpg", "--where", "date=2019")) == {"red/0.jpg"}
+    exif = Image.Exif()
+    exif[ExifTags.Base.DateTime] = "2019:01:01 00:00:00"
+    Image.new("RGB", (80, 60), "red").save(photos / "red" / "9.jpg", exif=exif)
+    assert run("extract_image_vectors.py", "-d", "photos").returncode == 0
+    assert run("build_search_db.py", "-i", "photos_file_list.txt", "--add").returncode == 0
+    assert names(run("search_images.py", "green/0.jpg", "--where", "date=2019")) == {"red/0.jpg", "red/9.jpg"}
+
+
 @pytest.mark.parametrize(
     ("condition", "error"),
     [

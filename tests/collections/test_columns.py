@@ -63,6 +63,7 @@ def test_a_table_gives_columns_by_name_in_any_order(opened):
         ({"name": "C"}, [0, 1, 2]),
         ({"name": ["old", "D.jp"]}, [1, 3]),
         ({"label": "dog"}, [2]),
+        ({"label": "dog/"}, []),
         ({"label": None}, [1, 3]),
         ({"stars": 3}, [2]),
         ({"stars": (3, 4.5)}, [0, 2]),

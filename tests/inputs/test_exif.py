@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 from sample_images import encoded
 
 from similar_images import Collection
@@ -116,6 +116,13 @@ def test_a_user_s_column_counts_more(opened, tmp_path):
     collection = opened()
     collection.read_exif()
     assert collection.columns["camera"].tolist() == ["", "", "", "phone", "", ""]
+
+
+def test_pixels_are_not_decoded(monkeypatch):
+    files = [content for content in PHOTOGRAPHS.values() if content != b"no image"]
+    files.append(encoded(Image.new("RGB", (32, 24)), "PNG"))
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    assert [exif_of(io.BytesIO(content))[1] for content in files] == [*CAMERAS[:5], ""]
 
 
 def test_damaged_exif_is_not_known():

@@ -23,7 +23,18 @@ EXAMPLES = {  # public names that need no extra
     "TextGallery",
     "Way",
 }
-HEAVY = ("tensorflow", "keras", "torch", "openvino", "matplotlib", "notebook", "voila", "transformers")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "torch",
+    "openvino",
+    "matplotlib",
+    "notebook",
+    "voila",
+    "transformers",
+    "pandas",
+    "pyarrow",
+)
 
 GALLERY = """
 from similar_images import Collection, Gallery
