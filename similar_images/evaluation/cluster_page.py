@@ -36,22 +36,27 @@ def write_csv(file: TextIO, collection: Collection, clusters: Clusters) -> None:
 
 def write_html(path: Path, collection: Collection, clusters: Clusters, title: str, k: int) -> None:
     """Write a row of thumbnails for each of the largest clusters, then k outliers, typical images and a spread."""
-    pages.write(path, "clusters.html", title=title, sections=_sections(path, collection, clusters, k))
+    pages.write(path, "clusters.html", title=title, shown=SHOWN, sections=_sections(path, collection, clusters, k))
 
 
 def _sections(page: Path, collection: Collection, clusters: Clusters, k: int) -> Iterator[dict]:
     """Yield the content of the page, one section at a time: the thumbnails of all need not fit into memory."""
     for cluster in clusters[:CLUSTERS]:
         cards = [_card(page, collection, row) for row in cluster.rows[:SHOWN].tolist()]
-        yield {"title": cluster.name, "about": f"{cluster.size} images", "cards": cards}
+        yield {"title": cluster.name, "about": f"{cluster.size} images", "cards": cards, "is_cluster": True}
     if len(clusters) > CLUSTERS:
-        yield {"title": f"{len(clusters) - CLUSTERS} smaller clusters", "about": "only in the CSV", "cards": []}
+        yield {
+            "title": f"{len(clusters) - CLUSTERS} smaller clusters",
+            "about": "only in the CSV",
+            "cards": [],
+            "is_cluster": False,
+        }
     for title, about, hits in (
         ("Outliers", "the most isolated; the mean similarity to the 8 nearest", collection.outliers(k)),
         ("Typical", "near to most others; the mean similarity to these", collection.typical(k)),
         ("Spread", "they cover the collection; the mean similarity to those each stands for", collection.spread(k)),
     ):
-        yield {"title": title, "about": about, "cards": _cards(page, collection, hits)}
+        yield {"title": title, "about": about, "cards": _cards(page, collection, hits), "is_cluster": False}
 
 
 def _cards(page: Path, collection: Collection, hits: list[Hit]) -> list[dict]:
