@@ -37,7 +37,9 @@ from similar_images.cli.options import FILE, SIMILARITIES, Command, collection_o
 @click.option(
     "--csv", "csv_file", type=click.Path(path_type=Path), help="Write the groups to this file, not to stdout."
 )
-@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write a contact sheet with thumbnails.")
+@click.option(
+    "--html", "html_file", type=click.Path(path_type=Path), help="Write a page to choose which images to keep."
+)
 @click.option("--overwrite", is_flag=True, help="Overwrite existing files.")
 def main(
     vectors_file: Path,

@@ -4,6 +4,7 @@ import csv
 import io
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from similar_images.evaluation.duplicate_choice import Member
 from similar_images.inputs.names import from_csv_cell
 from similar_images.inputs.sources import Folder
 
+SHELLCHECK = shutil.which("shellcheck") or shutil.which("shellcheck", path=Path(sys.executable).parent)
 SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
 NAMES = [
     "a.jpg",
@@ -172,12 +174,12 @@ def test_images_that_are_not_in_a_folder_cannot_be_moved():
         duplicate_choice.to_script([], [], None)
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+@pytest.mark.skipif(SHELLCHECK is None, reason="shellcheck is not installed")
 def test_the_script_is_posix(tmp_path):
     members, kept = pairs(NAMES)
     (tmp_path / "move.sh").write_text(duplicate_choice.to_script(members, kept, Folder(tmp_path)), newline="")
     # Names with $ and = are meant as they are.
     done = subprocess.run(
-        ["shellcheck", "-s", "sh", "-e", "SC2016,SC2283", tmp_path / "move.sh"], capture_output=True, text=True
+        [SHELLCHECK, "-s", "sh", "-e", "SC2016,SC2283", tmp_path / "move.sh"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
