@@ -11,7 +11,7 @@ from similar_images.collections.base import BaseCollection
 from similar_images.collections.query import Asked
 
 UNKNOWN = 0  # the code of images without a value
-FEWER = "other"  # the categories that have no colour of their own
+OTHER = "#8fa1b3"  # of the categories that have no colour of their own
 # Tableau 10 (Stone 2014) without its grey: categories, the most frequent first.
 CATEGORIES = (
     "#4e79a7",
@@ -25,7 +25,7 @@ CATEGORIES = (
     "#9c755f",
     "#2a9d8f",
 )
-SCALE = ("#8fa1b3", "#d9a441", "#d1321f")  # from low to high: visible on light and on dark pages
+SCALE = (OTHER, "#d9a441", "#d1321f")  # from low to high: visible on light and on dark pages
 STEPS = 254  # codes of a scale, from 1
 
 
@@ -64,15 +64,15 @@ def categories(labels: Sequence[str | None]) -> Colouring:
     """Return a colour each for the most frequent labels, and one for all others."""
     counts = Counter(label for label in labels if label is not None)
     ranked = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-    shown = len(CATEGORIES) if len(ranked) <= len(CATEGORIES) else len(CATEGORIES) - 1
+    shown = len(CATEGORIES)
     code = {label: min(place, shown) + 1 for place, (label, _) in enumerate(ranked)}
     entries = [
         {"label": label, "colour": paint, "count": count}
         for (label, count), paint in zip(ranked[:shown], CATEGORIES, strict=False)
     ]
     if rest := ranked[shown:]:
-        told = f"{len(rest)} {FEWER}s"
-        entries.append({"label": told, "colour": CATEGORIES[-1], "count": sum(count for _, count in rest)})
+        told = f"{len(rest)} other{'s' * (len(rest) > 1)}"
+        entries.append({"label": told, "colour": OTHER, "count": sum(count for _, count in rest)})
     codes = np.array([UNKNOWN if label is None else code[label] for label in labels], np.uint8)
     return Colouring(labels, codes, {"entries": entries})
 

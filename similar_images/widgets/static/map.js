@@ -26,7 +26,9 @@ function render({ model, el }) {
   const legend = h("div", { class: "similar-images-legend", role: "group", "aria-label": "Legend" });
   const said = h("span", { role: "status" });
   const failure = h("p", { class: "failure", role: "alert", hidden: true });
-  const help = h("details", {}, h("summary", { "data-lm-suppress-shortcuts": "true" }, "Help"), HELP);
+  const words = h("div", { id: `similar-images-help-${Math.random().toString(36).slice(2)}` }, HELP);
+  const help = h("details", {}, h("summary", { "data-lm-suppress-shortcuts": "true" }, "Help"), words);
+  over.setAttribute("aria-describedby", words.id);
   const root = h("div", { class: "similar-images similar-images-map", role: "region", "aria-label": "Map", tabindex: -1 },
     h("div", { class: "similar-images-controls" }, button("+", "Zoom in", () => zoom(ZOOM)), button("−", "Zoom out", () => zoom(1 / ZOOM)),
       button("Show all", "Key 0", () => showAll()), lassoed, coloured, count, clear),
@@ -209,10 +211,10 @@ function render({ model, el }) {
   // --- pointers ---------------------------------------------------------------------------------------------------
   over.addEventListener("pointerdown", event => {
     if (event.button) return;
-    over.focus({ preventScroll: true });
-    over.setPointerCapture(event.pointerId);
     const [x, y] = placeOf(event);
     pointers.set(event.pointerId, [x, y]);
+    over.focus({ preventScroll: true });
+    over.setPointerCapture(event.pointerId);
     hasKeyboard = false;
     if (pointers.size > 1) [drag, lasso] = [null, null];
     else if (event.shiftKey || hasLasso) lasso = [toMap(x, y)];
