@@ -144,6 +144,21 @@ class Gallery(HitsWidget):
             case _:
                 super()._do(what, message, buffers)
 
+    def _offer_filters(self) -> None:
+        """Offer what is known, then also what EXIF says, which is read once."""
+        super()._offer_filters()
+
+        def progress(done: int, n: int) -> None:
+            if not self._is_closed:
+                self.reading = f"Reading dates and cameras: {done:,} of {n:,}" if done < n else ""
+
+        if self.collection.source and self.collection.source.exists():
+            try:
+                self.collection.read_exif(progress)
+            except OSError as error:  # it cannot be kept, or the images have gone
+                self.reading = f"Dates and cameras are not known: {error}"
+            super()._offer_filters()
+
     def _receive(self, message: dict, part: bytes) -> None:
         """Join the parts of files that were chosen together; search by them once the last is complete."""
         if message["start"] == 0:

@@ -3,10 +3,12 @@
 from contextlib import suppress
 from typing import Any
 
-from traitlets import Dict, List, TraitError, observe, validate
+import numpy as np
+from traitlets import Dict, List, TraitError, Unicode, observe, validate
 
 from similar_images.collections import query as asking
 from similar_images.collections.base import BaseCollection, Hit
+from similar_images.collections.filtered import Where
 from similar_images.collections.query import Asked
 from similar_images.widgets import filters
 from similar_images.widgets.chosen import Hits, Query, Rows
@@ -23,12 +25,14 @@ class HitsWidget(SearchWidget):
     positives: Any = List().tag(sync=True)  # rows beside the query that hits are to be like
     negatives: Any = List().tag(sync=True)  # rows that hits are to be unlike
     where: Any = Dict().tag(sync=True, to_json=lambda where, _: filters.shown(where))  # as `nearest` takes it; {}: all
+    among: Any = List().tag(sync=True)  # rows that alone are searched, such as a former selection; []: all
     filters: List = List().tag(sync=True)  # what the page offers for each column, once it was asked for
+    reading = Unicode().tag(sync=True)  # what is read for further filters
 
     def __init__(self, collection: BaseCollection, k: int, seed: int | None):
         self._marked: tuple[list[int], list[int]] = [], []  # as the newest query has them
         super().__init__(collection, k, seed)
-        for name in ("selection", "positives", "negatives"):
+        for name in ("selection", "positives", "negatives", "among"):
             self.set_trait(name, [])
 
     @property
@@ -62,13 +66,13 @@ class HitsWidget(SearchWidget):
             self.positives = [one for one in self.positives if one != row] + [row] * (sign > 0)
             self.negatives = [one for one in self.negatives if one != row] + [row] * (sign < 0)
 
-    @validate("selection", "positives", "negatives")
+    @validate("selection", "positives", "negatives", "among")
     def _different_rows(self, proposal: dict) -> Rows:
         rows = list(dict.fromkeys(int(row) for row in proposal["value"]))
         for row in rows:
             if not 0 <= row < len(self.collection):
                 raise TraitError(f"expected rows from 0 to {len(self.collection) - 1}, got {row}")
-            if proposal["trait"].name != "selection" and self.collection.was_skipped(row):
+            if proposal["trait"].name in ("positives", "negatives") and self.collection.was_skipped(row):
                 raise TraitError(f"expected rows that have a vector, got {row}, which was skipped")
         return Rows(rows, self.compared)
 
@@ -81,7 +85,7 @@ class HitsWidget(SearchWidget):
             raise TraitError(str(error)) from error
         return dict(proposal["value"])
 
-    @observe("where")
+    @observe("where", "among")
     def _search_filtered(self, _: dict) -> None:
         self.go(0)
 
@@ -96,8 +100,12 @@ class HitsWidget(SearchWidget):
             self._search(lambda step: asking.ask_marked(self.collection, asked, *marked))
 
     @property
-    def _where(self) -> dict | None:
-        return self.where or None
+    def _where(self) -> Where | None:
+        if not self.among:
+            return self.where or None
+        matching = np.zeros(len(self.collection), bool)
+        matching[list(self.among)] = True
+        return matching & self.collection.matching(self.where)
 
     def _asking(self, asked: Asked) -> None:
         rows = [[mark.row for mark in marks if mark.row is not None] for marks in (asked.positives, asked.negatives)]
@@ -114,7 +122,7 @@ class HitsWidget(SearchWidget):
             case "more":
                 self._in_background(lambda: self._more(int(message["number"]), int(message["start"])))
             case "filters":
-                self._in_background(lambda: self.set_trait("filters", filters.offered(self.collection.columns)))
+                self._in_background(self._offer_filters)
             case "where":
                 self._filter(filters.chosen(message["where"]))
             case "export":
@@ -132,6 +140,10 @@ class HitsWidget(SearchWidget):
                 left: dict[str, Any] = {name: (*marks[:at], *marks[at + 1 :])}
                 asked = displayed.asked._replace(**left)
                 self._search(lambda step: asked)
+
+    def _offer_filters(self) -> None:
+        """Tell the page what each column offers."""
+        self.filters = filters.offered(self.collection.columns)
 
     def _filter(self, where: dict) -> None:
         """Search only what matches, as the page has chosen it. Raises ValueError where nothing matches."""

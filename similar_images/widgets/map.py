@@ -55,7 +55,7 @@ class Map(anywidget.AnyWidget):
         Raises ValueError for coordinates or values of another shape.
         """
         if coordinates is None:
-            coordinates = _mapped(collection)
+            coordinates = collection.map()
         positions = np.ascontiguousarray(coordinates, dtype="<f4")
         if positions.shape != (len(collection), 2):
             raise ValueError(f"expected coordinates of shape ({len(collection)}, 2), got {positions.shape}")
@@ -121,7 +121,7 @@ class Map(anywidget.AnyWidget):
     @observe("color")
     def _offer(self, _: dict) -> None:
         """Offer the colours that there are; show the new ones."""
-        others = [CLUSTER] if getattr(self.collection, "clusters", None) and CLUSTER not in self._labels else []
+        others = [CLUSTER] if CLUSTER not in self._labels else []
         others += [QUERY] if self.gallery is not None and self.collection.has_vectors else []
         self._choices = [NONE, *self._labels, *others]
         before, self.color_by = self.color_by, next(iter(self._labels), NONE)
@@ -138,10 +138,9 @@ class Map(anywidget.AnyWidget):
             self._in_background(self._paint_by_query if self.color_by == QUERY else self._paint_by_cluster)
 
     def _paint_by_cluster(self) -> None:
-        if find := getattr(self.collection, "clusters", None):
-            painted = map_colours.clusters(find())
-            if self.color_by == CLUSTER:
-                self._show(painted)
+        painted = map_colours.clusters(self.collection.clusters())
+        if self.color_by == CLUSTER:
+            self._show(painted)
 
     def _paint_by_query(self) -> None:
         if self.gallery is not None and (asked := self.gallery.history.current) is not None:
@@ -218,11 +217,3 @@ def _message(about: dict, pictures: list[bytes | str]) -> tuple[dict, list[bytes
     """Return a message with pictures as its buffers, an empty one and the reason where there is none."""
     reasons = ["" if isinstance(one, bytes) else one for one in pictures]
     return about | {"absent": reasons}, [one if isinstance(one, bytes) else b"" for one in pictures]
-
-
-def _mapped(collection: Collection) -> np.ndarray:
-    """Return the coordinates that the collection computes."""
-    make = getattr(collection, "map", None)
-    if make is None:
-        raise ValueError("expected coordinates of shape (n, 2), got none")
-    return make()

@@ -16,6 +16,7 @@ from traitlets import Bool, Dict, Int, Unicode, observe, validate
 
 from similar_images.collections import query as asking
 from similar_images.collections.base import BaseCollection, Hit
+from similar_images.collections.filtered import Where
 from similar_images.collections.query import Asked
 from similar_images.widgets.history import Displayed, History
 
@@ -160,7 +161,7 @@ class SearchWidget(anywidget.AnyWidget):
         self._in_background(work)
 
     @property
-    def _where(self) -> dict | None:
+    def _where(self) -> Where | None:
         """What the hits must match, as `nearest` takes it; None: anything."""
         return None
 

@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 from galleries import hits, query, refusal, tell
+from PIL import Image
 from traitlets import TraitError
 
 from similar_images import Collection, Gallery
@@ -65,3 +66,35 @@ def test_hits_selection_and_query_are_data_frames_with_the_columns(shown):
     shown.selection = [2, 7]
     assert shown.selection.to_pandas()["name"].tolist() == [shown.collection.names[row] for row in (2, 7)]
     assert shown.query.to_pandas()["name"].tolist() == [query(shown)]
+
+
+def test_the_selection_filters_the_gallery_with_the_other_filters(shown):
+    shown.selection = [1, 2, 4, 6, 9]
+    shown.set_state({"among": list(shown.selection)})  # the page's button
+    shown.wait()
+    own = shown.collection.names.index(query(shown))
+    assert {row for row, _, _ in hits(shown)} == {1, 2, 4, 6, 9} - {own}
+    tell(shown, do="where", where={"part": "a"})
+    assert {row for row, _, _ in hits(shown)} == {2, 4, 6} - {own}
+    assert "3 that match of the" in shown.status["text"]
+    shown.where, shown.among = {}, []
+    shown.wait()
+    assert len(hits(shown)) == 8
+
+
+def test_dates_of_photographs_are_read_when_the_filters_are_opened(shown):
+    taken = Image.Exif()
+    taken[0x0132] = taken.get_ifd(0x8769)[0x9003] = "2021:05:04 10:00:00"
+    for row in (0, 1):
+        taken[0x0110] = f"Model {row}"
+        taken.get_ifd(0x8769)[0x9003] = f"202{row}:05:04 10:00:00"
+        Image.open(shown.collection.image(row)).save(shown.collection.image(row), exif=taken)
+    tell(shown, do="filters")
+    offered = {field["column"]: field for field in shown.filters}
+    assert offered["date"]["ends"] == ["2020-05-04", "2021-05-04"] and offered["camera"]["texts"] == [
+        "Model 0",
+        "Model 1",
+    ]
+    assert shown.reading == ""
+    tell(shown, do="where", where={"date": ["2021-01-01", None]})
+    assert {row for row, _, _ in hits(shown)} <= {1}

@@ -4,8 +4,9 @@
 function filtering({ model, ask }) {
   const fields = h("div", { class: "similar-images-controls" });
   const none = h("button", { type: "button", onclick: () => ask({ do: "where", where: {} }) }, "Clear filters");
+  const reading = h("span", { role: "status" });
   const part = h("details", { class: "similar-images-filters",
-    ontoggle: () => { if (part.open && !model.get("filters").length) model.send({ do: "filters" }); } }, h("summary", {}, "Filter"), fields);
+    ontoggle: () => { if (part.open && !model.get("filters").length) model.send({ do: "filters" }); } }, h("summary", {}, "Filter"), fields, reading);
   let controls = []; // {column, inputs, read}
 
   function newField({ column, kind, texts, ends }) {
@@ -42,7 +43,9 @@ function filtering({ model, ask }) {
     none.disabled = !Object.keys(where).length;
   }
 
+  const drawReading = () => { reading.textContent = model.get("reading"); };
   drawFields();
-  return { part, listeners: [["change:filters", drawFields], ["change:where", drawChosen]] };
+  drawReading();
+  return { part, listeners: [["change:filters", drawFields], ["change:where", drawChosen], ["change:reading", drawReading]] };
 }
 

@@ -21,13 +21,17 @@ function showing({ model, root, ask }, { copied, exports, build, fill, picture =
   const number = h("span", { "aria-live": "polite" });
   const all = h("button", { type: "button", onclick: () => tickAll() }, "Tick all");
   const none = h("button", { type: "button", onclick: () => select([]) }, "Untick all");
+  const among = h("button", { type: "button", onclick: () => {
+    model.set("among", model.get("among").length ? [] : model.get("selection"));
+    model.save_changes();
+  } });
   const takes = exports.map(([form, label]) => h("button", { type: "button", onclick: () => ask({ do: "export", form }) }, label));
   const list = h("ul", { class: "similar-images-hits", "aria-label": "Hits" });
   const further = h("div");
   const more = h("button", { type: "button", class: "more", hidden: true, onclick: () => grow() }, "More hits");
   const scroller = h("div", { class: "similar-images-scroller" }, list, further, more);
   const found = h("section", { "aria-label": "Found" }, unlike, changes,
-    h("div", { class: "similar-images-ticked" }, all, none, number, ...takes), scroller);
+    h("div", { class: "similar-images-ticked" }, all, none, among, number, ...takes), scroller);
   const drawn = () => [...cards, ...blocks.flatMap(block => block.cards)];
 
   // --- a card ---------------------------------------------------------------------------------------------------
@@ -104,6 +108,9 @@ function showing({ model, root, ask }, { copied, exports, build, fill, picture =
     for (const card of shown) drawTick(card, ticked);
     number.textContent = ticked.size ? `${ticked.size} ticked. Export:` : "";
     for (const button of [none, ...takes]) button.hidden = !ticked.size;
+    const few = model.get("among").length;
+    among.hidden = !ticked.size && !few;
+    among.textContent = few ? `Search all, not only ${few.toLocaleString("en")}` : "Search only these";
     all.hidden = shown.length > 0 && areAllTicked(ticked);
   }
 
@@ -188,7 +195,7 @@ function showing({ model, root, ask }, { copied, exports, build, fill, picture =
     else if (message.show === "pictures") addPictures(message, buffers);
   }
 
-  return { found, draw, drawn, listeners: [["msg:custom", told], ["change:selection", drawTicks]], end: () => near.disconnect() };
+  return { found, draw, drawn, listeners: [["msg:custom", told], ["change:selection", drawTicks], ["change:among", drawTicks]], end: () => near.disconnect() };
 }
 
 /** Return the list of what is marked, and the function that draws it. picture(img, made) shows what a mark looks like. */
