@@ -15,13 +15,17 @@ from similar_images.networks.catalog import NETWORKS
 from similar_images.networks.loader import load
 
 EXPORTED = [network for network in NETWORKS.values() if network.keras and network.exports]
+ALIKE = ("vgg19", "efficientnetb0")  # built like another one of the table
 
 
 def noise(n: int, side: int) -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("network", EXPORTED, ids=lambda network: network.name)
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(one, marks=pytest.mark.slow if one.name in ALIKE else (), id=one.name) for one in EXPORTED],
+)
 def test_every_network_of_the_table_gives_keras_vectors_by_both_runtimes(network, tmp_path):
     file = saved(network, tmp_path)
     keras = load(network.name, file, engine="tensorflow")

@@ -69,6 +69,7 @@ def test_nothing_is_imported_or_run(package):
     assert collect() == ["made.evil.late: Return too late to be of use."]
 
 
+@pytest.mark.slow
 def test_what_is_installed_gives_ten_thousand_texts_each_name_once():
     texts = collect()
     names = [text.split(": ")[0] for text in texts]
