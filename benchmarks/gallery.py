@@ -150,9 +150,9 @@ def main(count: int, queries: int, scrolls: int) -> None:
                 f"  plain / cached {middle['plain'] / middle['cached']:.1f}, plain / uncached {middle['plain'] / middle['uncached']:.1f}"
             )
             joined: dict[str, list[float]] = {"selected": [], "ticked": []}
-            for _ in range(ROUNDS):
+            for turn in range(ROUNDS):  # all are ticked after a first turn, none after a second one
                 joined["selected"].append(page.evaluate(SELECT, [".selected", NAMED.format("Select"), TICKED]) / 1000)
-                for button in ("Untick all", "Tick all"):
+                for button in ("Untick all", "Tick all")[:: -1 if turn % 2 else 1]:
                     joined["ticked"].append(
                         page.evaluate(SELECT, [".similar-images", NAMED.format(button), SEEN]) / 1000
                     )
