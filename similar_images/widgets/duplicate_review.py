@@ -14,7 +14,7 @@ from similar_images.evaluation.duplicates import Member
 from similar_images.index.similarity import COSINE
 from similar_images.templates import pages
 from similar_images.widgets.search import CSS, STATIC, page
-from similar_images.widgets.thumbnails import Thumbnails
+from similar_images.widgets.thumbnails import Thumbnails, as_message
 
 SIDE = 320  # pixels, of a picture
 MAX_PICTURES = 1000  # in a request of the page
@@ -94,10 +94,8 @@ class DuplicateReview(anywidget.AnyWidget):
 
     def _send_pictures(self, rows: list[int]) -> None:
         for made in self._thumbnails.get(rows):
-            absent = {row: one for row, one in made.items() if isinstance(one, str)}
-            pictures = {row: one for row, one in made.items() if isinstance(one, bytes)}
-            about = {"show": "pictures", "rows": list(pictures), "absent": list(absent.items())}
-            self.send(about, list(pictures.values()))
+            pictures, buffers = as_message(made)
+            self.send({"show": "pictures"} | pictures, buffers)
 
 
 def _find(collection: Collection, threshold: float | None) -> list[Member]:

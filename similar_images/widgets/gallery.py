@@ -19,7 +19,7 @@ from similar_images.widgets import export
 from similar_images.widgets.history import Displayed
 from similar_images.widgets.hits import HitsWidget
 from similar_images.widgets.search import CSS, page
-from similar_images.widgets.thumbnails import Thumbnail, Thumbnails
+from similar_images.widgets.thumbnails import Thumbnail, Thumbnails, as_message
 
 MAX_BYTES = 25_000_000  # of an upload, which arrives in parts: Jupyter's server drops messages above 10 MiB
 THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page says which one its cards need
@@ -212,12 +212,11 @@ class Gallery(HitsWidget):
         return state
 
     def _send_more(self, displayed: Displayed, start: int, hits: list[Hit]) -> None:
-        message = self._further(displayed, start, hits)
-        for pictures in self._thumbnails[self.side].get([hit.row for hit in hits]):
-            made = {row: picture for row, picture in pictures.items() if isinstance(picture, bytes)}
-            absent = {row: reason for row, reason in pictures.items() if isinstance(reason, str)}
-            self.send(message | {"pictures": [*made], "absent": [*absent.items()]}, [*made.values()])
-            message = {"show": "pictures", "number": displayed.number}
+        about = self._further(displayed, start, hits)
+        for made in self._thumbnails[self.side].get([hit.row for hit in hits]):
+            pictures, buffers = as_message(made)
+            self.send(about | pictures, buffers)
+            about = {"show": "pictures", "number": displayed.number}
 
     def _send_original(self, row: int) -> None:
         name = self.collection.names[row]

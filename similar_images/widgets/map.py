@@ -160,8 +160,7 @@ class Map(anywidget.AnyWidget):
 
     def _follow(self, gallery: Gallery) -> None:
         """Share the gallery's selection, and show its query."""
-        if gallery.has_trait("selection"):
-            self._link = traitlets.link((gallery, "selection"), (self, "selection"))
+        self._link = traitlets.link((gallery, "selection"), (self, "selection"))
         gallery.observe(self._asked, "shown")
         self._asked({"new": gallery.shown})
 

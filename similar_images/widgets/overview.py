@@ -10,7 +10,7 @@ from traitlets import Dict, Int, List
 from similar_images.collections.images import Collection
 from similar_images.widgets.gallery import Gallery
 from similar_images.widgets.search import CSS, page, reason
-from similar_images.widgets.thumbnails import Thumbnails
+from similar_images.widgets.thumbnails import Thumbnails, as_message
 
 SIDE = 320  # pixels
 SHOWN = 24  # images of a group that its row shows
@@ -23,7 +23,7 @@ class Overview(anywidget.AnyWidget):
     """
 
     _esm, _css = page("overview.js"), CSS
-    groups: List = List().tag(sync=True)  # title, note, how many, whether they are a cluster, and rows with their names
+    groups: List = List().tag(sync=True)  # title, note, how many, and the first rows with their names
     status = Dict({"kind": "busy", "text": "Finding the clusters …"}).tag(sync=True)
     selection: List = List().tag(sync=True)
     _is_closed = True  # until it is set up
@@ -89,17 +89,16 @@ class Overview(anywidget.AnyWidget):
             case {"do": "row", "row": int(row)} if self.gallery is not None:
                 self.gallery.search_row(row)
             case {"do": "tick", "group": int(group), "on": bool(on)}:
-                rows = self._members[group]
-                others = [row for row in self.selection if row not in set(rows)]
+                rows, members = self._members[group], set(self._members[group])
+                others = [row for row in self.selection if row not in members]
                 self.selection = others + rows if on else others
             case {"do": "pictures", "rows": list(rows)}:
                 self._in_background(lambda: self._send_pictures([int(row) for row in rows]))
 
     def _send_pictures(self, rows: list[int]) -> None:
         for made in self._thumbnails.get(rows):
-            pictures = {row: picture for row, picture in made.items() if isinstance(picture, bytes)}
-            absent = [(row, why) for row, why in made.items() if isinstance(why, str)]
-            self.send({"show": "pictures", "pictures": [*pictures], "absent": absent}, [*pictures.values()])
+            pictures, buffers = as_message(made)
+            self.send({"show": "pictures"} | pictures, buffers)
 
     def _in_background(self, work: Callable[[], None]) -> None:
         def guarded() -> None:

@@ -16,6 +16,13 @@ WORKERS = 2  # Pillow decodes without Python's lock
 Thumbnail = bytes | str  # a JPEG, or why there is none
 
 
+def as_message(made: dict[int, Thumbnail]) -> tuple[dict, list[bytes]]:
+    """Return the part of a message that gives a page the thumbnails of rows, and its buffers."""
+    pictures = {row: one for row, one in made.items() if isinstance(one, bytes)}
+    absent = [(row, one) for row, one in made.items() if isinstance(one, str)]
+    return {"pictures": [*pictures], "absent": absent}, [*pictures.values()]
+
+
 class Thumbnails:
     """Thumbnails of a collection; the least recently used are dropped first."""
 

@@ -56,7 +56,7 @@ function render({ model, el }) {
 
   function receive(message, buffers) {
     if (message.show !== "pictures") return;
-    message.rows.forEach((row, i) => {
+    message.pictures.forEach((row, i) => {
       setPicture(cards.get(row).img, buffers[i]);
       cards.get(row).img.hidden = false;
     });
