@@ -12,6 +12,7 @@ from similar_images.evaluation import duplicate_choice
 from similar_images.evaluation.duplicate_choice import Member
 from similar_images.evaluation.duplicate_groups import Group, Pairs, find_pairs, group
 from similar_images.evaluation.duplicate_threshold import (
+    CALIBRATED,
     THRESHOLDS,
     Calibration,
     calibrate,
@@ -25,6 +26,7 @@ from similar_images.inputs.sources import digest
 from similar_images.templates import pages
 
 __all__ = [
+    "CALIBRATED",
     "THRESHOLDS",
     "Calibration",
     "Group",

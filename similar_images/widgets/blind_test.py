@@ -1,20 +1,20 @@
 """A blind comparison in the notebook: two lists side by side, no names, a vote by click or key."""
 
-from collections.abc import Iterable
-from threading import Lock, Thread
+from collections.abc import Callable, Iterable
+from threading import Lock
 
-import anywidget
-from traitlets import Bool, Dict, Int, Unicode
+from traitlets import Bool, Dict, Int
 
 from similar_images.comparison.comparison import Comparison, Trial
 from similar_images.comparison.statistics import Result
 from similar_images.inputs import images
+from similar_images.widgets.background import BackgroundWidget
 from similar_images.widgets.search import CSS, page
 
 THUMBNAIL_SIDE = 320  # pixels
 
 
-class BlindTest(anywidget.AnyWidget):
+class BlindTest(BackgroundWidget):
     """Asks which of two lists is better, for up to n queries; every vote is on disk before the next question.
 
     After a restart it continues: queries that this voter has voted on are not repeated.
@@ -26,8 +26,6 @@ class BlindTest(anywidget.AnyWidget):
     can_undo = Bool(False).tag(sync=True)
     asked = Dict().tag(sync=True)  # the query and its two lists, with their pictures; empty at the end
     result = Dict().tag(sync=True)  # on request: who won, and how certain that is
-    busy = Bool(True).tag(sync=True)
-    failure = Unicode().tag(sync=True)
 
     def __init__(self, comparison: Comparison, n: int = 50, seed: int = 0, queries: Iterable[str] | None = None):
         super().__init__()
@@ -38,7 +36,7 @@ class BlindTest(anywidget.AnyWidget):
         self._voted: list[str] = []  # queries, in this session
         self._trial: Trial | None = None
         self._lock = Lock()
-        self._threads: list[Thread] = []
+        self._is_closed = False
         self.set_trait("n", n if queries is None else len(queries))
         self.on_msg(self._told)
         self._in_background(self._next)
@@ -57,15 +55,9 @@ class BlindTest(anywidget.AnyWidget):
         """Show the result of the votes, which names the systems."""
         self._in_background(self._show_result)
 
-    def wait(self, seconds: float = 60) -> None:
-        """Wait until all work is done. Raises TimeoutError."""
-        for thread in list(self._threads):
-            thread.join(seconds)
-            if thread.is_alive():
-                raise TimeoutError(f"still working after {seconds:g} s")
-
     def close(self) -> None:
         """Close the widget and release what it holds."""
+        self._is_closed = True
         self.on_msg(self._told, remove=True)
         self.unobserve_all()
         super().close()
@@ -81,7 +73,7 @@ class BlindTest(anywidget.AnyWidget):
             case {"do": "result"}:
                 self.show_result()
             case _:
-                self.failure = f"expected a vote, undo or result, got {str(message)[:100]}"
+                self._say("failure", f"expected a vote, undo or result, got {str(message)[:100]}")
 
     def _vote(self, choice: str, trial: Trial, number: int | None) -> None:
         if trial is self._trial and number in (None, self.asked.get("number")):  # not a second click
@@ -130,21 +122,17 @@ class BlindTest(anywidget.AnyWidget):
             "plot": str(self.comparison.plot()) if votes else "",
         }
 
-    def _in_background(self, work) -> None:
-        def guarded() -> None:
+    def _in_background(self, work: Callable[[], None]) -> None:
+        def alone() -> None:
             with self._lock:
-                self.busy = True
-                try:
-                    work()
-                    self.failure = ""
-                except Exception as error:  # a click has no caller to raise to: every failure is shown to the user
-                    self.failure = " ".join(str(error).split()) or type(error).__name__
-                finally:
-                    self.busy = False
+                self._say("busy")
+                work()
+                self._say("done")
 
-        thread = Thread(target=guarded, daemon=True)
-        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
-        thread.start()
+        super()._in_background(alone)
+
+    def _failed(self, error: Exception) -> str:
+        return " ".join(str(error).split()) or type(error).__name__
 
 
 def verdict(result: Result, first: str, second: str) -> str:

@@ -1,7 +1,9 @@
 """What a gallery gives back to Python: its query, its hits, and the rows that are chosen, each also as a data frame."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from traitlets import TraitError
 
 from similar_images.collections.base import BaseCollection, Hit
 
@@ -48,3 +50,11 @@ class Query(NamedTuple):
     def to_pandas(self) -> "pd.DataFrame":
         """Return a row for each of `hits`, as `Hits.to_pandas` does."""
         return self.hits.to_pandas()
+
+
+def different_rows(rows: Iterable[Any], n: int) -> list[int]:
+    """Return rows as int, each once. Raises TraitError if one is not of the n of a collection."""
+    different = list(dict.fromkeys(map(int, rows)))
+    if wrong := [row for row in different if not 0 <= row < n]:
+        raise TraitError(f"expected rows from 0 to {n - 1}, got {wrong[0]}")
+    return different

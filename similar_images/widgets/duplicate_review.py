@@ -1,18 +1,19 @@
 """Near-duplicates reviewed in the notebook: which of each group to keep, and the choice as a file."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
+from threading import TIMEOUT_MAX
 from typing import Any
 
-import anywidget
 from traitlets import Dict, List, TraitError, validate
 
 from similar_images.collections.images import Collection
 from similar_images.evaluation import duplicate_choice, duplicates
 from similar_images.evaluation.duplicates import Member
+from similar_images.index.index import Index
 from similar_images.index.similarity import COSINE
 from similar_images.templates import pages
+from similar_images.widgets.background import BackgroundWidget
 from similar_images.widgets.search import CSS, STATIC, page
 from similar_images.widgets.thumbnails import Thumbnails, as_message
 
@@ -20,11 +21,11 @@ SIDE = 320  # pixels, of a picture
 MAX_PICTURES = 1000  # in a request of the page
 
 
-class DuplicateReview(anywidget.AnyWidget):
+class DuplicateReview(BackgroundWidget):
     """Shows groups of near-duplicates, to choose which images to keep.
 
     `kept` has the rows that are kept, `moved` those that are not; no file is changed. The choice is saved by the page, or
-    with `to_csv` and `to_script`.
+    with `to_csv` and `to_script`. The groups are found in the background; what needs them in Python waits for them.
     """
 
     _esm = pages.source("duplicates.js") + page("duplicate_review.js")
@@ -37,22 +38,31 @@ class DuplicateReview(anywidget.AnyWidget):
     def __init__(self, collection: Collection, threshold: float | None = None):
         """`threshold` is the similarity (cosine) of near-duplicates, by default calibrated on the collection.
 
-        Raises ValueError where no threshold can be chosen, or where the index lacks rows.
+        Raises ValueError for another threshold, or where the index lacks rows.
         """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ValueError(f"expected a threshold from 0 to 1, got {threshold}")
+        searched = duplicates.whole_index(collection)
         super().__init__()
         self.collection = collection
-        self.members = _find(collection, threshold)
+        self._members: list[Member] = []
         self._thumbnails = Thumbnails(collection, SIDE)
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="duplicates")
         self._script = {
             "columns": duplicate_choice.COLUMNS,
             "head": duplicate_choice.script_head(collection.source) or "",
             "tail": duplicate_choice.TAIL,
         }
-        self._proposed = duplicate_choice.proposed(self.members)
-        self._groups = [list(_cards(group)) for _, group in groupby(self.members, lambda member: member.group)]
-        self.kept = self._proposed
+        self._is_closed = False
         self.on_msg(self._told)
+        self._in_background(lambda: self._find(threshold, searched))
+
+    @property
+    def members(self) -> list[Member]:
+        """The images of all groups. Raises ValueError where no threshold can be chosen."""
+        self.wait(TIMEOUT_MAX)
+        if not self._members and self.status["kind"] == "failure":
+            raise ValueError(self.status["text"])
+        return self._members
 
     @property
     def moved(self) -> list[int]:
@@ -70,11 +80,30 @@ class DuplicateReview(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Close the widget and the threads that make its pictures."""
-        if hasattr(self, "_pool"):
+        if not self._is_closed:
+            self._is_closed = True
             self.on_msg(self._told, remove=True)
-            self._pool.shutdown(wait=False, cancel_futures=True)
             self._thumbnails.close()
         super().close()
+
+    def _find(self, threshold: float | None, searched: Index | None) -> None:
+        collection = compared = self.collection
+        if not collection.similarity.is_cosine:  # the thresholds are of the cosine
+            compared = collection.with_similarity("cosine")
+        elif searched is not None:
+            searched = searched._replace(similarity=COSINE)  # of the vectors that are compared here
+        if threshold is None:
+            altered = self._counting("Choosing a threshold on altered copies …", duplicates.CALIBRATED)
+            threshold = duplicates.choose_threshold(compared, searched, progress=altered).threshold
+        done = self._counting("Finding near-duplicates …", len(collection))
+        pairs = duplicates.find_pairs(compared.compared, threshold, searched, progress=done)
+        groups = duplicates.group(compared.compared, pairs, threshold)
+        done = self._counting("Reading the files …", sum(len(one.rows) for one in groups))
+        self._members = duplicates.read_members(compared, groups, done)
+        with self.hold_sync():
+            self._proposed = self.kept = duplicate_choice.proposed(self._members)
+            self._groups = [list(_cards(group)) for _, group in groupby(self._members, lambda member: member.group)]
+            self._say("done", duplicates.summary(collection, self._members, threshold))
 
     @validate("kept")
     def _some_of_each_group(self, proposal: dict) -> list[int]:
@@ -89,27 +118,13 @@ class DuplicateReview(anywidget.AnyWidget):
     def _told(self, _: object, message: dict, __: list) -> None:
         match message:
             case {"do": "pictures", "rows": [*rows]} if len(rows) <= MAX_PICTURES:
-                known = {one.row for one in self.members}.intersection(rows)
-                self._pool.submit(self._send_pictures, sorted(known))
+                known = sorted({one.row for one in self._members}.intersection(rows))
+                self._in_background(lambda: self._send_pictures(known))
 
     def _send_pictures(self, rows: list[int]) -> None:
         for made in self._thumbnails.get(rows):
             pictures, buffers = as_message(made)
             self.send({"show": "pictures"} | pictures, buffers)
-
-
-def _find(collection: Collection, threshold: float | None) -> list[Member]:
-    searched, compared = duplicates.whole_index(collection), collection
-    if not collection.similarity.is_cosine:  # the thresholds are of the cosine
-        compared = collection.with_similarity("cosine")
-    elif searched is not None:
-        searched = searched._replace(similarity=COSINE)  # of the vectors that are compared here
-    if threshold is None:
-        threshold = duplicates.choose_threshold(compared, searched).threshold
-    elif not 0 <= threshold <= 1:
-        raise ValueError(f"expected a threshold from 0 to 1, got {threshold}")
-    pairs = duplicates.find_pairs(compared.compared, threshold, searched)
-    return duplicates.read_members(compared, duplicates.group(compared.compared, pairs, threshold))
 
 
 def _cards(group: Iterable[Member]) -> Iterable[dict]:

@@ -11,7 +11,7 @@ from similar_images.collections.base import BaseCollection, Hit
 from similar_images.collections.filtered import Where
 from similar_images.collections.query import Asked
 from similar_images.widgets import filters
-from similar_images.widgets.chosen import Hits, Query, Rows
+from similar_images.widgets.chosen import Hits, Query, Rows, different_rows
 from similar_images.widgets.history import Displayed
 from similar_images.widgets.search import SearchWidget, Superseded
 
@@ -68,11 +68,9 @@ class HitsWidget(SearchWidget):
 
     @validate("selection", "positives", "negatives", "among")
     def _different_rows(self, proposal: dict) -> Rows:
-        rows = list(dict.fromkeys(int(row) for row in proposal["value"]))
-        for row in rows:
-            if not 0 <= row < len(self.collection):
-                raise TraitError(f"expected rows from 0 to {len(self.collection) - 1}, got {row}")
-            if proposal["trait"].name in ("positives", "negatives") and self.collection.was_skipped(row):
+        rows = different_rows(proposal["value"], len(self.collection))
+        if proposal["trait"].name in ("positives", "negatives"):
+            for row in filter(self.collection.was_skipped, rows):
                 raise TraitError(f"expected rows that have a vector, got {row}, which was skipped")
         return Rows(rows, self.compared)
 

@@ -1,17 +1,17 @@
 """The notebook's map: every image of a collection at its place, near those that it is like."""
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 from traitlets import Bytes, Dict, Int, List, TraitError, Unicode, observe, validate
 
 from similar_images.collections.images import Collection
 from similar_images.widgets import map_colours
+from similar_images.widgets.background import BackgroundWidget
+from similar_images.widgets.chosen import different_rows
 from similar_images.widgets.gallery import Gallery
 from similar_images.widgets.search import CSS, STATIC, page
 from similar_images.widgets.thumbnails import Thumbnails
@@ -21,7 +21,7 @@ MAX_PICTURES = 1000  # in a request of the page
 NONE, CLUSTER, QUERY = "", "cluster", "similarity to the query"  # choices of `color_by`, beside the names of `color`
 
 
-class Map(anywidget.AnyWidget):
+class Map(BackgroundWidget):
     """Shows all images of a collection: dots from afar, pictures from near.
 
     A click searches by an image in the gallery, a lasso selects images. `selection`, `query`, `color` and `color_by` can
@@ -38,8 +38,6 @@ class Map(anywidget.AnyWidget):
     _codes = Bytes().tag(sync=True)  # uint8 (n,), of `map_colours`
     _legend = Dict().tag(sync=True)
     _choices: List = List().tag(sync=True)  # of `color_by`
-    _failure = Unicode().tag(sync=True)
-    _is_closed = True  # until it is set up
 
     def __init__(
         self,
@@ -49,24 +47,26 @@ class Map(anywidget.AnyWidget):
         color: Sequence | np.ndarray | Mapping[str, Sequence | np.ndarray] | None = None,
         **settings: Any,
     ):
-        """`coordinates`: (n, 2), NaN for an image without a place; by default those of `collection.map()`.
+        """`coordinates`: (n, 2), NaN for an image without a place; by default `collection.map()`, made in the
+        background, of more than 200,000 images when the page is asked to, or `begin` is called.
 
         `color` is a sequence of n values, or a dict of such sequences: floats are shown as a scale, others as categories.
         Raises ValueError for coordinates or values of another shape.
         """
         if coordinates is None:
-            coordinates = collection.map()
-        positions = np.ascontiguousarray(coordinates, dtype="<f4")
-        if positions.shape != (len(collection), 2):
-            raise ValueError(f"expected coordinates of shape ({len(collection)}, 2), got {positions.shape}")
+            coordinates = collection.kept_map()
+        elif np.shape(coordinates) != (len(collection), 2):
+            raise ValueError(f"expected coordinates of shape ({len(collection)}, 2), got {np.shape(coordinates)}")
         super().__init__()
         self.collection, self.gallery = collection, gallery
         self._thumbnails = {side: Thumbnails(collection, side) for side in SIDES}
-        self._pool = ThreadPoolExecutor(3, thread_name_prefix="map")
         self._newest = 0
         self._link: traitlets.link | None = None
         self._is_closed = False
-        self._positions = np.where(np.isfinite(positions).all(axis=1, keepdims=True), positions, np.nan).tobytes()
+        if coordinates is None:
+            self._begin(self._lay_out, len(collection), f"The map of {len(collection):,} images takes minutes to make.")
+        else:
+            self._place(coordinates)
         self._labels: dict[str, map_colours.Colouring] = {}
         self._shown = map_colours.NOTHING
         self.color = color
@@ -86,7 +86,6 @@ class Map(anywidget.AnyWidget):
                 self._link.unlink()
             if self.gallery is not None:
                 self.gallery.unobserve(self._asked, "shown")
-            self._pool.shutdown(wait=False, cancel_futures=True)
             for thumbnails in self._thumbnails.values():
                 thumbnails.close()
         super().close()
@@ -97,12 +96,17 @@ class Map(anywidget.AnyWidget):
         if self.gallery is not None:
             self.gallery.search_row(row)
 
+    def _lay_out(self) -> None:
+        self._place(self.collection.map(progress=self._doing("Placing the images …")))
+
+    def _place(self, coordinates: np.ndarray) -> None:
+        positions = np.ascontiguousarray(coordinates, dtype="<f4")
+        self._positions = np.where(np.isfinite(positions).all(axis=1, keepdims=True), positions, np.nan).tobytes()
+        self._say("done")
+
     @validate("selection")
     def _rows_of_the_collection(self, proposal: dict) -> list[int]:
-        rows = [int(row) for row in proposal["value"]]
-        if wrong := [row for row in rows if not 0 <= row < len(self.collection)]:
-            raise TraitError(f"expected rows from 0 to {len(self.collection) - 1}, got {wrong[0]}")
-        return list(dict.fromkeys(rows))
+        return different_rows(proposal["value"], len(self.collection))
 
     @validate("color")
     def _values_of_the_collection(self, proposal: dict) -> Any:
@@ -138,7 +142,8 @@ class Map(anywidget.AnyWidget):
             self._in_background(self._paint_by_query if self.color_by == QUERY else self._paint_by_cluster)
 
     def _paint_by_cluster(self) -> None:
-        painted = map_colours.clusters(self.collection.clusters())
+        painted = map_colours.clusters(self.collection.clusters(self._doing("Finding the clusters …")))
+        self._say("done")
         if self.color_by == CLUSTER:
             self._show(painted)
 
@@ -172,7 +177,11 @@ class Map(anywidget.AnyWidget):
 
     def _told(self, _: object, message: dict, __: list) -> None:
         """Do what the page requests."""
+        if self.status["kind"] == "failure":
+            self._say("done")
         match message:
+            case {"do": "begin"}:
+                self.begin()
             case {"do": "search", "row": int(row)} if 0 <= row < len(self.collection):
                 self._in_background(lambda: self.search(row))
             case {"do": "describe", "row": int(row)} if 0 <= row < len(self.collection):
@@ -182,7 +191,8 @@ class Map(anywidget.AnyWidget):
                 number = self._newest
                 self._in_background(lambda: self._send_pictures([int(row) for row in rows], number))
             case _:
-                self._failure = f"expected search, describe or up to {MAX_PICTURES} pictures, got {str(message)[:100]}"
+                told = f"expected search, describe or up to {MAX_PICTURES} pictures, got {str(message)[:100]}"
+                self._say("failure", told)
 
     def _describe(self, row: int) -> None:
         """Send the name of an image, its value, and its picture."""
@@ -198,18 +208,6 @@ class Map(anywidget.AnyWidget):
             self.send(*_message({"show": "pictures", "rows": list(made)}, list(made.values())))
             if number != self._newest or self._is_closed:
                 return
-
-    def _in_background(self, work: Callable[[], None]) -> None:
-        def guarded() -> None:
-            try:
-                work()
-                self._failure = ""
-            except Exception as error:  # a click has no caller to raise to: every failure is shown to the user
-                if not self._is_closed:
-                    self._failure = " ".join(str(error).split()) or type(error).__name__
-
-        if not self._is_closed:
-            self._pool.submit(guarded)
 
 
 def _message(about: dict, pictures: list[bytes | str]) -> tuple[dict, list[bytes]]:

@@ -1,32 +1,31 @@
 """The notebook's overview of a collection: its clusters, its most isolated and most typical images, and a spread of it."""
 
-from collections.abc import Callable, Sequence
-from threading import Thread
+from collections.abc import Sequence
 
-import anywidget
 import traitlets
-from traitlets import Dict, Int, List
+from traitlets import Int, List, validate
 
 from similar_images.collections.images import Collection
+from similar_images.widgets.background import BackgroundWidget
+from similar_images.widgets.chosen import different_rows
 from similar_images.widgets.gallery import Gallery
-from similar_images.widgets.search import CSS, page, reason
+from similar_images.widgets.search import CSS, page
 from similar_images.widgets.thumbnails import Thumbnails, as_message
 
 SIDE = 320  # pixels
 SHOWN = 24  # images of a group that its row shows
 
 
-class Overview(anywidget.AnyWidget):
+class Overview(BackgroundWidget):
     """Shows the groups of a collection, a row of thumbnails each; a click searches by an image in the gallery.
 
-    `selection`, the ticked rows, can be read, set and observed; it is that of the gallery, if there is one.
+    `selection`, the ticked rows, can be read, set and observed; it is that of the gallery, if there is one. The groups of
+    more than 200,000 images are found when the page is asked to, or `begin` is called.
     """
 
     _esm, _css = page("overview.js"), CSS
     groups: List = List().tag(sync=True)  # title, note, how many, and the first rows with their names
-    status = Dict({"kind": "busy", "text": "Finding the clusters …"}).tag(sync=True)
     selection: List = List().tag(sync=True)
-    _is_closed = True  # until it is set up
     k = Int(SHOWN)  # of the isolated, the typical, and the spread
 
     def __init__(self, collection: Collection, gallery: Gallery | None = None, k: int = SHOWN):
@@ -35,17 +34,9 @@ class Overview(anywidget.AnyWidget):
         self._members: list[list[int]] = []  # the rows of each group
         self._thumbnails = Thumbnails(collection, SIDE)
         self._link = traitlets.link((gallery, "selection"), (self, "selection")) if gallery is not None else None
-        self._threads: list[Thread] = []
         self._is_closed = False
         self.on_msg(self._told)
-        self._in_background(self._find)
-
-    def wait(self, seconds: float = 600) -> None:
-        """Wait until the groups are found. Raises TimeoutError."""
-        for thread in list(self._threads):
-            thread.join(seconds)
-            if thread.is_alive():
-                raise TimeoutError(f"still working after {seconds:g} s")
+        self._begin(self._find, len(collection), f"The clusters of {len(collection):,} images take minutes to find.")
 
     def close(self) -> None:
         """Close the widget, its threads, and its tie to the gallery."""
@@ -57,10 +48,14 @@ class Overview(anywidget.AnyWidget):
             self._thumbnails.close()
         super().close()
 
+    @validate("selection")
+    def _rows_of_the_collection(self, proposal: dict) -> list[int]:
+        return different_rows(proposal["value"], len(self.collection))
+
     def _find(self) -> None:
         collection, k = self.collection, min(self.k, len(self.collection))
         found: list[tuple[str, str, list[int]]] = []
-        clusters = collection.clusters()
+        clusters = collection.clusters(self._doing("Finding the clusters …"))
         for title, note, hits in (
             ("A spread", f"{k} images that cover the collection", collection.spread(k)),
             ("The most typical", "those in the densest places", collection.typical(k)),
@@ -75,10 +70,10 @@ class Overview(anywidget.AnyWidget):
             for title, note, rows in found
         ]
         alone = int((clusters.labels < 0).sum())
-        self.status = {
-            "kind": "done",
-            "text": f"{len(clusters):,} clusters of {len(collection):,} images; {alone:,} images are in none",
-        }
+        self._say(
+            "done",
+            f"{len(clusters):,} clusters of {len(collection):,} images; {alone:,} images are in none",
+        )
 
     def _named(self, rows: Sequence[int]) -> list[dict]:
         return [{"row": row, "name": self.collection.names[row]} for row in rows]
@@ -86,6 +81,8 @@ class Overview(anywidget.AnyWidget):
     def _told(self, _: object, message: dict, __: list) -> None:
         """Do what the page requests."""
         match message:
+            case {"do": "begin"}:
+                self.begin()
             case {"do": "row", "row": int(row)} if self.gallery is not None:
                 self.gallery.search_row(row)
             case {"do": "tick", "group": int(group), "on": bool(on)}:
@@ -99,14 +96,3 @@ class Overview(anywidget.AnyWidget):
         for made in self._thumbnails.get(rows):
             pictures, buffers = as_message(made)
             self.send({"show": "pictures"} | pictures, buffers)
-
-    def _in_background(self, work: Callable[[], None]) -> None:
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as error:  # a page has no caller to raise to: every failure is shown to the user
-                self.status = {"kind": "failure", "text": f"Failed: {reason(error)}"}
-
-        thread = Thread(target=guarded, daemon=True)
-        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
-        thread.start()

@@ -9,15 +9,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import RLock, Thread
+from threading import RLock
 
-import anywidget
 from traitlets import Bool, Dict, Int, Unicode, observe, validate
 
 from similar_images.collections import query as asking
 from similar_images.collections.base import BaseCollection, Hit
 from similar_images.collections.filtered import Where
 from similar_images.collections.query import Asked
+from similar_images.widgets.background import BackgroundWidget, reason
 from similar_images.widgets.history import Displayed, History
 
 STATIC = Path(__file__).parent / "static"
@@ -35,7 +35,7 @@ class Superseded(Exception):
     """A newer query was made meanwhile, or the widget was closed."""
 
 
-class SearchWidget(anywidget.AnyWidget):
+class SearchWidget(BackgroundWidget):
     """Shows the k nearest of a collection. The public traits below can be set, by the page and in code, and observed.
 
     Every `search_...` returns at once, `wait` waits for it.
@@ -45,9 +45,7 @@ class SearchWidget(anywidget.AnyWidget):
     exact = Bool(False).tag(sync=True)
     offers_exact = Bool(False).tag(sync=True)  # there is an index, and the vectors to compare it with
     caveat = Unicode().tag(sync=True)
-    status = Dict({"kind": "busy", "text": ""}).tag(sync=True)  # kind: busy, done or failure
     shown = Dict().tag(sync=True)  # the query and its hits
-    _is_closed = True  # until it is set up
 
     def __init__(self, collection: BaseCollection, k: int, seed: int | None):
         super().__init__()
@@ -55,7 +53,6 @@ class SearchWidget(anywidget.AnyWidget):
         self._rows = asking.shuffled(collection, seed)
         self._displayed: Displayed | None = None
         self._lock, self._newest = RLock(), 0
-        self._threads: list[Thread] = []
         self._is_closed = False
         self.set_trait("k", k)
         self.set_trait("offers_exact", collection.index is not None and collection.has_vectors)
@@ -80,13 +77,6 @@ class SearchWidget(anywidget.AnyWidget):
             asked = self.history.step(steps)
             if asked is not None:
                 self._search(lambda step: asked, remember=False)
-
-    def wait(self, seconds: float = 60) -> None:
-        """Wait until no search is running. Raises TimeoutError."""
-        for thread in list(self._threads):
-            thread.join(seconds)
-            if thread.is_alive():
-                raise TimeoutError(f"still searching after {seconds:g} s")
 
     def close(self) -> None:
         """Close the widget: running searches are dropped, and what it holds is released."""
@@ -201,17 +191,6 @@ class SearchWidget(anywidget.AnyWidget):
             "missed": hit.row in missed,
         }
 
-    def _in_background(self, work: Callable[[], None]) -> None:
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as error:  # as above
-                self._say("failure", f"Failed: {reason(error)}")
-
-        thread = Thread(target=guarded, daemon=True)
-        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
-        thread.start()
-
     @contextmanager
     def _unless_superseded(self, number: int) -> Iterator[None]:
         """Hold the lock; raise Superseded if a newer query was made."""
@@ -219,13 +198,3 @@ class SearchWidget(anywidget.AnyWidget):
             if number != self._newest:
                 raise Superseded
             yield
-
-    def _say(self, kind: str, sentence: str) -> None:
-        if not self._is_closed:
-            self.status = {"kind": kind, "text": sentence}
-
-
-def reason(error: Exception) -> str:
-    """Return what a failure says to a user, in one line."""
-    message = " ".join(str(error).split())
-    return message if message and isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {message}"

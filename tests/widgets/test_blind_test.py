@@ -35,7 +35,7 @@ def vote(test: BlindTest, choice: str) -> None:
 
 def test_two_lists_are_shown_without_names(comparison):
     test = started(comparison())
-    assert (test.voted, test.n, test.busy, test.result) == (0, 5, False, {})
+    assert (test.voted, test.n, test.status["kind"], test.result) == (0, 5, "done", {})
     assert len(test.asked["left"]) == len(test.asked["right"]) == 4
     assert Image.open(io.BytesIO(test.asked["query"]["picture"])).size == (80, 60)
     assert "near" not in str({**test.asked, "left": [], "right": [], "query": ""})
@@ -93,9 +93,9 @@ def test_a_vote_that_cannot_be_written_is_told_and_the_query_stays(comparison, m
     with monkeypatch.context() as patch:
         patch.setattr(Comparison, "vote", full)
         vote(test, "left")
-    assert test.failure == "no space left on device" and test.asked == asked
+    assert test.status == {"kind": "failure", "text": "no space left on device"} and test.asked == asked
     vote(test, "left")
-    assert test.failure == "" and test.voted == 1
+    assert test.status["kind"] == "done" and test.voted == 1
 
 
 def test_the_result_can_be_seen_before_the_end(comparison):
@@ -140,4 +140,4 @@ def test_a_message_without_its_parts_is_a_failure_that_is_shown(comparison, mess
     test = started(comparison())
     test._handle_custom_msg(message, [])
     test.wait()
-    assert test.failure.startswith("expected a vote, undo or result, got {")
+    assert test.status["text"].startswith("expected a vote, undo or result, got {")

@@ -92,6 +92,24 @@ def test_a_threshold_that_is_none_is_refused(folder):
         DuplicateReview(Collection.open(folder / "sample_file_list.txt"), 1.5)
 
 
+def test_without_a_threshold_the_page_says_why_and_so_does_python(folder, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("no threshold was measured")
+
+    monkeypatch.setattr(duplicates, "choose_threshold", fail)
+    review = DuplicateReview(Collection.open(folder / "sample_file_list.txt"))
+    review.wait()
+    assert review.status == {"kind": "failure", "text": "Failed: no threshold was measured"}
+    with pytest.raises(ValueError, match="no threshold was measured"):
+        review.to_csv()
+
+
+def test_the_page_says_what_is_found(review):
+    review.wait()
+    assert review.status["kind"] == "done"
+    assert review.status["text"].startswith("5 of 15 images are near-duplicates (similarity 0.900 or more), in 2 groups")
+
+
 def keeps(place: Page | Locator, name: str) -> Locator:
     return place.get_by_role("checkbox", name=f"Keep {name}", exact=True)
 

@@ -1,5 +1,6 @@
 """The map's side in Python: places, colours, the selection, and what the page asks for."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,7 +30,7 @@ def sent(one: Map, monkeypatch) -> list[tuple[dict, list]]:
 
 def done(one: Map) -> None:
     """Wait until the map has done what it was asked."""
-    one._pool.shutdown(wait=True)
+    one.wait()
 
 
 def test_places_are_sent_as_float32_and_half_a_place_is_none(collection):
@@ -99,7 +100,7 @@ def test_clusters_are_named_by_their_most_typical_images(collection, monkeypatch
         labels = np.array([1, 0, 0, -1, *[0] * 8], np.int32)
 
     clusters = Clusters([SimpleNamespace(number=0, name="sea.jpg"), SimpleNamespace(number=1, name="sun.jpg")])
-    monkeypatch.setattr(Collection, "clusters", lambda self: clusters, raising=False)
+    monkeypatch.setattr(Collection, "clusters", lambda *_: clusters, raising=False)
     shown = Map(collection, PLACES, color={"kind": ["a"] * 12})
     assert shown._choices == ["", "kind", "cluster"]
     shown.color_by = "cluster"
@@ -108,9 +109,25 @@ def test_clusters_are_named_by_their_most_typical_images(collection, monkeypatch
     assert [one["label"] for one in shown._legend["entries"]] == ["1: sea.jpg", "2: sun.jpg"]
 
 
-def test_the_coordinates_are_the_collections_own(collection, monkeypatch):
-    monkeypatch.setattr(Collection, "map", lambda self: PLACES, raising=False)
-    assert Map(collection)._positions == PLACES.astype("<f4").tobytes()
+def test_the_coordinates_are_the_collections_own_and_made_in_the_background(collection):
+    pytest.importorskip("openTSNE")
+    shown, seen = Map(collection), []
+    done(shown)
+    assert shown.status == {"kind": "done", "text": ""}
+    assert np.array_equal(np.frombuffer(shown._positions, "<f4").reshape(-1, 2), collection.kept_map())
+    again = Map(collection)  # at once
+    again.observe(seen.append, "_positions")
+    assert again._positions == shown._positions
+    done(again)
+    assert not seen
+
+
+def test_what_is_missing_for_a_map_is_told_on_the_page(collection, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openTSNE", None)
+    shown = Map(collection)
+    done(shown)
+    told = "Failed: a map needs openTSNE: pip install 'similar-images[map]'"
+    assert shown.status == {"kind": "failure", "text": told}
 
 
 def test_the_similarity_to_the_query_is_that_of_an_exact_search(collection, shown, shown_map):
@@ -196,7 +213,7 @@ def test_an_image_that_is_missing_has_a_reason_instead_of_a_picture(collection, 
 )
 def test_what_the_page_cannot_ask_for_is_told(shown_map, message):
     shown_map._told(None, message, [])
-    assert "expected search, describe or up to 1000 pictures" in shown_map._failure
+    assert "expected search, describe or up to 1000 pictures" in shown_map.status["text"]
 
 
 def test_a_map_that_is_closed_is_released(collection: Collection, shown):

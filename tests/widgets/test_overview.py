@@ -50,8 +50,23 @@ def test_a_click_searches_in_the_gallery_and_pictures_are_sent(collection, overv
     assert sorted(row for message, _ in out for row in message["pictures"]) == [1, 2]
 
 
+def test_the_clusters_of_many_images_are_found_when_the_page_asks_for_it(collection, shown, monkeypatch):
+    monkeypatch.setattr("similar_images.widgets.background.MANY", 11)
+    overview, seen = Overview(collection, shown), []
+    assert overview.status == {"kind": "offer", "text": "The clusters of 12 images take minutes to find."}
+    assert overview.groups == [] and collection.kept_clusters() is None
+    overview.observe(lambda change: seen.append(change["new"]), "status")
+    overview._handle_custom_msg({"do": "begin"}, [])
+    overview._handle_custom_msg({"do": "begin"}, [])
+    overview.wait()
+    assert overview.status["kind"] == "done" and overview.groups
+    assert seen[0] == {"kind": "busy", "text": "Finding the clusters …"}
+    assert [one["share"] for one in seen[1:-1]] == [1.0]
+    overview.close()
+
+
 def test_a_failure_is_shown_and_a_closed_overview_leaves_the_gallery(collection, shown, monkeypatch):
-    monkeypatch.setattr(type(collection), "clusters", lambda self: (_ for _ in ()).throw(ValueError("no vectors")))
+    monkeypatch.setattr(type(collection), "clusters", lambda *_: (_ for _ in ()).throw(ValueError("no vectors")))
     overview = Overview(collection, shown)
     overview.wait()
     assert overview.status == {"kind": "failure", "text": "Failed: no vectors"}

@@ -8,8 +8,9 @@ const CHOICES = [ // what a vote is called, its label and its keys
 ];
 
 function render({ model, el }) {
+  const isBusy = () => model.get("status").kind === "busy";
   const vote = choice => {
-    if (!model.get("busy") && model.get("asked").number) model.send({ do: "vote", vote: choice, number: model.get("asked").number });
+    if (!isBusy() && model.get("asked").number) model.send({ do: "vote", vote: choice, number: model.get("asked").number });
   };
   const picture = (made, label) => h("div", { class: "picture" }, ...(made.picture
     ? [h("img", { alt: label })] : [h("span", { class: "absent" }, made.absent)]));
@@ -49,11 +50,12 @@ function render({ model, el }) {
   }
 
   function drawState() {
-    for (const button of buttons) button.disabled = model.get("busy");
-    undo.disabled = model.get("busy") || !model.get("can_undo");
-    failure.textContent = model.get("failure");
-    failure.hidden = !model.get("failure");
-    root.setAttribute("aria-busy", String(model.get("busy")));
+    const { kind, text } = model.get("status");
+    for (const button of buttons) button.disabled = isBusy();
+    undo.disabled = isBusy() || !model.get("can_undo");
+    failure.textContent = kind === "failure" ? text : "";
+    failure.hidden = kind !== "failure";
+    root.setAttribute("aria-busy", String(isBusy()));
   }
 
   function drawResult() {
@@ -74,7 +76,7 @@ function render({ model, el }) {
   });
   leaveShortcuts(root, el);
 
-  const listeners = { "change:asked": draw, "change:voted": draw, "change:busy": drawState, "change:can_undo": drawState, "change:failure": drawState, "change:result": drawResult };
+  const listeners = { "change:asked": draw, "change:voted": draw, "change:can_undo": drawState, "change:status": drawState, "change:result": drawResult };
   for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
   draw();
   drawState();

@@ -22,21 +22,37 @@ function render({ model, el }) {
     return h("li", { class: "similar-images-card" }, place, h("div", { class: "name" }, h("span", { title: one.name }, one.name)),
       ...one.facts.map(fact => h("div", { class: "meaning" }, fact)), h("div", { class: "tools" }, h("label", {}, keep, "Keep")));
   };
-  const sections = model.get("_groups").map((group, i) => h("section", { "aria-label": `Group ${i + 1}` },
-    h("h3", {}, `Group ${i + 1}, ${group.length} images`), h("ul", { class: "similar-images-hits" }, ...group.map(card))));
-  const groups = h("div", { class: "similar-images-groups" }, ...sections);
+  const keys = h("p");
+  const line = statusLine(model);
+  const controls = h("div", { class: "similar-images-controls" }, told, asCsv, asScript);
+  let groups = h("div", { class: "similar-images-groups" });
   const root = h("div", { class: "similar-images similar-images-review", role: "region", "aria-label": "Near-duplicates", tabindex: -1 },
-    h("div", { class: "similar-images-controls" }, told, asCsv, asScript),
-    h("p", {}, sections.length ? KEYS : "There are no near-duplicates."), groups);
+    ...line.parts, controls, keys, groups);
   el.append(root);
-
-  const chosen = choosing(groups, {
-    keep: model.get("kept"),
-    proposed: model.get("_proposed"),
-    changed: rows => { model.set("kept", rows); model.save_changes(); },
-    tell: (moves, bytes) => { told.textContent = sentence(moves, bytes); },
-  });
+  let chosen;
   leaveShortcuts(root, el);
+
+  function drawGroups() {
+    const sections = model.get("_groups").map((group, i) => h("section", { "aria-label": `Group ${i + 1}` },
+      h("h3", {}, `Group ${i + 1}, ${group.length} images`), h("ul", { class: "similar-images-hits" }, ...group.map(card))));
+    const drawn = h("div", { class: "similar-images-groups" }, ...sections);
+    groups.replaceWith(drawn);
+    groups = drawn;
+    chosen = choosing(groups, {
+      keep: model.get("kept"),
+      proposed: model.get("_proposed"),
+      changed: rows => { model.set("kept", rows); model.save_changes(); },
+      tell: (moves, bytes) => { told.textContent = sentence(moves, bytes); },
+    });
+    for (const place of groups.querySelectorAll(".picture")) seen.observe(place);
+  }
+
+  function drawStatus() {
+    const status = model.get("status");
+    line.draw(status, root);
+    keys.textContent = model.get("_groups").length ? KEYS : status.kind === "done" ? "There are no near-duplicates." : "";
+    controls.hidden = !model.get("_groups").length;
+  }
 
   const wanted = new Set();
   let timer = 0;
@@ -52,7 +68,6 @@ function render({ model, el }) {
       wanted.clear();
     }, 50);
   }, { rootMargin: AHEAD });
-  for (const place of groups.querySelectorAll(".picture")) seen.observe(place);
 
   function receive(message, buffers) {
     if (message.show !== "pictures") return;
@@ -63,12 +78,12 @@ function render({ model, el }) {
     for (const [row, reason] of message.absent) cards.get(row).absent.textContent = reason;
   }
 
-  const keptElsewhere = () => chosen.set(model.get("kept"));
-  model.on("change:kept", keptElsewhere);
-  model.on("msg:custom", receive);
+  const listeners = [["change:_groups", drawGroups], ["change:status", drawStatus], ["change:kept", () => chosen.set(model.get("kept"))], ["msg:custom", receive]];
+  for (const [event, listener] of listeners) model.on(event, listener);
+  drawGroups();
+  drawStatus();
   return () => {
-    model.off("change:kept", keptElsewhere);
-    model.off("msg:custom", receive);
+    for (const [event, listener] of listeners) model.off(event, listener);
     seen.disconnect();
     clearTimeout(timer);
   };

@@ -24,15 +24,15 @@ function render({ model, el }) {
   const card = h("div", { class: "similar-images-map-card", "aria-hidden": "true", hidden: true }, image, name, label);
   const frame = h("div", { class: "similar-images-map-frame" }, base, over, card);
   const legend = h("div", { class: "similar-images-legend", role: "group", "aria-label": "Legend" });
-  const said = h("span", { role: "status" });
-  const failure = h("p", { class: "failure", role: "alert", hidden: true });
+  const line = statusLine(model);
+  const said = line.said;
   const words = h("div", { id: `similar-images-help-${Math.random().toString(36).slice(2)}` }, HELP);
   const help = h("details", {}, h("summary", { "data-lm-suppress-shortcuts": "true" }, "Help"), words);
   over.setAttribute("aria-describedby", words.id);
   const root = h("div", { class: "similar-images similar-images-map", role: "region", "aria-label": "Map", tabindex: -1 },
     h("div", { class: "similar-images-controls" }, button("+", "Zoom in", () => zoom(ZOOM)), button("−", "Zoom out", () => zoom(1 / ZOOM)),
       button("Show all", "Key 0", () => showAll()), lassoed, coloured, count, clear),
-    failure, frame, h("p", { class: "status" }, said), legend, help);
+    frame, ...line.parts, legend, help);
   el.append(root);
 
   const state = { width: 0, height: 0, ratio: 1, view: null, points: readPoints(model.get("_positions")), codes: null, selected: null };
@@ -116,10 +116,7 @@ function render({ model, el }) {
     drawSelection();
   }
 
-  function drawFailure() {
-    failure.textContent = model.get("_failure");
-    failure.hidden = !model.get("_failure");
-  }
+  const drawStatus = () => line.draw(model.get("status"), root);
 
   // --- where ----------------------------------------------------------------------------------------------------
   const toMap = (x, y) => [state.view.x + (x - state.width / 2) / state.view.scale, state.view.y - (y - state.height / 2) / state.view.scale];
@@ -331,12 +328,12 @@ function render({ model, el }) {
   const themed = new MutationObserver(redraw); // JupyterLab's theme
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name"] });
   const listeners = { "change:selection": drawSelection, "change:_codes": drawColours, "change:_legend": drawColours, "change:color_by": drawChoices,
-    "change:_choices": drawChoices, "change:_positions": takePoints, "change:query": redraw, "change:_failure": drawFailure, "change:height": setHeight, "msg:custom": told };
+    "change:_choices": drawChoices, "change:_positions": takePoints, "change:query": redraw, "change:status": drawStatus, "change:height": setHeight, "msg:custom": told };
   for (const [event, listener] of Object.entries(listeners)) model.on(event, listener);
   dark.addEventListener("change", redraw);
   setHeight();
   drawChoices();
-  drawFailure();
+  drawStatus();
   resized.observe(frame);
   return () => {
     for (const [event, listener] of Object.entries(listeners)) model.off(event, listener);

@@ -4,11 +4,10 @@
 const AHEAD = 800; // pixels
 
 function render({ model, el }) {
-  const status = h("span", { role: "status" });
-  const progress = h("progress", { "aria-label": "Working" });
+  const line = statusLine(model);
   const list = h("div", { class: "similar-images-scroller" });
   const root = h("div", { class: "similar-images", role: "region", "aria-label": "Overview", tabindex: -1 },
-    h("p", { class: "status" }, progress, status), list);
+    ...line.parts, list);
   el.append(root);
   let groups = []; // {section, filled}
 
@@ -78,12 +77,7 @@ function render({ model, el }) {
     for (const { section } of groups) near.observe(section);
   }
 
-  function drawStatus() {
-    const { kind, text } = model.get("status");
-    progress.hidden = kind !== "busy";
-    status.textContent = text;
-    root.setAttribute("aria-busy", String(kind === "busy"));
-  }
+  const drawStatus = () => line.draw(model.get("status"), root);
 
   function told({ show, pictures, absent }, buffers) {
     if (show !== "pictures") return;

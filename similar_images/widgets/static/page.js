@@ -35,3 +35,23 @@ function leaveShortcuts(root, el) {
   });
 }
 
+/** Return the parts of a page that say what is done in the background, and draw(status, root), which draws them. */
+function statusLine(model) {
+  const progress = h("progress", { hidden: true, "aria-label": "Working" });
+  const said = h("span", { role: "status" });
+  const begin = h("button", { type: "button", hidden: true, onclick: () => model.send({ do: "begin" }) }, "Begin");
+  const failure = h("p", { class: "failure", role: "alert", hidden: true });
+
+  function draw({ kind, text, share }, root) {
+    progress.hidden = kind !== "busy";
+    begin.hidden = kind !== "offer";
+    if (share === undefined) progress.removeAttribute("value");
+    else progress.value = share;
+    const [calm, wrong] = kind === "failure" ? ["", text] : [text, ""];
+    if (said.textContent !== calm) said.textContent = calm; // else a screen reader would say it again
+    failure.textContent = wrong;
+    failure.hidden = !wrong;
+    root.setAttribute("aria-busy", String(kind === "busy"));
+  }
+  return { said, parts: [h("p", { class: "status" }, progress, said, begin), failure], draw };
+}
