@@ -26,14 +26,14 @@ class BackgroundWidget(anywidget.AnyWidget):
                 raise TimeoutError(f"still working after {seconds:g} s")
 
     def _begin(self, work: Callable[[], None], n: int, text: str) -> None:
-        """Do in the background what takes long for a collection of n, or wait until the page or `begin` asks for it."""
+        """Do in the background what takes long for a collection of n, or once the page asks for it."""
         self._offered = work
         if n > MANY:
             self._say("offer", text)
         else:
-            self.begin()
+            self._begin_offered()
 
-    def begin(self) -> None:
+    def _begin_offered(self) -> None:
         """Begin what the page offers to begin, if it does."""
         work, self._offered = self._offered, None
         if work is not None:
@@ -56,7 +56,7 @@ class BackgroundWidget(anywidget.AnyWidget):
 
     def _say(self, kind: str, text: str = "", **share: float) -> None:
         if not self._is_closed:
-            self.status = {"kind": kind, "text": text, **share}
+            self.status = {"kind": kind, "text": text} | share
 
     def _doing(self, text: str) -> Callable[[int, int], None]:
         """Say what is done now; return the function that is told how much of it, and of how much."""
