@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from threading import Thread, current_thread
+from typing import Any
 
 import anywidget
 from traitlets import Dict
@@ -13,9 +14,9 @@ class BackgroundWidget(anywidget.AnyWidget):
     """A widget whose work has no caller to raise to: every failure is shown to the user."""
 
     # kind: busy, which may have a `share` that is done; done; failure; or offer, of work that the page may begin
-    status = Dict({"kind": "busy", "text": ""}).tag(sync=True)
+    status: Any = Dict({"kind": "busy", "text": ""}).tag(sync=True)
     _is_closed = True  # until it is set up
-    _threads: list[Thread] = []
+    _threads: tuple[Thread, ...] = ()
     _offered: Callable[[], None] | None = None
 
     def wait(self, seconds: float = 60) -> None:
@@ -47,7 +48,7 @@ class BackgroundWidget(anywidget.AnyWidget):
                 self._say("failure", self._failed(error))
 
         thread = Thread(target=guarded, daemon=True)
-        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        self._threads = (*(one for one in self._threads if one.is_alive()), thread)
         thread.start()
 
     def _failed(self, error: Exception) -> str:

@@ -108,7 +108,9 @@ def test_without_a_threshold_the_page_says_why_and_so_does_python(folder, monkey
 def test_the_page_says_what_is_found(review):
     review.wait()
     assert review.status["kind"] == "done"
-    assert review.status["text"].startswith("5 of 15 images are near-duplicates (similarity 0.900 or more), in 2 groups")
+    assert review.status["text"].startswith(
+        "5 of 15 images are near-duplicates (similarity 0.900 or more), in 2 groups"
+    )
 
 
 def keeps(place: Page | Locator, name: str) -> Locator:
