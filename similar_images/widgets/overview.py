@@ -70,10 +70,8 @@ class Overview(BackgroundWidget):
             for title, note, rows in found
         ]
         alone = int((clusters.labels < 0).sum())
-        self._say(
-            "done",
-            f"{len(clusters):,} clusters of {len(collection):,} images; {alone:,} images are in none",
-        )
+        told = f"{len(clusters):,} clusters of {len(collection):,} images"
+        self._say("done", f"{told}; {alone:,} images are in none" if alone else told)
 
     def _named(self, rows: Sequence[int]) -> list[dict]:
         return [{"row": row, "name": self.collection.names[row]} for row in rows]
