@@ -56,7 +56,7 @@ def read(content: bytes, side: int, resampling: str, reduced: bool) -> tuple[np.
 def main(folder: Path, network: str, model: Path | None, weights: Path | None, count: int, times: int) -> None:
     images.REDUCED = times
     encoder = load(network, model, weights)
-    side, resampling = encoder.network.side, encoder.resampling
+    side, resampling = encoder.preparation.height, encoder.preparation.resampling
     names = open_source(folder).find().names
     vectors, seconds = {True: [], False: []}, {True: [], False: []}
     for name in [names[i] for i in np.random.default_rng(0).permutation(len(names))[:count]]:

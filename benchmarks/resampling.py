@@ -17,6 +17,7 @@ from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels
 from similar_images.index.index import normalised
 from similar_images.inputs import images
+from similar_images.inputs.preparation import read, squeezed
 from similar_images.inputs.sources import open_source
 from similar_images.networks.loader import load
 
@@ -32,14 +33,14 @@ def main(folder: Path, network: str, model: Path | None, weights: Path | None) -
     names = open_source(folder).find().names
     labels = folder_labels(names)
     encoder = load(network, model, weights)
-    side = encoder.network.side
+    side = encoder.preparation.height
     print(f"{network}, {len(names)} images squeezed to {side} x {side}")
     print("resampling  precision@8  ms an image to decode and squeeze")
     for resampling in images.RESAMPLINGS:
         vectors, seconds = [], 0.0
         for start in range(0, len(names), BATCH):
             began = time.perf_counter()
-            pixels = [images.read(folder / name, side, resampling) for name in names[start : start + BATCH]]
+            pixels = [read(folder / name, squeezed(side, resampling)) for name in names[start : start + BATCH]]
             seconds += time.perf_counter() - began
             vectors.append(encoder.encode(np.stack(pixels)))
         unit = normalised(np.concatenate(vectors))

@@ -94,20 +94,6 @@ def original(source: str | Path | bytes, limits: Limits = LIMITS) -> tuple[bytes
         ) from error
 
 
-def read(source: Source, side: int, resampling: str, limits: Limits = LIMITS) -> np.ndarray:
-    """Return the image, upright and resized to a square, as RGB uint8 of shape (side, side, 3).
-
-    Raises UnreadableImage.
-    """
-    image = open_image(source, limits, side if is_reduced(resampling) else None)
-    return np.asarray(image.resize((side, side), Image.Resampling[resampling.upper()]))
-
-
-def is_reduced(resampling: str) -> bool:
-    """Return whether large JPEGs are decoded at a smaller scale, which hardly matters to a filter that averages."""
-    return resampling != "nearest"
-
-
 def thumbnail(source: Source, side: int, limits: Limits = LIMITS) -> bytes:
     """Return the image as JPEG bytes, its longer side at most `side` pixels. Raises UnreadableImage."""
     image = open_image(source, limits, side)

@@ -38,11 +38,10 @@ def measure(encoder: Encoder, max_memory: int) -> Iterator[Measured]:
 
     `max_memory` is for the whole process, in bytes.
     """
-    side = encoder.network.side
     process, began = psutil.Process(), perf_counter()
     loaded = process.memory_info().rss
     for batch in BATCHES:
-        pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(0).integers(0, 256, (batch, *encoder.preparation.shape), dtype=np.uint8)
         seconds = []
         for _ in range(1 + REPEATS):  # the first makes room
             start = perf_counter()

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from similar_images.inputs import images
+from similar_images.inputs.preparation import Preparation, read, squeezed
 from similar_images.networks import hog_colour
 
 ENGINES = ("tensorflow", "onnxruntime", "openvino")  # the backends of the networks that have weights
@@ -115,19 +116,27 @@ class Backend(Protocol):
 class Encoder:
     """A loaded network, ready to encode images."""
 
-    def __init__(self, network: Network, engine: Backend, resampling: str | None = None):
-        self.network = network
-        self.resampling = resampling or network.resampling
-        self.engine = engine
-        self.description = describe(network, self.resampling, engine.weights)
+    def __init__(self, engine: Backend, preparation: Preparation, description: dict):
+        self.engine, self.preparation, self.description = engine, preparation, description
+
+    @property
+    def dimension(self) -> int:
+        """The numbers of a vector."""
+        return self.description["dimension"]
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
-        """Return float32 vectors (b, d) for RGB uint8 pixels (b, side, side, 3)."""
+        """Return float32 vectors (b, d) for RGB uint8 pixels (b, height, width, 3) as `preparation` makes them."""
         return self.engine(pixels)
 
     def encode_image(self, source: images.Source) -> np.ndarray:
         """Return the float32 vector (d,) of one image. Raises UnreadableImage."""
-        return self.encode(images.read(source, self.network.side, self.resampling)[None])[0]
+        return self.encode(read(source, self.preparation)[None])[0]
+
+
+def encoder_of(network: Network, engine: Backend, resampling: str | None = None) -> Encoder:
+    """Return the encoder of a network of the table."""
+    preparation = squeezed(network.side, resampling or network.resampling)
+    return Encoder(engine, preparation, describe(network, preparation.resampling, engine.weights))
 
 
 def describe(network: Network, resampling: str | None = None, weights: str | None = None) -> dict:
@@ -143,7 +152,7 @@ def describe(network: Network, resampling: str | None = None, weights: str | Non
         "side": network.side,
         "resampling": resampling or network.resampling,
         "jpeg": f"at {images.REDUCED} x side or more"
-        if images.is_reduced(resampling or network.resampling)
+        if squeezed(network.side, resampling or network.resampling).reduced
         else "whole",
         "preprocessing": network.preprocess,
         "weights": weights,

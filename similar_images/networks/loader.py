@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from similar_images.networks import hog_colour
-from similar_images.networks.catalog import NETWORKS, Encoder, has_gpu_device
+from similar_images.networks.catalog import NETWORKS, Encoder, encoder_of, has_gpu_device
 
 OPTIONS = {"model": "-m (model=)", "weights": "--weights (weights=)"}  # in the shell and in Python
 
@@ -50,7 +50,7 @@ def load(
     if not network.has_weights:
         if engine not in (None, HogColour.name) or precision != "float32":
             raise ValueError(f"{name} is computed by scikit-image, in float32: omit --engine and --precision")
-        return Encoder(network, HogColour(), resampling)
+        return encoder_of(network, HogColour(), resampling)
     if weights_file and not weights_file.is_file():
         raise ValueError(f"there is no file {weights_file} with weights: check --weights")
     from similar_images.networks import efficientnet_lite, onnx
@@ -59,7 +59,7 @@ def load(
         engine = engine or fastest_engine(name, precision)
         if engine not in onnx.BACKENDS:
             raise ValueError(f"expected the engine of {name} to be {' or '.join(onnx.BACKENDS)}, got {engine}")
-        return Encoder(
+        return encoder_of(
             network, onnx.BACKENDS[engine](efficientnet_lite.export(network), precision, threads), resampling
         )
     if engine not in (None, "tensorflow") and not network.exports:
@@ -71,11 +71,11 @@ def load(
     if engine == "tensorflow":
         from similar_images.networks.keras import TensorFlow
 
-        return Encoder(network, TensorFlow(network, model_file, weights_file, precision, threads), resampling)
+        return encoder_of(network, TensorFlow(network, model_file, weights_file, precision, threads), resampling)
     if engine not in onnx.BACKENDS:
         raise ValueError(f"expected the engine of {name} to be tensorflow, {' or '.join(onnx.BACKENDS)}, got {engine}")
     exported = onnx.find_or_create_export(network, model_file, weights_file)
-    return Encoder(network, onnx.BACKENDS[engine](exported, precision, threads), resampling)
+    return encoder_of(network, onnx.BACKENDS[engine](exported, precision, threads), resampling)
 
 
 def recorded_files(recorded: Mapping[str, str], folder: Path) -> dict[str, Path]:

@@ -24,6 +24,7 @@ import numpy as np
 from joblib import cpu_count  # counts the cores that this process may use (affinity, cgroup)
 
 from similar_images.inputs import images
+from similar_images.inputs.preparation import Preparation, read
 from similar_images.inputs.sources import Source
 from similar_images.networks.catalog import Encoder
 from similar_images.spawn import without_main
@@ -104,9 +105,9 @@ def decoders(
 ) -> Iterator[Decoders]:
     """Yield decoders for the images of a source; their processes end with the block."""
     context = multiprocessing.get_context("spawn")
-    shape = (slots, encoder.network.side, encoder.network.side, 3)
+    shape = (slots, *encoder.preparation.shape)
     shared = context.RawArray(ctypes.c_uint8, int(np.prod(shape)))
-    arguments = (shared, shape, encoder.resampling, limits)
+    arguments = (shared, shape, encoder.preparation, limits)
     processes = [_Process(context, arguments) for _ in range(workers or default_workers())]
     pool = Decoders(source, processes, _view(shared, shape), limits)
     try:
@@ -229,7 +230,7 @@ def _view(shared: ctypes.Array, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _serve(
-    pipe: Connection, shared: ctypes.Array, shape: tuple[int, ...], resampling: str, limits: images.Limits
+    pipe: Connection, shared: ctypes.Array, shape: tuple[int, ...], preparation: Preparation, limits: images.Limits
 ) -> None:
     """Decode what comes through the pipe, until it is closed."""
     _prepare(shared, shape)
@@ -239,7 +240,7 @@ def _serve(
             slot, source = pipe.recv()
             if source is None:
                 source = pipe.recv_bytes()
-            pipe.send(_decode(slot, source, resampling, limits))
+            pipe.send(_decode(slot, source, preparation, limits))
             del source  # it may be large
 
 
@@ -260,10 +261,10 @@ def _prepare(shared: ctypes.Array, shape: tuple[int, ...]) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _decode(slot: int, source: Path | bytes, resampling: str, limits: images.Limits) -> str | None:
+def _decode(slot: int, source: Path | bytes, preparation: Preparation, limits: images.Limits) -> str | None:
     """Put the pixels of an image into its slot; return why there are none."""
     try:
-        _slots[slot] = images.read(source, _slots.shape[1], resampling, limits)
+        _slots[slot] = read(source, preparation, limits)
     except images.UnreadableImage as error:
         return str(error)
     return None

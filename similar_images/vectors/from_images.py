@@ -187,7 +187,7 @@ def _encode(
     encoder: Encoder, names: list[str], rows: list[int], pixels: list, batch: int
 ) -> tuple[np.ndarray, list[Skipped]]:
     """Return vectors (b, d), zeros for what could not be read, and what was skipped."""
-    vectors = np.zeros((len(rows), encoder.network.dimension), dtype=np.float32)
+    vectors = np.zeros((len(rows), encoder.dimension), dtype=np.float32)
     skipped = [
         Skipped(row, names[row], str(reason))
         for row, reason in zip(rows, pixels, strict=True)
@@ -195,8 +195,9 @@ def _encode(
     ]
     good = [i for i, image in enumerate(pixels) if isinstance(image, np.ndarray)]
     if good:
-        side = encoder.network.side
-        full = np.zeros((batch, side, side, 3), dtype=np.uint8)  # backends compute other last digits in other batches
+        full = np.zeros(
+            (batch, *encoder.preparation.shape), dtype=np.uint8
+        )  # backends compute other last digits in other batches
         full[: len(good)] = [pixels[i] for i in good]
         vectors[good] = encoder.encode(full)[: len(good)]
     finite = np.isfinite(vectors).all(axis=1)

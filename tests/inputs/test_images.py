@@ -10,6 +10,7 @@ from PIL import Image
 
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
+from similar_images.inputs.preparation import read, squeezed
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -42,7 +43,7 @@ def jpeg_of_12_bits() -> bytes:
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF"])
 def test_every_format_is_read_as_rgb(form):
-    pixels = images.read(encoded(plain("RGB", RED), form), 8, "bilinear")
+    pixels = read(encoded(plain("RGB", RED), form), squeezed(8, "bilinear"))
     assert pixels.shape == (8, 8, 3) and pixels.dtype == np.uint8
     assert near(pixels, RED)
 
@@ -70,18 +71,18 @@ def test_every_format_is_read_as_rgb(form):
     ],
 )
 def test_every_kind_of_pixel_becomes_rgb_on_white(image, form, colour):
-    assert near(images.read(encoded(image, form), 8, "bilinear"), colour)
+    assert near(read(encoded(image, form), squeezed(8, "bilinear")), colour)
 
 
 def test_floats_are_stretched_over_their_own_range():
     ramp = Image.fromarray(np.linspace(-3, 7, 256, dtype=np.float32).reshape(16, 16))
-    pixels = images.read(encoded(ramp, "TIFF"), 16, "nearest")
+    pixels = read(encoded(ramp, "TIFF"), squeezed(16, "nearest"))
     assert (pixels.min(), pixels.max()) == (0, 255)
 
 
 def test_an_animation_gives_its_first_frame():
     frames = encoded(plain("RGB", RED), "GIF", save_all=True, append_images=[plain("RGB", (0, 0, 255))])
-    assert near(images.read(frames, 8, "nearest"), RED)
+    assert near(read(frames, squeezed(8, "nearest")), RED)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -102,7 +103,7 @@ def test_nearest_takes_the_pixels_that_keras_took_in_2022():
     photograph = np.random.default_rng(0).integers(0, 256, (301, 450, 3), dtype=np.uint8)
     content = encoded(Image.fromarray(photograph), "JPEG")
     expected = np.asarray(load_img(io.BytesIO(content), target_size=(224, 224), interpolation="nearest"))
-    assert np.array_equal(images.read(content, 224, "nearest"), expected)
+    assert np.array_equal(read(content, squeezed(224, "nearest")), expected)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_nearest_takes_the_pixels_that_keras_took_in_2022():
 )
 def test_an_unreadable_image_has_a_reason(content, reason):
     with pytest.raises(UnreadableImage, match=reason):
-        images.read(content, 8, "nearest")
+        read(content, squeezed(8, "nearest"))
 
 
 def test_an_unreadable_file_has_a_reason(tmp_path):
@@ -137,15 +138,15 @@ def test_an_unreadable_file_has_a_reason(tmp_path):
         ("empty.jpg", "empty file"),
     ):
         with pytest.raises(UnreadableImage, match=reason):
-            images.read(tmp_path / name, 8, "nearest")
+            read(tmp_path / name, squeezed(8, "nearest"))
 
 
 def test_pixels_are_limited_before_decoding():
     content = encoded(Image.new("1", (20_000, 20_000)), "PNG")  # 50 kB that would take 1.2 GB as RGB
     with pytest.raises(UnreadableImage, match="limit"):
-        images.read(content, 8, "nearest")
+        read(content, squeezed(8, "nearest"))
     with pytest.raises(UnreadableImage, match=r"40 x 30 pixels: more than the limit of 1000 pixels"):
-        images.read(encoded(plain("RGB", RED), "PNG"), 8, "nearest", images.Limits(pixels=1000))
+        read(encoded(plain("RGB", RED), "PNG"), squeezed(8, "nearest"), images.Limits(pixels=1000))
 
 
 def test_a_thumbnail_is_a_small_jpeg_in_proportion():

@@ -1,0 +1,148 @@
+"""How an image becomes the input of a network: resized, cropped, or both.
+
+Pixels are those that Pillow makes, as most networks were trained with.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from similar_images.inputs import images
+
+RESAMPLINGS = {
+    filter_.value: filter_.name.lower() for filter_ in Image.Resampling
+}  # Pillow's numbers, in configurations
+SIDE_WITHOUT_MARGIN = 384  # pixels; larger inputs of ConvNeXt are not cropped
+BICUBIC, BILINEAR = Image.Resampling.BICUBIC.value, Image.Resampling.BILINEAR.value
+HALF, IMAGENET = [0.5] * 3, ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+CLIP = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
+# What a configuration leaves out, by the type of image processor; also that of any other type with all its entries.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "CLIP": {"size": 224, "crop_size": 224, "do_center_crop": True, "resample": BICUBIC, "mean_std": CLIP},
+    "Bit": {"size": 224, "crop_size": 224, "do_center_crop": True, "resample": BICUBIC, "mean_std": CLIP},
+    "Siglip": {"size": 224, "resample": BICUBIC, "mean_std": (HALF, HALF)},
+    "ViT": {"size": 224, "resample": BILINEAR, "mean_std": (HALF, HALF)},
+    "DINOv3ViT": {"size": 224, "resample": BILINEAR, "mean_std": IMAGENET},
+    "ConvNext": {"size": {"shortest_edge": 384}, "resample": BICUBIC, "mean_std": (HALF, HALF)},
+}
+
+
+class Preparation(NamedTuple):
+    """How an image is resized and cropped to RGB uint8 pixels (height, width, 3)."""
+
+    height: int
+    width: int
+    resampling: str = "bilinear"  # Pillow's filter
+    shorter: int | None = None  # what the shorter side is resized to before the middle is cropped
+    resized: tuple[int, int] | None = None  # (height, width) before the middle is cropped; neither: not resized
+    reduced: bool = False  # whether large JPEGs are decoded at a smaller scale
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of the pixels."""
+        return self.height, self.width, 3
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """Return the pixels of an RGB image, black where it is smaller than what is cropped."""
+        size = self.resized and self.resized[::-1]
+        if self.shorter:
+            shorter, longer = sorted(image.size)
+            long = int(self.shorter * longer / shorter)
+            size = (self.shorter, long) if image.width <= image.height else (long, self.shorter)
+        if size:
+            image = image.resize(size, Image.Resampling[self.resampling.upper()])
+        if image.size == (self.width, self.height):
+            return np.asarray(image)
+        left, top = (image.width - self.width) // 2, (image.height - self.height) // 2
+        return np.asarray(image.crop((left, top, left + self.width, top + self.height)))
+
+    def described(self) -> dict[str, Any]:
+        """Return what a manifest says of it, where it is more than resized to a square."""
+        size = f"shorter side {self.shorter}" if self.shorter else self.resized and "{} x {}".format(*self.resized)
+        return {"resized": size, "cropped": f"{self.height} x {self.width}"}
+
+
+def squeezed(side: int, resampling: str) -> Preparation:
+    """Return the preparation that resizes to a square, whatever the shape; large JPEGs are decoded at a smaller scale.
+
+    That hardly matters to a filter that averages, so not with "nearest".
+    """
+    return Preparation(side, side, resampling, resized=(side, side), reduced=resampling != "nearest")
+
+
+def of_config(config: dict[str, Any]) -> Preparation:
+    """Return the preparation of a preprocessor_config.json. Raises ValueError for what is not possible here.
+
+    Source: the image processors of the library transformers, which this equals pixel for pixel.
+    """
+    kind, config = _with_defaults(config)
+    resampling, does_crop = _resampling(config["resample"]), config.get("do_center_crop", False)
+    shorter, resized = (
+        _sides(config["size"], is_square=not does_crop) if config.get("do_resize", True) else (None, None)
+    )
+    if kind == "ConvNext" and not does_crop:  # below SIDE_WITHOUT_MARGIN resized to more, and the middle is cropped
+        side = shorter or (resized or (0,))[0]
+        if side >= SIDE_WITHOUT_MARGIN:
+            return Preparation(side, side, resampling, resized=(side, side))
+        return Preparation(side, side, resampling, shorter=int(side / config.get("crop_pct", 224 / 256)))
+    if not does_crop:
+        if resized is None:
+            raise ValueError("gives images of any shape: expected a height and a width")
+        return Preparation(*resized, resampling, resized=resized)
+    _, crop = _sides(config.get("crop_size"), is_square=True)
+    if crop is None:
+        raise ValueError("has no crop_size: expected a height and a width")
+    return Preparation(*crop, resampling, shorter, resized)
+
+
+def scaling(config: dict[str, Any]) -> tuple[float, list[float], list[float]]:
+    """Return what pixels from 0 to 255 are multiplied with, then the mean (3,) that is subtracted and what divides (3,)."""
+    _, config = _with_defaults(config)
+    factor = float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0
+    if not config.get("do_normalize", True):
+        return factor, [0.0] * 3, [1.0] * 3
+    mean, std = ([float(one) for one in config[key]] for key in ("image_mean", "image_std"))
+    if len(mean) != 3 or len(std) != 3:
+        raise ValueError("is not of RGB images: expected three means")
+    return factor, mean, std
+
+
+def read(source: images.Source, preparation: Preparation, limits: images.Limits = images.LIMITS) -> np.ndarray:
+    """Return an image, upright and prepared, as RGB uint8 (height, width, 3). Raises UnreadableImage."""
+    side = max(preparation.height, preparation.width) if preparation.reduced else None
+    return preparation(images.open_image(source, limits, side))
+
+
+def _with_defaults(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the type of an image processor and all its entries. Raises ValueError where one is missing."""
+    name = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
+    kind = re.sub("(ImageProcessor(Fast|Pil)?|FeatureExtractor)$", "", name)
+    known = dict(DEFAULTS.get(kind, {}))
+    if mean_std := known.pop("mean_std", None):
+        known |= {"image_mean": mean_std[0], "image_std": mean_std[1]}
+    whole = known | {key: value for key, value in config.items() if value is not None}
+    needed = ("size", "resample") + (("image_mean", "image_std") if whole.get("do_normalize", True) else ())
+    if missing := [key for key in needed if key not in whole]:
+        raise ValueError(f"has no {missing[0]}")
+    return kind, whole
+
+
+def _sides(size: Any, is_square: bool) -> tuple[int | None, tuple[int, int] | None]:
+    """Return the shorter side, or height and width, of a size in a configuration; a number is a square's, or shorter."""
+    if isinstance(size, int):
+        return (None, (size, size)) if is_square else (size, None)
+    if isinstance(size, dict) and {"height", "width"} <= size.keys():
+        return None, (int(size["height"]), int(size["width"]))
+    if isinstance(size, dict) and size.keys() == {"shortest_edge"}:
+        return int(size["shortest_edge"]), None
+    if size is None:
+        return None, None
+    raise ValueError(f"has the size {size}: expected shortest_edge, or height and width")
+
+
+def _resampling(number: Any) -> str:
+    if number not in RESAMPLINGS:
+        raise ValueError(f"has the resampling {number}: expected one of Pillow's")
+    return RESAMPLINGS[number]
