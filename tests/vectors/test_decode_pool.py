@@ -22,8 +22,8 @@ from similar_images.vectors.store import open_vectors
 from similar_images.vectors.writer import Writer
 
 
-def trouble(source, side, resampling, limits):
-    """Replaces images.read in a decoding process."""
+def trouble(source, preparation, limits):
+    """Replaces `read` in a decoding process."""
     name = Path(source).name
     if "slow" in name:
         time.sleep(60)
@@ -34,12 +34,12 @@ def trouble(source, side, resampling, limits):
     if "once" in name and not Path(source).exists():
         Path(source).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return np.full((side, side, 3), 7, dtype=np.uint8)
+    return np.full(preparation.shape, 7, dtype=np.uint8)
 
 
 def prepare(*arguments):
     prepare_process(*arguments)
-    images.read = trouble
+    decoding.read = trouble
 
 
 prepare_process = decoding._prepare

@@ -71,7 +71,7 @@ def test_progress_counts_every_row_and_names_what_was_skipped(photos, tmp_path):
 def test_a_network_that_gives_nan_stops_the_run_with_the_images_name(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "similar_images.networks.hog_colour.encode",
-        lambda pixels: np.full((len(pixels), load("hog-colour").network.dimension), np.nan),
+        lambda pixels: np.full((len(pixels), load("hog-colour").dimension), np.nan),
     )
     with pytest.raises(ValueError, match=r"NaN or infinity for blue/0\.jpg"):
         extract(photos, open_source(photos).find().names, tmp_path / "v.npy")
