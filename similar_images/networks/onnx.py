@@ -13,7 +13,7 @@ import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
 from similar_images.files import locked, mismatch, read_json, replacing, sha256, write_json
-from similar_images.networks.catalog import NETWORKS, Backend, Network
+from similar_images.networks.catalog import NETWORKS, Network
 from similar_images.networks.extras import need
 from similar_images.networks.telemetry import import_onnxruntime, import_openvino
 from similar_images.spawn import without_main
@@ -24,6 +24,8 @@ OPSET, IR = 18, 8  # of ONNX, from 2022: supported by tf2onnx and both runtimes
 CHECKED = 8  # images of noise; the vectors of the export and of Keras are compared
 COSINE = 0.9999  # the least between a vector of the export and Keras'
 INPUT, OUTPUT = "pixels", "vectors"
+POSITIONS = "positions"  # a second output of some: float32 (b, r, c, d), the last feature map or the patches
+IDS, MASK = "input_ids", "attention_mask"  # the inputs of a network for words, int64 (b, t)
 
 
 class OnnxExport(NamedTuple):
@@ -168,7 +170,9 @@ def _export(name: str, model_file: Path | None, weights_file: Path | None, path:
     tensorflow = TensorFlow(network, model_file, weights_file)
     with replacing(path) as partial:
         _write(network, tensorflow.model, partial)
-        cosine = _compare(network, tensorflow, OnnxRuntime(OnnxExport(partial, tensorflow.weights)))
+        pixels = noise(CHECKED, (network.side, network.side, 3))
+        exported = OnnxRuntime(OnnxExport(partial, tensorflow.weights))
+        cosine = check_same(name, tensorflow(pixels), exported(pixels), "TensorFlow")
         manifest = {
             "format": FORMAT,
             "network": name,
@@ -181,14 +185,18 @@ def _export(name: str, model_file: Path | None, weights_file: Path | None, path:
     return OnnxExport(path, tensorflow.weights)
 
 
-def _compare(network: Network, expected: Backend, export: Backend) -> float:
-    """Return the least cosine between the vectors of both for images of noise. Raises ValueError below COSINE."""
-    pixels = np.random.default_rng(0).integers(0, 256, (CHECKED, network.side, network.side, 3), dtype=np.uint8)
-    cosine = least_cosine(expected(pixels), export(pixels))
+def noise(count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return images of noise, uint8 (count, height, width, 3)."""
+    return np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def check_same(network: str, expected: np.ndarray, exported: np.ndarray, source: str = "PyTorch") -> float:
+    """Return the least cosine between vectors (b, d) of a network and of its export. Raises ValueError below COSINE."""
+    cosine = least_cosine(expected, exported)
     if not cosine >= COSINE:
         raise ValueError(
-            f"the ONNX export of {network.name} differs from the network: expected cosines with Keras' vectors of at "
-            f"least {COSINE}, got {cosine:.6f}; use --engine tensorflow"
+            f"the ONNX export of {network} differs from the network: expected cosines with the vectors of {source} of "
+            f"at least {COSINE}, got {cosine:.6f}; use --engine {'torch' if source == 'PyTorch' else 'tensorflow'}"
         )
     return cosine
 

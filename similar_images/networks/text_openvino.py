@@ -3,10 +3,6 @@
 An export is created once, from the network, and checked against it; it loads in a tenth of the time PyTorch takes.
 """
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -14,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import platformdirs
 
-from similar_images.files import locked, mismatch, read_json, sha256, write_json
+from similar_images.files import locked, mismatch, read_json, replacing_folder, sha256, write_json
 from similar_images.inputs.names import names_digest
 from similar_images.networks import text
 from similar_images.networks.extras import need
@@ -131,7 +127,7 @@ def _export(network: Path, source: str, folder: Path) -> TextExport:
     model = text.sentence_transformer(network)
     expected = text.Torch(model)(list(CHECKED))
     tokens, prompt = model.max_seq_length, model.prompts.get(model.default_prompt_name) or ""
-    with _replacing(folder) as partial:
+    with replacing_folder(folder) as partial:
         try:
             _write(model, partial)
             OpenVinoText(TextExport(partial, tokens, prompt, expected))
@@ -170,24 +166,6 @@ def _write(model: Any, folder: Path) -> None:
         pad_token=given.pad_token,
     )
     tokenizer.save(str(folder / TOKENIZER))
-
-
-@contextmanager
-def _replacing(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside `folder`, which replaces it at the end, or is removed if an error occurs."""
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield partial
-        if folder.exists():  # damaged
-            folder.rename(partial.with_name(f"{partial.name}.old"))
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        old = partial.with_name(f"{partial.name}.old")
-        if old.is_dir():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            old.unlink(missing_ok=True)
 
 
 Exported, exported, OpenVino = TextExport, find_or_create_export, OpenVinoText  # the names of version 1.0

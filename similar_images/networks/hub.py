@@ -1,0 +1,208 @@
+"""Networks of the hub, ready to encode images and words: exported to ONNX once, then computed without PyTorch.
+
+An export is a folder in the user's cache; it is made from files that are checked, and compared with PyTorch.
+
+Shape letters: b images or texts in a batch, t tokens, d numbers in a vector.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import platformdirs
+from joblib import cpu_count
+from tokenizers import Tokenizer
+
+from similar_images.files import locked, mismatch, read_json, replacing_folder, sha256, write_json
+from similar_images.inputs import preparation
+from similar_images.inputs.preparation import Preparation
+from similar_images.networks import hub_files
+from similar_images.networks.catalog import Encoder, has_gpu_device
+from similar_images.networks.hub_files import PREPARATIONS, HubNetwork, Tell
+from similar_images.networks.onnx import BACKENDS, IDS, MASK, OUTPUT, OnnxExport, open_session
+
+FORMAT = "similar-images hub network 1"
+IMAGES, WORDS, TOKENIZER, MANIFEST = "images.onnx", "words.onnx", "tokenizer.json", "network.json"
+FORM: dict[str, Any] = {
+    "description": {"name": str, "dimension": int, "weights": str},
+    "preparation": dict,
+    "sha256": dict,
+}
+ENGINES = ("onnxruntime", "openvino", "torch")
+
+
+class HubExport(NamedTuple):
+    """The folder of a network that was exported, and its manifest."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return self.manifest["description"]
+
+
+class Words:
+    """Computes vectors of words with ONNX Runtime, as the network was trained to read them."""
+
+    def __init__(self, folder: Path):
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        self._session = open_session(folder / WORDS, cpu_count())
+        self._inputs = [one.name for one in self._session.get_inputs()]
+        self._one_at_a_time = Lock()
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Return float32 vectors (b, d)."""
+        with self._one_at_a_time:
+            encodings = self._tokenizer.encode_batch(list(texts))
+        ids, masks = [one.ids for one in encodings], [one.attention_mask for one in encodings]
+        given = dict(zip((IDS, MASK), (ids, masks), strict=True))
+        return self._session.run([OUTPUT], {name: np.array(given[name], dtype=np.int64) for name in self._inputs})[0]
+
+
+class HubEncoder(Encoder):
+    """A network of the hub, ready to encode images, and words if it reads them."""
+
+    def __init__(self, engine: Any, export: HubExport):
+        super().__init__(engine, _preparation(export.manifest), export.description)
+        self.words = Words(export.folder) if export.description["reads"] == "images and words" else None
+
+
+def load(
+    network: str,
+    engine: str | None = None,
+    precision: str = "float32",
+    threads: int | None = None,
+    download: bool = False,
+    tell: Tell = lambda sentence: None,
+) -> HubEncoder:
+    """Load a network by its name on the hub, or from a folder.
+
+    `engine`: one of ENGINES; the default is PyTorch if it is installed and there is a GPU, else ONNX Runtime (OpenVINO
+    for half precision). With `download` the files are fetched if they are not here; `tell` gets their size before.
+    Raises ValueError if the files are refused or are no network that can be computed, NetworkUnavailable if they are
+    not here, MissingExtra if a package is not installed.
+    """
+    engine = engine or fastest_engine(precision)
+    if engine not in ENGINES:
+        raise ValueError(f"expected the engine of {network} to be {', '.join(ENGINES)}, got {engine}")
+    export = find_or_create_export(network, download, tell)
+    if engine == "torch":
+        if precision != "float32":
+            raise ValueError(f"PyTorch computes float32 here: for {precision} use --engine openvino")
+        from similar_images.networks.hub_torch import TorchImages
+
+        files = hub_files.find(versioned(network, export.description), download, tell)
+        return HubEncoder(TorchImages(files, _prepared(files)[1]), export)
+    images = OnnxExport(export.folder / IMAGES, export.description["weights"])
+    return HubEncoder(BACKENDS[engine](images, precision, threads), export)
+
+
+def versioned(network: str, description: dict[str, Any]) -> str:
+    """Return a name on the hub with the revision that a description records; the name of a folder as it is."""
+    revision = description["revision"]
+    return f"{description['name']}@{revision}" if revision else network
+
+
+def fastest_engine(precision: str = "float32") -> str:
+    """Return the fastest backend of this machine for a network of the hub."""
+    if precision != "float32":
+        return "openvino"
+    if has_gpu_device():
+        try:
+            import torch
+        except ModuleNotFoundError:
+            return "onnxruntime"
+        return "torch" if torch.cuda.is_available() else "onnxruntime"
+    return "onnxruntime"
+
+
+def find_or_create_export(network: str, download: bool = False, tell: Tell = lambda sentence: None) -> HubExport:
+    """Return the export of a network; several processes may call this at once. Raises as `load` does."""
+    if (export := _find_recorded(network)) is not None:
+        return export
+    files = hub_files.find(network, download, tell)
+    folder = _folder(files.name, files.revision or files.weights)
+    if export := _find(folder):
+        return export
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder, wait=True):
+        return _find(folder) or _export(files, folder, tell)
+
+
+def _find_recorded(network: str) -> HubExport | None:
+    """Return the export of a name on the hub with its revision, which needs no other file."""
+    if not network.startswith(hub_files.PREFIX):
+        return None
+    repository, revision = hub_files.split(network)
+    return _find(_folder(hub_files.PREFIX + repository, revision)) if revision else None
+
+
+def _folder(name: str, version: str) -> Path:
+    """Return where the export of a network is, by its commit or the SHA-256 of its weights."""
+    plain = name.removeprefix(hub_files.PREFIX).replace("/", "--")
+    return platformdirs.user_cache_path("similar-images") / f"{plain}-{version[:40].replace('/', '-')}"
+
+
+def _find(folder: Path) -> HubExport | None:
+    """Return the export in a folder; None if there is none, or it is damaged."""
+    try:
+        manifest = read_json(folder / MANIFEST, FORMAT)
+        if mismatch(manifest, FORM) or _digests(folder) != manifest["sha256"]:
+            return None
+        _preparation(manifest)
+    except (OSError, ValueError, TypeError):
+        return None
+    return HubExport(folder, manifest)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {name: sha256(folder / name) for name in (IMAGES, WORDS, TOKENIZER) if (folder / name).is_file()}
+
+
+def _preparation(manifest: dict[str, Any]) -> Preparation:
+    known = manifest["preparation"]
+    return Preparation(**known | {"resized": known["resized"] and tuple(known["resized"])})
+
+
+def _prepared(network: HubNetwork) -> tuple[Preparation, tuple[float, list[float], list[float]]]:
+    """Return how images are prepared, and how their pixels are scaled. Raises ValueError for what is not possible here."""
+    config = network.config(*PREPARATIONS)
+    config = config.get("image_processor", config)
+    try:
+        return preparation.of_config(config), preparation.scaling(config)
+    except ValueError as error:
+        raise ValueError(f"{network.name}: its {PREPARATIONS[0]} {error}") from error
+
+
+def _export(network: HubNetwork, folder: Path, tell: Tell) -> HubExport:
+    """Write the export of a network whose files are checked. Raises ValueError if it computes other vectors."""
+    prepared, scaling = _prepared(network)
+    tell(f"exporting {network.name} to ONNX, once")
+    with replacing_folder(folder) as partial:
+        if (network.folder / hub_files.WEIGHTS).is_file() or (network.folder / hub_files.SHARDS).is_file():
+            from similar_images.networks import hub_torch as source
+        else:
+            from similar_images.networks import hub_onnx as source  # type: ignore[no-redef]
+        layer, d = source.write(network, prepared, scaling, partial / IMAGES, partial / WORDS, partial / TOKENIZER)
+        description = {
+            "name": network.name,
+            "source": "huggingface" if network.revision else "folder",
+            "revision": network.revision,
+            "layer": layer,
+            "reads": "images and words" if (partial / WORDS).is_file() else "images",
+            "dimension": d,
+            **prepared.described(),
+            "resampling": prepared.resampling,
+            "jpeg": "whole",
+            "preprocessing": f"(x * {scaling[0]:.6g} - {scaling[1]}) / {scaling[2]}",
+            "weights": network.weights,
+        }
+        manifest = {"description": description, "preparation": prepared._asdict(), "sha256": _digests(partial)}
+        write_json(partial / MANIFEST, {"format": FORMAT, **manifest})
+    found = _find(folder)
+    if found is None:
+        raise OSError(f"{folder} was damaged while it was written: rerun the same command")
+    return found
