@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from similar_images.cli import build, extract, notebook
-from similar_images.cli.options import Command, Place
-from similar_images.networks.catalog import NETWORKS, OF_A_FOLDER
+from similar_images.cli.options import Command, NetworkName, Place
+from similar_images.networks.catalog import OF_A_FOLDER
 
 
 @click.command("demo", cls=Command)
@@ -18,7 +18,7 @@ from similar_images.networks.catalog import NETWORKS, OF_A_FOLDER
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder of the collection, outside FOLDER.  [default: one per FOLDER in the user's data folder]",
 )
-@click.option("--network", type=click.Choice(list(NETWORKS)), default=OF_A_FOLDER, show_default=True)
+@click.option("--network", type=NetworkName(), default=OF_A_FOLDER, show_default=True)
 @click.option("--app", is_flag=True, help="Show the notebook as a page without code.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8888, show_default=True, help="Port on this machine.")
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening a browser.")
@@ -67,8 +67,12 @@ def default_output(folder: Path | None, network: str) -> Path:
     from platformdirs import user_data_path
 
     from similar_images.inputs.sources import title
+    from similar_images.networks.hub_files import recorded_name
 
-    place = user_data_path("similar-images") / "demo"
+    place, network = (
+        user_data_path("similar-images") / "demo",
+        recorded_name(network).replace("/", "-").replace(":", "-"),
+    )
     if folder is None:
         return place / f"sample-{network}"
     digest = hashlib.sha256(str(folder.resolve()).encode("utf-8", "surrogateescape")).hexdigest()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, Bytes, Command, Place, sigterm_interrupts, this_command
+from similar_images.cli.options import FILE, Bytes, Command, NetworkName, Place, sigterm_interrupts, this_command
 from similar_images.inputs.images import LIMITS, OVER, PILLOW_LIMIT, RESAMPLINGS, Limits
 from similar_images.inputs.names import printable
 from similar_images.networks.catalog import ENGINES, NETWORKS, OF_2022, OF_A_FOLDER, PRECISIONS
@@ -36,8 +36,9 @@ from similar_images.vectors.store import DTYPES
 )
 @click.option(
     "--network",
-    type=click.Choice(list(NETWORKS)),
-    help="What turns an image into a vector.  [default: that of the existing vectors; for new ones "
+    type=NetworkName(),
+    help=f"What turns an image into a vector: {', '.join(NETWORKS)}, a network of the Hugging Face hub by its name, "
+    "hf:OWNER/NAME[@REVISION], or a folder with one.  [default: that of the existing vectors; for new ones "
     f"{OF_A_FOLDER}, but {OF_2022}, as in 2022, with -l, -m or --weights]",
 )
 @click.option(
@@ -63,7 +64,7 @@ from similar_images.vectors.store import DTYPES
     type=click.Choice(("auto", *ENGINES)),
     default="auto",
     show_default=True,
-    help="The backend that computes the network; auto: TensorFlow on a GPU, else ONNX Runtime, the fastest.",
+    help="The backend that computes the network; auto: on a GPU TensorFlow, or PyTorch for the hub's; else ONNX Runtime.",
 )
 @click.option(
     "--precision",
@@ -141,10 +142,12 @@ def main(
     Examples:
       ./extract_image_vectors.py -d photos
       ./extract_image_vectors.py -d photos.zip --network efficientnetlite2
+      ./extract_image_vectors.py -d photos --network hf:google/siglip2-base-patch16-224
       ./extract_image_vectors.py -l ms_coco_file_list.txt -d val2014 -m vgg_4096.h5
     """
     from tqdm import tqdm
 
+    from similar_images.networks.hub_files import folder_of
     from similar_images.vectors.decode_pool import default_workers
     from similar_images.vectors.from_images import extract, list_images, load_encoder, write_skipped
     from similar_images.vectors.manifest import recorded_network
@@ -165,7 +168,7 @@ def main(
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
     chosen = None if engine == "auto" else engine
     encoder, computed = load_encoder(
-        writer, network, model_file, weights_file, resampling, chosen, precision, threads, batch, max_memory
+        writer, network, model_file, weights_file, resampling, chosen, precision, threads, batch, max_memory, say
     )
     if verbose:
         say("\n".join(f"{key}: {value}" for key, value in encoder.description.items()))
@@ -174,7 +177,8 @@ def main(
         say(f"{output} is already complete, {len(images.names)} rows; use --overwrite to rebuild")
         click.echo(output)
         return
-    writer.begin(encoder.description, {"model": model_file, "weights": weights_file}, dtype, computed)
+    files = {"model": model_file or folder_of(network), "weights": weights_file}
+    writer.begin(encoder.description, files, dtype, computed)
 
     limits = Limits(max_pixels, max_bytes, timeout)
     with tqdm(total=len(images.names), initial=writer.rows_done, unit=" images", disable=None) as bar:

@@ -16,12 +16,14 @@ import click
 
 from similar_images.inputs.names import printable
 from similar_images.inputs.sources import check_source
+from similar_images.networks import hub_files
 from similar_images.networks.catalog import NETWORKS
 
 if TYPE_CHECKING:
     from similar_images.collections.images import Collection
     from similar_images.vectors.store import Vectors
 
+EXISTING = click.Path(exists=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 AS_EXTRACTED = "[default: as when the images were extracted]"
 
@@ -53,10 +55,30 @@ class Place(click.ParamType):
         return place
 
 
+class NetworkName(click.ParamType):
+    """A network of the table, one of the hub by its name, or a folder with one of the hub's form."""
+
+    name = "network"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        network = str(value)
+        try:
+            if network.startswith(hub_files.PREFIX):
+                hub_files.split(network)
+            elif network not in NETWORKS and not hub_files.is_hub_network(network):
+                raise ValueError(
+                    f"expected {', '.join(NETWORKS)}, a name of the hub (hf:OWNER/NAME), or a folder with "
+                    f"{hub_files.CONFIG}, got {network}"
+                )
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return network
+
+
 COLLECTION = (  # what Collection.open takes beside the list or the vectors, and the index
     click.option("-d", "--images", type=Place(), help=f"The folder or archive of its images.  {AS_EXTRACTED}"),
     click.option("--network", type=click.Choice(list(NETWORKS)), help="The network of vectors without a manifest."),
-    click.option("-m", "--model", type=FILE, help=f"The file of the network.  {AS_EXTRACTED}"),
+    click.option("-m", "--model", type=EXISTING, help=f"The file of the network, or its folder.  {AS_EXTRACTED}"),
     click.option("--weights", type=FILE, help=f"The weights of the network.  {AS_EXTRACTED}"),
 )
 

@@ -8,6 +8,7 @@ from similar_images.index import build as building
 from similar_images.index.similarity import COSINE, default
 from similar_images.inputs.sources import title
 from similar_images.networks.catalog import OF_A_FOLDER
+from similar_images.networks.hub_files import folder_of
 from similar_images.vectors.from_images import extract, list_images, load_encoder
 from similar_images.vectors.manifest import recorded_network
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
@@ -31,7 +32,7 @@ def create_files(
     writer.check_name(name)
     if not writer.is_whole:
         encoder, computed = load_encoder(writer, name)
-        writer.begin(encoder.description, engine=computed)
+        writer.begin(encoder.description, {"model": folder_of(name)}, engine=computed)
         n = len(listed.names)
 
         def advance(rows: int, skipped: list) -> None:

@@ -16,7 +16,7 @@ from similar_images.index.index import Index
 from similar_images.inputs import images
 from similar_images.inputs.sources import open_source
 from similar_images.inputs.texts import TABLES
-from similar_images.networks import loader
+from similar_images.networks import catalog, loader
 from similar_images.networks.catalog import Encoder, reads_text
 from similar_images.vectors.store import Vectors, list_path, open_vectors, vectors_path
 
@@ -179,9 +179,12 @@ class Collection(BaseCollection[Encoder]):
         files = {kind: file for kind, file in self._files.items() if file}
         if not files and self.vectors.manifest:
             files = loader.recorded_files(self.vectors.manifest["files"], self.vectors.path.parent)
-        return loader.load(
-            self.network["name"], files.get("model"), files.get("weights"), self.network["resampling"], export=False
-        )
+        if self.network["name"] in catalog.NETWORKS:
+            name, resampling = self.network["name"], self.network["resampling"]
+            return loader.load(name, files.get("model"), files.get("weights"), resampling, export=False)
+        folder = files.get("model")  # of a network of the hub's form; those of the hub have a commit instead
+        name = str(folder) if folder else "{name}@{revision}".format(**self.network)
+        return loader.load(name, export=False)
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -21,7 +21,7 @@ from similar_images.index.index import Index
 from similar_images.index.recipes import SEED
 from similar_images.index.tune import PROBES, K
 from similar_images.inputs.images import open_image
-from similar_images.networks.catalog import NETWORKS
+from similar_images.networks import loader
 from similar_images.vectors.store import check_complete
 
 RECALL_AT = (1, K, 100)
@@ -240,7 +240,7 @@ def can_encode(collection: BaseCollection) -> bool:
         return False
     if collection.source is None or not collection.source.exists():
         return False
-    return bool(manifest["files"]) or NETWORKS[manifest["network"]["name"]].is_here
+    return bool(manifest["files"]) or loader.is_here(manifest["network"])
 
 
 class Found(NamedTuple):

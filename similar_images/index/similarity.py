@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from similar_images.index.exact import products, rows_but, unit_rows
-from similar_images.networks.catalog import reads_text
+from similar_images.networks.catalog import reads_text, reads_words
 from similar_images.vectors.store import open_array
 
 SIMILARITIES = ("cosine", "centred", "whitened")
@@ -75,9 +75,11 @@ def load(path: Path, name: str) -> Similarity:
 def default(network: dict | None, n: int) -> str:
     """Return the similarity that is best for n vectors of a network, by benchmarks/similarity.py.
 
-    Of texts and of an unknown network it is the cosine.
+    Of texts, of a network that also reads words and of an unknown one it is the cosine: vectors of words are not where
+    those of images are, and another similarity is made from the latter.
     """
-    return "cosine" if network is None or reads_text(network) or n < FEW else "whitened"
+    is_plain = network is None or reads_text(network) or reads_words(network)
+    return "cosine" if is_plain or n < FEW else "whitened"
 
 
 def fit(array: np.ndarray, name: str, absent: Sequence[int] = ()) -> Similarity:

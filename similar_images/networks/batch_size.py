@@ -16,7 +16,7 @@ from similar_images.networks.catalog import Encoder
 BATCHES = (4, 8, 16, 32, 64)  # images
 # benchmarks/extraction.py, MobileNetV2 on 2 cores, images/s for a batch of 4, 8, 16, 32, 64: ONNX Runtime 414, 411, 392,
 # 350, 276; OpenVINO 395, 398, 358, 310, 278; TensorFlow 106, 121, 128, 138, 134.
-DEFAULTS = {"onnxruntime": 8, "openvino": 8, "scikit-image": 8, "tensorflow": 32}
+DEFAULTS = {"onnxruntime": 8, "openvino": 8, "scikit-image": 8, "tensorflow": 32, "torch": 32}
 MAX_MEMORY = 2 * 10**9  # bytes, by default
 IMAGE_BYTES = 50 * 10**6  # working memory of an image in a batch, for the networks that need most
 REPEATS = 2  # timed runs of each batch; the best counts: other work on the machine only slows down

@@ -13,7 +13,7 @@ from similar_images.inputs import images
 from similar_images.inputs.preparation import Preparation, read, squeezed
 from similar_images.networks import hog_colour
 
-ENGINES = ("tensorflow", "onnxruntime", "openvino")  # the backends of the networks that have weights
+ENGINES = ("tensorflow", "onnxruntime", "openvino", "torch")  # the backends of the networks that have weights
 GPU_DEVICES = ("/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # Nvidia, Nvidia under Windows, AMD
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -168,6 +168,11 @@ def same(one: dict, other: dict) -> bool:
 def reads_text(network: dict | None) -> bool:
     """Return whether a description, as recorded in a manifest, is of a network for texts."""
     return network is not None and network.get("reads") == "text"
+
+
+def reads_words(network: dict | None) -> bool:
+    """Return whether a description is of a network for images that also reads words."""
+    return network is not None and network.get("reads") == "images and words"
 
 
 def has_gpu_device() -> bool:

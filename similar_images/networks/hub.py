@@ -100,6 +100,11 @@ def load(
     return HubEncoder(BACKENDS[engine](images, precision, threads), export)
 
 
+def is_here(description: dict[str, Any]) -> bool:
+    """Return whether the network of a manifest can be loaded without a download."""
+    return description["revision"] is None or _find_recorded(versioned("", description)) is not None
+
+
 def versioned(network: str, description: dict[str, Any]) -> str:
     """Return a name on the hub with the revision that a description records; the name of a folder as it is."""
     revision = description["revision"]

@@ -69,6 +69,11 @@ def recorded_name(network: str) -> str:
     return Path(network).resolve().name if is_hub_network(network) else network
 
 
+def folder_of(network: str) -> Path | None:
+    """Return the folder of a network that is not named by the hub, for a manifest to record; None for any other."""
+    return Path(network) if is_hub_network(network) and not network.startswith(PREFIX) else None
+
+
 def find(network: str, download: bool, tell: Tell = lambda sentence: None) -> HubNetwork:
     """Return the files of a network by its name on the hub, or in a folder; with `download` they are fetched if needed.
 

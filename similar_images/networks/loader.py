@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from similar_images.networks import hog_colour
 from similar_images.networks.catalog import NETWORKS, Encoder, encoder_of, has_gpu_device
+from similar_images.networks.hub_files import Tell, is_hub_network
 
 OPTIONS = {"model": "-m (model=)", "weights": "--weights (weights=)"}  # in the shell and in Python
 
@@ -30,19 +32,27 @@ def load(
     precision: str = "float32",
     threads: int | None = None,
     export: bool = True,
+    tell: Tell = lambda sentence: None,
 ) -> Encoder:
-    """Load a network of the table.
+    """Load a network of the table, or of the hub: hf:OWNER/NAME, hf:OWNER/NAME@REVISION, or a folder of its form.
 
     `model_file`: the file of the whole network; if it does not exist, the network is saved there.
     `weights_file`: weights for it, as Keras saves them. Without either file, Keras downloads ImageNet's weights over
     https, checks them against the sum it knows (except mobilenetv2's), and keeps them in ~/.keras/models.
     `engine`: one of ENGINES. The default is TensorFlow if there is a GPU, else ONNX Runtime, which needs an export of
     the network: an existing one, or with `export` a new one.
+    A network of the hub is downloaded only with `export`; `tell` gets what is done, and how large it is, before.
     Raises ValueError if a file does not exist or does not fit the network, or the machine lacks the precision,
     NetworkUnavailable if a download fails, MissingExtra if a package is not installed.
     """
+    if is_hub_network(name):
+        if weights_file or resampling or model_file:
+            raise ValueError(f"{name} has its weights and resampling with it: omit -m, --weights and --resampling")
+        from similar_images.networks import hub
+
+        return hub.load(name, engine, precision, threads, download=export, tell=tell)
     if name not in NETWORKS:
-        raise ValueError(f"expected a network of {', '.join(NETWORKS)}, got {name}")
+        raise ValueError(f"expected a network of {', '.join(NETWORKS)}, hf:OWNER/NAME or a folder, got {name}")
     network = NETWORKS[name]
     if network.keras is None and (model_file or weights_file):
         has = f"has its weights from the package {network.package}" if network.package else "has no weights"
@@ -78,14 +88,23 @@ def load(
     return encoder_of(network, onnx.BACKENDS[engine](exported, precision, threads), resampling)
 
 
+def is_here(description: dict[str, Any]) -> bool:
+    """Return whether the network of a manifest can be loaded without a download."""
+    if description["name"] in NETWORKS:
+        return NETWORKS[description["name"]].is_here
+    from similar_images.networks import hub
+
+    return hub.is_here(description)
+
+
 def recorded_files(recorded: Mapping[str, str], folder: Path) -> dict[str, Path]:
     """Return the file that a network is loaded from: of those that a manifest in `folder` records, the first there.
 
     Raises FileNotFoundError, with the remedy, if none of them exists.
     """
     files = {kind: folder / recorded[kind] for kind in OPTIONS if kind in recorded}
-    for kind, file in files.items():  # the model was saved from the weights
-        if file.is_file():
+    for kind, file in files.items():  # the model was saved from the weights; that of the hub's form is a folder
+        if file.exists():
             return {kind: file}
     for kind, file in files.items():
         raise FileNotFoundError(
@@ -95,11 +114,15 @@ def recorded_files(recorded: Mapping[str, str], folder: Path) -> dict[str, Path]
 
 
 def fastest_engine(network: str, precision: str = "float32") -> str | None:
-    """Return the fastest backend for a network of the table at a precision; None if it has only one.
+    """Return the fastest backend for a network at a precision; None if it has only one.
 
     benchmarks/extraction.py: on CPUs ONNX Runtime and OpenVINO are within 5% of each other in float32, and the former
     takes less memory; only the latter supports half precision.
     """
+    if is_hub_network(network):
+        from similar_images.networks import hub
+
+        return hub.fastest_engine(precision)
     known = NETWORKS[network]
     if not known.has_weights:
         return None

@@ -16,6 +16,7 @@ from similar_images.inputs.names import read_names, to_csv_cell
 from similar_images.inputs.sources import Source, digest, open_source, title
 from similar_images.networks import batch_size, loader
 from similar_images.networks.catalog import Encoder
+from similar_images.networks.hub_files import Tell
 from similar_images.vectors.decode_pool import Begun, Decoders, decoders, default_workers
 from similar_images.vectors.store import Skipped, list_path
 from similar_images.vectors.writer import Writer
@@ -71,6 +72,7 @@ def load_encoder(
     threads: int | None = None,
     batch: int | None = None,
     max_memory: int = batch_size.MAX_MEMORY,
+    tell: Tell = lambda sentence: None,
 ) -> tuple[Encoder, dict]:
     """Load a network as it computed the rows that `writer` continues, unless it is to be computed otherwise.
 
@@ -79,7 +81,7 @@ def load_encoder(
     """
     precision = precision or writer.engine.get("precision", "float32")
     backend = engine or writer.engine.get("name") or loader.fastest_engine(network, precision)
-    encoder = loader.load(network, model_file, weights_file, resampling, backend, precision, threads)
+    encoder = loader.load(network, model_file, weights_file, resampling, backend, precision, threads, tell=tell)
     batch = batch or writer.engine.get("batch") or batch_size.default(encoder.engine.name, max_memory)
     return encoder, {"name": encoder.engine.name, "precision": precision, "batch": batch}
 

@@ -58,11 +58,19 @@ def new_manifest(
 
 
 def recorded_network(path: Path) -> str | None:
-    """Return the name of the network that made the vectors at `path`; None if that cannot be read."""
+    """Return the network that made the vectors at `path`, as loader.load takes it; None if that cannot be read."""
     try:
-        return read_manifest(path)["network"]["name"]
+        return network_of(read_manifest(path), path)
     except (OSError, ValueError):
         return None
+
+
+def network_of(manifest: dict, path: Path) -> str:
+    """Return the network of a manifest as loader.load takes it: that of a folder by its path, of the hub by its commit."""
+    known = manifest["network"]
+    if known.get("source") == "folder" and "model" in manifest["files"]:
+        return str(path.parent / manifest["files"]["model"])
+    return f"{known['name']}@{known['revision']}" if known.get("revision") else known["name"]
 
 
 def read_manifest(path: Path) -> dict:

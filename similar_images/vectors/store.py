@@ -14,6 +14,7 @@ import numpy as np
 from similar_images.files import sha256
 from similar_images.inputs.names import names_digest, read_names
 from similar_images.networks import catalog
+from similar_images.networks.hub_files import recorded_name
 from similar_images.vectors.manifest import DTYPES, manifest_path, read_manifest
 
 SUFFIX = ".saved_predictions.npy"  # of 2022
@@ -154,7 +155,7 @@ def open_vectors(path: Path, names: Path | None = None, network: str | None = No
     lines = read_names(names)[: len(array)]  # the list may have grown since
     if names_digest(lines) != manifest["names"]["sha256"]:
         raise ValueError(f"{names} is not the list that {path} was made from: lines have changed; restore it")
-    if network is not None and network != manifest["network"]["name"]:
+    if network is not None and recorded_name(network) != manifest["network"]["name"]:
         raise ValueError(f"{path} was made with {manifest['network']['name']}, not with {network}")
     images = path.parent / manifest["images"] if manifest["images"] is not None else None
     return Vectors(path, array, lines, manifest, manifest["network"], images)
@@ -230,6 +231,10 @@ def _known_network(array: np.ndarray, name: str | None) -> tuple[dict | None, No
         name = "vgg16"
     if name is None:
         return None, None, False
+    if name not in catalog.NETWORKS:
+        raise ValueError(
+            f"expected a network of {', '.join(catalog.NETWORKS)} for vectors without a manifest, got {name}"
+        )
     known = catalog.describe(catalog.NETWORKS[name])
     if known["dimension"] != array.shape[1]:
         raise ValueError(f"expected vectors of {name}, (n, {known['dimension']}), got {array.shape}")

@@ -23,6 +23,7 @@ from similar_images.files import (
 )
 from similar_images.inputs.names import names_digest, read_names, write_names
 from similar_images.networks import catalog
+from similar_images.networks.hub_files import recorded_name
 from similar_images.vectors.manifest import manifest_path, new_manifest, read_manifest
 from similar_images.vectors.store import Skipped, check_unaltered, open_array, sample
 
@@ -90,6 +91,7 @@ class Writer:
 
     def check_name(self, network: str) -> None:
         """Raise ValueError if the rows that are there were made by a network of another name."""
+        network = recorded_name(network)
         if self._earlier and (made := self._earlier["network"]["name"]) != network:
             raise ValueError(f"{self.path} was made with {made}, not {network}: choose another -o, or use --overwrite")
 

@@ -14,7 +14,8 @@ from similar_images.collections.query import Asked
 from similar_images.inputs import images
 from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
-from similar_images.networks.catalog import NETWORKS, reads_text
+from similar_images.networks import loader
+from similar_images.networks.catalog import reads_text
 from similar_images.widgets import export
 from similar_images.widgets.history import Displayed
 from similar_images.widgets.hits import HitsWidget
@@ -248,10 +249,9 @@ def _load_ahead(collection: Collection, searches: list[Thread]) -> None:
     """
     for search in searches:
         search.join()
-    known = NETWORKS.get(asking.network_name(collection))
-    if known and known.is_here:
+    if collection.network and loader.is_here(collection.network):
         with suppress(Exception):  # the first new image fails for the same reason, and shows it
-            collection.encode(Image.new("RGB", (known.side, known.side)))  # once: the backend also starts its threads
+            collection.encode(Image.new("RGB", (9, 9)))  # once: the backend also starts its threads
 
 
 def _picture(made: bytes | str | None) -> dict:
