@@ -3,6 +3,8 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import chain
 from threading import Lock
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -12,14 +14,21 @@ from similar_images.collections.filtered import Subset, Where
 from similar_images.collections.opened import Hit as Hit
 from similar_images.collections.opened import open_index as open_index
 from similar_images.collections.overview import OverviewedCollection
-from similar_images.index.exact import cosines
+from similar_images.index.exact import cosines, rows_but, unit_rows
 from similar_images.index.index import Index, normalised, search
-from similar_images.index.similarity import Similarity, fit
+from similar_images.index.similarity import SEED, Similarity, fit
 from similar_images.networks import catalog
 from similar_images.vectors.store import Vectors
 
 # Of the mean of the negatives, subtracted from that of several positives, or from one: benchmarks/similarity.py.
 SHARE, SHARE_OF_ONE = 0.5, 0.25
+SAMPLE = 1000  # rows whose similarities say how much those of a query differ
+
+
+WITH_WORDS = (
+    "make the collection with a network that does, such as `similar-images extract -d FOLDER --network "
+    "hf:openai/clip-vit-base-patch32`"
+)
 
 
 class Query(NamedTuple):
@@ -27,6 +36,16 @@ class Query(NamedTuple):
 
     vector: np.ndarray
     network: dict
+    words: str | None = None  # what it was made from, where that is words and the collection is of images
+
+
+class Part(NamedTuple):
+    """A part of a query of several."""
+
+    unit: np.ndarray  # transformed, (c,)
+    weight: float
+    row: int | None  # of the collection
+    is_words: bool
 
 
 class Described(Protocol):
@@ -84,19 +103,20 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
     def with_index(self, index: Index | None, similarity: Similarity | None = None) -> Self:
         """Return the collection searched with another index of its vectors, or without one exactly by a similarity."""
         other = copy.copy(self)
-        for cached in ("_exact", "compared", "_similarities", "_subsets"):
+        for cached in ("_exact", "compared", "_similarities", "_subsets", "_sampled"):
             other.__dict__.pop(cached, None)
         other.index, other._similarity, other._absent = index, similarity, self.removed
         return other
 
     def nearest(
         self,
-        query: Any,
+        query: Any = None,
         k: int = 8,
         exact: bool = False,
         reranked: bool = True,
         negatives: Sequence[Any] = (),
         where: Where | None = None,
+        text: str | Sequence[str] = (),
     ) -> list[Hit]:
         """Return up to k hits, the most similar first.
 
@@ -104,11 +124,24 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         of queries asks for what is like all of them, and unlike the `negatives`; an entry may be (query, weight). Rows
         are left out of their own hits. Hits of an approximate index are re-ranked with the exact vectors; `exact`
         compares with all vectors instead; with `reranked` False they stay as the index found them. With `where` only the
-        rows that match are searched: see `matching`.
-        Raises TypeError for any other query, ValueError for a weight that is not positive.
+        rows that match are searched: see `matching`. `text` is words that hits are to show, beside the query or alone, for
+        a network that reads words; with words the search is exact where the vectors are there.
+        Raises TypeError for any other query, ValueError for a weight that is not positive, or a network without words.
         """
+        words = [self.encode_text(one) for one in ([text] if isinstance(text, str) else text)]
+        if words:
+            given = query if isinstance(query, list) else [] if query is None else [query]
+            query = [*given, *words] if len(given) + len(words) > 1 else words[0]
         unit, rows = self._unit_of(query, negatives)
+        exact = exact or (self.has_vectors and _has_words(query, *negatives))  # the index was measured with images
         return self._search(unit, k, exact, reranked, [rows], where)[0]
+
+    def encode_text(self, text: str) -> Query:
+        """Return the query of words, as `nearest` takes it also in a list. The first call loads the network.
+
+        Raises ValueError if the network does not read words.
+        """
+        raise ValueError(f"{self._name()} does not read words: {WITH_WORDS}")
 
     def compare(self, query: Any, rows: Sequence[int], negatives: Sequence[Any] = ()) -> list[Hit]:
         """Return rows as hits of a query, as `nearest` takes it, in the order that they have.
@@ -160,28 +193,43 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         return query.vector, None
 
     def _combined(self, positives: Sequence[Any], negatives: Sequence[Any]) -> tuple[np.ndarray, list[int]]:
-        """Return one query (1, c), the mean of the positives minus a share of that of the negatives, and their rows."""
+        """Return one query (1, c), the mean of the positives minus a share of that of the negatives, and their rows.
+
+        Where words are among images, each counts by how much its similarities to the collection differ: those of words
+        differ less, and would not be seen beside an image.
+        """
         if not positives:
             raise ValueError("expected at least one positive query, got none")
-        (wanted, rows), (unwanted, others) = self._mean(positives), self._mean(negatives)
+        parts = [[self._part(entry) for entry in entries] for entries in (positives, negatives)]
+        if len({part.is_words for part in chain(*parts)}) > 1:
+            parts = [
+                [part._replace(weight=part.weight / self._deviation(part.unit)) for part in some] for some in parts
+            ]
+        wanted, unwanted = map(_mean, parts)
         share = SHARE if len(positives) > 1 else SHARE_OF_ONE
         unit = normalised((wanted - share * unwanted)[None])
         if not unit.any():
             raise ValueError("expected positives and negatives that differ, got the same")
-        return unit, rows + others
+        return unit, [part.row for part in chain(*parts) if part.row is not None]
 
-    def _mean(self, queries: Sequence[Any]) -> tuple[np.ndarray, list[int]]:
-        """Return the weighted mean (c,) of the transformed unit vectors of queries, and the rows among them."""
-        total, weights, rows = np.zeros(1, np.float32), 0.0, []
-        for entry in queries:
-            weighted = isinstance(entry, tuple) and not isinstance(entry, Query)
-            query, weight = entry if weighted else (entry, 1.0)
-            if not (isinstance(weight, (int, float, np.number)) and 0 < weight < np.inf):
-                raise ValueError(f"expected a weight above 0 in (query, weight), got {weight}")
-            vector, row = self._vector_of(query)
-            total, weights = total + float(weight) * self._unit([vector])[0], weights + float(weight)
-            rows += [] if row is None else [row]
-        return total / max(weights, 1e-30), rows
+    def _part(self, entry: Any) -> Part:
+        """Return a query, or (query, weight), as a part of a combined one."""
+        weighted = isinstance(entry, tuple) and not isinstance(entry, Query)
+        query, weight = entry if weighted else (entry, 1.0)
+        if not (isinstance(weight, (int, float, np.number)) and 0 < weight < np.inf):
+            raise ValueError(f"expected a weight above 0 in (query, weight), got {weight}")
+        vector, row = self._vector_of(query)
+        return Part(self._unit([vector])[0], float(weight), row, _has_words(query))
+
+    def _deviation(self, unit: np.ndarray) -> float:
+        """Return the standard deviation of the similarities of a transformed unit vector (c,) to a sample of the rows."""
+        return max(float(np.std(self._sampled @ unit)), 1e-6)
+
+    @cached_property
+    def _sampled(self) -> np.ndarray:
+        """Transformed unit vectors (b, c) of random rows."""
+        rows = np.random.default_rng(SEED).permutation(rows_but(len(self), self.removed))[:SAMPLE]
+        return unit_rows(self.compared, np.sort(rows))[1]
 
     def _search(
         self,
@@ -251,3 +299,17 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
 
     def _name(self) -> str:
         return self.network["name"] if self.network else "the network of the collection"
+
+
+def _mean(parts: Sequence[Part]) -> np.ndarray:
+    """Return the weighted mean (c,) of parts, 0 if there are none."""
+    total = sum((part.weight * part.unit for part in parts), np.zeros(1, np.float32))
+    return total / max(sum(part.weight for part in parts), 1e-30)
+
+
+def _has_words(*queries: Any) -> bool:
+    """Return whether words are among queries, lists of them, and (query, weight)."""
+    return any(
+        query.words is not None if isinstance(query, Query) else isinstance(query, list | tuple) and _has_words(*query)
+        for query in queries
+    )

@@ -15,7 +15,7 @@ from similar_images.files import relative
 from similar_images.index.index import Index
 from similar_images.inputs import images
 from similar_images.inputs.sources import open_source
-from similar_images.inputs.texts import TABLES
+from similar_images.inputs.texts import TABLES, fault
 from similar_images.networks import catalog, loader
 from similar_images.networks.catalog import Encoder, reads_text
 from similar_images.vectors.store import Vectors, list_path, open_vectors, vectors_path
@@ -172,6 +172,24 @@ class Collection(BaseCollection[Encoder]):
         image = images.open_image(new)
         encoder = self._loaded()
         return Query(encoder.encode_image(image), encoder.description)
+
+    def encode_text(self, text: str) -> Query:
+        """Return the query of words, as `nearest` takes it also in a list. The first call loads the network.
+
+        Raises ValueError for an empty text, a network that does not read words, or a collection in another similarity
+        than the cosine, which is made from vectors of images.
+        """
+        if reason := fault(text):
+            raise ValueError(f"expected words to search for: {reason}")
+        if not catalog.reads_words(self.network):
+            return super().encode_text(text)
+        if not self.similarity.is_cosine:
+            raise ValueError(
+                f"words cannot be compared by the {self.similarity.name} similarity of this index: build it with "
+                f"--similarity cosine"
+            )
+        encoder = self._loaded()
+        return Query(encoder.encode_text(text), encoder.description, text)
 
     def _load(self) -> Encoder:
         if self.network is None:

@@ -132,6 +132,10 @@ class Encoder:
         """Return the float32 vector (d,) of one image. Raises UnreadableImage."""
         return self.encode(read(source, self.preparation)[None])[0]
 
+    def encode_text(self, text: str) -> np.ndarray:
+        """Return the float32 vector (d,) of words. Raises ValueError if the network does not read words."""
+        raise ValueError(f"{self.description['name']} does not read words")
+
 
 def encoder_of(network: Network, engine: Backend, resampling: str | None = None) -> Encoder:
     """Return the encoder of a network of the table."""

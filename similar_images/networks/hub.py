@@ -19,7 +19,7 @@ from similar_images.files import locked, mismatch, read_json, replacing_folder, 
 from similar_images.inputs import preparation
 from similar_images.inputs.preparation import Preparation
 from similar_images.networks import hub_files
-from similar_images.networks.catalog import Encoder, has_gpu_device
+from similar_images.networks.catalog import Encoder, has_gpu_device, reads_words
 from similar_images.networks.hub_files import PREPARATIONS, HubNetwork, Tell
 from similar_images.networks.onnx import BACKENDS, IDS, MASK, OUTPUT, OnnxExport, open_session
 
@@ -67,7 +67,11 @@ class HubEncoder(Encoder):
 
     def __init__(self, engine: Any, export: HubExport):
         super().__init__(engine, _preparation(export.manifest), export.description)
-        self.words = Words(export.folder) if export.description["reads"] == "images and words" else None
+        self.words = Words(export.folder) if reads_words(export.description) else None
+
+    def encode_text(self, text: str) -> np.ndarray:
+        """Return the float32 vector (d,) of words. Raises ValueError if the network does not read words."""
+        return super().encode_text(text) if self.words is None else self.words([text])[0]
 
 
 def load(
