@@ -92,7 +92,7 @@ def test_progress_goes_to_one():
 
 @pytest.mark.parametrize("interpolated", [100, 10_000])
 def test_from_kept_places_most_stay_near_and_new_rows_are_near_what_they_are_like(monkeypatch, interpolated):
-    monkeypatch.setattr(layout, "INTERPOLATED", interpolated)
+    monkeypatch.setattr(layout, "INTERPOLATED_KEPT", interpolated)
     vectors = clustered(500, 64)
     kept = laid_out(vectors[:400])
     grown = laid_out(vectors, kept=of_the_first(kept, 500)).places
