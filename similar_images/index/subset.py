@@ -18,7 +18,7 @@ from similar_images.index.index import with_ids
 FEW = 2_000_000  # numbers; vectors with so many in all are compared exactly in the time that an index takes
 # Times as many rows are scanned as without a filter: where they are spread over all lists, and where they fill some
 # lists and others not at all, since they may all be far from a query.
-PROBES = 2, 7
+PROBES = 2, 8
 
 
 class FewRows:

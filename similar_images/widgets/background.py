@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from threading import Thread, current_thread
+from typing import Any
 
 import anywidget
 from traitlets import Dict
@@ -13,9 +14,9 @@ class BackgroundWidget(anywidget.AnyWidget):
     """A widget whose work has no caller to raise to: every failure is shown to the user."""
 
     # kind: busy, which may have a `share` that is done; done; failure; or offer, of work that the page may begin
-    status = Dict({"kind": "busy", "text": ""}).tag(sync=True)
+    status: Any = Dict({"kind": "busy", "text": ""}).tag(sync=True)
     _is_closed = True  # until it is set up
-    _threads: list[Thread] = []
+    _threads: tuple[Thread, ...] = ()
     _offered: Callable[[], None] | None = None
 
     def wait(self, seconds: float = 60) -> None:
@@ -26,14 +27,14 @@ class BackgroundWidget(anywidget.AnyWidget):
                 raise TimeoutError(f"still working after {seconds:g} s")
 
     def _begin(self, work: Callable[[], None], n: int, text: str) -> None:
-        """Do in the background what takes long for a collection of n, or wait until the page or `begin` asks for it."""
+        """Do in the background what takes long for a collection of n, or once the page asks for it."""
         self._offered = work
         if n > MANY:
             self._say("offer", text)
         else:
-            self.begin()
+            self._begin_offered()
 
-    def begin(self) -> None:
+    def _begin_offered(self) -> None:
         """Begin what the page offers to begin, if it does."""
         work, self._offered = self._offered, None
         if work is not None:
@@ -47,7 +48,7 @@ class BackgroundWidget(anywidget.AnyWidget):
                 self._say("failure", self._failed(error))
 
         thread = Thread(target=guarded, daemon=True)
-        self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+        self._threads = (*(one for one in self._threads if one.is_alive()), thread)
         thread.start()
 
     def _failed(self, error: Exception) -> str:
@@ -56,7 +57,7 @@ class BackgroundWidget(anywidget.AnyWidget):
 
     def _say(self, kind: str, text: str = "", **share: float) -> None:
         if not self._is_closed:
-            self.status = {"kind": kind, "text": text, **share}
+            self.status = {"kind": kind, "text": text} | share
 
     def _doing(self, text: str) -> Callable[[int, int], None]:
         """Say what is done now; return the function that is told how much of it, and of how much."""

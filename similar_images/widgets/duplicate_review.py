@@ -67,8 +67,9 @@ class DuplicateReview(BackgroundWidget):
     @property
     def moved(self) -> list[int]:
         """The rows that are not kept."""
+        members = self.members  # once they are found, what is kept is known
         kept = set(self.kept)
-        return [one.row for one in self.members if one.row not in kept]
+        return [one.row for one in members if one.row not in kept]
 
     def to_csv(self) -> str:
         """Return name, action (keep or move) and group of each image as CSV."""

@@ -48,7 +48,7 @@ class Map(BackgroundWidget):
         **settings: Any,
     ):
         """`coordinates`: (n, 2), NaN for an image without a place; by default `collection.map()`, made in the
-        background, of more than 200,000 images when the page is asked to, or `begin` is called.
+        background, of more than 200,000 images once the page is asked to.
 
         `color` is a sequence of n values, or a dict of such sequences: floats are shown as a scale, others as categories.
         Raises ValueError for coordinates or values of another shape.
@@ -181,7 +181,7 @@ class Map(BackgroundWidget):
             self._say("done")
         match message:
             case {"do": "begin"}:
-                self.begin()
+                self._begin_offered()
             case {"do": "search", "row": int(row)} if 0 <= row < len(self.collection):
                 self._in_background(lambda: self.search(row))
             case {"do": "describe", "row": int(row)} if 0 <= row < len(self.collection):

@@ -1,5 +1,6 @@
 """The colours of a map's dots: a code per image from its label, its number, or its similarity to a query."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ def colour(values: Sequence | np.ndarray, n: int) -> Colouring:
 def categories(labels: Sequence[str | None]) -> Colouring:
     """Return a colour each for the most frequent labels, and one for all others."""
     counts = Counter(label for label in labels if label is not None)
-    ranked = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    ranked = sorted(counts.items(), key=lambda one: (-one[1], _numbered(one[0])))
     shown = len(CATEGORIES)
     code = {label: min(place, shown) + 1 for place, (label, _) in enumerate(ranked)}
     entries = [
@@ -103,6 +104,11 @@ def similarities(collection: BaseCollection, asked: Asked) -> np.ndarray:
     if asked.row is not None and asked.box is None:
         found[asked.row] = 1
     return found
+
+
+def _numbered(label: str) -> list[tuple[int, str]]:
+    """Return what sorts a label by the numbers in it: "2: sea" before "10: sun"."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", label)]
 
 
 def _text(value: object) -> str | None:

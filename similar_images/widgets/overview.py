@@ -20,7 +20,7 @@ class Overview(BackgroundWidget):
     """Shows the groups of a collection, a row of thumbnails each; a click searches by an image in the gallery.
 
     `selection`, the ticked rows, can be read, set and observed; it is that of the gallery, if there is one. The groups of
-    more than 200,000 images are found when the page is asked to, or `begin` is called.
+    more than 200,000 images are found once the page is asked to.
     """
 
     _esm, _css = page("overview.js"), CSS
@@ -70,10 +70,8 @@ class Overview(BackgroundWidget):
             for title, note, rows in found
         ]
         alone = int((clusters.labels < 0).sum())
-        self._say(
-            "done",
-            f"{len(clusters):,} clusters of {len(collection):,} images; {alone:,} images are in none",
-        )
+        told = f"{len(clusters):,} clusters of {len(collection):,} images"
+        self._say("done", f"{told}; {alone:,} images are in none" if alone else told)
 
     def _named(self, rows: Sequence[int]) -> list[dict]:
         return [{"row": row, "name": self.collection.names[row]} for row in rows]
@@ -82,7 +80,7 @@ class Overview(BackgroundWidget):
         """Do what the page requests."""
         match message:
             case {"do": "begin"}:
-                self.begin()
+                self._begin_offered()
             case {"do": "row", "row": int(row)} if self.gallery is not None:
                 self.gallery.search_row(row)
             case {"do": "tick", "group": int(group), "on": bool(on)}:

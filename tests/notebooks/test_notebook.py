@@ -49,9 +49,9 @@ def python_path(monkeypatch):
 def test_that_of_images_runs_from_top_to_bottom(tmp_path):
     make_sample(tmp_path)
     outputs = [output for cell in run(IMAGES, tmp_path) for output in cell.outputs]
-    assert [output.output_type for output in outputs] == ["execute_result"] * 3
-    gallery, blind_test, hits = (output.data for output in outputs)
-    assert all("application/vnd.jupyter.widget-view+json" in shown for shown in (gallery, blind_test))
+    assert [output.output_type for output in outputs] == ["execute_result"] * 5
+    *widgets, hits = (output.data for output in outputs)
+    assert all("application/vnd.jupyter.widget-view+json" in shown for shown in widgets)
     assert hits["text/plain"].count("Hit(row=") == 3
 
 

@@ -54,6 +54,12 @@ def test_text_has_a_colour_for_each_label_the_most_frequent_first():
     assert [colouring.describe(row) for row in range(4)] == ["b", "", "a", "b"]
 
 
+def test_labels_that_are_equally_frequent_are_in_the_order_of_their_numbers():
+    labels = ["10: sun", "2: sea", "1: moon", "b", "a2", "a10"]
+    entries = map_colours.colour(labels, 6).legend["entries"]
+    assert [one["label"] for one in entries] == ["1: moon", "2: sea", "10: sun", "a2", "a10", "b"]
+
+
 def test_rare_labels_share_a_colour():
     labels = [f"{i % 12:02}" for i in range(30)]  # of 12 labels the first 6 are more frequent
     colouring = map_colours.colour(labels, 30)
