@@ -32,7 +32,9 @@ def test_voila_shows_no_code(page):
 def test_a_long_name_is_cut_in_a_card_and_whole_while_it_is_pointed_at(gallery):
     card = hits(gallery).first
     start, end = card.locator(".cut > span").all()
-    start.evaluate("(span, text) => { span.textContent = text; }", "traffic light/traffic light-22 at night, in the rai")
+    start.evaluate(
+        "(span, text) => { span.textContent = text; }", "traffic light/traffic light-22 at night, in the rai"
+    )
     is_cut = "span => span.scrollWidth > span.clientWidth + 1 && getComputedStyle(span).display !== 'inline'"
     is_on_top = """one => {
         const { x, y, width, height } = one.getBoundingClientRect();
