@@ -5,7 +5,7 @@
 
 FOLDER has a folder per class and is extracted with EfficientNet-Lite0; the names of VECTORS have the class. All
 algorithms get the collection's similarity. AMI is the adjusted mutual information with the classes; images in no cluster
-count as one cluster more. Leiden, with other numbers of links and resolutions; k-means by Faiss; HDBSCAN by
+count as one cluster more. Louvain, with other numbers of links and resolutions; k-means by Faiss; HDBSCAN by
 scikit-learn, of the vectors where they are few, and of the map. Seconds are the processor's in all threads, without the
 neighbours and the map. `--mixed`: as many vectors as `--count` says, without classes, only the project's clusters.
 Then AMI of random parts of the collection, of few classes, as small collections are: the mean of eight parts. Then, for 10 and 50 images: the mean similarity of every image to the nearest of them, by `collection.spread`, by the
@@ -42,7 +42,7 @@ def algorithms(collection: Collection, unit: np.ndarray) -> Iterator[tuple[str, 
     yield "collection.clusters()", lambda: find_clusters(neighbours, collection.compared)[:, 0]
     for k in (NEAREST, 15):
         for resolution in (1.0, RESOLUTION, 16.0):
-            yield f"Leiden, {k} links, {resolution:g}", lambda k=k, r=resolution: communities(neighbours, k, r)
+            yield f"Louvain, {k} links, {resolution:g}", lambda k=k, r=resolution: communities(neighbours, k, r)
     for k in (50, 100, round(len(unit) ** 0.5)):
         yield f"k-means, k {k}", lambda k=k: k_means(unit, k)
     places = collection.map()

@@ -10,6 +10,11 @@ of the processor in all threads, which other programs change less; memory is the
 neighbours) is scikit-learn's, of at most 4,000 rows, in the collection's similarity; beside it that of the first two
 principal components. The bytes are compared with those of a second run on one core. UMAP has 15 neighbours and the
 defaults of umap-learn (pip install umap-learn), which is on one thread where it is seeded.
+
+With `--grown` a map is made of a part of each collection, then the rest is added as `similar-images build --add` does,
+and the map that starts from the kept places is compared with a fresh one: trustworthiness, seconds of the processor
+without the neighbours, and how far the images of before have moved, where the map is 2 wide: the median, and what 95% of
+them stay below. The rest are images at random, or the last folders. Then half of the images are removed.
 """
 
 import hashlib
@@ -28,6 +33,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 K, ROWS = 12, 4_000
+NEW = (0.05, 0.2, 0.33, 0.5)  # of the images
 METHODS = {"tsne": "t-SNE (openTSNE)", "umap": "UMAP (umap-learn)"}
 
 
@@ -42,7 +48,7 @@ def measure(vectors: str, method: str, cores: str) -> None:
     began, spent = time.perf_counter(), time.process_time()
     neighbours = collection.neighbours()
     seconds = {"neighbours": time.perf_counter() - began}
-    places = lay_out(neighbours, collection.compared) if method == "tsne" else by_umap(neighbours)
+    places = lay_out(neighbours, collection.compared).places if method == "tsne" else by_umap(neighbours)
     seconds |= {"seconds": time.perf_counter() - began, "cpu": time.process_time() - spent}
     peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20  # GiB, from KiB
     digest = hashlib.sha256(places.tobytes()).hexdigest()
@@ -102,6 +108,47 @@ def collections(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int,
         yield f"{count} mixed", path
 
 
+def grown(title: str, vectors: Path, shares: tuple[float, ...], scratch: Path) -> None:
+    """Compare the maps of a collection that has grown, or lost images, with fresh ones."""
+    from similar_images.collections.images import Collection
+    from similar_images.index import build as building
+    from similar_images.vectors.store import index_path, list_path, open_vectors
+
+    whole, path = Collection.open(vectors), scratch / "grown.npy"
+    n = len(whole)
+
+    def save(rows: np.ndarray) -> None:
+        np.save(path, np.asarray(whole.array)[rows])
+        list_path(path).write_text("".join(f"{whole.names[row]}\n" for row in rows))
+
+    def map_of(rows: np.ndarray) -> np.ndarray:
+        save(rows)
+        building.build(open_vectors(path), index_path(path), similarity="whitened", restore=True)
+        return Collection.open(path).map(fresh=True)
+
+    def compare(change: str, before: np.ndarray) -> None:
+        collection, cells = Collection.open(path), []
+        collection.neighbours()
+        for fresh in (False, True):
+            began = time.process_time()
+            places = collection.map(fresh=fresh)
+            spent = time.process_time() - began
+            moved = np.linalg.norm(places[: len(before)] - before, axis=1)
+            far = np.nanpercentile(moved, [50, 95])
+            cells.append(f"{trust(collection, places)['trust']:.3f} {far[0]:.2f} {far[1]:.2f} {spent:5.1f} s")
+        print(f"{title:25} {change:28} {'    '.join(cells)}", flush=True)
+
+    for name, order in (("at random", np.random.default_rng(0).permutation(n)), ("last folders", np.arange(n))):
+        for share in shares:
+            before = map_of(order[: n - int(n * share)])
+            save(order)
+            building.add(open_vectors(path), index_path(path))
+            compare(f"{share:.0%} new, {name}", before)
+        before = map_of(order)
+        building.remove(open_vectors(path), index_path(path), list(range(n - n // 2, n)))
+        compare(f"50% removed, {name}", before)
+
+
 def run(vectors: Path, method: str, cores: str) -> dict:
     code = "import sys; from map import measure; measure(*sys.argv[1:])"
     command = [sys.executable, "-W", "ignore", "-c", code, str(vectors.absolute()), method, cores]
@@ -117,9 +164,24 @@ def run(vectors: Path, method: str, cores: str) -> dict:
 @click.option("--count", "counts", type=int, multiple=True, default=(10_000, 100_000), show_default=True)
 @click.option("--method", "methods", type=click.Choice(list(METHODS)), multiple=True, default=tuple(METHODS))
 @click.option("--again/--no-again", default=True, help="Make each map a second time, on one core.")
+@click.option("--grown", "is_grown", is_flag=True, help="Instead, compare maps of collections that have grown.")
+@click.option("--new", type=float, multiple=True, default=NEW, show_default=True, help="Share of new images.")
 def main(
-    places: tuple[Path, ...], mixed: Path | None, counts: tuple[int, ...], methods: tuple[str, ...], again: bool
+    places: tuple[Path, ...],
+    mixed: Path | None,
+    counts: tuple[int, ...],
+    methods: tuple[str, ...],
+    again: bool,
+    is_grown: bool,
+    new: tuple[float, ...],
 ) -> None:
+    if is_grown:
+        print("collection                change                       from the kept places        fresh")
+        print("                                                       trust, moved: median, 95%; processor")
+        with tempfile.TemporaryDirectory() as scratch:
+            for title, vectors in collections(places, mixed, counts, Path(scratch)):
+                grown(title, vectors, new, Path(scratch))
+        return
     print("collection                method             neighbours s  in all s   CPU s  peak GiB  trust (PCA)    again")
     with tempfile.TemporaryDirectory() as scratch:
         for title, vectors in collections(places, mixed, counts, Path(scratch)):

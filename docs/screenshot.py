@@ -25,9 +25,10 @@ LIST, REPORT = "sample_file_list.txt", "report.html"
 TYPED = "flip a picture left to right"
 CLASSES = 3  # the number of worst classes that the picture shows
 SEED = 3  # of the random image that the picture shows
-WIDTH, HEIGHT = 1100, 2300  # of the window, in CSS pixels
+WIDTH, HEIGHT = 1100, 2600  # of the window, in CSS pixels
 SCALE = 1.3
 MARGIN = 16  # CSS pixels
+PICTURES_MILLISECONDS = 3000  # until the map has its pictures
 
 
 def main() -> None:
@@ -37,8 +38,11 @@ def main() -> None:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=SCALE)
         with notebook_server(folder) as address:
             run_all_cells(page, address, NOTEBOOK)
-            cell, gallery = page.locator(".jp-Cell").first, page.locator(".similar-images-votes").first
-            _write(NOTEBOOK_PICTURE, page, cell, gallery)
+            shown = page.get_by_role("region", name="Map")
+            expect(shown).to_have_attribute("aria-busy", "false", timeout=KERNEL_MILLISECONDS)
+            expect(shown.locator(".similar-images-legend button").first).to_be_visible(timeout=KERNEL_MILLISECONDS)
+            page.wait_for_timeout(PICTURES_MILLISECONDS)
+            _write(NOTEBOOK_PICTURE, page, page.locator(".jp-Cell").first, shown.locator(".similar-images-legend"))
             run_all_cells(page, address, TEXT_NOTEBOOK)
             texts = page.locator(".similar-images").first
             texts.get_by_label("Search for").fill(TYPED)

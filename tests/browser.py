@@ -42,6 +42,7 @@ KERNEL_MILLISECONDS = 120_000  # to start and to run all cells, on a machine tha
 NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"  # Notebook 7.6.5 with any notebook
 HERE = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 SERIOUS = {"serious", "critical"}
+CHANGE_THEME = "apputils:change-theme"
 LOADED = "images => images.every(image => image.complete && image.naturalWidth > 0)"
 
 
@@ -66,6 +67,7 @@ def notebook_server(folder: Path) -> Iterator[str]:
     """Serve a folder's notebooks on loopback, with no settings of the user's; yield an address to put a name into."""
     options = {"ip": "127.0.0.1", "port_retries": 0, "allow_root": True, "open_browser": False}
     command = ["notebook", *(f"--ServerApp.{key}={value}" for key, value in options.items()), "--ServerApp.port={port}"]
+    command.append("--JupyterNotebookApp.expose_app_in_browser=True")  # for `set_theme`
     with _server(folder, command, "/api") as (port, token):
         yield f"http://127.0.0.1:{port}/notebooks/{{}}?token={token}"
 
@@ -143,10 +145,19 @@ def set_hits(gallery: Locator, count: int | str) -> None:
 
 def barriers(page: Page, theme: str) -> list[dict]:
     """Return what axe-core finds, serious or critical, in the widgets of a page; light or dark."""
-    page.emulate_media(color_scheme=theme)
+    set_theme(page, theme)
     found = Axe().run(page, context=".similar-images")
-    page.emulate_media(color_scheme="light")
+    set_theme(page, "light")
     return [one for one in found.response["violations"] if one["impact"] in SERIOUS]
+
+
+def set_theme(page: Page, theme: str) -> None:
+    """Show a page light or dark: as the system says, and with the notebook's own theme where it has one."""
+    page.emulate_media(color_scheme=theme)
+    if page.evaluate("command => window.jupyterapp?.commands.hasCommand(command)", CHANGE_THEME):  # not in Voila
+        chosen = [CHANGE_THEME, {"theme": f"JupyterLab {theme.capitalize()}"}]
+        page.evaluate("([command, theme]) => window.jupyterapp.commands.execute(command, theme)", chosen)
+        expect(page.locator("body")).to_have_attribute("data-jp-theme-light", str(theme == "light").lower())
 
 
 def run_all_cells(page: Page, address: str, name: str) -> None:

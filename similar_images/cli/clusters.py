@@ -2,6 +2,7 @@
 
 import io
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,13 @@ def main(
         check_new(file, overwrite)
     collection = Collection.open(vectors_file, **opening)
     report_assumption(collection.vectors)
-    with tqdm(total=len(collection), unit=" images", disable=None) as bar:
+    with (
+        tqdm(total=len(collection), unit=" images", disable=None) as bar,
+        warnings.catch_warnings(record=True) as caught,
+    ):
         clusters = collection.clusters(lambda done, n: bar.update(done - bar.n))
+    for warning in caught:  # they cannot be kept
+        click.echo(warning.message, err=True)
     if csv_file:
         with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
             cluster_page.write_csv(table, collection, clusters)

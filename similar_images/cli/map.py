@@ -13,14 +13,15 @@ from similar_images.cli.options import FILE, Command, collection_options, report
 @click.argument("collection_file", metavar="COLLECTION", type=FILE)
 @collection_options
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another one, another map.")
+@click.option("--fresh", is_flag=True, help="Make a new map, in which every place may be another.")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Also write name, x and y to this file.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing CSV.")
-def main(collection_file: Path, seed: int, csv_file: Path | None, overwrite: bool, **opening: Any) -> None:
+def main(collection_file: Path, seed: int, fresh: bool, csv_file: Path | None, overwrite: bool, **opening: Any) -> None:
     """Give every image or text a place in two dimensions, near those that are like it.
 
-    COLLECTION is the list of the collection or its vectors. The map is kept beside the index: float32 (n, 2) in a .npy, from
-    -1 to 1, NaN for images that were skipped or removed. If it is there already, it is not made again. Requires the
-    extra `map`.
+    COLLECTION is the list of the collection or its vectors. The map is kept beside the index: `places` in an .npz, float32
+    (n, 2) from -1 to 1, NaN for images that were skipped or removed. If it is there already, it is not made again. If
+    images were added, it starts from the kept places, and most stay near. Requires the extra `map`.
 
     \b
     Examples:
@@ -30,19 +31,21 @@ def main(collection_file: Path, seed: int, csv_file: Path | None, overwrite: boo
     from tqdm import tqdm
 
     from similar_images.collections.opening import open_collection
-    from similar_images.files import check_new, replacing
+    from similar_images.files import check_new, check_writeable, replacing
     from similar_images.inputs.names import to_csv_cell
 
     if csv_file:
         check_new(csv_file, overwrite)
     collection = open_collection(collection_file, **opening)
     report_assumption(collection.vectors)
+    if fresh or collection.kept_map(seed) is None:
+        check_writeable(collection.map_file())
     with tqdm(total=2 * len(collection), unit=" steps", disable=None) as bar:
-        places = collection.map(seed, lambda done, n: bar.update(done - bar.n))
+        places = collection.map(seed, lambda done, n: bar.update(done - bar.n), fresh)
     if csv_file:
         with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
             writer = csv.writer(table, lineterminator="\n")
             writer.writerow(("name", "x", "y"))
             for name, (x, y) in zip(collection.names, places.tolist(), strict=True):
                 writer.writerow((to_csv_cell(name), *("" if x != x else f"{x:.6f}", "" if y != y else f"{y:.6f}")))
-    click.echo(collection.map_file(seed))
+    click.echo(collection.map_file())

@@ -77,11 +77,31 @@ def is_behind(list_file: Path, names: list[str]) -> bool:
     return kept is not None and len(kept.dates) < len(names)
 
 
-def keep_exif(list_file: Path, names: list[str], exif: Exif) -> None:
-    """Write what EXIF says of the images of these names beside their list."""
+def update_exif(list_file: Path, names: list[str], source: Source, progress: Callable[[int, int], None]) -> None:
+    """Read the EXIF of those names that nothing was kept of, and keep that of all beside their list.
+
+    If another thread or process does so already, wait for it.
+    """
+    if _count(known_exif(list_file, names)) == len(names):
+        return
     path = beside(list_file, EXIF)
+    with locked(path, wait=True):
+        kept = known_exif(list_file, names)
+        known = _count(kept)
+        if known < len(names):
+            new = read_exif(source, names[known:], lambda done, _: progress(known + done, len(names)))
+            exif = new if kept is None else Exif(*map(np.concatenate, zip(kept, new, strict=True)))
+            _write_exif(path, names, exif)
+
+
+def _count(exif: Exif | None) -> int:
+    """Return how many images EXIF is of."""
+    return 0 if exif is None else len(exif.dates)
+
+
+def _write_exif(path: Path, names: list[str], exif: Exif) -> None:
     cameras, codes = np.unique(exif.cameras.astype(str), return_inverse=True)
-    with locked(path, wait=True), replacing(path) as partial:
+    with replacing(path) as partial:
         np.savez(
             partial,
             format=np.array(FORMAT),
@@ -90,16 +110,6 @@ def keep_exif(list_file: Path, names: list[str], exif: Exif) -> None:
             cameras=cameras,
             codes=codes.astype(np.int32),
         )
-
-
-def update_exif(list_file: Path, names: list[str], source: Source, progress: Callable[[int, int], None]) -> None:
-    """Read the EXIF of those names that nothing was kept of, and keep that of all beside their list."""
-    kept = known_exif(list_file, names)
-    known = 0 if kept is None else len(kept.dates)
-    if kept is not None and known == len(names):
-        return
-    new = read_exif(source, names[known:], lambda done, _: progress(known + done, len(names)))
-    keep_exif(list_file, names, new if kept is None else Exif(*map(np.concatenate, zip(kept, new, strict=True))))
 
 
 def file_columns(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:

@@ -1,26 +1,31 @@
 """A collection seen as a whole: a map, clusters, the most isolated and the most typical, a spread."""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from glob import escape
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from similar_images.collections.opened import Hit
 from similar_images.collections.tables import TabularCollection
-from similar_images.files import check_writeable, replacing
+from similar_images.files import locked, replacing
+from similar_images.index.index import Index
 from similar_images.index.neighbours import EXACT, Neighbours, find_neighbours
 from similar_images.index.similarity import COSINE
-from similar_images.vectors.store import sample
+from similar_images.inputs.names import names_digest
+from similar_images.vectors.store import Vectors, fingerprint, index_path, sample
 
 if TYPE_CHECKING:
     from similar_images.overview.clusters import Clusters
+    from similar_images.overview.layout import Layout
 
 NEIGHBOURS = 30  # of each row, from which the map and the rest are made
-FORMAT = "1"  # of the kept files; another one makes them again
+MAP, CLUSTERS = "map", "clusters"  # what is kept
+FORMAT = "similar-images-overview 1"  # of the kept files; another one makes them again
 Progress = Callable[[int, int], object]
 
 
@@ -33,6 +38,12 @@ class OverviewedCollection(TabularCollection):
 
     _neighbours: tuple[str, Neighbours] | None = None  # with the digest of the vectors whose neighbours they are
 
+    def __init__(self, vectors: Vectors, index: Index | None = None):
+        """Raises ValueError where there are no names, or where the index was not built from these vectors."""
+        super().__init__(vectors, index)
+        self._locks = {what: Lock() for what in ("neighbours", MAP, CLUSTERS)}
+        self._unkept: dict[Path, dict[str, Any]] = {}  # the content of files that cannot be written
+
     def neighbours(self, k: int = NEIGHBOURS, progress: Progress = _silent) -> Neighbours:
         """Return the k nearest rows of every row and their similarities, (n, k); row -1: none.
 
@@ -41,68 +52,84 @@ class OverviewedCollection(TabularCollection):
         that are done, and n. Raises ValueError if k is below 1, or if there are no vectors.
         """
         _check(k)
-        digest, found = self._digest(), self._neighbours
-        if found is None or found[0] != digest or found[1].rows.shape[1] < k:
-            done = 0
-
-            def report(rows: int) -> None:
-                nonlocal done
-                done += rows
-                progress(done, len(self))
-
-            large = self.index if self.index and len(self) > EXACT else None
-            searched = large and large._replace(similarity=COSINE)  # of the vectors that are compared here
-            found = digest, find_neighbours(self.compared, max(k, NEIGHBOURS), searched, self.removed, report)
-            self._neighbours = found
+        with self._locks["neighbours"]:
+            digest, found = self._digest(), self._neighbours
+            if found is None or found[0] != digest or found[1].rows.shape[1] < k:
+                found = self._neighbours = digest, self._found_neighbours(max(k, NEIGHBOURS), progress)
         return Neighbours(found[1].rows[:, :k], found[1].similarities[:, :k])
 
-    def map(self, seed: int = 0, progress: Progress = _silent) -> np.ndarray:
+    def _found_neighbours(self, k: int, progress: Progress) -> Neighbours:
+        done = 0
+
+        def report(rows: int) -> None:
+            nonlocal done
+            done += rows
+            progress(done, len(self))
+
+        large = self.index if self.index and len(self) > EXACT else None
+        searched = large and large._replace(similarity=COSINE)  # of the vectors that are compared here
+        return find_neighbours(self.compared, k, searched, self.removed, report)
+
+    def map(self, seed: int = 0, progress: Progress = _silent, fresh: bool = False) -> np.ndarray:
         """Return float32 coordinates (n, 2) from -1 to 1, near for what is alike; NaN for skipped and removed rows.
 
-        They are made by t-SNE from the neighbours, or read if they were made before of the same vectors. The same seed
-        gives the same bytes. `progress` gets how many steps are done, and of how many.
-        Raises MissingExtra without the extra `map`, OSError if the file beside the index cannot be written.
+        They are made by t-SNE from the neighbours and kept beside the index. When rows were removed, the others stay
+        where they are; when rows were added, or the similarity is another one, the map starts from the kept places and
+        most rows stay near; when half of the rows or more are new, or with `fresh`, all get new places. The same seed
+        and history give the same bytes. `progress` gets how many steps are done, and of how many.
+        Where the file cannot be written, the map is made, with a warning. Raises MissingExtra without the extra `map`.
         """
-        if (kept := self.kept_map(seed)) is not None:
+        if not fresh and (kept := self.kept_map(seed)) is not None:
             return kept
         from similar_images.overview.layout import lay_out
 
-        check_writeable(self.map_file(seed))
-        n = len(self)
-        neighbours = self.neighbours(progress=lambda done, _: progress(done, 2 * n))
-        places = lay_out(neighbours, self.compared, seed, lambda share: progress(n + int(share * n), 2 * n))
-        self._keep("map", places, seed)
-        return places
+        with self._alone(MAP):
+            if not fresh and (kept := self.kept_map(seed)) is not None:  # another thread or process has made it
+                return kept
+            n, earlier = len(self), None if fresh else self._earlier(seed)
+            neighbours = self.neighbours(progress=lambda done, _: progress(done, 2 * n))
+            made = lay_out(neighbours, self.compared, seed, lambda share: progress(n + int(share * n), 2 * n), earlier)
+            rows = self._rows_digest(made.places)
+            self._keep(MAP, self._map_digest(seed), **made._asdict(), seed=seed, rows=rows, removed=self.removed)
+        return made.places
 
     def kept_map(self, seed: int = 0) -> np.ndarray | None:
-        """Return the map that was made before, float32 (n, 2); None if there is none of these vectors."""
-        return self._kept("map", np.float32, seed)
+        """Return the map that was made before, float32 (n, 2); None if there is none of these vectors and rows."""
+        kept = self._kept(MAP, self._map_digest(seed))
+        if kept is None or not {*kept["removed"].tolist()} <= {*self.removed}:
+            return None
+        places = kept["places"].copy()
+        places[self.removed] = np.nan
+        return places
 
-    def map_file(self, seed: int = 0) -> Path:
-        """Return where the map is kept: beside the index, or beside the vectors if there is none."""
-        return self._file("map", seed)
+    def map_file(self) -> Path:
+        """Return where the map is kept: beside the index, or where the index would be."""
+        return self._file(MAP)
 
     def clusters(self, progress: Progress = _silent) -> "Clusters":
-        """Return the clusters, the largest first: Leiden's communities of the graph of neighbours.
+        """Return the clusters, the largest first: Louvain's communities of the graph of neighbours.
 
         `clusters().labels` is int32 (n,), -1 for rows in no cluster. A cluster has its `rows`, the most typical first,
-        its `size`, and the `name` of its most typical image. Made or read as the map is; so are `progress` and errors.
+        its `size`, and the `name` of its most typical image. Made again when rows were added or removed, or else read;
+        `progress`, warning and errors are as of the map.
         """
         if (kept := self.kept_clusters()) is not None:
             return kept
         from similar_images.overview.clusters import Clusters, find_clusters
 
-        check_writeable(self._file("clusters"))
-        table = find_clusters(self.neighbours(progress=progress), self.compared)
-        self._keep("clusters", table)
+        with self._alone(CLUSTERS):
+            if (kept := self.kept_clusters()) is not None:
+                return kept
+            table = find_clusters(self.neighbours(progress=progress), self.compared)
+            self._keep(CLUSTERS, self._digest(), table=table)
         return Clusters(table, self.names)
 
     def kept_clusters(self) -> "Clusters | None":
-        """Return the clusters that were made before; None if there are none of these vectors."""
+        """Return the clusters that were made before; None if there are none of these vectors and rows."""
         from similar_images.overview.clusters import Clusters
 
-        table = self._kept("clusters", np.int32)
-        return None if table is None else Clusters(table, self.names)
+        kept = self._kept(CLUSTERS, self._digest())
+        return None if kept is None else Clusters(kept["table"], self.names)
 
     def outliers(self, k: int = 8, progress: Progress = _silent) -> list[Hit]:
         """Return the k most isolated rows, the most isolated first; `similarity` is the mean to the 8 nearest rows."""
@@ -146,36 +173,80 @@ class OverviewedCollection(TabularCollection):
         rows, similarities = (np.array([pair[i] for pair in pairs], dtype) for i, dtype in ((0, np.int64), (1, float)))
         return self._hits(similarities, rows, (), len(pairs))
 
-    def _digest(self, seed: int = 0) -> str:
+    def _map_digest(self, seed: int) -> str:
+        return self._digest(seed, ())  # without removed rows it stays the same map
+
+    def _digest(self, seed: int = 0, removed: Iterable[int] | None = None) -> str:
         """Return a SHA-256 of the vectors that are compared, of the rows that are left out, and of the seed."""
         whole = self.vectors.manifest and self.vectors.manifest["sha256"]
-        parts = [FORMAT, seed, len(self), whole or sample(self.compared), self.similarity.name, self.removed]
+        left_out = list(self.removed if removed is None else removed)
+        whole = whole or (sample(self.array) if self.has_vectors else None)
+        parts = [seed, len(self), whole, self.similarity.name, left_out]
         digest = hashlib.sha256(" ".join(map(str, parts)).encode())
         for part in (self.similarity.offset, self.similarity.matrix):
             digest.update(b"" if part is None else part.tobytes())
         return digest.hexdigest()
 
-    def _file(self, what: str, seed: int = 0) -> Path:
-        beside = self.index.path if self.index else self.vectors.path.with_suffix("")
-        return beside.with_name(f"{beside.name}.{what}.{self.similarity.name}.{self._digest(seed)[:8]}.npy")
+    def _rows_digest(self, places: np.ndarray) -> str:
+        """Return a digest of the first rows, as many as there are places, and of the network's vectors of some of them."""
+        n, without = len(places), np.flatnonzero(np.isnan(places[:, 0])).tolist()
+        vectors = fingerprint(self.array[:n], without) if self.has_vectors else ""
+        return names_digest([*self.names[:n], vectors])
 
-    def _kept(self, what: str, dtype: type, seed: int = 0) -> np.ndarray | None:
-        """Return the array (n, 2) of a file; None if it is missing or damaged."""
-        with suppress(OSError, ValueError, EOFError):
-            array = np.load(self._file(what, seed), allow_pickle=False)
-            return array if array.shape == (len(self), 2) and array.dtype == dtype else None
+    def _earlier(self, seed: int) -> "Layout | None":
+        """Return the kept map of the first rows, (n, 2), NaN for the others; None if there is none of the same seed."""
+        from similar_images.overview.layout import Layout
+
+        kept = self._kept(MAP)
+        if kept is None or kept["seed"] != seed or kept["rows"] != self._rows_digest(kept["places"]):
+            return None
+        places = np.full((len(self), 2), np.nan, np.float32)
+        places[: len(kept["places"])] = kept["places"]
+        return Layout(places, float(kept["scale"]))
+
+    def _file(self, what: str) -> Path:
+        """Return where something is kept; a similarity that is tried without an index has a file of its own."""
+        beside = self.index.path if self.index else index_path(self.vectors.path)
+        tried = f".{self._similarity.name}" if self._similarity else ""
+        return beside.with_name(f"{beside.name}.{what}{tried}.npz")
+
+    @contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        """Let one thread and one process at a time make what is kept: the next one reads it."""
+        with self._locks[what], ExitStack() as stack:
+            with suppress(OSError):  # in a folder that cannot be written to, no other process keeps anything
+                stack.enter_context(locked(self._file(what), wait=True))
+            yield
+
+    def _kept(self, what: str, digest: str | None = None) -> dict[str, Any] | None:
+        """Return the content of a file, which must have a digest; None if it has another, is missing or damaged."""
+        path = self._file(what)
+        for content in (self._unkept.get(path), _read(path)):
+            if content is not None and digest in (None, str(content["digest"])):
+                return content
         return None
 
-    def _keep(self, what: str, array: np.ndarray, seed: int = 0) -> None:
-        """Write an array (n, 2) and remove what was kept of other vectors, with the same index and similarity."""
-        path = self._file(what, seed)
-        with replacing(path) as partial:
-            np.save(partial, array)
-        pattern = f"{escape(path.name.removesuffix(path.suffixes[-2] + '.npy'))}.{'[0-9a-f]' * 8}.npy"
-        for other in path.parent.glob(pattern):
-            if other != path:
-                with suppress(OSError):  # Windows: a reader has it open
-                    other.unlink()
+    def _keep(self, what: str, digest: str, **content: object) -> None:
+        path = self._file(what)
+        arrays: dict[str, Any] = {
+            name: np.asarray(value) for name, value in (content | {"digest": digest, "format": FORMAT}).items()
+        }
+        try:
+            with replacing(path) as partial:
+                np.savez(partial, **arrays)
+            self._unkept.pop(path, None)
+        except OSError as error:
+            self._unkept[path] = arrays
+            warnings.warn(f"{what} made but not kept: cannot write {path}: {error.strerror}", stacklevel=3)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """Return the arrays of a kept file; None if it is missing, damaged or of another format."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            return dict(kept) if str(kept["format"]) == FORMAT else None
+    except Exception:  # damaged, in any of the ways in which a zip or an array can be: it is made again
+        return None
 
 
 def _check(k: int) -> None:

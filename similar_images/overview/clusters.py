@@ -1,6 +1,7 @@
-"""Groups of rows that are like each other: Leiden's communities of the neighbours' graph, by scikit-network.
+"""Groups of rows that are like each other: Louvain's communities of the neighbours' graph, by scikit-network.
 
-Source: Traag, Waltman & van Eck, "From Louvain to Leiden: guaranteeing well-connected communities", 2019.
+Its Leiden draws from C's `rand` whatever the seed, so that each run gives other bytes, and agrees with labels as well.
+Source: Blondel, Guillaume, Lambiotte & Lefebvre, "Fast unfolding of communities in large networks", 2008.
 
 Shape letters: n rows, d numbers in a vector, k neighbours of a row, m rows of a cluster, c clusters.
 """
@@ -69,7 +70,7 @@ def communities(neighbours: Neighbours, k: int = NEAREST, resolution: float | No
     """
     need("sknetwork", "map", "the search for clusters")
     from scipy.sparse import csr_matrix
-    from sknetwork.clustering import Leiden
+    from sknetwork.clustering import Louvain
 
     n, rows = len(neighbours.rows), neighbours.rows[:, :k]
     linked = (rows >= 0) & (neighbours.similarities[:, :k] > 0)
@@ -79,7 +80,7 @@ def communities(neighbours: Neighbours, k: int = NEAREST, resolution: float | No
     graph = csr_matrix((neighbours.similarities[:, :k][linked], ends), shape=(n, n))
     if resolution is None:
         resolution = min(RESOLUTION, max(1.0, neighbours.has_any.sum() / ROWS))
-    return Leiden(resolution=resolution, random_state=0).fit_predict(graph.maximum(graph.T).tocsr())
+    return Louvain(resolution=resolution, random_state=0).fit_predict(graph.maximum(graph.T).tocsr())
 
 
 def find_clusters(neighbours: Neighbours, vectors: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from similar_images import files
 from similar_images.cli.main import main
 from similar_images.collections.create import create_files
 
@@ -27,15 +28,35 @@ def test_map_prints_where_the_map_is_and_makes_it_once(collection, tmp_path):
     done = run("map", collection, "--csv", "places.csv")
     assert done.exit_code == 0, done.output
     file = tmp_path / done.stdout.strip()
-    places, made = np.load(file), file.stat().st_mtime_ns
+    places, made = np.load(file)["places"], file.stat().st_mtime_ns
     assert places.shape == (12, 2) and places.dtype == np.float32
     rows = list(csv.DictReader((tmp_path / "places.csv").read_text().splitlines()))
     assert [row["name"] for row in rows][:2] == ["blue/0.jpg", "blue/1.jpg"]
     assert float(rows[5]["y"]) == pytest.approx(places[5, 1], abs=1e-5)
     assert run("map", collection).stdout.strip() == str(file)
     assert file.stat().st_mtime_ns == made
+    assert run("map", collection, "--fresh").exit_code == 0 and file.stat().st_mtime_ns > made
     refused = run("map", collection, "--csv", "places.csv")
     assert refused.exit_code == 1 and "places.csv exists" in refused.stderr
+
+
+def refuse(*_: object) -> None:
+    raise OSError("cannot write photos.map.npz: Permission denied")
+
+
+def test_map_fails_where_its_file_cannot_be_written_and_clusters_does_not(collection, monkeypatch):
+    monkeypatch.setattr(files, "check_writeable", refuse)
+    failed = run("map", collection)
+    assert (failed.exit_code, failed.stdout) == (1, "")
+    assert failed.stderr == "Error: cannot write photos.map.npz: Permission denied\n"
+    assert run("clusters", collection).exit_code == 0
+
+
+def test_a_map_that_is_there_is_shown_where_nothing_can_be_written(collection, monkeypatch):
+    made = run("map", collection).stdout
+    monkeypatch.setattr(files, "check_writeable", refuse)
+    assert run("map", collection).stdout == made
+    assert run("map", collection, "--fresh").exit_code == 1
 
 
 def test_clusters_prints_every_image_once_and_writes_a_page(collection, tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from arrays import clustered
 
 from similar_images.index.neighbours import find_neighbours
 from similar_images.overview.clusters import Clusters, communities, find_clusters
@@ -51,9 +52,10 @@ def test_the_name_is_that_of_the_row_most_similar_to_the_others(vectors):
         assert cluster.name == f"{cluster.typical}.jpg"
 
 
-def test_the_same_vectors_give_the_same_bytes(vectors):
-    tables = [find_clusters(find_neighbours(vectors, 8), vectors).tobytes() for _ in range(2)]
-    assert tables[0] == tables[1]
+def test_the_same_vectors_give_the_same_bytes():
+    vectors = clustered(300, 32)
+    tables = {find_clusters(find_neighbours(vectors, 8), vectors).tobytes() for _ in range(10)}
+    assert len(tables) == 1
 
 
 def test_a_higher_resolution_gives_more_clusters(vectors):

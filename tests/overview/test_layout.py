@@ -8,13 +8,23 @@ from sklearn.manifold import trustworthiness
 from similar_images.index.exact import normalised
 from similar_images.index.neighbours import Neighbours, find_neighbours
 from similar_images.overview import layout
-from similar_images.overview.layout import NEIGHBOURS, lay_out
+from similar_images.overview.layout import NEIGHBOURS, Layout, lay_out
 
 pytest.importorskip("openTSNE", reason="the map is not installed")
 
 
+def laid_out(vectors: np.ndarray, **options: object) -> Layout:
+    return lay_out(find_neighbours(vectors, NEIGHBOURS), vectors, **options)
+
+
+def of_the_first(kept: Layout, n: int) -> Layout:
+    """A layout of some rows as one of n, of which the others have no place."""
+    without = np.full((n - len(kept.places), 2), np.nan, np.float32)
+    return kept._replace(places=np.vstack([kept.places, without]))
+
+
 def placed(vectors: np.ndarray, removed: list[int] | None = None, **options: object) -> np.ndarray:
-    return lay_out(find_neighbours(vectors, NEIGHBOURS, removed=removed or []), vectors, **options)
+    return lay_out(find_neighbours(vectors, NEIGHBOURS, removed=removed or []), vectors, **options).places
 
 
 @pytest.mark.parametrize("interpolated", [100, 10_000])
@@ -70,7 +80,7 @@ def test_a_neighbour_that_an_index_has_not_found_has_no_weight():
     found = find_neighbours(vectors, NEIGHBOURS)
     rows, similarities = found.rows.copy(), found.similarities.copy()
     rows[:, 25:], similarities[:, 25:] = -1, -1
-    places = lay_out(Neighbours(rows, similarities), vectors)
+    places = lay_out(Neighbours(rows, similarities), vectors).places
     assert trustworthiness(normalised(vectors), places, n_neighbors=5) > 0.8
 
 
@@ -78,3 +88,42 @@ def test_progress_goes_to_one():
     shares: list[float] = []
     placed(clustered(50, 8), progress=shares.append)
     assert shares == sorted(shares) and shares[0] < 0.2 and shares[-1] == 1
+
+
+@pytest.mark.parametrize("interpolated", [100, 10_000])
+def test_from_kept_places_most_stay_near_and_new_rows_are_near_what_they_are_like(monkeypatch, interpolated):
+    monkeypatch.setattr(layout, "INTERPOLATED_KEPT", interpolated)
+    vectors = clustered(500, 64)
+    kept = laid_out(vectors[:400])
+    grown = laid_out(vectors, kept=of_the_first(kept, 500)).places
+    unit = normalised(vectors)
+    moved, moved_anew = (
+        np.median(np.linalg.norm(places[:400] - kept.places, axis=1)) for places in (grown, placed(vectors))
+    )
+    assert moved < 0.15 and moved < moved_anew / 2
+    assert trustworthiness(unit, grown, n_neighbors=12) > trustworthiness(unit, placed(vectors), n_neighbors=12) - 0.03
+    nearest = np.argsort(-unit[400:] @ unit[:400].T, axis=1)[:, :5]
+    apart = np.linalg.norm(grown[400:, None] - grown[nearest], axis=2)
+    other = np.linalg.norm(grown[400:, None] - grown[None, :400], axis=2)
+    assert np.median(apart) < np.median(other) / 3
+
+
+def test_the_same_kept_places_give_the_same_bytes():
+    vectors = clustered(150, 16)
+    kept = of_the_first(laid_out(vectors[:120]), 150)
+    assert laid_out(vectors, kept=kept).places.tobytes() == laid_out(vectors, kept=kept).places.tobytes()
+    assert laid_out(vectors, kept=kept).places.tobytes() != laid_out(vectors).places.tobytes()
+
+
+def test_where_most_rows_are_new_all_get_new_places():
+    vectors = clustered(150, 16)
+    kept = of_the_first(laid_out(vectors[:60]), 150)
+    assert laid_out(vectors, kept=kept).places.tobytes() == laid_out(vectors).places.tobytes()
+
+
+def test_new_rows_that_are_like_each_other_only_have_places():
+    old, new = np.zeros((60, 16), np.float32), np.zeros((40, 16), np.float32)
+    old[:, :8], new[:, 8:] = np.abs(clustered(60, 8)), np.abs(clustered(40, 8, seed=1))
+    vectors = np.vstack([old, new])
+    grown = laid_out(vectors, kept=of_the_first(laid_out(old), 100)).places
+    assert np.isfinite(grown).all() and trustworthiness(normalised(vectors), grown, n_neighbors=5) > 0.9

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or 
 def test_run_all_shows_eight_hits_with_their_pictures(page, gallery):
     expect(hits(gallery)).to_have_count(8)
     expect(gallery.locator(".similar-images-answer img:visible")).to_have_count(9)
-    expect(hits(gallery).first).to_contain_text(re.compile(r"-\d\.jpg\d\.\d\d"))
+    expect(hits(gallery).first).to_contain_text(re.compile(r"\d\.\d\d\w+/\w+-\d\.jpg"))
     expect(gallery.locator(".status")).to_contain_text("flat index of 12 images: stored vector, search")
     expect(gallery.locator(".status")).to_contain_text("recall 1.000 when built")
     expect(gallery.get_by_text("This collection was made with hog-colour, which compares colour")).to_be_visible()
@@ -31,15 +31,33 @@ def test_voila_shows_no_code(page):
 
 def test_a_long_name_is_cut_in_a_card_and_whole_while_it_is_pointed_at(gallery):
     card = hits(gallery).first
-    name = card.locator(".name span")
-    name.evaluate(
-        "(span, text) => { span.textContent = text; }", "traffic light/traffic light-22 at night, in the rain.jpg"
+    start, end = card.locator(".cut > span").all()
+    start.evaluate(
+        "(span, text) => { span.textContent = text; }", "traffic light/traffic light-22 at night, in the rai"
     )
-    is_cut = "span => span.scrollHeight > span.clientHeight + 1 || span.scrollWidth > span.clientWidth + 1"
+    is_cut = "span => span.scrollWidth > span.clientWidth + 1 && getComputedStyle(span).display !== 'inline'"
+    is_on_top = """one => {
+        const { x, y, width, height } = one.getBoundingClientRect();
+        return document.elementFromPoint(x + width - 2, y + height / 2) === one;
+    }"""
     gallery.page.mouse.move(0, 0)
-    assert name.evaluate(is_cut)
+    assert start.evaluate(is_cut) and end.evaluate(is_on_top)
     card.hover()
-    assert not name.evaluate(is_cut)
+    assert not start.evaluate(is_cut) and end.evaluate(is_on_top)
+    assert card.locator(".name b").evaluate(is_on_top)  # the similarity too
+
+
+def test_on_a_phone_nothing_is_wider_than_the_page(page, gallery):
+    size = page.viewport_size
+    page.set_viewport_size({"width": 420, "height": 900})
+    gallery.get_by_role("button", name="Tick all", exact=True).click()
+    expect(gallery.get_by_role("button", name="Contact sheet (HTML)")).to_be_visible()
+    wide = "root => [...root.querySelectorAll('button, input, select, li, p')].filter(one => one.getBoundingClientRect().right > 420)"
+    assert gallery.evaluate(f"root => ({wide})(root).map(one => one.outerHTML)") == []
+    tops = hits(gallery).evaluate_all("cards => cards.map(card => card.getBoundingClientRect().top)")
+    assert len(set(tops)) < len(tops)  # several in a row
+    page.set_viewport_size(size)
+    gallery.get_by_role("button", name="Untick all").click()
 
 
 def test_the_random_button_shows_another_query(gallery):

@@ -76,6 +76,47 @@ def test_ticks_stay_from_query_to_query_until_they_are_cleared(gallery):
     expect(gallery.get_by_label(f"Tick {name}")).not_to_be_checked()
 
 
+def test_arrow_keys_go_from_hit_to_hit_and_shift_ticks_all_in_between(gallery):
+    keyboard, pictures = gallery.page.keyboard, gallery.get_by_role("button", name=re.compile("^Search by"))
+    top = "() => document.activeElement.getBoundingClientRect().top"
+    pictures.nth(1).focus()
+    keyboard.press("ArrowLeft")
+    expect(pictures.nth(0)).to_be_focused()
+    upper = gallery.page.evaluate(top)
+    keyboard.press("ArrowDown")
+    assert gallery.page.evaluate(top) > upper
+    keyboard.press("ArrowUp")
+    expect(pictures.nth(0)).to_be_focused()
+    keyboard.press("x")
+    keyboard.press("ArrowRight")
+    keyboard.press("ArrowRight")
+    keyboard.press("Shift+X")
+    expect(gallery.get_by_text("3 ticked")).to_be_visible()
+    hits(gallery).nth(5).get_by_role("checkbox").click(modifiers=["Shift"])
+    expect(gallery.get_by_text("6 ticked")).to_be_visible()
+    keyboard.press("o")
+    expect(gallery.get_by_role("dialog")).to_contain_text(names(gallery)[5])
+    keyboard.press("Escape")
+    gallery.get_by_role("button", name="Untick all").click()
+
+
+def test_only_ticked_images_are_searched_until_all_are_again(gallery):
+    first = names(gallery)
+    for name in first[2:6]:
+        gallery.get_by_label(f"Tick {name}").check()
+    press(gallery, "Search only these")
+    assert names(gallery) == first[2:6]
+    expect(gallery.locator(".status")).to_contain_text("4 that match of the")
+    gallery.get_by_role("button", name="Untick all").click()  # what is ticked later is not what is searched
+    press(gallery, "Random image")
+    assert set(names(gallery)) <= set(first[2:6])
+    press(gallery, "← Back")
+    press(gallery, "Search all, not only 4")
+    assert names(gallery) == first
+    expect(gallery.locator(".status")).not_to_contain_text("that match of the")
+    expect(gallery.get_by_role("button", name="Search only these")).to_be_hidden()
+
+
 def test_several_images_at_once_are_searched_together(gallery, folder):
     files = [folder / "sample" / "sea" / "sea-1.jpg", folder / "sample" / "wine" / "wine-2.jpg"]
     gallery.locator("input[type=file]").set_input_files(files)

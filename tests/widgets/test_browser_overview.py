@@ -20,6 +20,7 @@ gallery = Gallery(collection, seed=1)
 gallery""",
     "Overview(collection, gallery, k=4)",
 )
+TITLES = ("A spread", "The most typical")
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 
@@ -50,6 +51,14 @@ def test_groups_show_their_pictures_and_a_click_searches_in_the_gallery(overview
     expect(gallery.locator(".similar-images-query figcaption")).to_have_attribute("title", name)
     settle(gallery)
     assert name_of(gallery) == name
+
+
+def test_arrow_keys_go_along_a_group_and_to_the_next(overview):
+    pictures = {title: overview.get_by_role("list", name=title).get_by_role("button") for title in TITLES}
+    pictures[TITLES[0]].first.focus()
+    for key, title, at in (("ArrowRight", TITLES[0], 1), ("ArrowLeft", TITLES[0], 0), ("ArrowDown", TITLES[1], 0)):
+        overview.page.keyboard.press(key)
+        expect(pictures[title].nth(at)).to_be_focused()
 
 
 def test_ticks_of_the_overview_are_those_of_the_gallery(overview, gallery):

@@ -19,7 +19,7 @@ function render({ model, el }) {
       "data-cell": JSON.stringify(one.cell), "data-quoted": JSON.stringify(one.quoted) });
     const place = h("div", { class: "picture", "data-row": one.row }, img, absent);
     cards.set(one.row, { img, absent });
-    return h("li", { class: "similar-images-card" }, place, h("div", { class: "name" }, h("span", { title: one.name }, one.name)),
+    return h("li", { class: "similar-images-card" }, place, h("div", { class: "name", title: one.name }, cutName(one.name)),
       ...one.facts.map(fact => h("div", { class: "meaning" }, fact)), h("div", { class: "tools" }, h("label", {}, keep, "Keep")));
   };
   const keys = h("p");

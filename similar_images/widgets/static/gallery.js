@@ -28,10 +28,14 @@ function render({ model, el }) {
   const original = h("img", { alt: "" });
   const title = h("p", { id: `original-${Math.random().toString(36).slice(2)}` });
   const keep = h("button", { type: "button" }, "Save");
-  const dialog = h("dialog", { "aria-labelledby": title.id, onclose: () => forget() }, title, original,
-    h("form", { method: "dialog" }, keep, h("button", { autofocus: true }, "Close")));
+  let opened = null; // the row whose original is shown
+  const steps = [["ArrowLeft", "←", "Previous"], ["ArrowRight", "→", "Next"]].map(([key, sign, label]) =>
+    h("button", { type: "button", "aria-label": `${label} hit`, title: `${label} hit (${sign})`, onclick: () => step(key) }, sign));
+  const dialog = h("dialog", { "aria-labelledby": title.id, onclose: () => forget(), onkeydown: event => { if (!event.altKey) step(event.key); } }, title, original,
+    h("form", { method: "dialog" }, ...steps, h("button", { type: "button", onclick: () => copy(original.alt, dialog) }, "Copy name"), keep,
+      h("button", { autofocus: true }, "Close")));
 
-  root.append(h("div", { class: "similar-images-controls" }, ...moves, choose, file, form, ...settings), filters.part, ...said,
+  root.append(h("div", { class: "similar-images-controls" }, ...moves, choose, file, form, ...settings, filters.part), ...said,
     h("div", { class: "similar-images-answer" }, query.figure, hits.found), dialog);
 
   // --- what the kernel has found --------------------------------------------------------------------------------
@@ -39,15 +43,16 @@ function render({ model, el }) {
     card.img = h("img", { alt: "", onload: () => shape(card) });
     card.why = h("span", { class: "absent" });
     card.button = h("button", { type: "button", class: "picture", onclick: () => ask({ do: "row", row: card.hit.row }) }, card.img, card.why);
-    card.name = h("div", { class: "name" }, h("span"), h("b"));
+    card.name = h("div", { class: "name" });
     card.meaning = h("div", { class: "meaning" });
     card.item.append(card.button, card.ticker, card.tools, card.name, card.meaning);
   }
 
   function fill(card, hit) {
-    setName(card.name, hit.name, hit.similarity.toFixed(2));
+    card.name.replaceChildren(h("b", {}, hit.similarity.toFixed(2)), cutName(hit.name));
+    card.name.title = hit.name;
     card.button.setAttribute("aria-label", `Search by ${hit.name}, similarity ${hit.similarity.toFixed(2)}`);
-    card.button.setAttribute("aria-keyshortcuts", "+ - x");
+    card.button.setAttribute("aria-keyshortcuts", "+ - x o");
   }
 
   function fillPicture(card, made) {
@@ -147,15 +152,28 @@ function render({ model, el }) {
     original.removeAttribute("src");
   }
 
+  /** Return the hit before the opened one, or after it. */
+  function beside(key) {
+    const all = hits.drawn().map(card => card.hit);
+    return neighbour(all, all.find(hit => hit.row === opened), key);
+  }
+
+  function step(key) {
+    const hit = ["ArrowLeft", "ArrowRight"].includes(key) && beside(key);
+    if (hit) ask({ do: "original", row: hit.row });
+  }
+
   function told(message, buffers) {
     if (message.show === "names") names.replaceChildren(...message.names.map(name => h("option", { value: name })));
     if (message.show !== "original") return;
+    opened = message.row;
+    steps.forEach((button, i) => { button.disabled = !beside(["ArrowLeft", "ArrowRight"][i]); });
     title.textContent = `${message.name}, ${message.size}`;
     forget();
     original.src = URL.createObjectURL(new Blob([buffers[0]])); // megabytes: not for a data: address
     original.alt = message.name;
     keep.onclick = event => { event.preventDefault(); save(message.name.split("/").pop(), buffers[0], ""); };
-    dialog.showModal();
+    if (!dialog.open) dialog.showModal();
   }
 
   const width = Math.ceil(160 * window.devicePixelRatio); // of a card, about

@@ -15,6 +15,7 @@ function showing({ model, root, ask }, { copied, exports, build, fill, picture =
   let loaded = 0; // hits that the page knows of
   let isAll = true; // whether there are no others
   let isAsked = false; // whether further hits were asked for
+  let lastTicked = null; // the row from which Shift ticks on
 
   const unlike = h("p", { class: "unlike", role: "status", hidden: true }, "No close match in this collection. These are the nearest.");
   const changes = h("p", { class: "changes", role: "status" });
@@ -25,7 +26,8 @@ function showing({ model, root, ask }, { copied, exports, build, fill, picture =
     model.set("among", model.get("among").length ? [] : model.get("selection"));
     model.save_changes();
   } });
-  const takes = exports.map(([form, label]) => h("button", { type: "button", onclick: () => ask({ do: "export", form }) }, label));
+  const takes = exports.map(([form, label]) => h("button", { type: "button", title: label, "aria-label": label, onclick: () => ask({ do: "export", form }) },
+    form.toUpperCase()));
   const list = h("ul", { class: "similar-images-hits", "aria-label": "Hits" });
   const further = h("div");
   const more = h("button", { type: "button", class: "more", hidden: true, onclick: () => grow() }, "More hits");
@@ -37,16 +39,16 @@ function showing({ model, root, ask }, { copied, exports, build, fill, picture =
   // --- a card ---------------------------------------------------------------------------------------------------
   function newCard() {
     const card = { hit: null };
-    card.tick = h("input", { type: "checkbox", onchange: () => tick(card.hit.row, card.tick.checked) });
+    card.tick = h("input", { type: "checkbox", onclick: event => tick(card, card.tick.checked, event.shiftKey) });
     card.more = h("button", { type: "button", class: "mark", title: "More like this (+)", onclick: () => mark(card, 1) }, "+");
     card.less = h("button", { type: "button", class: "mark", title: "Less like this (-)", onclick: () => mark(card, -1) }, "−");
-    card.open = h("button", { type: "button", onclick: () => ask({ do: "original", row: card.hit.row }) }, "Open");
-    card.copied = h("button", { type: "button", onclick: async () => {
+    card.open = h("button", { type: "button", title: "Open (o)", onclick: () => ask({ do: "original", row: card.hit.row }) }, "Open");
+    card.copied = h("button", { type: "button", class: "copy", onclick: async () => {
       await copy(card.hit.name, root);
       card.copied.textContent = "Copied";
       setTimeout(() => { card.copied.textContent = "Copy"; }, 1500);
     } }, "Copy");
-    card.ticker = h("label", { class: "ticker", title: "Tick (x)" }, card.tick);
+    card.ticker = h("label", { class: "ticker", title: "Tick (x), with Shift from the last one on" }, card.tick);
     card.tools = h("div", { class: "tools" }, card.ticker, card.more, card.less, card.open, card.copied);
     card.item = h("li", { class: "similar-images-card", onkeydown: event => pressed(card, event) });
     build(card);
@@ -56,7 +58,7 @@ function showing({ model, root, ask }, { copied, exports, build, fill, picture =
   function fillCard(card, hit) {
     card.hit = hit;
     card.item.classList.toggle("missed", hit.missed);
-    card.meaning.textContent = hit.missed ? `found by exact search only; ${hit.meaning}` : hit.meaning;
+    card.meaning.textContent = card.meaning.title = hit.missed ? `found by exact search only; ${hit.meaning}` : hit.meaning;
     card.meaning.classList.toggle("same", hit.same);
     const labels = [[card.open, "Open"], [card.copied, `Copy ${copied}`], [card.tick, "Tick"], [card.more, "More like"], [card.less, "Less like"]];
     for (const [control, label] of labels) control.setAttribute("aria-label", short(`${label} ${hit.name}`));
@@ -67,9 +69,12 @@ function showing({ model, root, ask }, { copied, exports, build, fill, picture =
 
   function pressed(card, event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (["+", "="].includes(event.key)) mark(card, 1);
+    const next = neighbour(drawn().map(one => one.button), card.button, event.key);
+    if (next) next.focus();
+    else if (["+", "="].includes(event.key)) mark(card, 1);
     else if (event.key === "-") mark(card, -1);
-    else if (event.key === "x") tick(card.hit.row, !card.tick.checked);
+    else if (event.key === "o" && !card.open.hidden) card.open.click();
+    else if (event.key.toLowerCase() === "x") tick(card, !card.tick.checked, event.shiftKey);
     else return;
     event.preventDefault();
     event.stopPropagation();
@@ -84,9 +89,14 @@ function showing({ model, root, ask }, { copied, exports, build, fill, picture =
     model.save_changes();
   }
 
-  function tick(row, on) {
-    const others = model.get("selection").filter(one => one !== row);
-    select(on ? [...others, row] : others);
+  /** Tick a card or untick it; with Shift also those between it and the one before. */
+  function tick(card, on, isRange) {
+    const rows = drawn().map(one => one.hit.row), { row } = card.hit;
+    const ends = [rows.indexOf(isRange ? lastTicked : row), rows.indexOf(row)].sort((a, b) => a - b);
+    const meant = ends[0] < 0 ? [row] : rows.slice(ends[0], ends[1] + 1);
+    const others = model.get("selection").filter(one => !meant.includes(one));
+    lastTicked = row;
+    select(on ? [...others, ...meant] : others);
   }
 
   const areAllTicked = ticked => drawn().every(card => ticked.has(card.hit.row));

@@ -5,7 +5,14 @@ const AHEAD = 800; // pixels
 
 function render({ model, el }) {
   const line = statusLine(model);
-  const list = h("div", { class: "similar-images-scroller" });
+  const list = h("div", { class: "similar-images-scroller", onkeydown: event => {
+    const picture = event.target.closest("li")?.querySelector(".picture");
+    const next = picture && !event.altKey && neighbour([...list.querySelectorAll(".picture")], picture, event.key);
+    if (!next) return;
+    event.preventDefault();
+    event.stopPropagation();
+    next.focus();
+  } });
   const root = h("div", { class: "similar-images", role: "region", "aria-label": "Overview", tabindex: -1 },
     ...line.parts, list);
   el.append(root);
@@ -53,7 +60,7 @@ function render({ model, el }) {
     } });
     const card = h("li", { class: "similar-images-card" },
       h("button", { type: "button", class: "picture", "aria-label": `Search by ${name}`, onclick: () => model.send({ do: "row", row }) }, img, why),
-      h("label", { class: "ticker" }, tick), h("div", { class: "name" }, h("span", {}, name)));
+      h("label", { class: "ticker" }, tick), h("div", { class: "name", title: name }, cutName(name)));
     card.dataset.row = row;
     return card;
   }

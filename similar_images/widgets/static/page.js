@@ -25,6 +25,28 @@ function setPicture(img, jpeg) {
   img.src = `data:image/jpeg;base64,${btoa(letters)}`;
 }
 
+const ENDING = 8; // characters of a name's end, which tell files apart
+
+/** Return a name that is cut in its middle where it is longer than its place; a screen reader has it from the controls. */
+function cutName(name) {
+  const letters = [...name];
+  return h("span", { class: "cut", "aria-hidden": "true" }, h("span", {}, letters.slice(0, -ENDING).join("")), h("span", {}, letters.slice(-ENDING).join("")));
+}
+
+/** Return where an arrow key leads to from `one` of the elements `all`: to the next one, or to the nearest in the next row. */
+function neighbour(all, one, key) {
+  const at = all.indexOf(one);
+  if (key === "ArrowLeft") return all[at - 1];
+  if (key === "ArrowRight") return all[at + 1];
+  if (key !== "ArrowUp" && key !== "ArrowDown") return undefined;
+  const place = element => { const box = element.getBoundingClientRect(); return { element, top: box.top, middle: box.left + box.width / 2 }; };
+  const from = place(one);
+  const onward = (key === "ArrowDown" ? all.slice(at + 1) : all.slice(0, at).reverse()).map(place).filter(({ top }) => Math.abs(top - from.top) > 1);
+  const row = onward.filter(({ top }) => Math.abs(top - onward[0].top) <= 1);
+  const distance = other => Math.abs(other.middle - from.middle);
+  return row.sort((a, b) => distance(a) - distance(b))[0]?.element;
+}
+
 /** Leave Ctrl+S and the like to the notebook, though the keys of `root` are its own. */
 function leaveShortcuts(root, el) {
   root.addEventListener("keydown", event => {

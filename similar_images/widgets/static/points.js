@@ -2,6 +2,7 @@
 // A point's place is in units of the map; x, y of a view is what is at the centre, `scale` is pixels a unit.
 
 const BYTES = 255;
+const MARGIN = 72; // pixels; so that a picture at the edge is seen whole
 
 /** Return the points of a buffer of float32 pairs; those without a place are NaN. */
 function readPoints(data) {
@@ -27,7 +28,7 @@ function readPoints(data) {
 function viewOfAll({ box }, width, height) {
   if (!box.count) return { x: 0, y: 0, scale: 1 };
   const [across, up] = [box.right - box.left || 1, box.top - box.bottom || 1];
-  return { x: (box.left + box.right) / 2, y: (box.bottom + box.top) / 2, scale: Math.min(width / across, height / up) * 0.92 };
+  return { x: (box.left + box.right) / 2, y: (box.bottom + box.top) / 2, scale: Math.min(Math.max(width - MARGIN, width / 2) / across, Math.max(height - MARGIN, height / 2) / up) };
 }
 
 /** Return the rows in drawing order: as they are, or from the lowest to the highest code. */

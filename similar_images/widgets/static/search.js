@@ -26,8 +26,8 @@ function searching({ model, el }, { label, random, draw }) {
   let refused = ""; // what the page itself refuses, until the user's next action
   let done = ""; // the last status of a search that has succeeded
 
-  const back = h("button", { type: "button", title: "Alt+Left", onclick: () => ask({ do: "go", steps: -1 }) }, "← Back");
-  const forward = h("button", { type: "button", title: "Alt+Right", onclick: () => ask({ do: "go", steps: 1 }) }, "Forward →");
+  const back = h("button", { type: "button", title: "Alt+Left", onclick: () => ask({ do: "go", steps: -1 }) }, "←", h("span", {}, " Back"));
+  const forward = h("button", { type: "button", title: "Alt+Right", onclick: () => ask({ do: "go", steps: 1 }) }, h("span", {}, "Forward "), "→");
   const another = h("button", { type: "button", onclick: () => ask({ do: "random" }) }, random);
   const count = h("input", { type: "number", min: 1, max: 200, onchange: () => setCount() });
   const exact = h("input", { type: "checkbox", onchange: () => set("exact", exact.checked) });
