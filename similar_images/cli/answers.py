@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
 from similar_images.cli.options import as_started
 from similar_images.collections.base import BaseCollection, Hit, Where
 from similar_images.collections.column_files import EXIF_COLUMNS, is_behind
-from similar_images.collections.query import missing
+from similar_images.collections.query import Asked, is_like_nothing, missing
 from similar_images.inputs.names import printable
 from similar_images.vectors.store import list_path
 
@@ -19,9 +19,14 @@ class Answered(NamedTuple):
     hits: list[Hit]
 
 
-def warn(collection: BaseCollection, query: str, hits: list[Hit], where: Where | None = None) -> None:
-    """Say on stderr if a query has no close match in the collection, or in what of it was searched."""
-    if collection.is_like_nothing(hits, where):
+def warn(
+    collection: BaseCollection, query: str, hits: list[Hit], where: Where | None = None, given: Any = None
+) -> None:
+    """Say on stderr if a query has no close match in the collection, or in what of it was searched.
+
+    `given` is the query as `nearest` took it, if that may be words.
+    """
+    if is_like_nothing(collection, Asked(query, given), hits, where):
         place = "in this collection" if where is None else "among those that match"
         click.echo(f"No close match for {printable(query)} {place}; the nearest are", err=True)
 

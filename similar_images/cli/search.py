@@ -1,5 +1,7 @@
 """Search a collection of images for those most like a given one."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,11 @@ from similar_images.inputs.names import printable
 if TYPE_CHECKING:
     from PIL import Image
 
+    from similar_images.collections.base import Query
     from similar_images.collections.images import Collection
+
+
+SIGNS, NUMBER = {"+", "-"}, re.compile(r"\d+(\.\d*)?|\.\d+")
 
 
 @click.command("search", cls=Command)
@@ -68,9 +74,10 @@ def main(
 ) -> None:
     """Print the images of a collection that look most like each QUERY, with their similarity.
 
-    A QUERY is the file of an image, a name in the collection, or an http(s) address. If it is both a file and a name,
-    the file is searched for. The stored vector is used for an image of the collection, and the image itself is left
-    out of its hits.
+    A QUERY is the file of an image, a name in the collection, or an http(s) address; anything else is words, if the
+    network of the collection reads them. If it is both a file and a name, the file is searched for. The stored vector is
+    used for an image of the collection, and the image itself is left out of its hits. With + or - between them, queries
+    are one: what is like the first and those after a +, and unlike those after a -; a number before a query weighs it.
 
     \b
     Examples:
@@ -78,6 +85,8 @@ def main(
       ./search_images.py -i photos_file_list.txt -k 20 holiday.jpg beach.png
       ./search_images.py -i sample_file_list.txt --json apple/apple-00.jpg
       ./search_images.py holiday.jpg --where folder=2019 --where date=2019-07-01..2019-08-31 --where name=beach
+      ./search_images.py "a dog on a beach"
+      ./search_images.py cat.jpg + 0.5 "at night" - dog.jpg
       ./search_images.py --paths holiday.jpg | xargs -d '\\n' cp -t similar/
     """
     from similar_images.cli.answers import Answered, parsed_where, print_hits, print_json, warn, warn_not_indexed
@@ -92,14 +101,16 @@ def main(
     where = parsed_where(collection, conditions, lambda: read_exif(collection))
     warn_not_indexed(collection, exact)
     answers, failed = [], False
-    for query in queries:
+    for query, positives, negatives in asked(queries):
         try:
-            hits = collection.nearest(_query(collection, query), k, exact, where=where)
+            given, others = ([_weighed(collection, *one) for one in some] for some in (positives, negatives))
+            whole = given[0] if len(given) == 1 and not others else given
+            hits = collection.nearest(whole, k, exact, negatives=others, where=where)
         except ValueError as error:
             failed = True
             click.echo(as_started(f"Error: {printable(query)}: {printable(str(error))}"), err=True)
             continue
-        warn(collection, query, hits, where)
+        warn(collection, query, hits, where, whole)
         answers.append(
             Answered(query, [hit for hit in hits if hit.percentile is None or hit.percentile >= min_percentile])
         )
@@ -115,10 +126,46 @@ def main(
         raise click.exceptions.Exit(1)
 
 
-def _query(collection: "Collection", query: str) -> "int | bytes | Image.Image":
-    """Return what `nearest` takes: a row, the bytes at an address, or the image in a file."""
+def asked(queries: Sequence[str]) -> list[tuple[str, list[tuple[float, str]], list[tuple[float, str]]]]:
+    """Return each query with its positives and negatives, (weight, query): one of all if there is a + or - among them.
+
+    Raises ValueError where a sign lacks its query, or a query its sign.
+    """
+    if not SIGNS.intersection(queries):
+        return [(query, [(1.0, query)], []) for query in queries]
+    parts: dict[str, list[tuple[float, str]]] = {"+": [], "-": []}
+    sign: str | None = "+"
+    weight: float | None = None
+    for token in queries:
+        if token in SIGNS:
+            if sign and any(parts.values()):
+                raise ValueError(f"expected a query after {sign}, got {token}")
+            sign = token
+        elif sign is None:
+            raise ValueError(f"expected + or - before {token}: with a sign among them, all queries are one")
+        elif weight is None and NUMBER.fullmatch(token) and float(token) > 0:
+            weight = float(token)
+        else:
+            parts[sign].append((weight or 1.0, token))
+            sign, weight = None, None
+    if sign or weight is not None:
+        raise ValueError(f"expected a query after {queries[-1]}")
+    if not parts["+"]:
+        raise ValueError("expected a query to be like, got only what to be unlike")
+    return [(" ".join(queries), parts["+"], parts["-"])]
+
+
+def _weighed(collection: "Collection", weight: float, query: str) -> Any:
+    """Return what `nearest` takes in a list: a query, with its weight if that is another than 1."""
+    given = _query(collection, query)
+    return given if weight == 1 else (given, weight)
+
+
+def _query(collection: "Collection", query: str) -> "int | bytes | Image.Image | Query":
+    """Return what `nearest` takes: a row, the bytes at an address, the image in a file, or words."""
     from similar_images.inputs.images import open_image
     from similar_images.inputs.web import fetch
+    from similar_images.networks.catalog import reads_words
 
     row = collection.row(query)
     if row is not None:
@@ -129,5 +176,15 @@ def _query(collection: "Collection", query: str) -> "int | bytes | Image.Image":
     if named is not None:  # the name of another file here
         said = f"{printable(query)}: searching for the file here"
         click.echo(f"{said}; for the collection's image give {printable(str(collection.path(named)))}", err=True)
+    elif reads_words(collection.network) and not is_path(query):
+        return collection.encode_text(query)
     with silent_decoders():
         return open_image(Path(query))
+
+
+def is_path(query: str) -> bool:
+    """Return whether there is a file or folder of this name."""
+    try:
+        return Path(query).exists()
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        return False

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
 from threading import Lock
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
+from similar_images.collections.combined import WITH_WORDS, Part, Query, has_words, mean
 from similar_images.collections.filtered import Subset, Where
 from similar_images.collections.opened import Hit as Hit
 from similar_images.collections.opened import open_index as open_index
@@ -23,29 +24,6 @@ from similar_images.vectors.store import Vectors
 # Of the mean of the negatives, subtracted from that of several positives, or from one: benchmarks/similarity.py.
 SHARE, SHARE_OF_ONE = 0.5, 0.25
 SAMPLE = 1000  # rows whose similarities say how much those of a query differ
-
-
-WITH_WORDS = (
-    "make the collection with a network that does, such as `similar-images extract -d FOLDER --network "
-    "hf:openai/clip-vit-base-patch32`"
-)
-
-
-class Query(NamedTuple):
-    """A vector (d,) with the description of the network that made it."""
-
-    vector: np.ndarray
-    network: dict
-    words: str | None = None  # what it was made from, where that is words and the collection is of images
-
-
-class Part(NamedTuple):
-    """A part of a query of several."""
-
-    unit: np.ndarray  # transformed, (c,)
-    weight: float
-    row: int | None  # of the collection
-    is_words: bool
 
 
 class Described(Protocol):
@@ -133,8 +111,10 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
             given = query if isinstance(query, list) else [] if query is None else [query]
             query = [*given, *words] if len(given) + len(words) > 1 else words[0]
         unit, rows = self._unit_of(query, negatives)
-        exact = exact or (self.has_vectors and _has_words(query, *negatives))  # the index was measured with images
-        return self._search(unit, k, exact, reranked, [rows], where)[0]
+        if not has_words(query, *negatives):
+            return self._search(unit, k, exact, reranked, [rows], where)[0]
+        exact = exact or self.has_vectors  # the index was measured with images, and so were the percentiles
+        return [hit._replace(percentile=None) for hit in self._search(unit, k, exact, reranked, [rows], where)[0]]
 
     def encode_text(self, text: str) -> Query:
         """Return the query of words, as `nearest` takes it also in a list. The first call loads the network.
@@ -155,7 +135,8 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
             return []
         asked = np.array(rows, dtype=np.int64)
         found = cosines(self.compared, asked[None], unit, not self.similarity.is_cosine)[0]
-        return self._hits(found.clip(-1, 1), asked, (), len(asked))
+        hits = self._hits(found.clip(-1, 1), asked, (), len(asked))
+        return [hit._replace(percentile=None) for hit in hits] if has_words(query, *negatives) else hits
 
     def nearest_many(
         self,
@@ -205,7 +186,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
             parts = [
                 [part._replace(weight=part.weight / self._deviation(part.unit)) for part in some] for some in parts
             ]
-        wanted, unwanted = map(_mean, parts)
+        wanted, unwanted = map(mean, parts)
         share = SHARE if len(positives) > 1 else SHARE_OF_ONE
         unit = normalised((wanted - share * unwanted)[None])
         if not unit.any():
@@ -216,10 +197,8 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         """Return a query, or (query, weight), as a part of a combined one."""
         weighted = isinstance(entry, tuple) and not isinstance(entry, Query)
         query, weight = entry if weighted else (entry, 1.0)
-        if not (isinstance(weight, (int, float, np.number)) and 0 < weight < np.inf):
-            raise ValueError(f"expected a weight above 0 in (query, weight), got {weight}")
         vector, row = self._vector_of(query)
-        return Part(self._unit([vector])[0], float(weight), row, _has_words(query))
+        return Part.of(self._unit([vector])[0], weight, row, has_words(query))
 
     def _deviation(self, unit: np.ndarray) -> float:
         """Return the standard deviation of the similarities of a transformed unit vector (c,) to a sample of the rows."""
@@ -299,17 +278,3 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
 
     def _name(self) -> str:
         return self.network["name"] if self.network else "the network of the collection"
-
-
-def _mean(parts: Sequence[Part]) -> np.ndarray:
-    """Return the weighted mean (c,) of parts, 0 if there are none."""
-    total = sum((part.weight * part.unit for part in parts), np.zeros(1, np.float32))
-    return total / max(sum(part.weight for part in parts), 1e-30)
-
-
-def _has_words(*queries: Any) -> bool:
-    """Return whether words are among queries, lists of them, and (query, weight)."""
-    return any(
-        query.words is not None if isinstance(query, Query) else isinstance(query, list | tuple) and _has_words(*query)
-        for query in queries
-    )

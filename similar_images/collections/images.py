@@ -1,6 +1,7 @@
 """A collection of images: searched by what they look like."""
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,13 @@ from PIL import Image
 
 from similar_images.collections.base import BaseCollection, Query, open_index
 from similar_images.collections.column_files import update_exif
+from similar_images.collections.filtered import Where
 from similar_images.collections.opened import FEW as FEW  # these and Hit were defined here in version 1.0
 from similar_images.collections.opened import UNLIKE as UNLIKE
 from similar_images.collections.opened import Hit as Hit
+from similar_images.collections.phrases import PHRASES
 from similar_images.files import relative
+from similar_images.index.exact import normalised, unit_rows
 from similar_images.index.index import Index
 from similar_images.inputs import images
 from similar_images.inputs.sources import open_source
@@ -20,6 +24,7 @@ from similar_images.networks import catalog, loader
 from similar_images.networks.catalog import Encoder, reads_text
 from similar_images.vectors.store import Vectors, list_path, open_vectors, vectors_path
 
+BEST, UNLIKE_WORDS = 3, 0.05  # hits, and share of phrases: see `is_like_nothing`
 OF_TEXTS = (
     "expected a collection of images, got one of texts, {}: "
     "search it with search_texts.py, or in Python with TextCollection.open"
@@ -190,6 +195,30 @@ class Collection(BaseCollection[Encoder]):
             )
         encoder = self._loaded()
         return Query(encoder.encode_text(text), encoder.description, text)
+
+    def is_like_nothing(self, hits: list[Hit], where: Where | None = None, text: str | None = None) -> bool:
+        """Return whether the best hit is less similar than the best hits of 99% of the collection's own rows.
+
+        With a similarity other than the cosine of 98% (centred) or 96% (whitened): it tells less of what is foreign.
+        Of a search with `where`, only rows that match count, with their best hits among each other. Similarities of
+        words are of another scale: with the `text` of a query, whether its best hits are described better by more than
+        UNLIKE_WORDS of some hundred phrases, as a classifier without training would choose among them (Radford et al.,
+        "Learning transferable visual models from natural language supervision", 2021).
+
+        False if the index does not know, or if the collection, or what matches, is too small.
+        """
+        if text is None or not hits:
+            return super().is_like_nothing(hits, where)
+        asked = normalised(self.encode_text(text).vector[None])
+        _, found = unit_rows(self.compared, np.array([hit.row for hit in hits[:BEST]]))
+        better = (found @ self._phrases.T > found @ asked.T).mean(axis=1)
+        return bool(np.median(better) > UNLIKE_WORDS)
+
+    @cached_property
+    def _phrases(self) -> np.ndarray:
+        """Unit vectors (p, d) of phrases that say what most photographs show."""
+        encoder = self._loaded()
+        return normalised(np.stack([encoder.encode_text(phrase) for phrase in PHRASES]))
 
     def _load(self) -> Encoder:
         if self.network is None:

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from similar_images.collections.base import BaseCollection, Hit, Query
+from similar_images.collections.combined import has_words
 from similar_images.collections.filtered import Where
 from similar_images.collections.images import Collection
 from similar_images.index.exact import rows_but
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.texts import one_line
+from similar_images.networks.catalog import reads_words
 
 KEPT_SIDE = 1024  # pixels; of a new image so much is kept, to search by its parts
 SAME = 1 - 1e-5  # similarity; above it the vectors are those of the same pixels
@@ -56,6 +58,17 @@ class Asked(NamedTuple):
         """The rows of the query, of its positives and of its negatives; None for what is not of the collection."""
         return [self.row, *(mark.row for mark in (*self.positives, *self.negatives))]
 
+    @property
+    def words(self) -> str | None:
+        """The words that are asked for, if they are all that is asked; None: it has an image."""
+        is_alone = isinstance(self.query, Query) and not self.positives and not self.negatives
+        return self.query.words if is_alone and isinstance(self.query, Query) else None
+
+    @property
+    def has_words(self) -> bool:
+        """Whether words are a part of what is asked of images."""
+        return has_words(self.query, *(mark.query for mark in (*self.positives, *self.negatives)))
+
 
 class Answer(NamedTuple):
     hits: list[Hit]
@@ -74,6 +87,21 @@ def ask_text(collection: BaseCollection, text: str, provisional: bool = False) -
     """Ask by a new text. Raises ValueError for an empty or huge one, and what loading the network raises."""
     query, seconds = _encode(collection, text := one_line(text).strip())
     return Asked(text, query, encoding=seconds, provisional=provisional)
+
+
+def ask_words(collection: BaseCollection, words: str) -> Asked:
+    """Ask a collection of images by words. Raises ValueError if its network does not read them."""
+    query, seconds = _encode_words(collection, words)
+    return Asked(words, query, encoding=seconds)
+
+
+def ask_also(collection: BaseCollection, asked: Asked, words: str, sign: int) -> Asked:
+    """Return a query that words are added to, as what is to be found more (1) or less (-1)."""
+    query, seconds = _encode_words(collection, words)
+    asked, mark = asked._replace(encoding=seconds), Mark(words, query)
+    if sign > 0:
+        return asked._replace(positives=(*asked.positives, mark))
+    return asked._replace(negatives=(*asked.negatives, mark))
 
 
 def ask_image(collection: Collection, name: str, content: bytes) -> Asked:
@@ -135,7 +163,7 @@ def answer(collection: BaseCollection, asked: Asked, k: int, exact: bool = False
     began = perf_counter()
     hits = _nearest(collection, asked, k, exact, where)
     seconds = perf_counter() - began
-    if not exact or collection.index is None:
+    if not exact or collection.index is None or asked.has_words:
         return Answer(hits, set(), [], seconds)
     approximate = _nearest(collection, asked, k, False, where)
     missed = {hit.row for hit in hits} - {hit.row for hit in approximate}
@@ -193,7 +221,7 @@ def describe(
     collection: BaseCollection, asked: Asked, answer: Answer, exact: bool = False, where: Where | None = None
 ) -> str:
     """Return what was searched, the time of its parts, the recall that was measured, and what is not in the index."""
-    exact = exact or collection.index is None
+    exact = exact or collection.index is None or (asked.has_words and collection.has_vectors)
     count = len(collection) if exact or collection.index is None else collection.index.faiss.ntotal
     searched = f"{'exact search in' if exact else f'{collection.recipe} index of'} {count:,} {collection.noun}s"
     encoding = "stored vector" if asked.encoding is None else f"network {_milliseconds(asked.encoding)}"
@@ -229,8 +257,15 @@ def changes(answer: Answer, k: int) -> str:
     return f"{len(answer.missed)} of {k} hits are found by exact search only{others}."
 
 
+def is_like_nothing(collection: BaseCollection, asked: Asked, hits: list[Hit], where: Where | None = None) -> bool:
+    """Return whether nothing in the collection is like a query; of words among images that is not known."""
+    if asked.words is not None and isinstance(collection, Collection):
+        return collection.is_like_nothing(hits, where, asked.words)
+    return not asked.has_words and collection.is_like_nothing(hits, where)
+
+
 def meaning(collection: BaseCollection, similarity: float) -> str:
-    """Return what a similarity means in this collection; an empty string if that is not known."""
+    """Return what a similarity of images means in this collection; an empty string if that is not known."""
     if similarity >= SAME:
         return f"the same {collection.noun}"
     percentile = collection.percentile(similarity)
@@ -245,6 +280,13 @@ def _encode(collection: BaseCollection, new: Any) -> tuple[Query, float]:
     """Return the query of something new and the seconds that took, without the loading of the network."""
     collection.load_network()
     return _timed(lambda: collection.encode(new))
+
+
+def _encode_words(collection: BaseCollection, words: str) -> tuple[Query, float]:
+    """Return the query of words and the seconds that took, without the loading of the network."""
+    if reads_words(collection.network):
+        collection.load_network()
+    return _timed(lambda: collection.encode_text(words))
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -5,17 +5,17 @@ from contextlib import suppress
 from threading import Thread
 
 from PIL import Image
-from traitlets import Int, List, observe, validate
+from traitlets import Bool, Int, List, observe, validate
 
 from similar_images.collections import query as asking
-from similar_images.collections.base import Hit
+from similar_images.collections.base import Hit, Query
 from similar_images.collections.images import Collection
 from similar_images.collections.query import Asked
 from similar_images.inputs import images
 from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks import loader
-from similar_images.networks.catalog import reads_text
+from similar_images.networks.catalog import reads_text, reads_words
 from similar_images.widgets import export
 from similar_images.widgets.history import Displayed
 from similar_images.widgets.hits import HitsWidget
@@ -37,6 +37,7 @@ class Gallery(HitsWidget):
     _esm, _css = page("search.js", "hits.js", "filters.js", "query.js", "gallery.js"), CSS
     max_bytes = Int(MAX_BYTES).tag(sync=True)
     side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
+    reads_words = Bool(False).tag(sync=True)  # whether words are queries
     late: List = List().tag(sync=True)  # pictures that were made after `shown` was sent
 
     def __init__(self, collection: Collection, k: int = 8, seed: int | None = None, allow_private: bool = False):
@@ -47,6 +48,7 @@ class Gallery(HitsWidget):
         if reads_text(collection.network):
             raise ValueError("expected images, got texts: show them with TextGallery(TextCollection.open(...))")
         super().__init__(collection, k, seed)
+        self.set_trait("reads_words", reads_words(collection.network))
         self._allow_private = allow_private
         self._thumbnails = {side: Thumbnails(collection, side) for side in THUMBNAIL_SIDES}
         self._upload, self._files = bytearray(), list[tuple[str, bytes]]()
@@ -92,7 +94,37 @@ class Gallery(HitsWidget):
             self.search_row(rows[0])
         else:
             known = "several names hold it: type more of one" if rows else "no name of the collection holds it"
-            self._say("failure", f"Not searched: {name}: {known}; an address begins with http:// or https://")
+            others = f"an address begins with http:// or https://; words are read by other networks than {asking.network_name(self.collection)}"
+            self._say("failure", f"Not searched: {name}: {known}; {others}, such as hf:openai/clip-vit-base-patch32")
+
+    def search_words(self, words: str) -> None:
+        """Search by words, if the network reads them."""
+        self._search(lambda step: self._with_network(step, lambda: asking.ask_words(self.collection, words)))
+
+    def add_words(self, words: str, sign: int) -> None:
+        """Search for more (1) or less (-1) like words too, beside the query that is shown."""
+        asked = self.history.current
+        if asked is None:
+            self.search_words(words)
+        else:
+            self._search(
+                lambda step: self._with_network(step, lambda: asking.ask_also(self.collection, asked, words, sign))
+            )
+
+    def search_text(self, text: str) -> None:
+        """Search by what is typed: an address, a name of the collection, or words, if the network reads them.
+
+        With + or - before them, words are added to the query that is shown.
+        """
+        sign = {"+": 1, "-": -1}.get(text[:1], 0)
+        if "://" in text:
+            self.search_address(text)
+        elif not self.reads_words or self.collection.row_named(text) is not None:
+            self.search_name(text)
+        elif sign and text[1:].strip():
+            self.add_words(text[1:].strip(), sign)
+        else:
+            self.search_words(text)
 
     def _rows_named(self, text: str, most: int) -> list[int]:
         """Return the first rows whose names hold a text, of upper or lower case; that of exactly this name first."""
@@ -127,8 +159,7 @@ class Gallery(HitsWidget):
     def _do(self, what: str, message: dict, buffers: list) -> None:
         match what:
             case "address":
-                text = str(message["address"]).strip()
-                self.search_address(text) if "://" in text else self.search_name(text)
+                self.search_text(str(message["address"]).strip())
             case "names":
                 self._in_background(lambda: self._send_names(str(message["text"])))
             case "part":
@@ -203,7 +234,8 @@ class Gallery(HitsWidget):
     def _pictured(self, number: int, asked: Asked, answer: asking.Answer, pictures: dict) -> dict:
         state = self._state(number, asked, answer)
         own = pictures.get(asked.row) if asked.picture is None else asked.picture
-        state["query"] |= {"box": asked.box, **_picture(own)}
+        words = asked.query.words if isinstance(asked.query, Query) else None
+        state["query"] |= {"box": asked.box, "words": words, **_picture(own)}
         for hit in state["hits"]:
             hit |= _picture(pictures.get(hit["row"]))
         for shown, mark in zip(

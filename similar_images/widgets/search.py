@@ -174,7 +174,7 @@ class SearchWidget(BackgroundWidget):
             "negatives": [{"row": mark.row, "name": mark.name} for mark in asked.negatives],
             "hits": [self._described(hit, asked, answer.missed) for hit in answer.hits],
             "is_all": len(answer.hits) < self.k,
-            "unlike": self.collection.is_like_nothing(answer.hits, self._where),
+            "unlike": asking.is_like_nothing(self.collection, asked, answer.hits, self._where),
             "changes": asking.changes(answer, len(answer.hits)) if self.exact and self.offers_exact else "",
             "back": self.history.at > 0,
             "forward": self.history.at + 1 < len(self.history.asked),
@@ -186,7 +186,7 @@ class SearchWidget(BackgroundWidget):
             "row": hit.row,
             "name": hit.name,
             "similarity": hit.similarity,
-            "meaning": asking.meaning(self.collection, hit.similarity),
+            "meaning": "" if asked.has_words else asking.meaning(self.collection, hit.similarity),
             "same": hit.similarity >= asking.SAME,
             "missed": hit.row in missed,
         }

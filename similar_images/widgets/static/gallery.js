@@ -20,8 +20,11 @@ function render({ model, el }) {
   const file = h("input", { type: "file", accept: "image/*", multiple: true, hidden: true, onchange: () => upload(file.files) });
   const choose = h("button", { type: "button", title: "Several images: what is like all of them", onclick: () => file.click() }, "Upload image");
   const names = h("datalist", { id: `names-${Math.random().toString(36).slice(2)}` });
-  const address = h("input", { type: "text", inputmode: "url", placeholder: "Name, or https://…", list: names.id,
-    "aria-label": "Name or web address", oninput: () => propose() });
+  const readsWords = model.get("reads_words");
+  const address = h("input", { type: "text", inputmode: readsWords ? "text" : "url", list: names.id, oninput: () => propose(),
+    placeholder: readsWords ? "Words, a name, or https://…" : "Name, or https://…",
+    title: readsWords ? "With + or - before them, words are added to the query" : "",
+    "aria-label": readsWords ? "Words, name or web address" : "Name or web address" });
   const form = h("form", { onsubmit: event => { event.preventDefault(); ask({ do: "address", address: address.value }); } },
     address, names, h("button", {}, "Search"));
 

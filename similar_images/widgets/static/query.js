@@ -22,8 +22,9 @@ function queried({ model, ask }, marks) {
       "arrow keys to move it, Shift with arrow keys to resize it, Enter to search, Escape to cancel" }, picture, absent, outline);
   const caption = h("figcaption", {}, h("span"), h("b"));
   const whole = h("button", { type: "button", hidden: true, onclick: () => searchWhole() }, "Search by the whole image");
+  const boxing = h("span", {}, "Drag a box on it to search by that part. ");
   const figure = h("figure", { class: "similar-images-query" }, frame, caption, whole, ...marks,
-    h("p", {}, "Drag a box on it to search by that part. Drop or paste images anywhere here."));
+    h("p", {}, boxing, "Drop or paste images anywhere here."));
 
   function drawPicture(made) {
     setPicture(picture, made.picture);
@@ -33,6 +34,9 @@ function queried({ model, ask }, marks) {
 
   function draw(query) {
     drawPicture(query);
+    if (query.words) absent.textContent = query.words;
+    frame.classList.toggle("words", Boolean(query.words));
+    boxing.hidden = Boolean(query.words);
     picture.alt = query.name;
     setBox(query.box);
     whole.hidden = !query.box;
@@ -81,7 +85,7 @@ function queried({ model, ask }, marks) {
   frame.addEventListener("pointercancel", () => { began = null; setBox(model.get("shown").query?.box); });
   frame.addEventListener("keydown", event => {
     const [dx, dy] = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key] ?? [0, 0];
-    if (event.altKey) return;
+    if (event.altKey || picture.hidden) return;
     if (event.key === "Enter") { if (box) searchPart(); else setBox([0.25, 0.25, 0.75, 0.75]); }
     else if (event.key === "Escape" && box) { if (model.get("shown").query.box) searchWhole(); else setBox(null); }
     else if (box && (dx || dy)) {
