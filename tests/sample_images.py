@@ -1,6 +1,7 @@
 """Small collections of images that tests make."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from similar_images.index.build import build
 from similar_images.inputs.sources import open_source
 from similar_images.networks import loader
+from similar_images.networks.hub_files import folder_of
 from similar_images.vectors.from_images import extract
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
 from similar_images.vectors.writer import Writer
@@ -16,22 +18,26 @@ from similar_images.vectors.writer import Writer
 COLOURS = {"grass": (40, 160, 60), "sea": (30, 80, 190), "sun": (250, 200, 40), "wine": (120, 0, 40)}
 
 
-def make_sample(folder: Path) -> None:
+def make_sample(folder: Path, network: str = "hog-colour") -> None:
     """Write 12 pictures of four colours, their vectors and their index into a folder, named as by `make sample`."""
-    random = np.random.default_rng(0)
+    for number, (kind, pixels) in enumerate(make_pictures(np.random.default_rng(0), 3)):
+        (folder / "sample" / kind).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / "sample" / kind / f"{kind}-{number % 3}.jpg")
+    extract_and_index(folder / "sample", folder / "sample_file_list.txt", network)
+
+
+def make_pictures(random: np.random.Generator, count: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield `count` pictures of each colour with its name, RGB uint8 (60, 80, 3), with some noise."""
     for kind, colour in COLOURS.items():
-        (folder / "sample" / kind).mkdir(parents=True)
-        for number in range(3):
-            pixels = np.clip(random.normal(colour, 30, (60, 80, 3)), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / "sample" / kind / f"{kind}-{number}.jpg")
-    extract_and_index(folder / "sample", folder / "sample_file_list.txt")
+        for _ in range(count):
+            yield kind, np.clip(random.normal(colour, 30, (60, 80, 3)), 0, 255).astype(np.uint8)
 
 
-def extract_and_index(pictures: Path, names_file: Path) -> None:
+def extract_and_index(pictures: Path, names_file: Path, network: str = "hog-colour") -> None:
     """Write the names, vectors and index of a folder of pictures."""
-    names, path, encoder = open_source(pictures).find().names, vectors_path(names_file), loader.load("hog-colour")
+    names, path, encoder = open_source(pictures).find().names, vectors_path(names_file), loader.load(network)
     writer = Writer(path, names_file, names, pictures)
-    writer.begin(encoder.description)
+    writer.begin(encoder.description, {"model": folder_of(network)})
     extract(names, pictures, encoder, writer)
     build(open_vectors(path), index_path(path))
 
