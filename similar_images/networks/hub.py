@@ -6,6 +6,7 @@ Shape letters: b images or texts in a batch, t tokens, d numbers in a vector.
 """
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -94,12 +95,10 @@ def load(
         raise ValueError(f"expected the engine of {network} to be {', '.join(ENGINES)}, got {engine}")
     export = find_or_create_export(network, download, tell)
     if engine == "torch":
-        if precision != "float32":
-            raise ValueError(f"PyTorch computes float32 here: for {precision} use --engine openvino")
         from similar_images.networks.hub_torch import TorchImages
 
         files = hub_files.find(versioned(network, export.description), download, tell)
-        return HubEncoder(TorchImages(files, _prepared(files)[1]), export)
+        return HubEncoder(TorchImages(files, _prepared(files)[1], precision), export)
     images = OnnxExport(export.folder / IMAGES, export.description["weights"])
     return HubEncoder(BACKENDS[engine](images, precision, threads), export)
 
@@ -117,15 +116,12 @@ def versioned(network: str, description: dict[str, Any]) -> str:
 
 def fastest_engine(precision: str = "float32") -> str:
     """Return the fastest backend of this machine for a network of the hub."""
-    if precision != "float32":
-        return "openvino"
-    if has_gpu_device():
-        try:
-            import torch
-        except ModuleNotFoundError:
-            return "onnxruntime"
-        return "torch" if torch.cuda.is_available() else "onnxruntime"
-    return "onnxruntime"
+    if has_gpu_device() and find_spec("torch") is not None:
+        import torch
+
+        if torch.cuda.is_available():
+            return "torch"
+    return "onnxruntime" if precision == "float32" else "openvino"
 
 
 def find_or_create_export(network: str, download: bool = False, tell: Tell = lambda sentence: None) -> HubExport:

@@ -209,11 +209,16 @@ class TorchImages:
 
     name = "torch"
 
-    def __init__(self, network: HubNetwork, scaling: tuple[float, list[float], list[float]]):
+    def __init__(
+        self, network: HubNetwork, scaling: tuple[float, list[float], list[float]], precision: str = "float32"
+    ):
         import torch
 
         self.weights = network.weights
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        if precision != "float32" and self._device == "cpu":
+            raise ValueError(f"PyTorch computes float32 on a processor: for {precision} use --engine openvino")
+        self._precision = getattr(torch, precision)
         self._images = load(network, scaling).images.to(self._device)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -223,6 +228,7 @@ class TorchImages:
         """Return vectors (b, d) and positions (b, r, c, d)."""
         import torch
 
-        with torch.inference_mode():
+        half = torch.autocast(self._device, self._precision, enabled=self._precision != torch.float32)
+        with torch.inference_mode(), half:
             vectors, positions = self._images(torch.from_numpy(pixels).to(self._device))
             return vectors.float().cpu().numpy(), positions.float().cpu().numpy()
