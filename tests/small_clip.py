@@ -7,7 +7,8 @@ from PIL import Image
 from sample_images import COLOURS, make_pictures
 
 SIDE, WORDS = 32, ("a", "photo", "of", "the", "at", "night", *COLOURS)
-STEPS = 150
+SAID = ("{}", "the {}", "a photo of the {}")
+STEPS = 210
 
 
 def save_small_clip(folder: Path) -> None:
@@ -42,7 +43,7 @@ def save_small_clip(folder: Path) -> None:
     wanted = torch.tensor([kinds.index(kind) for kind, _ in pictures])
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for step in range(STEPS):
-        said = [f"a photo of the {kind}" if step % 2 else kind for kind in kinds]
+        said = [SAID[step % len(SAID)].format(kind) for kind in kinds]
         output = model(**read(said, padding=True, return_tensors="pt"), pixel_values=pixels)
         loss = torch.nn.functional.cross_entropy(output.logits_per_image, wanted)
         optimiser.zero_grad()
