@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 SIDE, TOKENS = 32, 16
-WORDS = "<pad> <unk> <s> </s> a dog runs on beach the cat".split()
+WORDS = ["<pad>", "<unk>", "<s>", "</s>", "a", "dog", "runs", "on", "beach", "the", "cat"]
 TEXTS = ["a dog runs on the beach", "the CAT", "a"]
 VISION = {
     **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},

@@ -44,7 +44,9 @@ class Answer(BaseHTTPRequestHandler):
         hub.agents.add(self.headers.get("User-Agent", ""))
         if hub.status != 200:
             echoed = self.headers.get("Authorization", "")
-            return self.answer(hub.status, json.dumps({"error": f"no: {echoed}"}).encode(), **{"X-Error-Code": hub.error})
+            return self.answer(
+                hub.status, json.dumps({"error": f"no: {echoed}"}).encode(), **{"X-Error-Code": hub.error}
+            )
         if asked := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?/?", path):
             name, what, revision = asked.groups()
         elif asked := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):

@@ -93,7 +93,9 @@ def of_config(config: dict[str, Any]) -> Preparation:
     shorter, resized = (
         _sides(config["size"], is_square=not does_crop) if config.get("do_resize", True) else (None, None)
     )
-    if kind == "ConvNext" and (shorter or resized):  # below SIDE_WITHOUT_MARGIN resized to more, and the middle is cropped
+    if kind == "ConvNext" and (
+        shorter or resized
+    ):  # below SIDE_WITHOUT_MARGIN resized to more, and the middle is cropped
         side = shorter or (resized or (0,))[0]
         if side >= SIDE_WITHOUT_MARGIN:
             return Preparation(side, side, resampling, resized=(side, side))
@@ -156,7 +158,9 @@ def _sides(size: Any, is_square: bool) -> tuple[int | None, tuple[int, int] | No
     """Return the shorter side, or height and width, of a size in a configuration; a number is a square's, or shorter."""
     if size is None:
         return None, None
-    numbers = size if isinstance(size, dict) else {"height": size, "width": size} if is_square else {"shortest_edge": size}
+    numbers = (
+        size if isinstance(size, dict) else {"height": size, "width": size} if is_square else {"shortest_edge": size}
+    )
     if any(type(one) is not int or not 0 < one <= MAX_SIDE for one in numbers.values() if one is not None):
         raise ValueError(f"has the size {size!r:.100}: expected numbers of pixels up to {MAX_SIDE}")
     if {"height", "width"} <= numbers.keys():

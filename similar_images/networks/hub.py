@@ -199,7 +199,11 @@ def _find(folder: Path, name: str, revision: str | None = None) -> HubExport | N
     except (OSError, ValueError, TypeError, KeyError):
         return None
     known = manifest["description"]
-    return HubExport(folder, manifest) if (known["name"], revision or known["revision"]) == (name, known["revision"]) else None
+    return (
+        HubExport(folder, manifest)
+        if (known["name"], revision or known["revision"]) == (name, known["revision"])
+        else None
+    )
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -67,7 +67,9 @@ def _write_words(network: HubNetwork, path: Path, tokenizer: Path, d: int) -> No
     model, _ = _loaded(network, ONNX_WORDS)
     given = _inputs(model)
     if not {IDS} <= given.keys() <= {IDS, MASK}:
-        raise ValueError(f"{network.name}: expected {ONNX_WORDS} to take {IDS} and {MASK}, got {', '.join(sorted(given))}")
+        raise ValueError(
+            f"{network.name}: expected {ONNX_WORDS} to take {IDS} and {MASK}, got {', '.join(sorted(given))}"
+        )
     fixed = given[IDS].tensor_type.shape.dim[-1].dim_value  # 0: any number of tokens
     known = _write_tokenizer(network, tokenizer, fixed, pads=bool(fixed) or MASK not in given)
     onnx.save(model, path)

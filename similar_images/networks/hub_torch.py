@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 NAFLEX = "siglip2"  # the model type of the variants for images of any shape; the others are called siglip
 MAX_TOKENS = 512  # of a text, where neither the network nor its tokenizer says less
-CHECKED = ("A dog runs on the beach.", "two cats", "  The  KING's 3 boats, seen from above - in July!")  # their vectors are compared
+CHECKED = (
+    "A dog runs on the beach.",
+    "two cats",
+    "  The  KING's 3 boats, seen from above - in July!",
+)  # their vectors are compared
 
 
 class Towers(NamedTuple):
@@ -48,7 +52,9 @@ def load(network: HubNetwork, scaling: tuple[float, list[float], list[float]]) -
             f"fixed size, such as hf:google/siglip2-base-patch16-224"
         )
     if kind not in transformers.CONFIG_MAPPING:
-        raise ValueError(f"{network.name} is of the type {kind}, which transformers {transformers.__version__} does not know")
+        raise ValueError(
+            f"{network.name} is of the type {kind}, which transformers {transformers.__version__} does not know"
+        )
     with quiet():
         try:
             model, found = transformers.AutoModel.from_pretrained(
@@ -198,7 +204,9 @@ def _write_words(network: HubNetwork, towers: Towers, tokenizer: Path, path: Pat
 
     assert towers.words is not None
     encodings = Tokenizer.from_file(str(tokenizer)).encode_batch(list(CHECKED))
-    ids, mask = (torch.tensor(value) for value in zip(*((one.ids, one.attention_mask) for one in encodings), strict=True))
+    ids, mask = (
+        torch.tensor(value) for value in zip(*((one.ids, one.attention_mask) for one in encodings), strict=True)
+    )
     given = (ids,) if towers.pads else (ids, mask)
     length = torch.export.Dim("t", min=1, max=towers.tokens)
     sizes = ({0: _batch()},) if towers.pads else ({0: _batch(), 1: length},) * 2
@@ -298,5 +306,7 @@ class TorchImages:
         import torch
 
         with torch.inference_mode():
-            vectors, positions = self._images(torch.tensor(pixels, device=self._device))  # a copy: pixels may be read-only
+            vectors, positions = self._images(
+                torch.tensor(pixels, device=self._device)
+            )  # a copy: pixels may be read-only
             return vectors.float().cpu().numpy(), positions.float().cpu().numpy()

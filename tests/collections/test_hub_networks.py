@@ -90,7 +90,11 @@ def test_changed_weights_are_refused(collection, photos, network, tmp_path, run)
     from safetensors.torch import load_file, save_file
 
     weights = load_file(network / "model.safetensors")
-    save_file({name: value + 0.01 * torch.ones_like(value) for name, value in weights.items()}, network / "model.safetensors", {"format": "pt"})
+    save_file(
+        {name: value + 0.01 * torch.ones_like(value) for name, value in weights.items()},
+        network / "model.safetensors",
+        {"format": "pt"},
+    )
     shutil.copy(photos / "red" / "0.jpg", photos / "zebra.jpg")
     done = run("extract_image_vectors.py", "-d", "photos")
     assert done.returncode == 1 and "weights" in done.stderr and done.stderr.splitlines()[-1].startswith("Error: ")
@@ -99,7 +103,10 @@ def test_changed_weights_are_refused(collection, photos, network, tmp_path, run)
 
 
 def test_a_changed_configuration_is_refused(collection, photos, network, tmp_path):
-    edit(network / "config.json", vision_config=json.loads((network / "config.json").read_text())["vision_config"] | {"layer_norm_eps": 0.1})
+    edit(
+        network / "config.json",
+        vision_config=json.loads((network / "config.json").read_text())["vision_config"] | {"layer_norm_eps": 0.1},
+    )
     with pytest.raises(ValueError, match="files"):
         Collection.open(tmp_path / "photos_file_list.txt").nearest(photos / "red" / "0.jpg")
 
@@ -107,7 +114,9 @@ def test_a_changed_configuration_is_refused(collection, photos, network, tmp_pat
 def test_a_folder_that_was_moved_is_named_with_the_remedy(collection, photos, network, tmp_path):
     network.rename(tmp_path / "elsewhere")
     opened = Collection.open(tmp_path / "photos_file_list.txt")
-    with pytest.raises(FileNotFoundError, match=r"the network of this collection, is missing: restore it, or give its new place"):
+    with pytest.raises(
+        FileNotFoundError, match=r"the network of this collection, is missing: restore it, or give its new place"
+    ):
         opened.nearest(photos / "red" / "0.jpg")
 
 

@@ -76,7 +76,9 @@ def test_an_old_configuration_has_numbers_as_sizes():
         **{"feature_extractor_type": "CLIPFeatureExtractor", "resample": 3, "size": 224},
         **{"image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]},
     }
-    assert of_config(old) == Preparation(224, 224, "bicubic", shorter=224) == of_config(library("clip.CLIP", {}).to_dict())
+    assert (
+        of_config(old) == Preparation(224, 224, "bicubic", shorter=224) == of_config(library("clip.CLIP", {}).to_dict())
+    )
     square = {"feature_extractor_type": "ViTFeatureExtractor", "size": 384, "resample": 2}
     assert of_config(square) == Preparation(384, 384, "bilinear", resized=(384, 384))
 
@@ -89,9 +91,15 @@ def test_an_old_configuration_has_numbers_as_sizes():
         ({"image_processor_type": "Siglip2ImageProcessor", "max_num_patches": 256}, "any shape (NaFlex)"),
         ({"image_processor_type": "CLIPImageProcessor", "resample": 9}, "has the resampling 9"),
         ({"image_processor_type": "CLIPImageProcessor", "resample": [3]}, "has the resampling [3]"),
-        ({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 0}}, "expected numbers of pixels up to"),
+        (
+            {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 0}},
+            "expected numbers of pixels up to",
+        ),
         ({"image_processor_type": "CLIPImageProcessor", "crop_size": 99_999}, "expected numbers of pixels up to 4096"),
-        ({"image_processor_type": "CLIPImageProcessor", "size": {"longest_edge": 9}}, "expected shortest_edge, or height"),
+        (
+            {"image_processor_type": "CLIPImageProcessor", "size": {"longest_edge": 9}},
+            "expected shortest_edge, or height",
+        ),
         ({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": "9"}}, "expected numbers of pixels"),
         ({"image_processor_type": "ViTImageProcessor", "do_resize": False}, "gives images of any shape"),
         ({"image_processor_type": "ViTImageProcessor", "size": {"shortest_edge": 9}}, "gives images of any shape"),
@@ -104,7 +112,8 @@ def test_what_is_not_possible_is_refused(config, message):
 
 
 @pytest.mark.parametrize(
-    ("entries", "message"), [({"image_mean": [1, 2]}, "expected 3 means"), ({"image_std": 0}, "standard deviation of 0")]
+    ("entries", "message"),
+    [({"image_mean": [1, 2]}, "expected 3 means"), ({"image_std": 0}, "standard deviation of 0")],
 )
 def test_a_scaling_that_is_not_possible_is_refused(entries, message):
     with pytest.raises(ValueError, match=message):

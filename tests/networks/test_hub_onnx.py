@@ -65,9 +65,7 @@ def save_words(path: Path, masked: bool, name: str = "input_ids", tokens: int | 
 def save_tokenizer(folder: Path) -> None:
     known = Tokenizer(models.WordLevel({word: row for row, word in enumerate(WORDS)}, unk_token="<unk>"))
     known.pre_tokenizer, known.normalizer = pre_tokenizers.Whitespace(), normalizers.Lowercase()
-    known.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 3)]
-    )
+    known.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 3)])
     known.save(str(folder / "tokenizer.json"))
     config = {"model_max_length": TOKENS, "pad_token": {"content": "<pad>"}}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
@@ -125,10 +123,19 @@ def test_a_network_of_images_alone(tmp_path):
     ("change", "message"),
     [
         (lambda f: (f / "vision_model.onnx").write_bytes(b"\x08\x07damaged"), "has ONNX files that cannot be used"),
-        (lambda f: save_images(f / "vision_model.onnx", "logits"), "to give image_embeds, text_embeds, pooler_output, got logits"),
-        (lambda f: save_words(f / "vision_model.onnx", True), "to take one input, pixels, got attention_mask, input_ids"),
+        (
+            lambda f: save_images(f / "vision_model.onnx", "logits"),
+            "to give image_embeds, text_embeds, pooler_output, got logits",
+        ),
+        (
+            lambda f: save_words(f / "vision_model.onnx", True),
+            "to take one input, pixels, got attention_mask, input_ids",
+        ),
         (lambda f: save_words(f / "vision_model.onnx", False), "to take float32 pixels"),
-        (lambda f: save_words(f / "text_model.onnx", False, "words"), "to take input_ids and attention_mask, got words"),
+        (
+            lambda f: save_words(f / "text_model.onnx", False, "words"),
+            "to take input_ids and attention_mask, got words",
+        ),
     ],
 )
 def test_another_form_is_refused(change, message, tmp_path):
@@ -143,5 +150,5 @@ def test_weights_in_another_file_are_not_read(tmp_path):
     folder = save(tmp_path / "net")
     path = folder / "onnx" / "vision_model.onnx"
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights.data", size_threshold=0)
-    with pytest.raises(ValueError, match="vision_model.onnx keeps its weights in another file, which is not read"):
+    with pytest.raises(ValueError, match=r"vision_model\.onnx keeps its weights in another file, which is not read"):
         hub.load(str(folder))

@@ -148,7 +148,9 @@ def test_a_folder_without_a_configuration(tmp_path):
     assert "is not a network of the hub's form: it has no config.json" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["hf:", "hf:clip", "hf:a/b/c", "hf:a/../b", "hf:a--b/c", "hf:a/b@", "hf:ä/b", "hf:a/b c"])
+@pytest.mark.parametrize(
+    "name", ["hf:", "hf:clip", "hf:a/b/c", "hf:a/../b", "hf:a--b/c", "hf:a/b@", "hf:ä/b", "hf:a/b c"]
+)
 def test_a_name_that_the_hub_cannot_have(name):
     with pytest.raises(ValueError, match="expected hf:OWNER/NAME or hf:OWNER/NAME@REVISION, got"):
         hub_files.split(name)

@@ -177,7 +177,7 @@ def test_words_without_a_tokenizer_are_not_read_and_that_is_said(tmp_path):
 
 @pytest.mark.parametrize("engine", ["tensorflow", "magic"])
 def test_an_engine_that_it_does_not_have(engine, saved):
-    with pytest.raises(ValueError, match="expected the engine of .* to be onnxruntime, openvino, torch, got"):
+    with pytest.raises(ValueError, match=r"expected the engine of .* to be onnxruntime, openvino, torch, got"):
         hub.load(str(saved("vit")), engine)
 
 
