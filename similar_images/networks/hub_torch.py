@@ -11,8 +11,9 @@ import numpy as np
 
 from similar_images.inputs.preparation import Preparation
 from similar_images.networks.extras import need
-from similar_images.networks.hub_checks import CONFIG, SENTENCEPIECE, TOKENIZER, VOCABULARIES
+from similar_images.networks.hub_checks import CONFIG
 from similar_images.networks.hub_files import HubNetwork
+from similar_images.networks.hub_tokenizer import CHECKED, write_tokenizer
 from similar_images.networks.onnx import IDS, INPUT, MASK, OPSET, OUTPUT, POSITIONS, check_same, noise, open_session
 from similar_images.networks.text import quiet
 
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
 
 NAFLEX = "siglip2"  # the model type of the variants for images of any shape; the others are called siglip
 MAX_TOKENS = 512  # of a text, where neither the network nor its tokenizer says less
-CHECKED = (
-    "A dog runs on the beach.",
-    "two cats",
-    "  The  KING's 3 boats, seen from above - in July!",
-)  # their vectors are compared
 
 
 class Towers(NamedTuple):
@@ -45,7 +41,7 @@ def load(network: HubNetwork, scaling: tuple[float, list[float], list[float]]) -
     """
     transformers = need("transformers", "hub", network.name)
     torch = need("torch", "hub", network.name)
-    kind = network.config(CONFIG).get("model_type")
+    kind = str(network.config(CONFIG).get("model_type"))
     if kind == NAFLEX:
         raise ValueError(
             f"{network.name} takes images of any shape (NaFlex), which is not possible here: choose a variant with a "
@@ -76,7 +72,7 @@ def load(network: HubNetwork, scaling: tuple[float, list[float], list[float]]) -
         raise ValueError(f"{network.name} lacks weights: {missing[0]}{others}")
     tokens = int(getattr(text, "max_position_embeddings", None) or MAX_TOKENS)
     images, layer = _images(model, scaling, reads_words)
-    pads = str(kind).startswith("siglip")
+    pads = kind.startswith("siglip")
     return Towers(images, _words(model, pads) if reads_words else None, layer, tokens, pads)
 
 
@@ -172,7 +168,7 @@ def write(
     towers = load(network, scaling)
     try:
         d = _write_images(network, towers, preparation, images)
-        if towers.words is not None and write_tokenizer(network, towers, tokenizer):
+        if towers.words is not None and write_tokenizer(network, towers.tokens, towers.pads, tokenizer):
             _write_words(network, towers, tokenizer, words)
     except (OSError, ValueError):  # disk full, or the export was compared
         raise
@@ -215,49 +211,6 @@ def _write_words(network: HubNetwork, towers: Towers, tokenizer: Path, path: Pat
     for part in (given, tuple(one[:1] if towers.pads else one[:1, : int(mask[0].sum())] for one in given)):
         feed = dict(zip((IDS, MASK), (one.numpy() for one in part), strict=False))
         check_same(network.name, towers.words(*part).numpy(), session.run([OUTPUT], feed)[0])
-
-
-def write_tokenizer(network: HubNetwork, towers: Towers, path: Path) -> bool:
-    """Write the tokenizer, which adds special tokens, truncates and pads; return whether there is one that can be written.
-
-    Where the library has one of Python, that in tokenizer.json is taken if it gives the same tokens.
-    """
-    transformers = need("transformers", "hub", network.name)
-    from tokenizers import Tokenizer
-
-    if not any((network.folder / name).is_file() for name in (TOKENIZER, *VOCABULARIES)):
-        return False  # the library would make an empty one
-    if any((network.folder / name).is_file() for name in SENTENCEPIECE):
-        need("sentencepiece", "hub", f"the tokenizer of {network.name}")
-    with quiet():
-        try:
-            given = transformers.AutoTokenizer.from_pretrained(
-                str(network.folder), trust_remote_code=False, local_files_only=True
-            )
-            expected = [given(text)["input_ids"] for text in CHECKED]
-        except Exception:  # the library raises anything where files are missing: the images can be encoded
-            return False
-    if getattr(given, "is_fast", False):
-        tokenizer = Tokenizer.from_str(given.backend_tokenizer.to_str())
-    elif (network.folder / TOKENIZER).is_file():
-        tokenizer = Tokenizer.from_file(str(network.folder / TOKENIZER))
-    else:
-        return False
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    if [one.ids for one in tokenizer.encode_batch(list(CHECKED))] != expected:
-        return False
-    tokens = min(towers.tokens, given.model_max_length)
-    tokenizer.enable_truncation(tokens, direction=given.truncation_side)
-    tokenizer.enable_padding(
-        direction=given.padding_side,
-        pad_id=given.pad_token_id or 0,
-        pad_type_id=given.pad_token_type_id,
-        pad_token=given.pad_token or "",
-        length=tokens if towers.pads else None,
-    )
-    tokenizer.save(str(path))
-    return True
 
 
 def _batch() -> Any:
