@@ -1,6 +1,7 @@
 """Networks by their name on the hub, a server on loopback: told before, resumed, pinned to a commit, used offline."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -186,7 +187,8 @@ def test_the_command_as_users_run_it(hub, photos, tmp_path):
     written = (tmp_path / "photos_file_list.txt.saved_predictions.json").read_text()
     assert f'"revision": "{COMMIT}"' in written and "hf_secret" not in written + done.stderr + done.stdout
     given |= {"HF_HOME": str(tmp_path / "empty"), "HF_ENDPOINT": "http://127.0.0.1:9"}  # only the export is left
-    done = subprocess.run([*base, "search", "-k", "1", "photos/red/0.jpg"], **options)
-    assert done.returncode == 0 and "red/0.jpg" in done.stdout, done.stderr
+    shutil.copy(photos / "red" / "0.jpg", tmp_path / "new.jpg")
+    done = subprocess.run([*base, "search", "-k", "1", "new.jpg"], **options)
+    assert done.returncode == 0 and "1.0000  red/0.jpg" in done.stdout, (done.stdout, done.stderr)
     done = subprocess.run([*base, "extract", "-d", "photos"], **options)
     assert done.returncode == 0 and "already complete" in done.stderr
