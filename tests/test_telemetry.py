@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from hub_networks import save
 from PIL import Image
 from random_networks import saved
 from traffic import recorded, traces
@@ -29,6 +30,11 @@ IMAGE_COMMANDS = (
     ("export", VECTORS, "-o", "table.csv", "--exif"),
     ("map", VECTORS),
     ("clusters", VECTORS, "--html", "clusters.html"),
+)
+HUB_COMMANDS = (  # the network is exported by the first, with transformers and PyTorch
+    ("extract", "-d", "sample", "-o", "clip.npy", "--network", "clip"),
+    ("extract", "-d", "sample", "-o", "torch.npy", "--network", "clip", "--engine", "torch"),
+    ("search", "-i", "clip.npy", "new.jpg"),
 )
 TEXT_COMMANDS = (
     ("extract-texts", "docstrings.csv"),
@@ -108,6 +114,12 @@ def test_every_command_is_recorded():
 def test_commands_on_images(image_traffic, images):
     assert image_traffic == [(command, [], []) for command in IMAGE_COMMANDS]
     assert (images / "m.keras.onnx").is_file()
+
+
+def test_commands_with_a_network_of_the_hub(images, home):
+    save("clip", images / "clip")
+    assert run_all(HUB_COMMANDS, images, home) == [(command, [], []) for command in HUB_COMMANDS]
+    assert list(home.glob(".cache/similar-images/clip-*/images.onnx"))
 
 
 def test_commands_on_texts(text_traffic, home):

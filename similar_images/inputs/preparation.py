@@ -18,7 +18,10 @@ SIDE_WITHOUT_MARGIN = 384  # pixels; larger inputs of ConvNeXt are not cropped
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC.value, Image.Resampling.BILINEAR.value
 HALF, IMAGENET = [0.5] * 3, ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 CLIP = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
-# What a configuration leaves out, by the type of image processor; also that of any other type with all its entries.
+MAX_SIDE = 4096  # pixels, of an input
+MAX_LONGER = 2**15  # pixels, of an image whose shorter side is resized: a longer one is too narrow
+# What a configuration leaves out, by the type of image processor. Other types resize or scale in ways of their own; a
+# configuration without a type has all its entries.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "CLIP": {"size": 224, "crop_size": 224, "do_center_crop": True, "resample": BICUBIC, "mean_std": CLIP},
     "Bit": {"size": 224, "crop_size": 224, "do_center_crop": True, "resample": BICUBIC, "mean_std": CLIP},
@@ -26,6 +29,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ViT": {"size": 224, "resample": BILINEAR, "mean_std": (HALF, HALF)},
     "DINOv3ViT": {"size": 224, "resample": BILINEAR, "mean_std": IMAGENET},
     "ConvNext": {"size": {"shortest_edge": 384}, "resample": BICUBIC, "mean_std": (HALF, HALF)},
+    "ChineseCLIP": {"size": 224, "crop_size": 224, "do_center_crop": True, "resample": BICUBIC, "mean_std": CLIP},
+    "Blip": {"size": 384, "resample": BICUBIC, "mean_std": CLIP},
+    "": {},
 }
 
 
@@ -45,11 +51,16 @@ class Preparation(NamedTuple):
         return self.height, self.width, 3
 
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """Return the pixels of an RGB image, black where it is smaller than what is cropped."""
+        """Return the pixels of an RGB image, black where it is smaller than what is cropped.
+
+        Raises UnreadableImage for one that is so narrow that it would be resized to a very long one.
+        """
         size = self.resized and self.resized[::-1]
         if self.shorter:
             shorter, longer = sorted(image.size)
             long = int(self.shorter * longer / shorter)
+            if long > MAX_LONGER:
+                raise images.UnreadableImage(f"{image.width} x {image.height} pixels are too narrow for this network")
             size = (self.shorter, long) if image.width <= image.height else (long, self.shorter)
         if size:
             image = image.resize(size, Image.Resampling[self.resampling.upper()])
@@ -82,11 +93,13 @@ def of_config(config: dict[str, Any]) -> Preparation:
     shorter, resized = (
         _sides(config["size"], is_square=not does_crop) if config.get("do_resize", True) else (None, None)
     )
-    if kind == "ConvNext" and not does_crop:  # below SIDE_WITHOUT_MARGIN resized to more, and the middle is cropped
+    if kind == "ConvNext" and (
+        shorter or resized
+    ):  # below SIDE_WITHOUT_MARGIN resized to more, and the middle is cropped
         side = shorter or (resized or (0,))[0]
         if side >= SIDE_WITHOUT_MARGIN:
             return Preparation(side, side, resampling, resized=(side, side))
-        return Preparation(side, side, resampling, shorter=int(side / config.get("crop_pct", 224 / 256)))
+        return Preparation(side, side, resampling, shorter=int(side / float(config.get("crop_pct", 224 / 256))))
     if not does_crop:
         if resized is None:
             raise ValueError("gives images of any shape: expected a height and a width")
@@ -103,10 +116,18 @@ def scaling(config: dict[str, Any]) -> tuple[float, list[float], list[float]]:
     factor = float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0
     if not config.get("do_normalize", True):
         return factor, [0.0] * 3, [1.0] * 3
-    mean, std = ([float(one) for one in config[key]] for key in ("image_mean", "image_std"))
-    if len(mean) != 3 or len(std) != 3:
-        raise ValueError("is not of RGB images: expected three means")
+    mean, std = (_three(config[key]) for key in ("image_mean", "image_std"))
+    if not all(std):
+        raise ValueError("has a standard deviation of 0")
     return factor, mean, std
+
+
+def _three(value: Any) -> list[float]:
+    """Return a number for each of red, green and blue."""
+    numbers = [float(one) for one in value] if isinstance(value, (list, tuple)) else [float(value)] * 3
+    if len(numbers) != 3:
+        raise ValueError(f"is not of RGB images: expected 3 means and standard deviations, got {len(numbers)}")
+    return numbers
 
 
 def read(source: images.Source, preparation: Preparation, limits: images.Limits = images.LIMITS) -> np.ndarray:
@@ -119,7 +140,11 @@ def _with_defaults(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the type of an image processor and all its entries. Raises ValueError where one is missing."""
     name = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
     kind = re.sub("(ImageProcessor(Fast|Pil)?|FeatureExtractor)$", "", name)
-    known = dict(DEFAULTS.get(kind, {}))
+    if "max_num_patches" in config:
+        raise ValueError("gives images of any shape (NaFlex): choose a variant of the network with a fixed size")
+    if kind not in DEFAULTS:
+        raise ValueError(f"is of the type {name}: expected that of {', '.join(filter(None, DEFAULTS))}")
+    known = dict(DEFAULTS[kind])
     if mean_std := known.pop("mean_std", None):
         known |= {"image_mean": mean_std[0], "image_std": mean_std[1]}
     whole = known | {key: value for key, value in config.items() if value is not None}
@@ -131,18 +156,21 @@ def _with_defaults(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 def _sides(size: Any, is_square: bool) -> tuple[int | None, tuple[int, int] | None]:
     """Return the shorter side, or height and width, of a size in a configuration; a number is a square's, or shorter."""
-    if isinstance(size, int):
-        return (None, (size, size)) if is_square else (size, None)
-    if isinstance(size, dict) and {"height", "width"} <= size.keys():
-        return None, (int(size["height"]), int(size["width"]))
-    if isinstance(size, dict) and size.keys() == {"shortest_edge"}:
-        return int(size["shortest_edge"]), None
     if size is None:
         return None, None
-    raise ValueError(f"has the size {size}: expected shortest_edge, or height and width")
+    numbers = (
+        size if isinstance(size, dict) else {"height": size, "width": size} if is_square else {"shortest_edge": size}
+    )
+    if any(type(one) is not int or not 0 < one <= MAX_SIDE for one in numbers.values() if one is not None):
+        raise ValueError(f"has the size {size!r:.100}: expected numbers of pixels up to {MAX_SIDE}")
+    if {"height", "width"} <= numbers.keys():
+        return None, (numbers["height"], numbers["width"])
+    if numbers.keys() == {"shortest_edge"}:
+        return numbers["shortest_edge"], None
+    raise ValueError(f"has the size {size!r:.100}: expected shortest_edge, or height and width")
 
 
 def _resampling(number: Any) -> str:
-    if number not in RESAMPLINGS:
+    if not isinstance(number, int) or number not in RESAMPLINGS:
         raise ValueError(f"has the resampling {number}: expected one of Pillow's")
     return RESAMPLINGS[number]

@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-EXTRAS = ("keras", "openvino", "text", "notebook", "lite2", "evaluate", "table", "map")  # of pyproject.toml
+EXTRAS = ("keras", "openvino", "hub", "text", "notebook", "lite2", "evaluate", "table", "map")  # of pyproject.toml
 TITLES = {
     "pyarrow": "PyArrow",
     "sentence_transformers": "sentence-transformers",

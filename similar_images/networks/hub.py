@@ -1,11 +1,16 @@
 """Networks of the hub, ready to encode images and words: exported to ONNX once, then computed without PyTorch.
 
-An export is a folder in the user's cache; it is made from files that are checked, and compared with PyTorch.
+An export is a folder in the user's cache. It is made from files that are checked, by a process of its own, and compared
+with the network that it comes from.
 
 Shape letters: b images or texts in a batch, t tokens, d numbers in a vector.
 """
 
+import multiprocessing
+import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -21,13 +26,17 @@ from similar_images.inputs import preparation
 from similar_images.inputs.preparation import Preparation
 from similar_images.networks import hub_files
 from similar_images.networks.catalog import Encoder, has_gpu_device, reads_words
-from similar_images.networks.hub_files import PREPARATIONS, HubNetwork, Tell
+from similar_images.networks.hub_checks import CONFIG, ONNX_WORDS, PREPARATIONS, SHARDS, WEIGHTS
+from similar_images.networks.hub_files import HubNetwork, Tell
 from similar_images.networks.onnx import BACKENDS, IDS, MASK, OUTPUT, OnnxExport, open_session
+from similar_images.spawn import without_main
 
 FORMAT = "similar-images hub network 1"
 IMAGES, WORDS, TOKENIZER, MANIFEST = "images.onnx", "words.onnx", "tokenizer.json", "network.json"
 FORM: dict[str, Any] = {
-    "description": {"name": str, "dimension": int, "weights": str},
+    "description": {
+        **{"name": str, "revision": str | None, "files": str | None, "reads": str, "dimension": int, "weights": str},
+    },
     "preparation": dict,
     "sha256": dict,
 }
@@ -105,7 +114,9 @@ def load(
 
 def is_here(description: dict[str, Any]) -> bool:
     """Return whether the network of a manifest can be loaded without a download."""
-    return description["revision"] is None or _find_recorded(versioned("", description)) is not None
+    if description.get("revision"):
+        return _find_recorded(versioned("", description)) is not None
+    return description.get("source") == "folder"
 
 
 def versioned(network: str, description: dict[str, Any]) -> str:
@@ -116,7 +127,7 @@ def versioned(network: str, description: dict[str, Any]) -> str:
 
 def fastest_engine(precision: str = "float32") -> str:
     """Return the fastest backend of this machine for a network of the hub."""
-    if has_gpu_device() and find_spec("torch") is not None:
+    if has_gpu_device() and find_spec("torch") and find_spec("transformers"):
         import torch
 
         if torch.cuda.is_available():
@@ -129,12 +140,35 @@ def find_or_create_export(network: str, download: bool = False, tell: Tell = lam
     if (export := _find_recorded(network)) is not None:
         return export
     files = hub_files.find(network, download, tell)
-    folder = _folder(files.name, files.revision or files.weights)
-    if export := _find(folder):
+    folder = _folder(files.name, files.version)
+    if export := _find(folder, files.name):
         return export
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder, wait=True):
-        return _find(folder) or _export(files, folder, tell)
+        if export := _find(folder, files.name):  # created by another process meanwhile
+            return export
+        tell(f"exporting {files.name} to ONNX, once: this takes seconds to minutes")
+        export = _exported(files, folder)
+    if not reads_words(export.description) and _should_read_words(files):
+        tell(f"{files.name} reads words, but has no tokenizer that can be used here: it will encode images only")
+    return export
+
+
+def _exported(files: HubNetwork, folder: Path) -> HubExport:
+    """Return the new export of a network. The export needs several times its memory, which is freed with the process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        with without_main():
+            exporting = process.submit(_export, files, folder)
+        try:
+            return exporting.result()
+        except BrokenProcessPool as error:
+            raise OSError(
+                f"the export of {files.name} was stopped, perhaps for lack of memory: choose a smaller network"
+            ) from error
+
+
+def _should_read_words(files: HubNetwork) -> bool:
+    return bool(files.config(CONFIG).get("text_config")) or (files.folder / ONNX_WORDS).is_file()
 
 
 def _find_recorded(network: str) -> HubExport | None:
@@ -142,25 +176,31 @@ def _find_recorded(network: str) -> HubExport | None:
     if not network.startswith(hub_files.PREFIX):
         return None
     repository, revision = hub_files.split(network)
-    return _find(_folder(hub_files.PREFIX + repository, revision)) if revision else None
+    name = hub_files.PREFIX + repository
+    return _find(_folder(name, revision), name, revision) if revision else None
 
 
 def _folder(name: str, version: str) -> Path:
-    """Return where the export of a network is, by its commit or the SHA-256 of its weights."""
+    """Return where the export of a network is, by its commit or the SHA-256 of its files."""
     plain = name.removeprefix(hub_files.PREFIX).replace("/", "--")
     return platformdirs.user_cache_path("similar-images") / f"{plain}-{version[:40].replace('/', '-')}"
 
 
-def _find(folder: Path) -> HubExport | None:
-    """Return the export in a folder; None if there is none, or it is damaged."""
+def _find(folder: Path, name: str, revision: str | None = None) -> HubExport | None:
+    """Return the export of a network in a folder; None if there is none, or it is damaged."""
     try:
         manifest = read_json(folder / MANIFEST, FORMAT)
         if mismatch(manifest, FORM) or _digests(folder) != manifest["sha256"]:
             return None
         _preparation(manifest)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    return HubExport(folder, manifest)
+    known = manifest["description"]
+    return (
+        HubExport(folder, manifest)
+        if (known["name"], revision or known["revision"]) == (name, known["revision"])
+        else None
+    )
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -175,19 +215,22 @@ def _preparation(manifest: dict[str, Any]) -> Preparation:
 def _prepared(network: HubNetwork) -> tuple[Preparation, tuple[float, list[float], list[float]]]:
     """Return how images are prepared, and how their pixels are scaled. Raises ValueError for what is not possible here."""
     config = network.config(*PREPARATIONS)
-    config = config.get("image_processor", config)
+    if not config:
+        raise ValueError(f"{network.name} does not say how images are prepared: expected a {PREPARATIONS[0]}")
+    nested = config.get("image_processor")
+    config = nested if isinstance(nested, dict) else config
     try:
         return preparation.of_config(config), preparation.scaling(config)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{network.name}: its {PREPARATIONS[0]} {error}") from error
 
 
-def _export(network: HubNetwork, folder: Path, tell: Tell) -> HubExport:
+def _export(network: HubNetwork, folder: Path) -> HubExport:
     """Write the export of a network whose files are checked. Raises ValueError if it computes other vectors."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # this process reads what was checked, whatever a configuration asks for
     prepared, scaling = _prepared(network)
-    tell(f"exporting {network.name} to ONNX, once")
     with replacing_folder(folder) as partial:
-        if (network.folder / hub_files.WEIGHTS).is_file() or (network.folder / hub_files.SHARDS).is_file():
+        if (network.folder / WEIGHTS).is_file() or (network.folder / SHARDS).is_file():
             from similar_images.networks import hub_torch as source
         else:
             from similar_images.networks import hub_onnx as source  # type: ignore[no-redef]
@@ -196,6 +239,7 @@ def _export(network: HubNetwork, folder: Path, tell: Tell) -> HubExport:
             "name": network.name,
             "source": "huggingface" if network.revision else "folder",
             "revision": network.revision,
+            "files": None if network.revision else network.files,
             "layer": layer,
             "reads": "images and words" if (partial / WORDS).is_file() else "images",
             "dimension": d,
@@ -207,7 +251,4 @@ def _export(network: HubNetwork, folder: Path, tell: Tell) -> HubExport:
         }
         manifest = {"description": description, "preparation": prepared._asdict(), "sha256": _digests(partial)}
         write_json(partial / MANIFEST, {"format": FORMAT, **manifest})
-    found = _find(folder)
-    if found is None:
-        raise OSError(f"{folder} was damaged while it was written: rerun the same command")
-    return found
+    return HubExport(folder, manifest)

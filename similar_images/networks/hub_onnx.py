@@ -9,48 +9,80 @@ from typing import Any
 import numpy as np
 
 from similar_images.inputs.preparation import Preparation
-from similar_images.networks.hub_files import ONNX_IMAGES, ONNX_WORDS, TOKENIZER, HubNetwork
-from similar_images.networks.onnx import IDS, INPUT, MASK, OUTPUT, noise, open_session
+from similar_images.networks.hub_checks import CONFIG, ONNX_IMAGES, ONNX_WORDS, TOKENIZER
+from similar_images.networks.hub_files import HubNetwork
+from similar_images.networks.onnx import IDS, INPUT, MASK, OUTPUT, check_same, noise, open_session
 
 VECTORS = ("image_embeds", "text_embeds", "pooler_output")  # what the vector is called, the first that is there
 TOKENS = 77  # of a text, where the network does not say it: CLIP's
+Scaling = tuple[float, list[float], list[float]]
 
 
 def write(
-    network: HubNetwork,
-    preparation: Preparation,
-    scaling: tuple[float, list[float], list[float]],
-    images: Path,
-    words: Path,
-    tokenizer: Path,
+    network: HubNetwork, preparation: Preparation, scaling: Scaling, images: Path, words: Path, tokenizer: Path
 ) -> tuple[str, int]:
     """Write a network with the scaling of its pixels, and its tokenizer; return what the vector is, and its dimension.
 
-    Raises ValueError for a network of another form.
+    Raises ValueError for a network of another form, or of which ONNX Runtime computes other vectors with the scaling.
     """
+    try:
+        layer, d = _write_images(network, preparation, scaling, images)
+        if (network.folder / ONNX_WORDS).is_file() and (network.folder / TOKENIZER).is_file():
+            _write_words(network, words, tokenizer, d)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # onnx and ONNX Runtime have errors of their own for files that are damaged
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{network.name} has ONNX files that cannot be used: {reason}") from error
+    return layer, d
+
+
+def _write_images(network: HubNetwork, preparation: Preparation, scaling: Scaling, path: Path) -> tuple[str, int]:
     import onnx
 
-    model = _loaded(network, next(name for name in ONNX_IMAGES if (network.folder / name).is_file()))
-    _put_scaling_before(network, model, scaling)
-    onnx.save(model, images)
-    vectors = open_session(images, 1).run([OUTPUT], {INPUT: noise(2, preparation.shape)})[0]
-    if vectors.ndim != 2:
-        raise ValueError(f"{network.name}: expected vectors (b, d) of its images, got {vectors.shape}")
-    if not ((network.folder / ONNX_WORDS).is_file() and (network.folder / TOKENIZER).is_file()):
-        return "pooled", vectors.shape[1]
-    reading = _loaded(network, ONNX_WORDS)
-    inputs = {one.name for one in reading.graph.input}
-    if not {IDS} <= inputs <= {IDS, MASK}:
+    name = next(name for name in ONNX_IMAGES if (network.folder / name).is_file())
+    model, layer = _loaded(network, name)
+    given = _inputs(model)
+    if len(given) != 1:
+        raise ValueError(f"{network.name}: expected {name} to take one input, pixels, got {', '.join(sorted(given))}")
+    (pixels,) = given
+    if given[pixels].tensor_type.elem_type != onnx.TensorProto.FLOAT:
+        raise ValueError(f"{network.name}: expected {name} to take float32 pixels")
+    original = open_session(model.SerializeToString(), 1)
+    _put_scaling_before(model, pixels, scaling)
+    onnx.save(model, path)
+    factor, mean, std = (np.asarray(value, np.float32) for value in scaling)
+    images = noise(2, preparation.shape)
+    scaled = ((images * factor - mean) / std).transpose(0, 3, 1, 2)
+    expected = original.run([OUTPUT], {pixels: np.ascontiguousarray(scaled, np.float32)})[0]
+    if expected.ndim != 2:
+        raise ValueError(f"{network.name}: expected {name} to give vectors (b, d), got {expected.shape}")
+    check_same(network.name, expected, open_session(path, 1).run([OUTPUT], {INPUT: images})[0])
+    return layer, expected.shape[1]
+
+
+def _write_words(network: HubNetwork, path: Path, tokenizer: Path, d: int) -> None:
+    import onnx
+
+    model, _ = _loaded(network, ONNX_WORDS)
+    given = _inputs(model)
+    if not {IDS} <= given.keys() <= {IDS, MASK}:
         raise ValueError(
-            f"{network.name}: expected {ONNX_WORDS} with {IDS} and {MASK}, got {', '.join(sorted(inputs))}"
+            f"{network.name}: expected {ONNX_WORDS} to take {IDS} and {MASK}, got {', '.join(sorted(given))}"
         )
-    onnx.save(reading, words)
-    _write_tokenizer(network, tokenizer, pads=MASK not in inputs)
-    return "image embedding", vectors.shape[1]
+    fixed = given[IDS].tensor_type.shape.dim[-1].dim_value  # 0: any number of tokens
+    known = _write_tokenizer(network, tokenizer, fixed, pads=bool(fixed) or MASK not in given)
+    onnx.save(model, path)
+    encodings = known.encode_batch(["a dog", "two cats on a sofa"])
+    ids, mask = ([one.ids for one in encodings], [one.attention_mask for one in encodings])
+    feed = {key: np.array(value, np.int64) for key, value in ((IDS, ids), (MASK, mask)) if key in given}
+    shape = open_session(path, 1).run([OUTPUT], feed)[0].shape
+    if shape != (2, d):
+        raise ValueError(f"{network.name}: expected {ONNX_WORDS} to give vectors (b, {d}) as of images, got {shape}")
 
 
-def _loaded(network: HubNetwork, name: str) -> Any:
-    """Return an ONNX model with OUTPUT as its only output."""
+def _loaded(network: HubNetwork, name: str) -> tuple[Any, str]:
+    """Return an ONNX model with OUTPUT as its only output, and what that was called."""
     import onnx
 
     model = onnx.load(network.folder / name, load_external_data=False)
@@ -65,19 +97,20 @@ def _loaded(network: HubNetwork, name: str) -> Any:
     model.graph.node.append(onnx.helper.make_node("Identity", [chosen], [OUTPUT]))
     del model.graph.output[:]
     model.graph.output.append(onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, ["b", "d"]))
-    return model
+    return model, chosen
 
 
-def _put_scaling_before(network: HubNetwork, model: Any, scaling: tuple[float, list[float], list[float]]) -> None:
+def _inputs(model: Any) -> dict[str, Any]:
+    """Return the type of each input by its name; weights may be among the inputs of old models."""
+    constants = {one.name for one in model.graph.initializer}
+    return {one.name: one.type for one in model.graph.input if one.name not in constants}
+
+
+def _put_scaling_before(model: Any, pixels: str, scaling: Scaling) -> None:
     """Make uint8 pixels (b, height, width, 3) the input of a model of scaled float32 pixels (b, 3, height, width)."""
     from onnx import TensorProto, helper, numpy_helper
 
-    constants = {one.name for one in model.graph.initializer}
-    given = [one.name for one in model.graph.input if one.name not in constants]
-    if len(given) != 1:
-        raise ValueError(f"{network.name}: expected one input, of pixels, got {', '.join(given)}")
-    factor, mean, std = scaling
-    for name, values in (("factor", factor), ("mean", mean), ("std", std)):
+    for name, values in zip(("factor", "mean", "std"), scaling, strict=True):
         array = np.asarray(values, np.float32).reshape((1, -1, 1, 1))
         model.graph.initializer.append(numpy_helper.from_array(array, f"{INPUT}_{name}"))
     steps = [
@@ -85,7 +118,7 @@ def _put_scaling_before(network: HubNetwork, model: Any, scaling: tuple[float, l
         helper.make_node("Transpose", [f"{INPUT}_0"], [f"{INPUT}_1"], perm=[0, 3, 1, 2]),
         helper.make_node("Mul", [f"{INPUT}_1", f"{INPUT}_factor"], [f"{INPUT}_2"]),
         helper.make_node("Sub", [f"{INPUT}_2", f"{INPUT}_mean"], [f"{INPUT}_3"]),
-        helper.make_node("Div", [f"{INPUT}_3", f"{INPUT}_std"], given),
+        helper.make_node("Div", [f"{INPUT}_3", f"{INPUT}_std"], [pixels]),
     ]
     nodes = [*steps, *model.graph.node]
     del model.graph.node[:]
@@ -94,15 +127,16 @@ def _put_scaling_before(network: HubNetwork, model: Any, scaling: tuple[float, l
     model.graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["b", "h", "w", 3]))
 
 
-def _write_tokenizer(network: HubNetwork, path: Path, pads: bool) -> None:
-    """Write the tokenizer, which truncates and pads; with `pads` all texts to the same length, without a mask."""
+def _write_tokenizer(network: HubNetwork, path: Path, fixed: int, pads: bool) -> Any:
+    """Write and return the tokenizer, which truncates and pads; with `pads` all texts to the same length."""
     from tokenizers import Tokenizer
 
-    config, text = network.config("tokenizer_config.json"), network.config("config.json").get("text_config", {})
-    length = min(config.get("model_max_length", 10**9), text.get("max_position_embeddings", TOKENS))
+    config, text = network.config("tokenizer_config.json"), network.config(CONFIG).get("text_config") or {}
+    length = fixed or min(int(config.get("model_max_length") or TOKENS), text.get("max_position_embeddings") or TOKENS)
     tokenizer = Tokenizer.from_file(str(network.folder / TOKENIZER))
     pad = config.get("pad_token") or ""
     pad = pad.get("content", "") if isinstance(pad, dict) else pad
     tokenizer.enable_truncation(length)
     tokenizer.enable_padding(pad_id=tokenizer.token_to_id(pad) or 0, pad_token=pad, length=length if pads else None)
     tokenizer.save(str(path))
+    return tokenizer

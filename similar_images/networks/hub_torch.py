@@ -3,6 +3,7 @@
 Shape letters: b images or texts in a batch, t tokens, d numbers in a vector, r rows and c columns of positions.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,12 +11,17 @@ import numpy as np
 
 from similar_images.inputs.preparation import Preparation
 from similar_images.networks.extras import need
+from similar_images.networks.hub_checks import CONFIG
 from similar_images.networks.hub_files import HubNetwork
+from similar_images.networks.hub_tokenizer import CHECKED, write_tokenizer
 from similar_images.networks.onnx import IDS, INPUT, MASK, OPSET, OUTPUT, POSITIONS, check_same, noise, open_session
 from similar_images.networks.text import quiet
 
 if TYPE_CHECKING:
     import torch
+
+NAFLEX = "siglip2"  # the model type of the variants for images of any shape; the others are called siglip
+MAX_TOKENS = 512  # of a text, where neither the network nor its tokenizer says less
 
 
 class Towers(NamedTuple):
@@ -24,8 +30,8 @@ class Towers(NamedTuple):
     images: "torch.nn.Module"  # uint8 pixels (b, height, width, 3) -> float32 vectors (b, d) and positions (b, r, c, d or more)
     words: "torch.nn.Module | None"  # int64 (b, t) tokens, and their mask if the network knows one -> vectors (b, d)
     layer: str  # what the vector is
-    tokens: int  # the most that the words' part takes
-    pads: bool  # whether a shorter text is padded to `tokens`, without a mask, as the network was trained
+    tokens: int  # the most that the words' part has places for
+    pads: bool  # whether a shorter text is padded to the most tokens, without a mask, as the network was trained
 
 
 def load(network: HubNetwork, scaling: tuple[float, list[float], list[float]]) -> Towers:
@@ -35,24 +41,44 @@ def load(network: HubNetwork, scaling: tuple[float, list[float], list[float]]) -
     """
     transformers = need("transformers", "hub", network.name)
     torch = need("torch", "hub", network.name)
-    options = {"trust_remote_code": False, "local_files_only": True}
+    kind = str(network.config(CONFIG).get("model_type"))
+    if kind == NAFLEX:
+        raise ValueError(
+            f"{network.name} takes images of any shape (NaFlex), which is not possible here: choose a variant with a "
+            f"fixed size, such as hf:google/siglip2-base-patch16-224"
+        )
+    if kind not in transformers.CONFIG_MAPPING:
+        raise ValueError(
+            f"{network.name} is of the type {kind}, which transformers {transformers.__version__} does not know"
+        )
     with quiet():
         try:
             model, found = transformers.AutoModel.from_pretrained(
-                str(network.folder), use_safetensors=True, output_loading_info=True, dtype=torch.float32, **options
+                str(network.folder),
+                use_safetensors=True,
+                output_loading_info=True,
+                dtype=torch.float32,  # also of weights that are stored in half precision
+                trust_remote_code=False,
+                local_files_only=True,
             )
         except Exception as error:  # the library raises anything for what it does not know
-            reason = " ".join(str(error).split())[:300]
-            raise ValueError(f"{network.name} cannot be loaded by transformers: {reason}") from error
-    if missing := sorted(name for name in found["missing_keys"] if "pooler" not in name):
-        raise ValueError(f"{network.name} lacks weights: {missing[0]} and {len(missing) - 1} others")
+            raise ValueError(f"{network.name} cannot be loaded by transformers: {one_line(error)}") from error
     model = model.eval().requires_grad_(False)
-    reads_words = hasattr(model, "get_text_features") and hasattr(model, "get_image_features")
-    kind = str(model.config.model_type)
-    tokens = int(model.config.text_config.max_position_embeddings) if reads_words else 0
+    text = getattr(model.config, "text_config", None)
+    reads_words = hasattr(model, "get_text_features") and hasattr(model, "get_image_features") and text is not None
+    unused = () if reads_words else ("pooler",)  # of vision transformers, whose class token is the vector
+    if missing := sorted(name for name in found["missing_keys"] if not any(one in name for one in unused)):
+        others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise ValueError(f"{network.name} lacks weights: {missing[0]}{others}")
+    tokens = int(getattr(text, "max_position_embeddings", None) or MAX_TOKENS)
     images, layer = _images(model, scaling, reads_words)
     pads = kind.startswith("siglip")
     return Towers(images, _words(model, pads) if reads_words else None, layer, tokens, pads)
+
+
+def one_line(error: Exception) -> str:
+    """Return an error of a library in one line, which is not too long."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 def _images(model: Any, scaling: tuple[float, list[float], list[float]], reads_words: bool) -> tuple[Any, str]:
@@ -60,7 +86,8 @@ def _images(model: Any, scaling: tuple[float, list[float], list[float]], reads_w
     import torch
 
     factor, mean, std = scaling
-    patch = getattr(getattr(model.config, "vision_config", model.config), "patch_size", None)
+    patch = getattr(getattr(model.config, "vision_config", None) or model.config, "patch_size", None)
+    patch = patch[0] if isinstance(patch, (list, tuple)) and len(set(patch)) == 1 else patch
 
     class Images(torch.nn.Module):
         def __init__(self) -> None:
@@ -135,60 +162,68 @@ def write(
 ) -> tuple[str, int]:
     """Write a network as ONNX and its tokenizer, if it reads words; return what the vector is, and its dimension.
 
-    Raises ValueError if ONNX computes other vectors.
+    Raises ValueError for a network that cannot be exported, or of which ONNX computes other vectors.
     """
-    import torch
-
     need("onnxscript", "hub", f"the export of {network.name}")
     towers = load(network, scaling)
-    batch = torch.export.Dim("b", min=1, max=4096)
+    try:
+        d = _write_images(network, towers, preparation, images)
+        if towers.words is not None and write_tokenizer(network, towers.tokens, towers.pads, tokenizer):
+            _write_words(network, towers, tokenizer, words)
+    except (OSError, ValueError):  # disk full, or the export was compared
+        raise
+    except Exception as error:  # the network takes something else than pixels, or PyTorch cannot export it
+        raise ValueError(f"{network.name} cannot be exported to ONNX: {one_line(error)}") from error
+    return towers.layer, d
+
+
+def _write_images(network: HubNetwork, towers: Towers, preparation: Preparation, path: Path) -> int:
+    """Write the part that makes vectors of images; return their dimension."""
+    import torch
+
     pixels = torch.from_numpy(noise(2, preparation.shape))
-    vectors, positions = towers.images(pixels)
-    _export(towers.images, (pixels,), images, [INPUT], [OUTPUT, POSITIONS], ({0: batch},))
-    computed = open_session(images, 1).run([OUTPUT, POSITIONS], {INPUT: pixels.numpy()})
+    try:
+        vectors, positions = towers.images(pixels)
+    except Exception as error:  # a network of texts, or one that takes images and texts together
+        raise ValueError(f"{network.name} makes no vectors of images alone: {one_line(error)}") from error
+    _export(towers.images, (pixels,), path, [INPUT], [OUTPUT, POSITIONS], ({0: _batch()},))
+    computed = open_session(path, 1).run([OUTPUT, POSITIONS], {INPUT: pixels.numpy()})
     for one, other in zip((vectors, positions), computed, strict=True):
         check_same(network.name, one.numpy().reshape(-1, one.shape[-1]), other.reshape(-1, one.shape[-1]))
-    if towers.words is not None and write_tokenizer(network, towers, tokenizer):
-        ids = torch.randint(0, 2, (2, towers.tokens), dtype=torch.int64)
-        length = torch.export.Dim("t", min=1, max=towers.tokens)
-        given = (ids,) if towers.pads else (ids, torch.ones_like(ids))
-        sizes = ({0: batch},) if towers.pads else ({0: batch, 1: length},) * 2
-        _export(towers.words, given, words, [IDS, MASK][: len(given)], [OUTPUT], sizes)
-        feed = dict(zip((IDS, MASK), (one.numpy() for one in given), strict=False))
-        check_same(network.name, towers.words(*given).numpy(), open_session(words, 1).run([OUTPUT], feed)[0])
-    return towers.layer, vectors.shape[1]
+    return vectors.shape[1]
 
 
-def write_tokenizer(network: HubNetwork, towers: Towers, path: Path) -> bool:
-    """Write the tokenizer, which adds special tokens, truncates and pads; return whether there is one that can be written."""
-    transformers = need("transformers", "hub", network.name)
+def _write_words(network: HubNetwork, towers: Towers, tokenizer: Path, path: Path) -> None:
+    """Write the part that makes vectors of words, as the tokenizer gives them."""
+    import torch
     from tokenizers import Tokenizer
 
-    with quiet():
-        try:
-            given = transformers.AutoTokenizer.from_pretrained(
-                str(network.folder), trust_remote_code=False, local_files_only=True
-            )
-        except Exception:  # the library raises anything where files or packages are missing: the images can be encoded
-            return False
-    if not getattr(given, "is_fast", False):
-        return False
-    tokenizer = Tokenizer.from_str(given.backend_tokenizer.to_str())
-    tokenizer.enable_truncation(towers.tokens, direction=given.truncation_side)
-    tokenizer.enable_padding(
-        direction=given.padding_side,
-        pad_id=given.pad_token_id or 0,
-        pad_type_id=given.pad_token_type_id,
-        pad_token=given.pad_token or "",
-        length=towers.tokens if towers.pads else None,
+    assert towers.words is not None
+    encodings = Tokenizer.from_file(str(tokenizer)).encode_batch(list(CHECKED))
+    ids, mask = (
+        torch.tensor(value) for value in zip(*((one.ids, one.attention_mask) for one in encodings), strict=True)
     )
-    tokenizer.save(str(path))
-    return True
+    given = (ids,) if towers.pads else (ids, mask)
+    length = torch.export.Dim("t", min=1, max=towers.tokens)
+    sizes = ({0: _batch()},) if towers.pads else ({0: _batch(), 1: length},) * 2
+    _export(towers.words, given, path, [IDS, MASK][: len(given)], [OUTPUT], sizes)
+    session = open_session(path, 1)
+    for part in (given, tuple(one[:1] if towers.pads else one[:1, : int(mask[0].sum())] for one in given)):
+        feed = dict(zip((IDS, MASK), (one.numpy() for one in part), strict=False))
+        check_same(network.name, towers.words(*part).numpy(), session.run([OUTPUT], feed)[0])
+
+
+def _batch() -> Any:
+    import torch
+
+    return torch.export.Dim("b", min=1, max=4096)
 
 
 def _export(module: Any, given: tuple, path: Path, inputs: list[str], outputs: list[str], sizes: tuple) -> None:
     import torch
 
+    # It warns of each operator of torchvision, which is not needed.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with quiet(), torch.no_grad():
         torch.onnx.export(
             module,
@@ -230,5 +265,6 @@ class TorchImages:
 
         half = torch.autocast(self._device, self._precision, enabled=self._precision != torch.float32)
         with torch.inference_mode(), half:
-            vectors, positions = self._images(torch.from_numpy(pixels).to(self._device))
+            given = torch.tensor(pixels, device=self._device)  # a copy: pixels may be read-only
+            vectors, positions = self._images(given)
             return vectors.float().cpu().numpy(), positions.float().cpu().numpy()

@@ -52,7 +52,9 @@ def load(
 
         return hub.load(name, engine, precision, threads, download=export, tell=tell)
     if name not in NETWORKS:
-        raise ValueError(f"expected a network of {', '.join(NETWORKS)}, hf:OWNER/NAME or a folder, got {name}")
+        raise ValueError(
+            f"expected a network of {', '.join(NETWORKS)}, hf:OWNER/NAME or a folder with config.json, got {name}"
+        )
     network = NETWORKS[name]
     if network.keras is None and (model_file or weights_file):
         has = f"has its weights from the package {network.package}" if network.package else "has no weights"

@@ -194,10 +194,10 @@ def check_same(network: str, expected: np.ndarray, exported: np.ndarray, source:
     """Return the least cosine between vectors (b, d) of a network and of its export. Raises ValueError below COSINE."""
     cosine = least_cosine(expected, exported)
     if not cosine >= COSINE:
-        remedy = "torch" if source == "PyTorch" else "tensorflow"
+        remedy = "choose another network" if source == "PyTorch" else "use --engine tensorflow"
         raise ValueError(
             f"the ONNX export of {network} differs from the network: expected cosines with the vectors of {source} of "
-            f"at least {COSINE}, got {cosine:.6f}; use --engine {remedy}"
+            f"at least {COSINE}, got {cosine:.6f}; {remedy}"
         )
     return cosine
 

@@ -1,4 +1,8 @@
-"""Import ONNX Runtime and OpenVINO with their telemetry off: as installed by pip, both report usage over the network."""
+"""Import libraries with their telemetry off.
+
+As installed by pip, ONNX Runtime and OpenVINO report usage over the network, and huggingface_hub says with each request
+which PyTorch is installed and which program asks.
+"""
 
 import os
 import sys
@@ -31,3 +35,15 @@ def import_openvino(purpose: str, extra: str) -> ModuleType:
     if reporter is not None:
         reporter.consent = False  # if the user has imported it before
     return openvino
+
+
+def import_huggingface_hub() -> ModuleType:
+    """Return the module huggingface_hub, whose requests are then for files alone."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    import huggingface_hub
+    import huggingface_hub.constants
+    import huggingface_hub.errors
+    import huggingface_hub.utils
+
+    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True  # if the user has imported it before
+    return huggingface_hub

@@ -91,8 +91,7 @@ class Writer:
 
     def check_name(self, network: str) -> None:
         """Raise ValueError if the rows that are there were made by a network of another name."""
-        network = recorded_name(network)
-        if self._earlier and (made := self._earlier["network"]["name"]) != network:
+        if self._earlier and (made := self._earlier["network"]["name"]) != recorded_name(network):
             raise ValueError(f"{self.path} was made with {made}, not {network}: choose another -o, or use --overwrite")
 
     def check(self, network: dict) -> None:

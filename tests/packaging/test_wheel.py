@@ -32,6 +32,8 @@ HEAVY = (
     "notebook",
     "voila",
     "transformers",
+    "onnxscript",
+    "sentencepiece",
     "pandas",
     "pyarrow",
 )
@@ -144,6 +146,7 @@ def test_every_public_name_is_imported_without_an_extra(versions, tmp_path, requ
     ("arguments", "extra"),
     [
         (("extract", "-d", "photos", "--list", "new.txt"), "keras"),
+        (("extract", "-d", "photos", "-o", "vit.npy", "--network", "vit"), "hub"),
         (("extract-texts", "notes.txt"), "text"),
         (("notebook", "photos_file_list.txt"), "notebook"),
         (("evaluate", "photos_file_list.txt", "-k", "2", "--report", "report.html"), "evaluate"),
@@ -152,6 +155,10 @@ def test_every_public_name_is_imported_without_an_extra(versions, tmp_path, requ
 def test_a_missing_extra_is_one_line_that_names_it(arguments, extra, environment, photos, tmp_path):
     (tmp_path / "notes.txt").write_text("A note\nAnother note\n")
     (tmp_path / "new.txt").write_text("red/0.jpg\n")
+    (tmp_path / "vit").mkdir()
+    (tmp_path / "vit" / "config.json").write_text('{"model_type": "vit"}')
+    (tmp_path / "vit" / "preprocessor_config.json").write_text('{"image_processor_type": "ViTImageProcessor"}')
+    (tmp_path / "vit" / "model.safetensors").write_bytes(b"")
     command = environment / "similar-images"
     assert call(command, "extract", "-d", photos, cwd=tmp_path).returncode == 0
     done = call(command, *arguments, cwd=tmp_path)

@@ -1,0 +1,137 @@
+"""What is read of a network in the form of the Hugging Face hub, and the checks before it is read.
+
+Only safetensors, ONNX, JSON and vocabularies are read; a network that may run code of its own is refused.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from similar_images.files import sha256
+
+CONFIG, WEIGHTS, SHARDS = "config.json", "model.safetensors", "model.safetensors.index.json"
+PREPARATIONS = ("preprocessor_config.json", "processor_config.json")
+TOKENIZER = "tokenizer.json"
+CONFIGS = (CONFIG, *PREPARATIONS, TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+VOCABULARIES = ("vocab.json", "merges.txt", "vocab.txt", *SENTENCEPIECE)
+SMALL = (*CONFIGS, *VOCABULARIES)  # all that is read besides weights
+SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
+ONNX_IMAGES = ("onnx/vision_model.onnx", "onnx/model.onnx")  # the first that is there
+ONNX_WORDS = "onnx/text_model.onnx"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
+SHA256, GIT_SHA1 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{40}")  # names of blobs in the hub's cache
+
+
+class Sums(NamedTuple):
+    """What identifies the files of a network."""
+
+    weights: str  # SHA-256 of the file of weights, or of each of several
+    files: str  # SHA-256 over all files that are read and their names
+
+
+def wanted(network: str, names: Iterable[str]) -> list[str]:
+    """Return which files of a repository are read. Raises ValueError if its weights are in none that is."""
+    names = set(names)
+    small = [name for name in SMALL if name in names]
+    if WEIGHTS in names:
+        return [*small, WEIGHTS]
+    shards = sorted(name for name in names if SHARD.fullmatch(name))
+    if SHARDS in names and shards:
+        return [*small, SHARDS, *shards]
+    images = next((name for name in ONNX_IMAGES if name in names), None)
+    if images is None:
+        raise ValueError(
+            f"{network} has neither {WEIGHTS} nor {ONNX_IMAGES[0]}, and other files of weights may contain code: "
+            f"choose another network"
+        )
+    return [*small, images, *(name for name in (ONNX_WORDS,) if name in names)]
+
+
+def check(folder: Path, within: Path) -> Sums:
+    """Return the digests of the network in a folder, all of whose files are in the folder `within`.
+
+    Raises ValueError if it is no network, is incomplete or was altered, or may contain code.
+    """
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"{folder} is not a network of the hub's form: it has no {CONFIG}")
+    top = os.path.realpath(within)
+    for file in sorted(folder.rglob("*")):
+        if os.path.commonpath([top, os.path.realpath(file)]) != top:
+            raise ValueError(f"{file} leads out of the folder and is not read: put the file itself there")
+        if file.suffix in PICKLES and folder == within:  # the hub's cache has files for others, which are not read here
+            raise ValueError(f"{file} may contain code: only safetensors and ONNX are read; remove it")
+    for name in CONFIGS:
+        if (folder / name).is_file():
+            _check_code(folder / name, read_config(folder / name))
+    weights = weights_of(folder)
+    small = [folder / name for name in SMALL if (folder / name).is_file()]
+    sums = {file: _checked_sum(file) for file in (*weights, *small)}
+    listed = "\n".join(f"{sums[file]} {file.relative_to(folder).as_posix()}" for file in sorted(sums))
+    return Sums(" ".join(sums[file] for file in weights), hashlib.sha256(listed.encode()).hexdigest())
+
+
+def weights_of(folder: Path) -> list[Path]:
+    """Return the files of weights that are read. Raises ValueError if there are none, or one of several is missing."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / SHARDS).is_file():
+        listed = read_config(folder / SHARDS).get("weight_map")
+        names = {str(name) for name in listed.values()} if isinstance(listed, dict) else set()
+        if foreign := [name for name in sorted(names) if not SHARD.fullmatch(name)]:
+            raise ValueError(
+                f"{folder / SHARDS}: expected names such as model-00001-of-00002.safetensors, got {foreign[0]!r:.100}"
+            )
+        shards = [folder / name for name in sorted(names)]
+        if not shards or not all(file.is_file() for file in shards):
+            raise ValueError(f"{folder / SHARDS} names files that are missing: download the network again")
+        return shards
+    images = next((folder / name for name in ONNX_IMAGES if (folder / name).is_file()), None)
+    if images is None:
+        raise ValueError(f"{folder} has no weights that are read: expected {WEIGHTS} or {ONNX_IMAGES[0]}")
+    return [images, *(file for file in (folder / ONNX_WORDS,) if file.is_file())]
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """Return the object in a JSON file. Raises ValueError for anything else."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{file} cannot be read as JSON: restore it, or download the network again") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{file}: expected an object, got {type(config).__name__}")
+    return config
+
+
+def _check_code(file: Path, value: Any) -> None:
+    """Raise ValueError if any part of a configuration names code to import."""
+    parts = [value]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            if "auto_map" in part:
+                raise ValueError(
+                    f"{file} asks for code of its own (auto_map), which is not run: choose another network"
+                )
+            parts.extend(part.values())
+        elif isinstance(part, list):
+            parts.extend(one for one in part if isinstance(one, (dict, list)))
+
+
+def _checked_sum(file: Path) -> str:
+    """Return the SHA-256 of a file. Raises ValueError if it is a blob of the hub's cache whose name is another sum."""
+    total, blob = sha256(file), Path(os.path.realpath(file)).name
+    if not file.is_symlink():
+        return total
+    if GIT_SHA1.fullmatch(blob):
+        content = file.read_bytes()
+        own = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    else:
+        own = total if SHA256.fullmatch(blob) else blob
+    if own != blob:
+        raise ValueError(f"{file} was altered: expected the sum {blob}, got {own}; delete it and download it again")
+    return total

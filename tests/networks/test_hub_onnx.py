@@ -1,0 +1,154 @@
+"""Repositories in ONNX form: computed as they are, with the scaling of pixels before them, and without PyTorch."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hub_networks import SIDE, TEXTS, TOKENS, WORDS, image
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from similar_images.networks import hub
+
+D = 5
+MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+PREPARED = {
+    **{"image_processor_type": "CLIPFeatureExtractor", "do_resize": True, "size": SIDE, "resample": 2},
+    **{"do_center_crop": False, "do_normalize": True, "image_mean": MEAN, "image_std": STD},
+}
+RANDOM = np.random.default_rng(0)
+COLOURS, TABLE = RANDOM.normal(size=(3, D)), RANDOM.normal(size=(len(WORDS), D))  # float64: the oracle
+
+
+def save_model(path: Path, nodes: list, inputs: list, output: tuple, constants: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    outputs = [helper.make_tensor_value_info(output[0], TensorProto.FLOAT, output[1])]
+    graph = helper.make_graph(nodes, "small", inputs, outputs, held)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def save_images(path: Path, output: str = "image_embeds", kind: int = TensorProto.FLOAT) -> None:
+    """Save a network whose vector is the mean of the pixels, times COLOURS."""
+    nodes = [
+        helper.make_node("ReduceMean", ["pixel_values"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("MatMul", ["mean", "colours"], [output]),
+    ]
+    given = [helper.make_tensor_value_info("pixel_values", kind, ["b", 3, "h", "w"])]
+    save_model(path, nodes, given, (output, ["b", D]), {"colours": COLOURS.astype(np.float32)})
+
+
+def save_words(path: Path, masked: bool, name: str = "input_ids", tokens: int | str = "t") -> None:
+    """Save a network whose vector is the sum of the rows of TABLE of its tokens, which the mask may leave out."""
+    given = [helper.make_tensor_value_info(name, TensorProto.INT64, ["b", tokens])]
+    nodes = [helper.make_node("Gather", ["table", name], ["rows"])]
+    last = "rows"
+    if masked:
+        given.append(helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["b", tokens]))
+        nodes += [
+            helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["mask", "last"], ["wide"]),
+            helper.make_node("Mul", ["rows", "wide"], ["kept"]),
+        ]
+        last = "kept"
+    nodes.append(helper.make_node("ReduceSum", [last, "axes"], ["text_embeds"], keepdims=0))
+    constants = {"table": TABLE.astype(np.float32), "axes": np.array([1]), "last": np.array([2])}
+    save_model(path, nodes, given, ("text_embeds", ["b", D]), constants)
+
+
+def save_tokenizer(folder: Path) -> None:
+    known = Tokenizer(models.WordLevel({word: row for row, word in enumerate(WORDS)}, unk_token="<unk>"))
+    known.pre_tokenizer, known.normalizer = pre_tokenizers.Whitespace(), normalizers.Lowercase()
+    known.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 3)])
+    known.save(str(folder / "tokenizer.json"))
+    config = {"model_max_length": TOKENS, "pad_token": {"content": "<pad>"}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def save(folder: Path, masked: bool = False, tokens: int | str = "t") -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "clip", "text_config": None}))
+    (folder / "preprocessor_config.json").write_text(json.dumps(PREPARED))
+    save_images(folder / "onnx" / "vision_model.onnx")
+    save_words(folder / "onnx" / "text_model.onnx", masked, tokens=tokens)
+    save_tokenizer(folder)
+    return folder
+
+
+def sum_of(text: str, padded: int = 0) -> np.ndarray:
+    rows = [2, *(WORDS.index(word) for word in text.lower().split()), 3]
+    return TABLE[rows + [0] * (padded - len(rows))].sum(axis=0)
+
+
+@pytest.fixture
+def without_pytorch(monkeypatch):
+    for name in ("torch", "transformers", "onnxscript"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_images(engine, tmp_path, without_pytorch):
+    shown = image()
+    encoder = hub.load(str(save(tmp_path / "net")), engine)
+    pixels = np.asarray(shown.resize((SIDE, SIDE), 2), dtype=float)
+    expected = ((pixels / 255 - MEAN) / STD).mean(axis=(0, 1)) @ COLOURS
+    np.testing.assert_allclose(encoder.encode_image(shown), expected, rtol=0, atol=1e-5)
+    assert encoder.description["layer"] == "image_embeds" and encoder.dimension == D
+    assert len(encoder.description["weights"].split()) == 2
+
+
+@pytest.mark.parametrize(
+    ("masked", "tokens", "padded"), [(True, "t", 0), (False, "t", TOKENS), (False, 9, 9), (True, 9, 0)]
+)
+def test_words(masked, tokens, padded, tmp_path):
+    encoder = hub.load(str(save(tmp_path / "net", masked, tokens)))
+    expected = [sum_of(text, padded) for text in TEXTS]
+    np.testing.assert_allclose(encoder.words(TEXTS), expected, rtol=0, atol=1e-5)
+
+
+def test_a_network_of_images_alone(tmp_path):
+    folder = save(tmp_path / "net")
+    shutil.rmtree(folder / "onnx")
+    save_images(folder / "onnx" / "model.onnx", "pooler_output")
+    assert hub.load(str(folder)).description["reads"] == "images"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: (f / "vision_model.onnx").write_bytes(b"\x08\x07damaged"), "has ONNX files that cannot be used"),
+        (
+            lambda f: save_images(f / "vision_model.onnx", "logits"),
+            "to give image_embeds, text_embeds, pooler_output, got logits",
+        ),
+        (
+            lambda f: save_words(f / "vision_model.onnx", True),
+            "to take one input, pixels, got attention_mask, input_ids",
+        ),
+        (lambda f: save_words(f / "vision_model.onnx", False), "to take float32 pixels"),
+        (
+            lambda f: save_words(f / "text_model.onnx", False, "words"),
+            "to take input_ids and attention_mask, got words",
+        ),
+    ],
+)
+def test_another_form_is_refused(change, message, tmp_path):
+    folder = save(tmp_path / "net")
+    change(folder / "onnx")
+    with pytest.raises(ValueError) as raised:
+        hub.load(str(folder))
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_weights_in_another_file_are_not_read(tmp_path):
+    folder = save(tmp_path / "net")
+    path = folder / "onnx" / "vision_model.onnx"
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights.data", size_threshold=0)
+    with pytest.raises(ValueError, match=r"vision_model\.onnx keeps its weights in another file, which is not read"):
+        hub.load(str(folder))

@@ -1,0 +1,156 @@
+"""Folders of networks that are hostile, damaged or of something else: each is refused in one line."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hub_networks import edit, save
+
+from similar_images.networks import hub, hub_files
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    return save("clip", tmp_path_factory.mktemp("original") / "clip")
+
+
+@pytest.fixture
+def folder(original, tmp_path) -> Path:
+    return shutil.copytree(original, tmp_path / "clip")
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(ValueError) as raised:
+        hub.load(str(folder))
+    message = str(raised.value)
+    assert "\n" not in message and len(message) < 700
+    return message
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "optimizer.pt", "onnx/data.pkl"])
+def test_a_pickle_beside_the_weights(name, folder):
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"\x80\x04cos\nsystem\n.")
+    assert f"{name} may contain code: only safetensors and ONNX are read" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "tokenizer_config.json"])
+def test_code_of_its_own(name, folder):
+    edit(folder / name, auto_map={"AutoModel": "own.Model"})
+    assert f"{name} asks for code of its own (auto_map), which is not run" in refusal(folder)
+
+
+def test_code_of_its_own_deep_in_a_configuration(folder):
+    edit(folder / "config.json", parts=[{"vision_config": {"backbone": {"auto_map": {}}}}])
+    assert "asks for code of its own" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "notes/readme.md", "onnx"])
+def test_a_link_out_of_the_folder(name, folder, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir() if name == "onnx" else outside.write_text("{}")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(outside)
+    assert f"{name} leads out of the folder and is not read" in refusal(folder)
+
+
+def test_a_link_within_the_folder_and_one_in_a_circle_are_no_fault(folder):
+    (folder / "model.safetensors").rename(folder / "weights.safetensors")
+    (folder / "model.safetensors").symlink_to("weights.safetensors")
+    (folder / "circle").symlink_to("circle")
+    assert hub_files.find(str(folder), download=False).weights
+
+
+@pytest.mark.parametrize(
+    "name", ["../model-00001-of-00002.safetensors", "/etc/passwd", "own.bin", "part/model-00001-of-00002.safetensors"]
+)
+def test_a_part_of_the_weights_elsewhere(name, folder):
+    (folder / "model.safetensors").rename(folder.parent / "model-00001-of-00002.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+    assert "expected names such as model-00001-of-00002.safetensors" in refusal(folder)
+
+
+@pytest.mark.parametrize("listed", [{}, {"weight_map": 3}, {"weight_map": {"a": "model-00001-of-00002.safetensors"}}])
+def test_parts_of_the_weights_that_are_missing(listed, folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps(listed))
+    assert "names files that are missing" in refusal(folder)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '"a"', "[" * 100_000, "\x00"])
+def test_a_configuration_that_is_no_object(content, folder):
+    (folder / "config.json").write_text(content)
+    assert "config.json" in refusal(folder)
+
+
+def test_weights_that_are_damaged(folder):
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
+    assert "clip cannot be loaded by transformers" in refusal(folder)
+
+
+def test_weights_that_are_missing(folder):
+    (folder / "model.safetensors").unlink()
+    assert "has no weights that are read: expected model.safetensors or onnx/vision_model.onnx" in refusal(folder)
+
+
+def test_weights_of_another_network(folder, tmp_path):
+    other = save("vit", tmp_path / "vit")
+    shutil.copy(other / "model.safetensors", folder)
+    assert "clip lacks weights: " in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"model_type": "own_network"}, "is of the type own_network, which transformers"),
+        ({"model_type": ["clip"]}, "which transformers"),
+        ({"model_type": "siglip2"}, "takes images of any shape (NaFlex), which is not possible here"),
+    ],
+)
+def test_a_type_that_is_not_known(entries, message, folder):
+    edit(folder / "config.json", **entries)
+    assert message in refusal(folder)
+
+
+def test_a_network_of_texts(folder):
+    transformers = pytest.importorskip("transformers")
+    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = transformers.BertConfig(vocab_size=10, **small)
+    transformers.BertModel(config).save_pretrained(folder)
+    assert "makes no vectors of images alone" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"size": {"longest_edge": 9}}, "preprocessor_config.json has the size"),
+        ({"image_processor_type": "LevitImageProcessor"}, "is of the type LevitImageProcessor"),
+        ({"max_num_patches": 256}, "gives images of any shape (NaFlex)"),
+        ({"image_std": [1, 0, 1]}, "has a standard deviation of 0"),
+        ({"image_mean": {"red": 1}}, "preprocessor_config.json"),
+        ({"crop_size": 10**9}, "expected numbers of pixels up to 4096"),
+    ],
+)
+def test_a_preparation_that_is_not_possible(entries, message, folder):
+    edit(folder / "preprocessor_config.json", **entries)
+    assert message in refusal(folder)
+
+
+def test_a_network_that_does_not_say_how_images_are_prepared(folder):
+    (folder / "preprocessor_config.json").unlink()
+    assert "clip does not say how images are prepared: expected a preprocessor_config.json" in refusal(folder)
+
+
+def test_a_folder_without_a_configuration(tmp_path):
+    assert "is not a network of the hub's form: it has no config.json" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["hf:", "hf:clip", "hf:a/b/c", "hf:a/../b", "hf:a--b/c", "hf:a/b@", "hf:ä/b", "hf:a/b c"]
+)
+def test_a_name_that_the_hub_cannot_have(name):
+    with pytest.raises(ValueError, match="expected hf:OWNER/NAME or hf:OWNER/NAME@REVISION, got"):
+        hub_files.split(name)

@@ -1,0 +1,191 @@
+"""Networks of the hub give the vectors that the library transformers gives, for images and words, by every backend."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import hub_networks
+import numpy as np
+import onnx
+import platformdirs
+import pytest
+from conftest import ROOT
+from hub_networks import KINDS, READ_WORDS, TEXTS, image, save
+
+from similar_images.networks import hub
+from similar_images.networks.hub import ENGINES
+
+TOLERANCE = 1e-5
+EXPORT = """
+import sys
+from similar_images.networks import hub
+print(hub.load(sys.argv[1], tell=print).encode_text("a cat").shape)
+"""
+WITHOUT = """
+import sys
+for name in ("torch", "transformers", "onnxscript", "safetensors"):
+    sys.modules[name] = None
+from similar_images.networks import hub
+encoder = hub.load(sys.argv[1])
+print(encoder.encode_text("a cat").shape, encoder.engine.name)
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Return the folder of a network, saved once."""
+    folders: dict[str, Path] = {}
+
+    def saved(kind: str) -> Path:
+        if kind not in folders:
+            folders[kind] = save(kind, tmp_path_factory.mktemp("networks") / kind)
+        return folders[kind]
+
+    return saved
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_images(kind, engine, saved):
+    folder, shown = saved(kind), image()
+    encoder = hub.load(str(folder), engine)
+    assert encoder.engine.name == engine
+    expected = hub_networks.expected_image(folder, kind, shown)
+    vector = encoder.encode_image(shown)
+    assert vector.shape == expected.shape == (encoder.dimension,)
+    np.testing.assert_allclose(vector, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", READ_WORDS)
+def test_words(kind, saved):
+    encoder = hub.load(str(saved(kind)))
+    expected = hub_networks.expected_words(saved(kind), kind, TEXTS)
+    np.testing.assert_allclose(encoder.words(TEXTS), expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(encoder.encode_text(TEXTS[1]), expected[1], rtol=0, atol=TOLERANCE)
+    assert np.abs(expected[0] - expected[1]).max() > 10 * TOLERANCE
+
+
+@pytest.mark.parametrize("kind", READ_WORDS)
+def test_a_text_of_more_tokens_is_cut(kind, saved):
+    encoder = hub.load(str(saved(kind)))
+    long = "dog " * 99
+    np.testing.assert_allclose(
+        encoder.encode_text(long), hub_networks.expected_words(saved(kind), kind, [long])[0], rtol=0, atol=TOLERANCE
+    )
+
+
+def test_a_network_of_images_does_not_read_words(saved):
+    with pytest.raises(ValueError, match="dinov2 does not read words"):
+        hub.load(str(saved("dinov2"))).encode_text("a dog")
+
+
+def test_both_parts_do_not_contain_each_other(saved):
+    folder = hub.find_or_create_export(str(saved("clip"))).folder
+    images, words = (
+        sum(len(one.raw_data) for one in onnx.load(folder / name).graph.initializer) for name in (hub.IMAGES, hub.WORDS)
+    )
+    whole = sum(one.numel() * 4 for one in hub_networks.model("clip").parameters())
+    assert max(images, words) < 0.7 * whole and images + words > 0.95 * whole
+
+
+def test_weights_in_half_precision_are_computed_in_single(saved, tmp_path):
+    folder, shown = save("vit", tmp_path / "half", half=True), image()
+    np.testing.assert_allclose(
+        hub.load(str(folder)).encode_image(shown),
+        hub_networks.expected_image(folder, "vit", shown),
+        rtol=0,
+        atol=TOLERANCE,
+    )
+
+
+def test_weights_in_several_files(saved, tmp_path):
+    folder = save("vit", tmp_path / "vit", max_shard_size="60KB")
+    assert len(list(folder.glob("model-*-of-*.safetensors"))) > 1
+    encoder, whole = hub.load(str(folder)), hub.load(str(saved("vit")))
+    np.testing.assert_allclose(encoder.encode_image(image()), whole.encode_image(image()), rtol=0, atol=TOLERANCE)
+    assert len(encoder.description["weights"].split()) == len(list(folder.glob("*.safetensors")))
+
+
+def test_how_a_folder_is_written_does_not_matter(saved, monkeypatch):
+    folder = saved("vit")
+    expected = hub.load(str(folder)).description
+    assert (expected["name"], expected["revision"], expected["source"]) == ("vit", None, "folder")
+    assert hub.load(f"{folder}/").description == expected
+    monkeypatch.chdir(folder)
+    assert hub.load(".").description == expected
+
+
+def test_a_changed_configuration_is_another_network(saved, tmp_path):
+    before = hub.load(str(saved("vit"))).description
+    folder = save("vit", tmp_path / "vit")
+    hub_networks.edit(folder / "preprocessor_config.json", resample=3)
+    after = hub.load(str(folder)).description
+    assert (before["resampling"], after["resampling"]) == ("bilinear", "bicubic")
+    assert before["weights"] == after["weights"] and before["files"] != after["files"]
+
+
+@pytest.mark.parametrize("name", [hub.IMAGES, hub.WORDS, hub.TOKENIZER, hub.MANIFEST])
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:99]), Path.unlink])
+def test_a_damaged_export_is_not_used(name, damage, saved, tmp_path):
+    export = hub.find_or_create_export(str(saved("clip")))
+    folder = shutil.copytree(export.folder, tmp_path / "copied")
+    assert hub._find(folder, "clip")
+    damage(folder / name)
+    assert hub._find(folder, "clip") is None
+
+
+def test_a_damaged_export_is_made_again(saved):
+    encoder = hub.load(str(saved("clip")))
+    expected, said = encoder.encode_text("a dog"), []
+    path = hub.find_or_create_export(str(saved("clip"))).folder / hub.WORDS
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    np.testing.assert_array_equal(hub.load(str(saved("clip")), tell=said.append).encode_text("a dog"), expected)
+    assert said == ["exporting clip to ONNX, once: this takes seconds to minutes"]
+    assert path.stat().st_size == len(content)
+
+
+def test_two_processes_that_export_at_once(saved, tmp_path):
+    own = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", EXPORT, str(saved("clip"))]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(command, cwd=ROOT, env=own, **pipes) for _ in range(2)]
+    ended = [process.communicate(timeout=280) for process in started]
+    assert sorted(shown.count("exporting") for shown, _ in ended) == [0, 1], ended
+    assert all(shown.endswith("(16,)\n") for shown, _ in ended)
+    (folder,) = (tmp_path / "similar-images").iterdir()  # no lock and no partial folder is left
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        (hub.IMAGES, hub.WORDS, hub.TOKENIZER, hub.MANIFEST)
+    )
+
+
+def test_an_export_needs_no_pytorch(saved):
+    hub.load(str(saved("clip")))
+    done = subprocess.run([sys.executable, "-c", WITHOUT, str(saved("clip"))], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("(16,) onnxruntime\n", 0), done.stderr
+
+
+def test_words_without_a_tokenizer_are_not_read_and_that_is_said(tmp_path):
+    folder, said = save("clip", tmp_path / "clip"), []
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    assert hub.load(str(folder), tell=said.append).description["reads"] == "images"
+    assert said[-1] == "clip reads words, but has no tokenizer that can be used here: it will encode images only"
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "magic"])
+def test_an_engine_that_it_does_not_have(engine, saved):
+    with pytest.raises(ValueError, match=r"expected the engine of .* to be onnxruntime, openvino, torch, got"):
+        hub.load(str(saved("vit")), engine)
+
+
+def test_half_precision_of_pytorch_is_refused(saved):
+    with pytest.raises(ValueError, match="PyTorch computes float32 here: for bfloat16 use --engine openvino"):
+        hub.load(str(saved("vit")), "torch", "bfloat16")
+
+
+def test_the_exports_of_these_tests_are_in_their_own_cache(saved):
+    hub.load(str(saved("vit")))
+    assert list(platformdirs.user_cache_path("similar-images").glob("vit-*"))
