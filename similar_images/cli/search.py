@@ -18,10 +18,12 @@ from similar_images.cli.options import (
     where_option,
 )
 from similar_images.inputs.names import printable
+from similar_images.inputs.texts import PLACE, prompted
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from similar_images.collections.base import Query
     from similar_images.collections.images import Collection
 
 
@@ -47,6 +49,12 @@ if TYPE_CHECKING:
 @click.option(
     "--similarity", type=click.Choice(SIMILARITIES), help="Compare exactly, by this similarity instead of the index'."
 )
+@click.option(
+    "--prompt",
+    metavar="TEXT",
+    help="What the network reads of words, which take the place of {}, such as 'a photo of a {}'; evaluate --networks "
+    "measures which is best.  [default: the words as they are]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: row, name, similarity and percentile of each hit.")
 @click.option(
     "--paths",
@@ -62,15 +70,16 @@ def main(
     conditions: tuple[str, ...],
     exact: bool,
     similarity: str | None,
+    prompt: str | None,
     as_json: bool,
     paths: bool,
     **opening: Any,
 ) -> None:
     """Print the images of a collection that look most like each QUERY, with their similarity.
 
-    A QUERY is the file of an image, a name in the collection, or an http(s) address. If it is both a file and a name,
-    the file is searched for. The stored vector is used for an image of the collection, and the image itself is left
-    out of its hits.
+    A QUERY is the file of an image, a name in the collection, or an http(s) address; anything else is words, if the
+    network of the collection reads them. If it is both a file and a name, the file is searched for. The stored vector
+    is used for an image of the collection, and the image itself is left out of its hits.
 
     \b
     Examples:
@@ -78,6 +87,7 @@ def main(
       ./search_images.py -i photos_file_list.txt -k 20 holiday.jpg beach.png
       ./search_images.py -i sample_file_list.txt --json apple/apple-00.jpg
       ./search_images.py holiday.jpg --where folder=2019 --where date=2019-07-01..2019-08-31 --where name=beach
+      ./search_images.py "dog on a beach" --prompt "a photo of a {}"
       ./search_images.py --paths holiday.jpg | xargs -d '\\n' cp -t similar/
     """
     from similar_images.cli.answers import Answered, parsed_where, print_hits, print_json, warn, warn_not_indexed
@@ -85,6 +95,8 @@ def main(
 
     collection = Collection.open(vectors_file or only_collection_here(), **opening)
     report_assumption(collection.vectors)
+    if prompt is not None:
+        check_prompt(collection, prompt)
     if paths:
         collection.path(0)  # raises if the folder of the images is unknown
     if similarity and similarity != collection.similarity.name:
@@ -94,7 +106,7 @@ def main(
     answers, failed = [], False
     for query in queries:
         try:
-            hits = collection.nearest(_query(collection, query), k, exact, where=where)
+            hits = collection.nearest(_query(collection, query, prompt or PLACE), k, exact, where=where)
         except ValueError as error:
             failed = True
             click.echo(as_started(f"Error: {printable(query)}: {printable(str(error))}"), err=True)
@@ -115,10 +127,22 @@ def main(
         raise click.exceptions.Exit(1)
 
 
-def _query(collection: "Collection", query: str) -> "int | bytes | Image.Image":
-    """Return what `nearest` takes: a row, the bytes at an address, or the image in a file."""
+def check_prompt(collection: "Collection", prompt: str) -> None:
+    """Raise ValueError for a prompt without {}, or a network that reads none."""
+    from similar_images.collections.base import WITH_WORDS
+    from similar_images.networks.catalog import reads_words
+
+    prompted("", prompt)
+    if not reads_words(collection.network):
+        name = collection.network["name"] if collection.network else "the network of the collection"
+        raise ValueError(f"--prompt is for words, which {name} does not read: omit it, or {WITH_WORDS}")
+
+
+def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | Image.Image | Query":
+    """Return what `nearest` takes: a row, the bytes at an address, the image in a file, or words."""
     from similar_images.inputs.images import open_image
     from similar_images.inputs.web import fetch
+    from similar_images.networks.catalog import reads_words
 
     row = collection.row(query)
     if row is not None:
@@ -129,5 +153,15 @@ def _query(collection: "Collection", query: str) -> "int | bytes | Image.Image":
     if named is not None:  # the name of another file here
         said = f"{printable(query)}: searching for the file here"
         click.echo(f"{said}; for the collection's image give {printable(str(collection.path(named)))}", err=True)
+    elif reads_words(collection.network) and not is_path(query):
+        return collection.encode_text(query, prompt)
     with silent_decoders():
         return open_image(Path(query))
+
+
+def is_path(query: str) -> bool:
+    """Return whether there is a file or folder of this name."""
+    try:
+        return Path(query).exists()
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        return False
