@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from similar_images.evaluation.encoding import split_weights
 from similar_images.evaluation.labels import unlabelled
 from similar_images.evaluation.networks import Measured, NetworkComparison
 from similar_images.evaluation.report import aligned, as_interval, load_plots, mean_interval
@@ -24,28 +25,32 @@ WORTH = 0.05  # of the measure, from 0 to 1: what a network must gain if it take
 
 def verdict(found: NetworkComparison) -> list[str]:
     """Return in sentences which network is best, whether that is beyond chance, and which is best for its speed."""
-    networks = sorted(found.networks, key=lambda one: -_deciding(found, one).mean())
-    best, title = networks[0], titles(found)[found.measure]
-    if len(networks) == 1:
-        return [f"{best.encoded.network}: {title} {as_interval(_deciding(found, best))}."]
-    lead = {one.encoded.network: _deciding(found, best) - _deciding(found, one) for one in networks[1:]}
-    chance = [name for name, each in lead.items() if not interval(each, least=-1)[1] > 0]
-    second = networks[1].encoded.network
-    difference = as_interval(lead[second], least=-1)
-    said = [f"Best: {best.encoded.network}, {title} {_deciding(found, best).mean():.3f}."]
-    if chance:
-        said.append(
-            f"{_joined(chance)} {'is' if len(chance) == 1 else 'are'} not worse beyond chance "
-            f"({second}: {difference} less): the sample does not tell them apart."
-        )
-    else:
-        said.append(f"The next, {second}, is worse beyond chance: {difference} less.")
-    quick = max(found.networks, key=lambda one: _deciding(found, one).mean() + WORTH * log2(one.encoded.rate))
-    said.append(
-        f"Best for its speed: {quick.encoded.network}, {_deciding(found, quick).mean():.3f} at "
-        f"{quick.encoded.rate:,.0f} images/s, where twice the time must gain {WORTH}."
-    )
-    return said
+    title = titles(found)[found.measure]
+    each = {name: _deciding(found, one) for name, one in zip(names(found), found.networks, strict=True)}
+    rates = {name: one.encoded.rate for name, one in zip(each, found.networks, strict=True)}
+    best, *others = sorted(each, key=lambda name: -each[name].mean())
+    if not others:
+        return [f"{best}: {title} {as_interval(each[best])}."]
+    alike = [name for name in others if not interval(each[best] - each[name], least=-1)[1] > 0]
+    by = "by {:.3f} [{:.3f}, {:.3f}]".format(*interval(each[best] - each[others[0]], least=-1))
+    quick = max(each, key=lambda name: each[name].mean() + WORTH * log2(rates[name]))
+    return [
+        f"Best: {best}, {title} {each[best].mean():.3f}.",
+        f"{_joined(alike)} {'is' if len(alike) == 1 else 'are'} not worse beyond chance ({others[0]} {by}): the sample "
+        "does not tell them apart."
+        if alike
+        else f"The next, {others[0]}, is worse beyond chance, {by}.",
+        f"Best for its speed: {quick}, {each[quick].mean():.3f} at {rates[quick]:,.0f} images/s, where twice the time "
+        f"must gain {WORTH}.",
+    ]
+
+
+def names(found: NetworkComparison) -> list[str]:
+    """Return a short name of each network: of NAME=FILE the name, if no other has it."""
+    short = [split_weights(one.encoded.network)[0] for one in found.networks]
+    return [
+        name if short.count(name) == 1 else one.encoded.network for name, one in zip(short, found.networks, strict=True)
+    ]
 
 
 def titles(found: NetworkComparison) -> dict[str, str]:
@@ -64,14 +69,15 @@ def lines(found: NetworkComparison) -> list[tuple[str, list[str]]]:
             rows.append((f"{title}, less the first", ["", *(as_interval(one - each[0], -1) for one in each[1:])]))
         cosine = [f"{one.values[COSINE.name][measure].mean():.3f}" for one in networks]
         rows.append((f"{title}, cosine", cosine))
-    costs = [_costs(one) for one in networks]
+    dimensions = [one.encoded.description["dimension"] for one in networks]
+    sizes = [index_bytes(d, one.similarity) / 1e6 for d, one in zip(dimensions, networks, strict=True)]
     return [
         *rows,
         ("images/s", [f"{one.encoded.rate:,.0f}" for one in networks]),
         ("images/s, network alone", [f"{one.encoded.alone:,.0f}" for one in networks]),
-        ("numbers in a vector", [f"{one.encoded.description['dimension']:,}" for one in networks]),
-        ("bytes of a vector", [f"{cost['vector']:,}" for cost in costs]),
-        ("MB of an index of a million", [f"{cost['index'] / MILLION:,.0f}" for cost in costs]),
+        ("numbers in a vector", [f"{d:,}" for d in dimensions]),
+        ("bytes of a vector", [f"{4 * d:,}" for d in dimensions]),
+        ("MB of an index of a million", [f"{size:,.0f}" for size in sizes]),
         ("weights", [_weights(one) for one in networks]),
         ("reads words", ["yes" if reads_words(one.encoded.description) else "no" for one in networks]),
     ]
@@ -81,10 +87,10 @@ def prompt_lines(found: NetworkComparison) -> list[tuple[str, str, str, str]]:
     """Return network, prompt, precision@k of the labels' words, and what it has more than the words as they are."""
     return [
         (
-            *(one.encoded.network, prompt, as_interval(each)),
+            *(name, prompt, as_interval(each)),
             "" if prompt == PLACE else as_interval(each - one.prompts[PLACE], least=-1),
         )
-        for one in found.networks
+        for name, one in zip(names(found), found.networks, strict=True)
         for prompt, each in one.prompts.items()
     ]
 
@@ -92,25 +98,25 @@ def prompt_lines(found: NetworkComparison) -> list[tuple[str, str, str, str]]:
 def prompt_verdict(found: NetworkComparison) -> list[str]:
     """Return in sentences which prompt is best for each network that reads words."""
     said = []
-    for one in found.networks:
+    for name, one in zip(names(found), found.networks, strict=True):
         if not one.prompts:
             continue
         best = max(one.prompts, key=lambda prompt: one.prompts[prompt].mean())  # of equals the first: the plain words
         lead = one.prompts[best] - one.prompts[PLACE]
         if best == PLACE or not interval(lead, least=-1)[1] > 0:
-            said.append(f"{one.encoded.network}: no prompt is better than the words as they are beyond chance.")
+            said.append(f"{name}: no prompt is better than the words as they are beyond chance.")
         else:
             gain = as_interval(lead, least=-1)
-            said.append(
-                f'{one.encoded.network}: search with --prompt "{best}", {gain} more than the words as they are.'
-            )
+            said.append(f'{name}: search with --prompt "{best}", {gain} more than the words as they are.')
     return said
 
 
 def as_text(found: NetworkComparison) -> str:
     """Return the comparison for a terminal."""
-    names = [printable(one.encoded.network) for one in found.networks]
-    parts = [aligned([("", names), *lines(found)]), "\n".join(map(printable, verdict(found)))]
+    parts = [
+        aligned([("", [printable(name) for name in names(found)]), *lines(found)]),
+        "\n".join(map(printable, verdict(found))),
+    ]
     if prompts := prompt_lines(found):
         head = ("network", ["prompt", f"precision@{found.k} of words", f'less "{PLACE}"'])
         parts.append(aligned([head, *((printable(name), list(rest)) for name, *rest in prompts)]))
@@ -138,13 +144,16 @@ def summary(found: NetworkComparison) -> dict[str, Any]:
 def write(path: Path, found: NetworkComparison) -> None:
     """Write the page, whole or not at all. Raises OSError without Matplotlib."""
     plots = load_plots()
-    points = [(one.encoded.network, one.encoded.rate, interval(_deciding(found, one))) for one in found.networks]
+    points = [
+        (name, one.encoded.rate, interval(_deciding(found, one)))
+        for name, one in zip(names(found), found.networks, strict=True)
+    ]
     pages.write(
         path,
         "networks.html",
         found=found,
         verdict=verdict(found),
-        titles=[one.encoded.network for one in found.networks],
+        titles=names(found),
         lines=lines(found),
         prompts=prompt_lines(found),
         prompt_verdict=prompt_verdict(found),
@@ -156,7 +165,7 @@ def write(path: Path, found: NetworkComparison) -> None:
 
 
 def _summary(one: Measured, first: Measured) -> dict[str, Any]:
-    encoded, plain = one.encoded, one.prompts.get(PLACE)
+    encoded, plain, d = one.encoded, one.prompts.get(PLACE), one.encoded.description["dimension"]
     return {
         "network": encoded.network,
         "description": encoded.description,
@@ -172,7 +181,7 @@ def _summary(one: Measured, first: Measured) -> dict[str, Any]:
         },
         "images_per_second": encoded.rate,
         "images_per_second_alone": encoded.alone,
-        "bytes": {**_costs(one), "weights": encoded.bytes},
+        "bytes": {"vector": 4 * d, "index_of_a_million": index_bytes(d, one.similarity), "weights": encoded.bytes},
         "was_here": encoded.was_here,
         "reads_words": reads_words(encoded.description),
         "prompts": {
@@ -187,13 +196,13 @@ def _deciding(found: NetworkComparison, one: Measured) -> np.ndarray:
     return one.values[one.similarity][found.measure]
 
 
-def _costs(one: Measured) -> dict[str, int]:
-    """Return the bytes of a vector in float32, and of all files that `build` writes for a million of them."""
-    d = one.encoded.description["dimension"]
-    c = min(d, REDUCED_DIMENSION if one.similarity == COSINE.name else COMPONENTS) // 2 * 2
+def index_bytes(d: int, similarity: str) -> int:
+    """Return the bytes of all files that `build` writes for a million vectors (n, d), by the recipe for so many."""
+    is_cosine = similarity == COSINE.name
+    c = min(d, REDUCED_DIMENSION if is_cosine else COMPONENTS) // 2 * 2
     code, row = c // 4, 8  # bytes: 4 bits for each pair of numbers, and the id
-    vectors = 0 if one.similarity == COSINE.name else 2 * c  # float16, kept for re-ranking
-    return {"vector": 4 * d, "index": MILLION * (code + row + vectors) + 4 * c * lists(MILLION) + 4 * c * d}
+    kept = 0 if is_cosine else 2 * c  # the vectors for re-ranking, float16
+    return MILLION * (code + row + kept) + 4 * c * lists(MILLION) + (4 if is_cosine else 2) * c * d
 
 
 def _weights(one: Measured) -> str:
