@@ -26,6 +26,7 @@ IMAGE_COMMANDS = (
     ("search", "-i", VECTORS, "sample/red/0.jpg"),
     ("search", "-i", VECTORS, "new.jpg"),
     ("evaluate", VECTORS, "--report", "report.html"),
+    ("evaluate", "--networks", "efficientnetlite0,hog-colour", "sample", "--alterations", "2"),
     ("duplicates", VECTORS),
     ("export", VECTORS, "-o", "table.csv", "--exif"),
     ("map", VECTORS),

@@ -1,18 +1,76 @@
 """The command that evaluates a search."""
 
 import json
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
-from similar_images.cli.options import FILE, SIMILARITIES, Command, collection_options, report_assumption
+from similar_images.cli.options import (
+    FILE,
+    SIMILARITIES,
+    Command,
+    NetworkName,
+    Place,
+    collection_options,
+    report_assumption,
+    sigterm_interrupts,
+)
+from similar_images.networks.catalog import NETWORKS
+
+OF_NETWORKS = {"collections", "networks", "sample", "k", "labels", "alterations", "as_json", "report_file", "overwrite"}
+
+
+class Evaluated(click.ParamType):
+    """A collection, or with --networks the folder or archive of images."""
+
+    name = "collection"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        is_place = ctx is not None and ctx.params.get("networks")
+        return (Place() if is_place else FILE).convert(value, param, ctx)
+
+
+class Networks(click.ParamType):
+    """Names of networks, separated by commas; of those of Keras also NAME=FILE, with its weights."""
+
+    name = "networks"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = [value] if Path(value).is_dir() else [one.strip() for one in value.split(",") if one.strip()]
+        for name in names:
+            table, _, file = name.partition("=")
+            if file and table in NETWORKS:
+                FILE.convert(file, param, ctx)
+            else:
+                NetworkName().convert(name, param, ctx)
+        return tuple(names) or self.fail("expected names of networks, separated by commas", param, ctx)
 
 
 @click.command("evaluate", cls=Command)
-@click.argument("collections", metavar="COLLECTION...", nargs=-1, type=FILE)
+@click.argument("collections", metavar="COLLECTION...", nargs=-1, type=Evaluated())
+@click.option(
+    "--networks",
+    multiple=True,
+    is_eager=True,  # it says what a COLLECTION is
+    type=Networks(),
+    metavar="NAME,...",
+    help="Compare networks on the images of a folder or archive, which is given in place of a COLLECTION: names as "
+    "extract takes them, separated by commas; NAME=FILE gives the weights of one of Keras.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=2),
+    default=1000,
+    show_default=True,
+    help="With --networks: the number of images, drawn at random; whole folders where these are the labels.",
+)
 @partial(collection_options, several=True)
-@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="Number of hits.")
+@click.option("-k", type=click.IntRange(min=1), help="Number of hits.  [default: 10; with --networks 8]")
 @click.option(
     "--queries",
     type=click.IntRange(min=2),
@@ -37,7 +95,7 @@ from similar_images.cli.options import FILE, SIMILARITIES, Command, collection_o
     "--alterations",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Search for altered copies of N images.  [default: 50 without labels, else 0]",
+    help="Search for altered copies of N images.  [default: 50 without labels, with --networks 100; else 0]",
 )
 @click.option(
     "--sts",
@@ -51,10 +109,14 @@ from similar_images.cli.options import FILE, SIMILARITIES, Command, collection_o
     "--report", "report_file", type=click.Path(path_type=Path), help="Write an HTML page with plots and thumbnails."
 )
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing report.")
+@click.pass_context
 def main(
+    ctx: click.Context,
     collections: tuple[Path, ...],
+    networks: tuple[tuple[str, ...], ...],
+    sample: int,
     index: tuple[Path, ...],
-    k: int,
+    k: int | None,
     queries: int,
     similarities: tuple[str, ...],
     labels: str | None,
@@ -72,6 +134,9 @@ def main(
     accuracy; an image in no subfolder has no label. Without labels, altered copies of images are the queries.
     --sts compares the similarities of texts with human ratings.
 
+    --networks says which network is best for your images: quality by labels or altered copies, speed and size of each,
+    and for those that read words how well each of some prompts finds the labels by their names. Nothing is kept.
+
     \b
     Examples:
       ./evaluate_search.py photos_file_list.txt --report report.html
@@ -79,16 +144,19 @@ def main(
       ./evaluate_search.py photos_file_list.txt --index reduced.faiss.index --index classic.faiss.index --csv
       ./evaluate_search.py photos_file_list.txt --similarity cosine --similarity centred
       ./evaluate_search.py --sts sts-dev.tsv
+      ./evaluate_search.py --networks efficientnetlite0,hf:google/siglip2-base-patch16-224 photos --report networks.html
     """
-    from tqdm import tqdm
-
     from similar_images.evaluation import report
     from similar_images.evaluation.evaluation import evaluate, open_configs
     from similar_images.evaluation.labels import choose_labels
     from similar_images.files import check_new
-    from similar_images.inputs.names import printable
     from similar_images.networks.catalog import reads_text
 
+    if networks:
+        _check_only_of_networks(ctx)
+        names = [name for some in networks for name in some]
+        _compare_networks(collections, names, sample, k, labels, alterations, as_json, report_file, overwrite)
+        return
     if sts_file:
         _print_agreement(sts_file, collections, as_json)
         return
@@ -104,12 +172,6 @@ def main(
         check_new(report_file, overwrite)
         report.load_plots()
 
-    def track(items, what, total):
-        return tqdm(items, what, total, leave=False, disable=None)
-
-    def note(message):
-        click.echo(printable(message), err=True)
-
     evaluations = []
     for path in collections:
         configs = open_configs(path, index, similarities, **opening)
@@ -117,13 +179,62 @@ def main(
         of_texts = reads_text(configs[0].collection.network)  # they have no folders
         chosen = choose_labels(labels or ("none" if of_texts else None), configs[0].collection.names)
         altered = 0 if of_texts and alterations is None else alterations
-        evaluations += evaluate(configs, k, queries, chosen, altered, track, note)
+        evaluations += evaluate(configs, k or 10, queries, chosen, altered, _track, _note)
     if as_json:
         click.echo(json.dumps([report.summary(one) for one in evaluations], indent=1))
     else:
         click.echo(report.as_csv(evaluations).rstrip() if as_csv else report.as_table(evaluations))
     if report_file:
         report.write(report_file, evaluations)
+        click.echo(f"report {report_file}", err=True)
+
+
+def _track(items: Iterable, what: str, total: int | None) -> Iterable:
+    from tqdm import tqdm
+
+    return tqdm(items, what, total, leave=False, disable=None)
+
+
+def _note(message: str) -> None:
+    from similar_images.inputs.names import printable
+
+    click.echo(printable(message), err=True)
+
+
+def _check_only_of_networks(ctx: click.Context) -> None:
+    """Raise ValueError for an option that --networks does not take."""
+    for parameter in ctx.command.params:
+        is_given = ctx.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
+        if is_given and parameter.name not in OF_NETWORKS:
+            raise ValueError(f"{parameter.opts[-1]} is of a collection: omit it with --networks")
+
+
+def _compare_networks(
+    folders: tuple[Path, ...],
+    networks: list[str],
+    sample: int,
+    k: int | None,
+    labels: str | None,
+    alterations: int | None,
+    as_json: bool,
+    report_file: Path | None,
+    overwrite: bool,
+) -> None:
+    from similar_images.evaluation import network_report
+    from similar_images.evaluation.networks import compare
+    from similar_images.evaluation.report import load_plots
+    from similar_images.files import check_new
+
+    if len(folders) != 1:
+        raise ValueError(f"expected one folder or archive of images with --networks, got {len(folders) or 'none'}")
+    if report_file:
+        check_new(report_file, overwrite)
+        load_plots()
+    with sigterm_interrupts():
+        found = compare(folders[0], networks, sample, labels, alterations, k or 8, _track, _note)
+    click.echo(json.dumps(network_report.summary(found), indent=1) if as_json else network_report.as_text(found))
+    if report_file:
+        network_report.write(report_file, found)
         click.echo(f"report {report_file}", err=True)
 
 

@@ -20,6 +20,7 @@ from similar_images.cli.options import (
     where_option,
 )
 from similar_images.inputs.names import printable
+from similar_images.inputs.texts import PLACE, prompted
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,6 +54,12 @@ SIGNS, NUMBER = {"+", "-"}, re.compile(r"\d+(\.\d*)?|\.\d+")
 @click.option(
     "--similarity", type=click.Choice(SIMILARITIES), help="Compare exactly, by this similarity instead of the index'."
 )
+@click.option(
+    "--prompt",
+    metavar="TEXT",
+    help="What the network reads of words, which take the place of {}, such as 'a photo of a {}'; evaluate --networks "
+    "measures which is best.  [default: the words as they are]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: row, name, similarity and percentile of each hit.")
 @click.option(
     "--paths",
@@ -68,6 +75,7 @@ def main(
     conditions: tuple[str, ...],
     exact: bool,
     similarity: str | None,
+    prompt: str | None,
     as_json: bool,
     paths: bool,
     **opening: Any,
@@ -87,6 +95,7 @@ def main(
       ./search_images.py holiday.jpg --where folder=2019 --where date=2019-07-01..2019-08-31 --where name=beach
       ./search_images.py "a dog on a beach"
       ./search_images.py cat.jpg + 0.5 "at night" - dog.jpg
+      ./search_images.py "dog on a beach" --prompt "a photo of a {}"
       ./search_images.py --paths holiday.jpg | xargs -d '\\n' cp -t similar/
     """
     from similar_images.cli.answers import Answered, parsed_where, print_hits, print_json, warn, warn_not_indexed
@@ -94,6 +103,8 @@ def main(
 
     collection = Collection.open(vectors_file or only_collection_here(), **opening)
     report_assumption(collection.vectors)
+    if prompt is not None:
+        check_prompt(collection, prompt)
     if paths:
         collection.path(0)  # raises if the folder of the images is unknown
     if similarity and similarity != collection.similarity.name:
@@ -103,7 +114,9 @@ def main(
     answers, failed = [], False
     for query, positives, negatives in asked(queries):
         try:
-            given, others = ([_weighed(collection, *one) for one in some] for some in (positives, negatives))
+            given, others = (
+                [_weighed(collection, prompt or PLACE, *one) for one in some] for some in (positives, negatives)
+            )
             whole = given[0] if len(given) == 1 and not others else given
             hits = collection.nearest(whole, k, exact, negatives=others, where=where)
         except ValueError as error:
@@ -155,13 +168,24 @@ def asked(queries: Sequence[str]) -> list[tuple[str, list[tuple[float, str]], li
     return [(" ".join(queries), parts["+"], parts["-"])]
 
 
-def _weighed(collection: "Collection", weight: float, query: str) -> Any:
+def _weighed(collection: "Collection", prompt: str, weight: float, query: str) -> Any:
     """Return what `nearest` takes in a list: a query, with its weight if that is another than 1."""
-    given = _query(collection, query)
+    given = _query(collection, query, prompt)
     return given if weight == 1 else (given, weight)
 
 
-def _query(collection: "Collection", query: str) -> "int | bytes | Image.Image | Query":
+def check_prompt(collection: "Collection", prompt: str) -> None:
+    """Raise ValueError for a prompt without {}, or a network that reads none."""
+    from similar_images.collections.base import WITH_WORDS
+    from similar_images.networks.catalog import reads_words
+
+    prompted("", prompt)
+    if not reads_words(collection.network):
+        name = collection.network["name"] if collection.network else "the network of the collection"
+        raise ValueError(f"--prompt is for words, which {name} does not read: omit it, or {WITH_WORDS}")
+
+
+def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | Image.Image | Query":
     """Return what `nearest` takes: a row, the bytes at an address, the image in a file, or words."""
     from similar_images.inputs.images import open_image
     from similar_images.inputs.web import fetch
@@ -176,8 +200,13 @@ def _query(collection: "Collection", query: str) -> "int | bytes | Image.Image |
     if named is not None:  # the name of another file here
         said = f"{printable(query)}: searching for the file here"
         click.echo(f"{said}; for the collection's image give {printable(str(collection.path(named)))}", err=True)
-    elif reads_words(collection.network) and not is_path(query):
-        return collection.encode_text(query)
+    elif not is_path(query):
+        try:
+            return collection.encode_text(query, prompt)
+        except ValueError as error:
+            if reads_words(collection.network):
+                raise
+            raise ValueError(f"no such file; {error}") from error
     with silent_decoders():
         return open_image(Path(query))
 

@@ -18,6 +18,7 @@ from similar_images.collections.overview import OverviewedCollection
 from similar_images.index.exact import cosines, rows_but, unit_rows
 from similar_images.index.index import Index, normalised, search
 from similar_images.index.similarity import SEED, Similarity, fit
+from similar_images.inputs.texts import PLACE
 from similar_images.networks import catalog
 from similar_images.vectors.store import Vectors
 
@@ -95,6 +96,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         negatives: Sequence[Any] = (),
         where: Where | None = None,
         text: str | Sequence[str] = (),
+        prompt: str = PLACE,
     ) -> list[Hit]:
         """Return up to k hits, the most similar first.
 
@@ -103,10 +105,11 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         are left out of their own hits. Hits of an approximate index are re-ranked with the exact vectors; `exact`
         compares with all vectors instead; with `reranked` False they stay as the index found them. With `where` only the
         rows that match are searched: see `matching`. `text` is words that hits are to show, beside the query or alone, for
-        a network that reads words; with words the search is exact where the vectors are there.
+        a network that reads words; with words the search is exact where the vectors are there. `prompt` says what else the
+        network reads, such as "a photo of a {}".
         Raises TypeError for any other query, ValueError for a weight that is not positive, or a network without words.
         """
-        words = [self.encode_text(one) for one in ([text] if isinstance(text, str) else text)]
+        words = [self.encode_text(one, prompt) for one in ([text] if isinstance(text, str) else text)]
         if words:
             given = query if isinstance(query, list) else [] if query is None else [query]
             query = [*given, *words] if len(given) + len(words) > 1 else words[0]
@@ -116,7 +119,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         exact = exact or self.has_vectors  # the index was measured with images, and so were the percentiles
         return [hit._replace(percentile=None) for hit in self._search(unit, k, exact, reranked, [rows], where)[0]]
 
-    def encode_text(self, text: str) -> Query:
+    def encode_text(self, text: str, prompt: str = PLACE) -> Query:
         """Return the query of words, as `nearest` takes it also in a list. The first call loads the network.
 
         Raises ValueError if the network does not read words.

@@ -19,7 +19,7 @@ from similar_images.index.exact import normalised, unit_rows
 from similar_images.index.index import Index
 from similar_images.inputs import images
 from similar_images.inputs.sources import open_source
-from similar_images.inputs.texts import TABLES, fault
+from similar_images.inputs.texts import PLACE, TABLES, fault, prompted
 from similar_images.networks import catalog, loader
 from similar_images.networks.catalog import Encoder, reads_text
 from similar_images.vectors.store import Vectors, list_path, open_vectors, vectors_path
@@ -178,23 +178,25 @@ class Collection(BaseCollection[Encoder]):
         encoder = self._loaded()
         return Query(encoder.encode_image(image), encoder.description)
 
-    def encode_text(self, text: str) -> Query:
+    def encode_text(self, text: str, prompt: str = PLACE) -> Query:
         """Return the query of words, as `nearest` takes it also in a list. The first call loads the network.
 
-        Raises ValueError for an empty text, a network that does not read words, or a collection in another similarity
-        than the cosine, which is made from vectors of images.
+        The network reads the `prompt` with the words in place of its {}: see `similar-images evaluate --networks`.
+        Raises ValueError for an empty text, a prompt without {}, a network that does not read words, or a collection
+        in another similarity than the cosine, which is made from vectors of images.
         """
         if reason := fault(text):
             raise ValueError(f"expected words to search for: {reason}")
+        asked = prompted(text, prompt)
         if not catalog.reads_words(self.network):
-            return super().encode_text(text)
+            return super().encode_text(text, prompt)
         if not self.similarity.is_cosine:
             raise ValueError(
                 f"words cannot be compared by the {self.similarity.name} similarity of this index: build it with "
                 f"--similarity cosine"
             )
         encoder = self._loaded()
-        return Query(encoder.encode_text(text), encoder.description, text)
+        return Query(encoder.encode_text(asked), encoder.description, text)
 
     def is_like_nothing(self, hits: list[Hit], where: Where | None = None, text: str | None = None) -> bool:
         """Return whether the best hit is less similar than the best hits of 99% of the collection's own rows.

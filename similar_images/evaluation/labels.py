@@ -4,6 +4,7 @@ Shape letters: n images, q queries, b in a block of them, k hits, c classes.
 """
 
 import csv
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from sklearn.preprocessing import MultiLabelBinarizer
 FOLDERS = "folders"
 LOOSE = "."  # the folder of an image that lies in no subfolder: it has no label
 BLOCK_BYTES = 64 * 2**20  # of gains at once
+LEAST = 20  # images of a folder that are drawn together
+SEED = 1234
 
 
 class Labels(NamedTuple):
@@ -90,6 +93,35 @@ def as_labels(labels: Iterable[Iterable[str]], source: str) -> Labels:
     binarizer = MultiLabelBinarizer(sparse_output=True)
     indicator = sparse.csr_array(binarizer.fit_transform(labels), dtype=np.float32)
     return Labels(source, binarizer.classes_.astype(str), indicator)
+
+
+def sampled(names: list[str], labels: Labels | None, size: int, seed: int = SEED) -> np.ndarray:
+    """Return about `size` rows of names, drawn at random, in order; all if there are no more.
+
+    Labels that are folders stay together: up to the same number is drawn from each, at least LEAST of those that have
+    so many, from a part of the folders if they are many. Of other labels, images that have one come first.
+    """
+    random = np.random.default_rng(seed)
+    if len(names) <= size:
+        return np.arange(len(names))
+    if labels is None or labels.source != FOLDERS:
+        order = random.permutation(len(names))
+        if labels is not None:
+            order = order[np.argsort(np.diff(labels.indicator.indptr)[order] == 0, kind="stable")]
+        return np.sort(order[:size])
+    _, folders, counts = np.unique(folder_labels(names), return_inverse=True, return_counts=True)
+    most = bisect_right(range(1, counts.max() + 1), size, key=lambda most: np.minimum(counts, most).sum())
+    drawn: list[int] = []
+    for folder in random.permutation(len(counts)):
+        drawn += random.permutation(np.flatnonzero(folders == folder))[: max(most, LEAST)].tolist()
+        if len(drawn) >= size:
+            break
+    return np.sort(drawn)
+
+
+def selected(labels: Labels, rows: np.ndarray) -> Labels:
+    """Return the labels of some rows."""
+    return labels._replace(indicator=sparse.csr_array(labels.indicator[rows]))
 
 
 def unlabelled(labels: Labels) -> int:

@@ -113,6 +113,26 @@ def copies(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
     return as_svg(figure, f"share of altered copies whose original is the first hit. {said}")
 
 
+def speeds(points: list[tuple[str, float, tuple[float, float, float]]], measure: str) -> Markup:
+    """Draw a measure, its mean and interval, against images per second for each named network."""
+    figure = new_figure(3.8)
+    axis = figure.subplots()
+    for number, (name, rate, (middle, low, high)) in enumerate(points):
+        error = [[middle - low], [high - middle]]
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        axis.errorbar(rate, middle, error, fmt=marker, markersize=8, capsize=4, color=colour, label=name)
+    axis.set_xscale("log")
+    axis.margins(x=0.2)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlabel("images/s")
+    axis.set_ylabel(measure)
+    figure.legend(loc="outside lower center", ncols=3)
+    said = "; ".join(f"{name}: {middle:.3f} at {rate:,.0f} images/s" for name, rate, (middle, _, _) in points)
+    return as_svg(figure, f"{measure} against images per second. {said}")
+
+
 def similarities(one: Evaluation) -> Markup:
     """Draw the distribution of similarities: of hits, by match where labels exist, and of random pairs."""
     found, rows = one.relevance, one.rows

@@ -67,7 +67,7 @@ def summary(one: Evaluation) -> dict:
         "k": k,
         "ms": {"p50": p50, "p95": p95, "p99": p99, "queries": len(one.milliseconds)},
         "queries_per_second": one.queries_per_second,
-        "recall": {str(size): _mean(values) for size, values in one.recalls.items()},
+        "recall": {str(size): mean_interval(values) for size, values in one.recalls.items()},
         "curve": [point._asdict() for point in one.curve],
         "labels": None,
         "alterations": None,
@@ -78,7 +78,7 @@ def summary(one: Evaluation) -> dict:
             "classes": len(one.relevance.labels.classes),
             "unlabelled": unlabelled(one.relevance.labels),
             "queries": int(one.relevance.asked.sum()),
-            **{name: _mean(values) for name, values in measures(one.relevance).items()},
+            **{name: mean_interval(values) for name, values in measures(one.relevance).items()},
             "by_class": [
                 {"label": label, "queries": count, "precision": share}
                 for label, count, share in class_precisions(one.relevance)
@@ -86,7 +86,7 @@ def summary(one: Evaluation) -> dict:
         }
     if one.ranks:
         content["alterations"] = {
-            name: {"images": len(ranks), "recall_1": _mean(ranks == 1), f"recall_{k}": _mean(ranks > 0)}
+            name: {"images": len(ranks), "recall_1": mean_interval(ranks == 1), f"recall_{k}": mean_interval(ranks > 0)}
             for name, ranks in one.ranks.items()
         }
     return content
@@ -94,7 +94,12 @@ def summary(one: Evaluation) -> dict:
 
 def as_csv(evaluations: list[Evaluation]) -> str:
     """Return the summaries as CSV, one row each, without classes and curve; column `a.b` is key b of a."""
-    rows = [dict(_flat(summary(one))) for one in evaluations]
+    return csv_of([summary(one) for one in evaluations])
+
+
+def csv_of(summaries: list[dict]) -> str:
+    """Return nested dictionaries as CSV, one row each, without lists; column `a.b` is key b of a."""
+    rows = [dict(_flat(one)) for one in summaries]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
@@ -106,7 +111,11 @@ def as_csv(evaluations: list[Evaluation]) -> str:
 
 def as_table(evaluations: list[Evaluation]) -> str:
     """Return the measures for a terminal, one column per evaluation."""
-    rows = [("", [printable(title) for title in titles(evaluations)]), *lines(evaluations)]
+    return aligned([("", [printable(title) for title in titles(evaluations)]), *lines(evaluations)])
+
+
+def aligned(rows: list[tuple[str, list[str]]]) -> str:
+    """Return rows, each a name and its cells, with their columns aligned."""
     first = max(len(name) for name, _ in rows)
     widths = [max(len(cell) for cell in column) for column in zip(*(cells for _, cells in rows), strict=True)]
     return "\n".join(
@@ -144,10 +153,10 @@ def lines(evaluations: list[Evaluation]) -> list[tuple[str, list[str]]]:
         cells = [f"{np.percentile(one.milliseconds, share):.2f}" for one in evaluations]
         rows.append((f"ms a query, p{share}", cells))
     rows.append(("queries/s at once", [f"{one.queries_per_second:,.0f}" for one in evaluations]))
-    rows += [(f"recall@{size}", [_interval(one.recalls[size]) for one in evaluations]) for size in RECALL_AT]
+    rows += [(f"recall@{size}", [as_interval(one.recalls[size]) for one in evaluations]) for size in RECALL_AT]
     measured = [measures(one.relevance) if one.relevance else {} for one in evaluations]
     for name in MEASURES if any(measured) else ():
-        rows.append((f"{name}@{k}", [_interval(each.get(name)) for each in measured]))
+        rows.append((f"{name}@{k}", [as_interval(each.get(name)) for each in measured]))
     for name in next((one.ranks for one in evaluations if one.ranks), {}):
         rows.append((f"copies, {name}: first / in {k}", [_share(one.ranks, name) for one in evaluations]))
     return rows
@@ -232,8 +241,9 @@ def _tile(collection: BaseCollection, row: int, caption: str, match: bool | None
     return Tile(collection.names[row], caption, match, address)
 
 
-def _mean(values: np.ndarray) -> dict[str, float]:
-    return dict(zip(("mean", "low", "high"), interval(values), strict=True))
+def mean_interval(values: np.ndarray, least: float = 0.0) -> dict[str, float]:
+    """Return the mean of values from `least` to 1 with its 95% interval, for JSON."""
+    return dict(zip(("mean", "low", "high"), interval(values, least), strict=True))
 
 
 def _flat(content: dict, prefix: str = "") -> list[tuple[str, object]]:
@@ -246,11 +256,13 @@ def _flat(content: dict, prefix: str = "") -> list[tuple[str, object]]:
     return pairs
 
 
-def _interval(values: np.ndarray | None) -> str:
+def as_interval(values: np.ndarray | None, least: float = 0.0) -> str:
+    """Return the mean of values from `least` to 1 with its 95% interval as text, with signs if they are differences."""
     if values is None:
         return ""
-    middle, low, high = interval(values)
-    return f"{middle:.3f} [{low:.3f}, {high:.3f}]"
+    sign = "+" if least < 0 else ""
+    middle, low, high = (format(one, f"{sign}.3f") for one in interval(values, least))
+    return f"{middle} [{low}, {high}]"
 
 
 def _share(ranks: dict[str, np.ndarray] | None, name: str) -> str:

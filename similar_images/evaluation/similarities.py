@@ -25,16 +25,21 @@ class Choice(NamedTuple):
     said: str  # what was measured, in a sentence
 
 
-def average_precisions(
-    array: np.ndarray, labels: Labels, rows: np.ndarray, name: str, skipped: np.ndarray
-) -> np.ndarray:
-    """Return AP@100 (q,) of an exact search by a similarity fitted on vectors (n, d), with rows (q,) as queries."""
-    similarity = fit(array, name)
-    compared = in_memory(array, similarity)
-    _, unit = unit_rows(array, rows)
-    _, found = ExactSearch(compared).search(similarity.transformed(unit), min(K + 1, len(array)))
-    hits = np.take_along_axis(found, others(found, rows, K), axis=1)
-    return measures(relevance(labels, rows, hits, skipped))["mAP"]
+class ExactBy:
+    """Exact search by a similarity that is fitted on vectors (n, d), whose rows of zeros (skipped images) are no hits."""
+
+    def __init__(self, array: np.ndarray, name: str):
+        self._array, self._similarity = array, fit(array, name)
+        self._exact = ExactSearch(in_memory(array, self._similarity))
+
+    def search(self, unit: np.ndarray, k: int) -> np.ndarray:
+        """Return the rows (q, <= k) of the nearest neighbours of unit vectors (q, d)."""
+        return self._exact.search(self._similarity.transformed(unit), min(k, len(self._array)))[1]
+
+    def others(self, rows: np.ndarray, k: int) -> np.ndarray:
+        """Return the rows (q, <= k) of the nearest neighbours of rows (q,), which are not zeros, without these."""
+        found = self.search(unit_rows(self._array, rows)[1], k + 1)
+        return np.take_along_axis(found, others(found, rows, k), axis=1)
 
 
 def choose_similarity(vectors: Vectors, labels: Labels | None) -> Choice:
@@ -45,14 +50,15 @@ def choose_similarity(vectors: Vectors, labels: Labels | None) -> Choice:
     """
     array = vectors.stored
     skipped = np.flatnonzero(~array.any(axis=1))
-    rows = _labelled(labels, skipped)
+    rows = labelled(labels, skipped)
     if labels is None or len(rows) < LEAST:
         raise ValueError(
             f"expected at least {LEAST} images with a label that others have too, got {len(rows)}: omit --labels"
         )
     drawn = np.random.default_rng(SEED).permutation(rows)[:QUERIES]
     choosing = np.arange(len(drawn)) < len(drawn) // 2
-    found = {name: average_precisions(array, labels, drawn, name, skipped) for name in SIMILARITIES}
+    hits = {name: ExactBy(array, name).others(drawn, K) for name in SIMILARITIES}
+    found = {name: measures(relevance(labels, drawn, each, skipped))["mAP"] for name, each in hits.items()}
     best = max(SIMILARITIES, key=lambda name: found[name][choosing].mean())
     if interval(found[best][choosing] - found["cosine"][choosing], least=-1)[1] <= 0:
         best = "cosine"
@@ -61,7 +67,7 @@ def choose_similarity(vectors: Vectors, labels: Labels | None) -> Choice:
     return Choice(best, said)
 
 
-def _labelled(labels: Labels | None, skipped: np.ndarray) -> np.ndarray:
+def labelled(labels: Labels | None, skipped: np.ndarray) -> np.ndarray:
     """Return the rows with a label that another of them has, none of them skipped."""
     if labels is None:
         return np.empty(0, int)

@@ -13,6 +13,7 @@ TABLES = (".csv", ".tsv", ".jsonl")
 SUFFIXES = (".txt", *TABLES)
 COLUMN = "text"  # the default if there are several columns
 ENCODING = "utf-8"
+PLACE = "{}"  # of the words, in a prompt; alone it is the words as they are
 CHARACTERS = 100_000  # of a text; a longer one is taken for a mistake
 FIELD_CHARS = 2**27  # of a cell of a CSV; the csv module's default is shorter than some texts
 
@@ -73,6 +74,15 @@ def check_list(path: Path, texts: list[str], overwrite: bool) -> None:
 def one_line(text: str) -> str:
     """Return a text as one line of a list: without line breaks and lone surrogates."""
     return " ".join(text.splitlines()).encode("utf-8", "replace").decode()
+
+
+def prompted(text: str, prompt: str) -> str:
+    """Return a text in its place, {}, in a prompt such as "a photo of a {}". Raises ValueError for one without {}."""
+    if PLACE not in prompt:
+        raise ValueError(
+            f'expected a prompt with {PLACE} for the words, such as "a photo of a {PLACE}", got "{prompt}"'
+        )
+    return prompt.replace(PLACE, text)
 
 
 def fault(text: str) -> str | None:

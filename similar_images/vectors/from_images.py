@@ -2,7 +2,8 @@
 
 import csv
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from itertools import chain, pairwise
 from pathlib import Path
 from time import monotonic
@@ -106,14 +107,11 @@ def extract(
     Raises ValueError if the network gives NaN or infinity, OSError if the folder or archive disappears.
     """
     source, due = open_source(place), monotonic() + CHECKPOINT_SECONDS
-    workers = workers or default_workers()
-    ahead = max(AHEAD, AHEAD_PER_WORKER * workers)
+    again = [entry.row for entry in writer.skipped] if retry_skipped else []
+    blocks = chain(_chunks(again, batch), _blocks(writer.rows_done, len(names), batch))
     try:
-        with decoders(source, encoder, ahead + 2 * batch, limits, workers) as pool:
-            again = [entry.row for entry in writer.skipped] if retry_skipped else []
-            blocks = chain(_chunks(again, batch), _blocks(writer.rows_done, len(names), batch))
-            for rows, pixels in _decoded(names, source, blocks, pool, ahead):
-                vectors, skipped = _encode(encoder, names, rows, pixels, batch)
+        with closing(encoded(names, source, encoder, batch, limits, workers, blocks)) as computed:
+            for rows, vectors, skipped in computed:
                 is_retry = bool(rows) and rows[0] < writer.rows_done
                 if is_retry:
                     writer.replace(rows, vectors, skipped)
@@ -126,6 +124,27 @@ def extract(
                     progress(len(rows), skipped)
     finally:
         writer.finish()
+
+
+def encoded(
+    names: list[str],
+    source: Source,
+    encoder: Encoder,
+    batch: int,
+    limits: images.Limits = images.LIMITS,
+    workers: int | None = None,
+    blocks: Iterable[Iterable[int]] | None = None,
+) -> Generator[tuple[list[int], np.ndarray, list[Skipped]]]:
+    """Yield rows (b,), their vectors (b, d), zeros for what cannot be read, and what was skipped, batch after batch.
+
+    `blocks` are the rows of each batch, by default all in order. Close the generator to end the processes that decode.
+    Raises as `extract` does.
+    """
+    workers = workers or default_workers()
+    ahead = max(AHEAD, AHEAD_PER_WORKER * workers)
+    with decoders(source, encoder, ahead + 2 * batch, limits, workers) as pool:
+        for rows, pixels in _decoded(names, source, blocks or _blocks(0, len(names), batch), pool, ahead):
+            yield rows, *_encode(encoder, names, rows, pixels, batch)
 
 
 def write_skipped(

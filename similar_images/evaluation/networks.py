@@ -1,0 +1,190 @@
+"""Which network is best for one's own images: several, compared on the same sample by exact search.
+
+Shape letters: n images of the sample, q queries, c labels, d numbers in a vector, k hits.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from similar_images.evaluation import encoding
+from similar_images.evaluation.encoding import Encoded, Sample
+from similar_images.evaluation.evaluation import Track
+from similar_images.evaluation.labels import (
+    SEED,
+    Labels,
+    choose_labels,
+    measures,
+    relevance,
+    sampled,
+    selected,
+    without,
+)
+from similar_images.evaluation.similarities import ExactBy, labelled
+from similar_images.evaluation.similarities import K as DEEP
+from similar_images.index.exact import normalised
+from similar_images.index.similarity import COSINE, default
+from similar_images.inputs.names import printable
+from similar_images.inputs.sources import open_source
+from similar_images.inputs.texts import PLACE
+from similar_images.networks.hub_files import Tell
+from similar_images.vectors.store import Skipped
+
+SAMPLE = 1000  # images
+K = 8  # hits
+ALTERED = 100  # images whose altered copies are searched for, without labels
+# The second is that of CLIP: Radford et al., "Learning transferable visual models from natural language supervision", 2021.
+PROMPTS = (
+    PLACE,
+    f"a photo of a {PLACE}",
+    f"a photo of {PLACE}",
+    f"this is a photo of {PLACE}",
+    f"an image of a {PLACE}",
+)
+
+
+class Measured(NamedTuple):
+    """A network and how good the search with it is."""
+
+    encoded: Encoded  # without what is large: the vectors
+    similarity: str  # that an index of these vectors would have
+    values: dict[
+        str, dict[str, np.ndarray]
+    ]  # similarity -> measure -> a value of each query, the same for all networks
+    prompts: dict[str, np.ndarray]  # prompt -> precision@k of each label's words (c,); empty without words
+
+
+class NetworkComparison(NamedTuple):
+    """Networks compared on the same images."""
+
+    folder: Path
+    images: int  # in the sample
+    total: int  # in the folder
+    k: int
+    labels: Labels | None  # of the sample
+    skipped: list[Skipped]
+    networks: list[Measured]
+    failed: dict[str, str]  # network -> why it could not be loaded or computed
+
+    @property
+    def measure(self) -> str:
+        """The measure that decides: mAP, or without labels the share of copies whose original is the first hit."""
+        return "mAP" if self.labels else "copies"
+
+
+def compare(
+    folder: str | Path,
+    networks: Sequence[str],
+    sample: int = SAMPLE,
+    labels: str | None = None,
+    altered: int | None = None,
+    k: int = K,
+    track: Track = lambda items, what, total: items,
+    note: Callable[[str], None] = lambda message: None,
+) -> NetworkComparison:
+    """Compare networks on about `sample` images of a folder or archive, drawn at random; nothing is written.
+
+    `networks` are names as loader.load takes them, or NAME=FILE with weights of a network of Keras. A network that is
+    not here is downloaded. `labels`: "folders", "none" or a CSV, by default the folders if two hold at least two images.
+    `altered` is the number of images whose altered copies are searched for, by default ALTERED without labels, else 0.
+    `track` and `note` as for `evaluation.evaluate`.
+    Raises ValueError without images or labels, or if no network can be used; a single one that cannot is `failed`.
+    """
+    source = open_source(Path(folder))
+    names = source.find().names
+    if len(names) < 2:
+        raise ValueError(f"expected at least 2 images in {folder}, got {len(names)}")
+    known = choose_labels(labels, names)
+    rows = sampled(names, known, sample)
+    chosen = selected(known, rows) if known else None
+    if altered is None:
+        altered = 0 if chosen else ALTERED
+    drawn = np.random.default_rng(SEED).permutation(len(rows))[:altered]
+    words = [spoken(label) for label in chosen.classes] if chosen else []
+    given = Sample(source, [names[row] for row in rows], drawn, words, PROMPTS)
+    for _ in track(encoding.read_through(source, given.names), "images read", len(rows)):
+        pass
+    encoded, skipped, failed = _encoded(given, networks, track, note)
+    found = _measured(encoded, given, chosen, k)
+    return NetworkComparison(Path(folder), len(rows), len(names), k, chosen, skipped, found, failed)
+
+
+def spoken(label: str) -> str:
+    """Return a label as words: the name of the innermost folder, with spaces."""
+    return " ".join(PurePosixPath(label).name.replace("_", " ").replace("-", " ").split()) or label
+
+
+def _encoded(
+    sample: Sample, networks: Iterable[str], track: Track, note: Callable[[str], None]
+) -> tuple[list[Encoded], list[Skipped], dict[str, str]]:
+    """Return what each network made of the sample, what was skipped by any, and why a network could not be used."""
+    found: list[Encoded] = []
+    skipped: dict[str, Skipped] = {}
+    failed: dict[str, str] = {}
+    tell: Tell = note
+    for network in dict.fromkeys(networks):
+        bad: list[Skipped] = []
+        try:
+            encoder, was_here = encoding.load(network, tell)
+        except (OSError, ValueError) as error:
+            failed[network] = str(error)
+        else:
+            try:
+                found.append(encoding.encode(sample, network, encoder, was_here, track, bad))
+            except ValueError as error:  # NaN; an OSError, of the folder, ends the comparison
+                failed[network] = str(error)
+        if network in failed:
+            note(f"left out {printable(network)}: {printable(failed[network])}")
+        for one in bad:
+            if skipped.setdefault(one.name, one) is one:
+                note(f"skipped {printable(one.name)}: {printable(one.reason)}")
+    if not found:
+        raise ValueError("no network could be used: " + "; ".join(f"{name}: {why}" for name, why in failed.items()))
+    return found, list(skipped.values()), failed
+
+
+def _measured(encoded: list[Encoded], sample: Sample, labels: Labels | None, k: int) -> list[Measured]:
+    """Measure each network with the queries that all of them could read."""
+    seen = np.all([one.vectors.any(axis=1) for one in encoded], axis=0)
+    skipped = np.flatnonzero(~seen)
+    if seen.sum() < 2:
+        raise ValueError(f"expected at least 2 images that can be read, got {seen.sum()}")
+    queries = labelled(labels, skipped) if labels else skipped[:0]
+    if labels and not len(queries):
+        raise ValueError(f"no two images of the sample share a label of {labels.source}: use --labels none")
+    copied = np.all([one.copies.any(axis=(1, 2)) for one in encoded], axis=0) & seen[sample.altered]
+    if len(copied) and not copied.any():
+        raise ValueError("no image for altered copies can be read")
+    found = []
+    for one in encoded:
+        array = np.where(seen[:, None], one.vectors, 0)
+        similarity = default(one.description, int(seen.sum()))
+        values: dict[str, dict[str, np.ndarray]] = {}
+        for name in dict.fromkeys((similarity, COSINE.name)):
+            exact, found_by = ExactBy(array, name), values.setdefault(name, {})
+            if labels:
+                hits = exact.others(queries, max(DEEP, k))
+                near, deep = (measures(relevance(labels, queries, hits[:, :some], skipped)) for some in (k, DEEP))
+                found_by |= {"precision": near["precision"], "mAP": deep["mAP"]}
+            if copied.any():
+                copies = one.copies[copied]
+                first = exact.search(normalised(copies.reshape(-1, array.shape[1])), 1).reshape(copies.shape[:2])
+                found_by["copies"] = (first == sample.altered[copied, None]).mean(axis=1)
+        prompts = {}
+        if labels:
+            prompts = {prompt: _precisions(vectors, array, labels, skipped, k) for prompt, vectors in one.words.items()}
+        small = one._replace(vectors=array[:0], copies=one.copies[:0], words={})
+        found.append(Measured(small, similarity, values, prompts))
+    return found
+
+
+def _precisions(words: np.ndarray, array: np.ndarray, labels: Labels, skipped: np.ndarray, k: int) -> np.ndarray:
+    """Return precision@k of the words (c, d) of each label that an image (n, d) has, by the cosine."""
+    indicator = without(labels, skipped)
+    asked = np.flatnonzero(indicator.sum(axis=0) > 0)
+    hits = ExactBy(array, COSINE.name).search(normalised(words[asked]), k)
+    return np.stack(
+        [indicator[rows][:, [label]].toarray().ravel() for rows, label in zip(hits, asked, strict=True)]
+    ).mean(axis=1)

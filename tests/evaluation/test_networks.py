@@ -1,0 +1,280 @@
+"""Networks compared on a sample of images, in Python and by the script."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import colour_network
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+from similar_images.evaluation import network_report, networks
+from similar_images.evaluation.evaluation import precision
+from similar_images.evaluation.labels import choose_labels, folder_labels, sampled
+from similar_images.evaluation.networks import compare, spoken
+from similar_images.index.build import build
+from similar_images.index.exact import normalised
+from similar_images.index.tune import interval
+from similar_images.networks import loader
+from similar_images.networks.catalog import Encoder
+from similar_images.vectors.store import open_vectors
+
+NETWORKS = ("efficientnetlite0", "hog-colour")
+NO_HUB = {"HF_ENDPOINT": "http://127.0.0.1:9"}  # nothing answers there
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory):
+    return colour_network.saved(tmp_path_factory.mktemp("networks") / "colours")
+
+
+@pytest.fixture
+def stripes(tmp_path):
+    """Four folders of pictures that differ by the direction of stripes, in any colour."""
+    random = np.random.default_rng(0)
+    for kind, (dx, dy) in {"flat": (0, 1), "steep": (1, 0), "rising": (1, 1), "falling": (1, -1)}.items():
+        (tmp_path / "stripes" / kind).mkdir(parents=True)
+        for number in range(8):
+            y, x = np.mgrid[:96, :96]
+            wave = np.sin((dx * x + dy * y) / random.uniform(3, 5))[..., None]
+            pixels = 128 + 60 * wave * random.uniform(0.3, 1, 3) + random.uniform(-50, 50, 3)
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / "stripes" / kind / f"{number}.png")
+    return tmp_path / "stripes"
+
+
+def test_the_measures_are_those_of_the_networks_vectors(stripes):
+    found = compare(stripes, NETWORKS, k=3)
+    assert [one.encoded.network for one in found.networks] == list(NETWORKS)
+    assert (found.images, found.total, found.labels.source, found.measure) == (32, 32, "folders", "mAP")
+    names = sorted(path.relative_to(stripes).as_posix() for path in stripes.rglob("*.png"))
+    for one in found.networks:
+        encoder = loader.load(one.encoded.network)
+        unit = normalised(np.stack([encoder.encode_image(stripes / name) for name in names]))
+        expected = precision(unit, folder_labels(names), 3)
+        assert one.similarity == "cosine"  # 32 images are few
+        assert one.values["cosine"]["precision"].mean() == pytest.approx(expected)
+        assert one.encoded.rate > 0 and one.encoded.alone > 0
+        assert one.encoded.was_here
+    assert found.networks[0].encoded.bytes > 10**7 and found.networks[1].encoded.bytes == 0
+
+
+def test_two_runs_measure_the_same(stripes):
+    one, other = (compare(stripes, ["hog-colour"], sample=20, altered=3, k=3) for _ in range(2))
+    for measure, values in one.networks[0].values["cosine"].items():
+        assert np.array_equal(values, other.networks[0].values["cosine"][measure])
+    assert one.images == other.images == 24 and one.total == 32  # three whole folders
+
+
+def test_a_network_that_tells_the_kinds_apart_is_said_to_be_best_beyond_chance(stripes, colours):
+    found = compare(stripes, [str(colours), "hog-colour"], k=3)
+    said = network_report.verdict(found)
+    assert said[0].startswith("Best: hog-colour, mAP@100 ")
+    assert said[1].startswith(f"The next, {colours}, is worse beyond chance, by 0.")
+    low = interval(found.networks[1].values["cosine"]["mAP"] - found.networks[0].values["cosine"]["mAP"], least=-1)[1]
+    assert low > 0
+
+
+def test_equal_networks_are_not_told_apart(stripes, colours):
+    found = compare(stripes, [str(colours), f"{colours}/../colours"], k=3)
+    assert "is not worse beyond chance" in network_report.verdict(found)[1]
+
+
+def test_without_labels_altered_copies_are_searched_for(stripes, colours):
+    found = compare(stripes, ["hog-colour", str(colours)], labels="none", altered=10)
+    assert found.measure == "copies" and found.labels is None
+    for one in found.networks:
+        assert set(one.values["cosine"]) == {"copies"} and one.values["cosine"]["copies"].shape == (10,)
+    hog, colour = (one.values["cosine"]["copies"].mean() for one in found.networks)
+    assert hog > 0.5  # of the stripes' own directions
+    # Only recoloured copies have another mean colour, and a crop or lettering a slightly different one.
+    assert colour > 0.5
+
+
+def test_both_are_measured_where_both_are_asked_for(stripes):
+    found = compare(stripes, ["hog-colour"], altered=4, k=3)
+    assert set(found.networks[0].values["cosine"]) == {"precision", "mAP", "copies"}
+
+
+def test_an_image_that_cannot_be_read_is_left_out_of_all_networks(stripes, colours):
+    (stripes / "flat" / "0.png").write_bytes(b"broken")
+    told = []
+    found = compare(stripes, ["hog-colour", str(colours)], altered=32, k=3, note=told.append)
+    assert [one.name for one in found.skipped] == ["flat/0.png"]
+    assert sum("skipped flat/0.png" in line for line in told) == 1
+    assert {each.shape for one in found.networks for each in one.values["cosine"].values()} == {(31,)}
+
+
+def test_whitened_is_compared_where_an_index_would_be(tmp_path):
+    random = np.random.default_rng(0)
+    for row in range(220):
+        kind = row % 4
+        pixels = random.integers(0, 90, (40, 40, 3), dtype=np.uint8)
+        pixels[10 * kind : 10 * kind + 10] += 120
+        (tmp_path / "many" / str(kind)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "many" / str(kind) / f"{row}.png")
+    (one,) = compare(tmp_path / "many", ["hog-colour"]).networks
+    assert one.similarity == "whitened" and set(one.values) == {"whitened", "cosine"}
+
+
+def test_a_network_that_cannot_be_used_is_one_line_and_the_others_go_on(stripes, monkeypatch):
+    class Broken(Encoder):
+        def encode(self, pixels):
+            return np.full((len(pixels), 8), np.nan, np.float32)
+
+    def load(name, **options):
+        if name == "vgg16":
+            raise OSError("no internet")
+        encoder = real(name, **options)
+        if name == "efficientnetlite2":
+            return Broken(encoder.engine, encoder.preparation, encoder.description | {"dimension": 8})
+        return encoder
+
+    real = loader.load
+    monkeypatch.setattr(loader, "load", load)
+    told = []
+    found = compare(stripes, ["vgg16", "efficientnetlite2", "hog-colour"], note=told.append)
+    assert [one.encoded.network for one in found.networks] == ["hog-colour"]
+    assert found.failed["vgg16"] == "no internet" and "NaN or infinity" in found.failed["efficientnetlite2"]
+    assert told[0] == "left out vgg16: no internet" and len(told) == 2
+    with pytest.raises(ValueError, match="no network could be used: vgg16: no internet"):
+        compare(stripes, ["vgg16"])
+
+
+def test_the_words_of_labels_find_their_images_and_the_bad_prompt_is_seen(photos, colours):
+    found = compare(photos, [str(colours), "hog-colour"], k=4)
+    (reader, other) = found.networks
+    means = {prompt: each.mean() for prompt, each in reader.prompts.items()}
+    bad = "an image of a {}"
+    assert set(means) == set(networks.PROMPTS)
+    assert all(mean == (pytest.approx(1 / 3) if prompt == bad else 1) for prompt, mean in means.items())
+    assert other.prompts == {}
+    assert network_report.prompt_verdict(found) == [
+        f"{colours}: no prompt is better than the words as they are beyond chance."
+    ]
+    rows = {row[1]: row for row in network_report.prompt_lines(found)}
+    assert rows[bad][2].startswith("0.333 [") and rows[bad][3].startswith("-0.667 [")
+
+
+def test_a_better_prompt_is_recommended(photos, colours, monkeypatch):
+    for folder in list(photos.iterdir()):
+        folder.rename(photos / f"image_{folder.name}")
+    monkeypatch.setattr(networks, "PROMPTS", ("{}", "a {}", "{} sharp"))
+    found = compare(photos, [str(colours)], k=4)
+    each = {prompt: values.tolist() for prompt, values in found.networks[0].prompts.items()}
+    assert each == {"{}": [0, 0, 1], "a {}": [0, 0, 1], "{} sharp": [1, 1, 1]}  # blue, green, red
+    (said,) = network_report.prompt_verdict(found)
+    assert said.startswith(f'{colours}: search with --prompt "{{}} sharp", +0.667 [')
+
+
+@pytest.mark.parametrize(("label", "words"), [("a/fire-truck", "fire truck"), ("Faces_easy", "Faces easy"), ("-", "-")])
+def test_labels_are_spoken_as_words(label, words):
+    assert spoken(label) == words
+
+
+def test_folders_stay_together_in_a_sample():
+    sizes = {"a": 300, "b": 50, "c": 30, "d": 2}
+    names = [f"{folder}/{i}.jpg" for folder, size in sizes.items() for i in range(size)]
+    labels = choose_labels(None, names)
+    drawn = [names[row].split("/")[0] for row in sampled(names, labels, 120)]
+    assert {folder: drawn.count(folder) for folder in sizes} == {"a": 44, "b": 44, "c": 30, "d": 2}
+    many = [f"{folder}/{i}.jpg" for folder in range(100) for i in range(15)]
+    rows = sampled(many, choose_labels(None, many), 200)
+    folders, counts = np.unique([many[row].split("/")[0] for row in rows], return_counts=True)
+    assert len(folders) == 14 and set(counts) == {15}
+    assert np.array_equal(sampled(many, None, 10**6), np.arange(1500))
+    assert len(sampled(many, None, 100)) == 100 and not np.array_equal(sampled(many, None, 100), np.arange(100))
+
+
+def test_images_with_labels_come_first_in_a_sample(tmp_path):
+    names = [f"{i}.jpg" for i in range(100)]
+    lines = "".join(f"{i}.jpg,kind {i % 2}\n" for i in range(0, 100, 10))
+    (tmp_path / "labels.csv").write_text(f"image,labels\n{lines}")
+    rows = sampled(names, choose_labels(str(tmp_path / "labels.csv"), names), 15)
+    assert {*range(0, 100, 10)} <= set(rows.tolist()) and len(rows) == 15
+
+
+def test_the_script_prints_a_table_json_and_a_page(run, photos, colours):
+    command = ["evaluate_search.py", "--networks", f"efficientnetlite0,{colours}", "photos", "-k", 4]
+    done = run(*command, "--report", "r.html")
+    assert done.returncode == 0, done.stderr
+    lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in done.stdout.splitlines()[1:] if "  " in line.strip())
+    assert lines["precision@4"].endswith("0.750 [0.750, 0.750]")  # each has three others of its kind
+    assert lines["reads words"].split() == ["no", "yes"]
+    assert "Best for its speed: " in done.stdout and "an image of a {}" in done.stdout
+    page = (photos.parent / "r.html").read_text()
+    assert page.count("<svg") == 1 and str(colours) in page and "http" not in page
+    content = json.loads(run(*command, "--json").stdout)
+    assert [one["reads_words"] for one in content["networks"]] == [False, True]
+    assert content["networks"][1]["measures"]["cosine"]["precision"]["mean"] == 0.75
+    assert content["networks"][1]["prompts"]["an image of a {}"]["less_plain"]["mean"] < -0.6
+    assert content["networks"][0]["less_the_first"]["mAP"] == {"mean": 0, "low": 0, "high": 0}
+    assert sorted(path.name for path in photos.parent.iterdir()) == ["photos", "r.html"]  # nothing is kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--networks", "hog-colour"], "expected one folder or archive of images with --networks, got none"),
+        (
+            ["--networks", "hog-colour", "photos", "photos"],
+            "expected one folder or archive of images with --networks, got 2",
+        ),
+        (["--networks", "nothing", "photos"], "got nothing"),
+        (["--networks", "mobilenetv2=nowhere.h5", "photos"], "nowhere.h5"),
+        (["--networks", ",", "photos"], "expected names of networks"),
+        (["--networks", "hog-colour", "nowhere"], "nowhere does not exist"),
+        (["--networks", "hog-colour", "photos", "--similarity", "cosine"], "--similarity is of a collection"),
+        (["--networks", "hog-colour", "photos", "--labels", "nowhere.csv"], "there is no labels file nowhere.csv"),
+        (["--networks", "hog-colour", "photos", "--report", "no/folder.html"], "there is no folder"),
+        (["--networks", "hf:nobody/nothing", "photos"], "no network could be used: hf:nobody/nothing: "),
+        (["photos"], "is a directory"),
+    ],
+)
+def test_bad_input_is_one_line(run, photos, arguments, message):
+    done = run("evaluate_search.py", *arguments, env=os.environ | NO_HUB)
+    assert done.returncode != 0 and message in done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("left out hf:")]
+    assert len(lines) == 1 and done.stdout == ""
+
+
+def test_a_download_that_fails_is_one_line_and_the_others_go_on(run, photos):
+    done = run("evaluate_search.py", "--networks", "hf:nobody/nothing,hog-colour", "photos", env=os.environ | NO_HUB)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "left out hf:nobody/nothing: hf:nobody/nothing is not on this machine and cannot be downloaded"
+    )
+    assert done.stdout.startswith(" ") and done.stdout.splitlines()[0].split() == ["hog-colour"]
+
+
+def test_an_interrupt_leaves_nothing(photos):
+    for number in range(400):
+        (photos / "red" / f"more-{number}.jpg").write_bytes((photos / "red" / "0.jpg").read_bytes())
+    command = [sys.executable, str(ROOT / "evaluate_search.py"), "--networks", "hog-colour,efficientnetlite2", "photos"]
+    process = subprocess.Popen(
+        [*command, "--report", "r.html"], cwd=photos.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(4)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 1 and out == ""
+    assert [path.name for path in photos.parent.iterdir()] == ["photos"]
+
+
+def test_the_size_of_an_index_is_that_of_its_files(tmp_path, monkeypatch):
+    n, d = 20_000, 160
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "v.npy", random.normal(size=(n, d)).astype(np.float32))
+    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(n)))
+    monkeypatch.setattr(network_report, "MILLION", n)
+    for similarity in ("cosine", "whitened"):
+        path = tmp_path / f"{similarity}.index"
+        build(open_vectors(tmp_path / "v.npy"), path, "reduced", similarity=similarity)
+        written = sum(file.stat().st_size for file in tmp_path.glob(f"{similarity}.index*"))
+        assert network_report.index_bytes(d, similarity) == pytest.approx(written, rel=0.05)
