@@ -19,6 +19,7 @@ from similar_images.cli.options import (
     silent_decoders,
     where_option,
 )
+from similar_images.inputs.images import SUFFIXES
 from similar_images.inputs.names import printable
 from similar_images.inputs.texts import PLACE, prompted
 
@@ -82,10 +83,11 @@ def main(
 ) -> None:
     """Print the images of a collection that look most like each QUERY, with their similarity.
 
-    A QUERY is the file of an image, a name in the collection, or an http(s) address; anything else is words, if the
-    network of the collection reads them. If it is both a file and a name, the file is searched for. The stored vector is
-    used for an image of the collection, and the image itself is left out of its hits. With + or - between them, queries
-    are one: what is like the first and those after a +, and unlike those after a -; a number before a query weighs it.
+    A QUERY is the file of an image, a name in the collection, or an http(s) address; anything else that does not end
+    like the name of an image is words, if the network of the collection reads them. If it is both a file and a name,
+    the file is searched for. The stored vector is used for an image of the collection, and the image itself is left out
+    of its hits. With + or - between them, queries are one: what is like the first and those after a +, and unlike those
+    after a -; a number before a query weighs it.
 
     \b
     Examples:
@@ -212,8 +214,8 @@ def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | 
 
 
 def is_path(query: str) -> bool:
-    """Return whether there is a file or folder of this name."""
+    """Return whether there is a file or folder of this name, or whether it is called like an image."""
     try:
-        return Path(query).exists()
+        return Path(query).exists() or Path(query).suffix.lower() in SUFFIXES
     except (OSError, ValueError):  # a name too long, or with a NUL
         return False
