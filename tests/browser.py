@@ -184,8 +184,8 @@ def wait_for_gallery(page: Page) -> None:
 
 
 def wait_for_pictures(page: Page) -> None:
-    """Wait until every picture of the gallery was really decoded."""
-    page.wait_for_function(f"({LOADED})([...document.querySelectorAll('.similar-images-answer img')])")
+    """Wait until every picture of the gallery was really decoded; a query of words has none."""
+    page.wait_for_function(f"({LOADED})([...document.querySelectorAll('.similar-images-answer :not(.words) > img')])")
 
 
 def _free_port() -> int:
