@@ -107,14 +107,10 @@ def ask_marked(collection: BaseCollection, asked: Asked, positives: Sequence[int
 
 def ask_part(collection: Collection, asked: Asked, box: Box) -> Asked:
     """Return the query of a part of the image of a query. Raises UnreadableImage, and what loading the network raises."""
-    if asked.picture is not None:
-        image = images.open_image(asked.picture)
-    elif asked.row is not None:
-        image = images.open_image(collection.image(asked.row))
-    else:
+    image = image_of(collection, asked._replace(box=None))
+    if image is None:
         raise ValueError("expected the query of an image, got one without a picture")
-    left, right = (round(share * image.width) for share in box[::2])
-    top, bottom = (round(share * image.height) for share in box[1::2])
+    left, top, right, bottom = _pixels(box, image)
     if min(right - left, bottom - top) < MIN_PART:
         raise ValueError(
             f"expected a part of at least {MIN_PART} x {MIN_PART} pixels of {image.width} x {image.height}"
@@ -123,6 +119,24 @@ def ask_part(collection: Collection, asked: Asked, box: Box) -> Asked:
     return asked._replace(
         query=query, box=box, whole=asked.query if asked.box is None else asked.whole, encoding=seconds
     )
+
+
+def image_of(collection: Collection, asked: Asked) -> images.Image.Image | None:
+    """Return the image of a query, or the part of one that it is of; None where it has none. Raises UnreadableImage."""
+    if asked.picture is not None:
+        image = images.open_image(asked.picture)
+    elif asked.row is not None:
+        image = images.open_image(collection.image(asked.row))
+    else:
+        return None
+    return image if asked.box is None else image.crop(_pixels(asked.box, image))
+
+
+def _pixels(box: Box, image: images.Image.Image) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of a part of an image, in pixels."""
+    left, right = (round(share * image.width) for share in box[::2])
+    top, bottom = (round(share * image.height) for share in box[1::2])
+    return left, top, right, bottom
 
 
 def ask_whole(asked: Asked) -> Asked:

@@ -16,7 +16,7 @@ from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks import loader
 from similar_images.networks.catalog import reads_text
-from similar_images.widgets import export
+from similar_images.widgets import export, why
 from similar_images.widgets.history import Displayed
 from similar_images.widgets.hits import HitsWidget
 from similar_images.widgets.search import CSS, page
@@ -34,7 +34,7 @@ class Gallery(HitsWidget):
     """Shows the k images of a collection most like a random one, one on the web, or one of your own."""
 
     collection: Collection
-    _esm, _css = page("search.js", "hits.js", "filters.js", "query.js", "gallery.js"), CSS
+    _esm, _css = page("search.js", "hits.js", "filters.js", "query.js", "opened.js", "gallery.js"), CSS
     max_bytes = Int(MAX_BYTES).tag(sync=True)
     side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
     late: List = List().tag(sync=True)  # pictures that were made after `shown` was sent
@@ -142,6 +142,8 @@ class Gallery(HitsWidget):
                 self._receive(message, bytes(buffers[0]))
             case "original":
                 self._in_background(lambda: self._send_original(int(message["row"])))
+            case "why":
+                self._in_background(lambda: self._send_why(int(message["row"])))
             case _:
                 super()._do(what, message, buffers)
 
@@ -226,6 +228,15 @@ class Gallery(HitsWidget):
             content = images.thumbnail(content, ORIGINAL_SIDE)
         size = f"{width} x {height} pixels"
         self.send({"show": "original", "row": row, "name": name, "size": size}, [content])
+
+    def _send_why(self, row: int) -> None:
+        if displayed := self._displayed:
+            before, doing = self.status, why.doing(self.collection)
+            self._say("busy", doing)
+            about, pictures = why.compared(self.collection, displayed.asked, row)
+            self.send({"show": "why", "number": displayed.number, **about}, pictures)
+            if self.status["text"] == doing:
+                self._say("done", before["text"] if before["kind"] == "done" else "")
 
     def _exported(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
         pictures: dict[int, Thumbnail] = {}
