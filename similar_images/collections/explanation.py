@@ -69,7 +69,8 @@ class Explanation(NamedTuple):
 class Seen(NamedTuple):
     """What a network sees in the windows of an image."""
 
-    maps: list[np.ndarray]  # float32 (b, r, c, d), of each of SCALES
+    scales: tuple[int, ...]
+    maps: list[np.ndarray]  # float32 (b, r, c, d), of each scale
     is_pooled: bool  # whether the vector of an image is the mean over its places
 
     @property
@@ -80,7 +81,7 @@ class Seen(NamedTuple):
     def heat(self, values: np.ndarray, preparation: Preparation) -> HeatMap:
         """Return the heat map of values (n,): their mean over the scales; negative ones are 0, the largest is 1."""
         total, begin = np.zeros((GRID, GRID), np.float32), 0
-        for scale, maps in zip(SCALES, self.maps, strict=True):
+        for scale, maps in zip(self.scales, self.maps, strict=True):
             own = values[begin : begin + maps[..., 0].size].reshape(maps.shape[:3])
             begin += own.size
             total += _joined(own, scale)
@@ -88,17 +89,16 @@ class Seen(NamedTuple):
         return HeatMap(total / max(float(total.max()), 1e-12), preparation)
 
 
-def look(encoder: Encoder, image: Image.Image) -> Seen:
+def look(encoder: Encoder, image: Image.Image, scales: tuple[int, ...] = SCALES) -> Seen:
     """Return what a network gives for an upright RGB image and its windows.
 
     Raises ValueError for a network without feature maps.
     """
-    maps = [encoder.positions(np.stack([*_cut(encoder.preparation, image, scale)])) for scale in SCALES]
+    maps = [encoder.positions(np.stack([*_cut(encoder.preparation, image, scale)])) for scale in scales]
     whole = encoder.preparation(image)[None]
     mean, vector = encoder.positions(whole).mean(axis=(0, 1, 2)), encoder.encode(whole)[0]
-    if mean.shape != vector.shape:
-        return Seen(maps, False)
-    return Seen(maps, bool(mean @ vector > POOLED * np.linalg.norm(mean) * np.linalg.norm(vector)))
+    is_pooled = mean.shape == vector.shape and mean @ vector > POOLED * np.linalg.norm(mean) * np.linalg.norm(vector)
+    return Seen(scales, maps, bool(is_pooled))
 
 
 def explain(encoder: Encoder, similarity: Similarity, query: Image.Image | np.ndarray, hit: Image.Image) -> Explanation:
@@ -126,6 +126,13 @@ def matches(one: np.ndarray, other: np.ndarray, similarity: Similarity) -> tuple
     """Return how well each place of two images (n, d), (m, d) matches one of the other: float32 (n,), (m,).
 
     That is its greatest similarity to a place there, times its length, which is its share in the vector of the image.
+
+    benchmarks/why.py chose this among what heat maps of networks show. With 40 objects in photographs (EfficientNet-Lite0,
+    whitened), the peak is on the object in 97% of the pairs of an object's own picture and a photograph, and in 93% of
+    those of two photographs. Without the length it is 78% and 57%, by the similarity to the whole of the other image 97%
+    and 69%, with the whole image instead of windows 68% and 66%, with the cosine 88% and 89%.
+    Source: Stylianou et al., "Visualizing deep similarity networks", 2019, after Zhou et al., "Learning deep features for
+    discriminative localization", 2016, for the sum over places.
     """
     lengths = [np.linalg.norm(each, axis=1) for each in (one, other)]
     units = [

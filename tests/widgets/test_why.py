@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 from galleries import GREEN, refusal, tell, upload
 from PIL import Image
-from sample_images import make_sample
 
 from similar_images import Collection, Gallery
 from similar_images.collections.base import Query
 
 
 @pytest.fixture
-def deep(tmp_path) -> Gallery:
-    """A gallery of a network that has feature maps."""
-    make_sample(tmp_path)
+def deep(collection, tmp_path) -> Gallery:
+    """A gallery of the sample with a network that has feature maps."""
     gallery = Gallery(Collection.create(tmp_path / "sample", tmp_path / "deep", "efficientnetlite0"), seed=1)
     gallery.wait()
     return gallery
