@@ -138,14 +138,15 @@ def test_the_peaks_lie_on_objects_pasted_into_photographs(tmp_path):
     for n, pair in enumerate(pasted):
         pair.one.image.save(tmp_path / "images" / f"{n:02}-one.png")
         pair.other.image.save(tmp_path / "images" / f"{n:02}-other.png")
+        pair.own.save(tmp_path / "images" / f"{n:02}-own.png")
     for file in PHOTOGRAPHS.glob("*.jpg"):
         (tmp_path / "images" / file.name).symlink_to(file)
     collection = Collection.create(tmp_path / "images", tmp_path)
     assert collection.similarity.name == "whitened"
     own, both = [], []
     for n, pair in enumerate(pasted):
-        one, other = collection.row_named(f"{n:02}-one.png"), collection.row_named(f"{n:02}-other.png")
-        own.append(pair.one.has(*collection.explain(pair.own, one).hit.peak(*pair.one.image.size)))
+        picture, one, other = (collection.row_named(f"{n:02}-{name}.png") for name in ("own", "one", "other"))
+        own.append(pair.one.has(*collection.explain(picture, one).hit.peak(*pair.one.image.size)))
         why = collection.explain(one, other)
         both.append(pair.one.has(*why.query.peak(*pair.one.image.size)))
         both.append(pair.other.has(*why.hit.peak(*pair.other.image.size)))
