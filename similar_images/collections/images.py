@@ -9,6 +9,7 @@ from PIL import Image
 
 from similar_images.collections.base import BaseCollection, Query, open_index
 from similar_images.collections.column_files import update_exif
+from similar_images.collections.explanation import Explanation, explain
 from similar_images.collections.filtered import Where
 from similar_images.collections.opened import FEW as FEW  # these and Hit were defined here in version 1.0
 from similar_images.collections.opened import UNLIKE as UNLIKE
@@ -168,13 +169,7 @@ class Collection(BaseCollection[Encoder]):
         The first call loads the network. Raises UnreadableImage, TypeError for anything else, and ValueError if the
         network is not the one that made the vectors.
         """
-        if isinstance(new, np.ndarray):
-            if new.dtype != np.uint8 or new.ndim not in (2, 3):
-                raise ValueError(f"expected an image as uint8 (height, width, 3), got {new.dtype} {new.shape}")
-            new = Image.fromarray(new)
-        if not isinstance(new, (str, Path, bytes, Image.Image)):
-            raise self._wrong(new)
-        image = images.open_image(new)
+        image = self._opened(new)
         encoder = self._loaded()
         return Query(encoder.encode_image(image), encoder.description)
 
@@ -221,6 +216,48 @@ class Collection(BaseCollection[Encoder]):
         """Unit vectors (p, d) of phrases that say what most photographs show."""
         encoder = self._loaded()
         return normalised(np.stack([encoder.encode_text(phrase) for phrase in PHRASES]))
+
+    def explain(self, query: images.Source | np.ndarray | int | Query | list, row: int) -> Explanation:
+        """Return why the image of a row is similar to a query: a heat map over each, of the parts that match.
+
+        >>> why = collection.explain("holiday.jpg", 12)
+        >>> why.hit.over(collection.image(12)).save("why.png")
+
+        A query is as `nearest` takes it. Of a list, its first entry is explained. One without an image, such as a vector,
+        gives a heat map over the hit alone, if the vectors of the network are means of its feature maps. The first call
+        loads the network.
+        Raises IndexError or ValueError for a row that does not exist or was skipped, UnreadableImage, and ValueError for
+        words, and for a network without feature maps.
+        """
+        while isinstance(query, list) or (isinstance(query, tuple) and not isinstance(query, Query)):
+            if not query:
+                raise ValueError("expected at least one query, got none")
+            query = query[0]
+        self.vector(row)
+        if isinstance(query, Query):
+            if query.words is not None:
+                raise ValueError("words match no parts that can be shown: give an image to explain a hit with")
+            self._check_network(query.network)
+        encoder = self._loaded()
+        hit = images.open_image(self.image(row))
+        if isinstance(query, int | np.integer):
+            self.vector(int(query))
+            return explain(encoder, self.similarity, images.open_image(self.image(int(query))), hit)
+        if isinstance(query, Query) or (isinstance(query, np.ndarray) and query.dtype != np.uint8):
+            vector, _ = self._vector_of(query)
+            self._unit([vector])  # checks it
+            return explain(encoder, self.similarity, vector, hit)
+        return explain(encoder, self.similarity, self._opened(query), hit)
+
+    def _opened(self, new: images.Source | np.ndarray) -> Image.Image:
+        """Return a new image, upright and RGB."""
+        if isinstance(new, np.ndarray):
+            if new.dtype != np.uint8 or new.ndim not in (2, 3):
+                raise ValueError(f"expected an image as uint8 (height, width, 3), got {new.dtype} {new.shape}")
+            new = Image.fromarray(new)
+        if not isinstance(new, (str, Path, bytes, Image.Image)):
+            raise self._wrong(new)
+        return images.open_image(new)
 
     def _load(self) -> Encoder:
         if self.network is None:

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from similar_images.collections.asked import Answer as Answer
+from similar_images.collections.asked import Asked as Asked
+from similar_images.collections.asked import Box as Box
+from similar_images.collections.asked import Mark as Mark
 from similar_images.collections.base import BaseCollection, Hit, Query
-from similar_images.collections.combined import has_words
 from similar_images.collections.filtered import Where
 from similar_images.collections.images import Collection
 from similar_images.index.exact import rows_but
@@ -26,55 +29,6 @@ CAVEATS = {
     "hog-colour": "This collection was made with hog-colour, which compares colour and shape only; "
     "efficientnetlite0 recognises what is in a picture.",
 }
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom, as shares of width and height
-
-
-class Mark(NamedTuple):
-    """What is to be found more, or less: an image or text beside the query."""
-
-    name: str
-    query: int | Query
-    row: int | None = None  # None: it is not of the collection
-    picture: bytes | None = None  # of a new image, as in Asked
-
-
-class Asked(NamedTuple):
-    """A query, with what is needed to show it and to refine it."""
-
-    name: str
-    query: int | Query  # a row of the collection, or what its network made of a new image
-    picture: bytes | None = None  # of a new image: a JPEG of at most KEPT_SIDE pixels
-    row: int | None = None  # what of the collection this is, or is a part of
-    box: Box | None = None  # the part of it that `query` is of
-    whole: int | Query | None = None  # the query of the whole image, where `query` is of a part
-    encoding: float | None = None  # seconds in the network; None: the vector was stored
-    provisional: bool = False  # a text that is still being typed
-    positives: tuple[Mark, ...] = ()  # more like these too
-    negatives: tuple[Mark, ...] = ()  # less like these
-
-    @property
-    def rows(self) -> list[int | None]:
-        """The rows of the query, of its positives and of its negatives; None for what is not of the collection."""
-        return [self.row, *(mark.row for mark in (*self.positives, *self.negatives))]
-
-    @property
-    def words(self) -> str | None:
-        """The words that are asked for, if they are all that is asked; None: it has an image."""
-        is_alone = isinstance(self.query, Query) and not self.positives and not self.negatives
-        return self.query.words if is_alone and isinstance(self.query, Query) else None
-
-    @property
-    def has_words(self) -> bool:
-        """Whether words are a part of what is asked of images."""
-        return has_words(self.query, *(mark.query for mark in (*self.positives, *self.negatives)))
-
-
-class Answer(NamedTuple):
-    hits: list[Hit]
-    missed: set[int]  # rows that only the exact search finds, if it was chosen
-    wrong: list[str]  # names that the index finds in their place
-    searching: float  # seconds
 
 
 def ask_row(collection: BaseCollection, row: int) -> Asked:
@@ -135,14 +89,10 @@ def ask_marked(collection: BaseCollection, asked: Asked, positives: Sequence[int
 
 def ask_part(collection: Collection, asked: Asked, box: Box) -> Asked:
     """Return the query of a part of the image of a query. Raises UnreadableImage, and what loading the network raises."""
-    if asked.picture is not None:
-        image = images.open_image(asked.picture)
-    elif asked.row is not None:
-        image = images.open_image(collection.image(asked.row))
-    else:
+    image = image_of(collection, asked._replace(box=None))
+    if image is None:
         raise ValueError("expected the query of an image, got one without a picture")
-    left, right = (round(share * image.width) for share in box[::2])
-    top, bottom = (round(share * image.height) for share in box[1::2])
+    left, top, right, bottom = _pixels(box, image)
     if min(right - left, bottom - top) < MIN_PART:
         raise ValueError(
             f"expected a part of at least {MIN_PART} x {MIN_PART} pixels of {image.width} x {image.height}"
@@ -151,6 +101,24 @@ def ask_part(collection: Collection, asked: Asked, box: Box) -> Asked:
     return asked._replace(
         query=query, box=box, whole=asked.query if asked.box is None else asked.whole, encoding=seconds
     )
+
+
+def image_of(collection: Collection, asked: Asked) -> images.Image.Image | None:
+    """Return the image of a query, or the part of one that it is of; None where it has none. Raises UnreadableImage."""
+    if asked.picture is not None:
+        image = images.open_image(asked.picture)
+    elif asked.row is not None:
+        image = images.open_image(collection.image(asked.row))
+    else:
+        return None
+    return image if asked.box is None else image.crop(_pixels(asked.box, image))
+
+
+def _pixels(box: Box, image: images.Image.Image) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of a part of an image, in pixels."""
+    left, right = (round(share * image.width) for share in box[::2])
+    top, bottom = (round(share * image.height) for share in box[1::2])
+    return left, top, right, bottom
 
 
 def ask_whole(asked: Asked) -> Asked:

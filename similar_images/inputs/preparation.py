@@ -55,19 +55,36 @@ class Preparation(NamedTuple):
 
         Raises UnreadableImage for one that is so narrow that it would be resized to a very long one.
         """
-        size = self.resized and self.resized[::-1]
-        if self.shorter:
-            shorter, longer = sorted(image.size)
-            long = int(self.shorter * longer / shorter)
-            if long > MAX_LONGER:
-                raise images.UnreadableImage(f"{image.width} x {image.height} pixels are too narrow for this network")
-            size = (self.shorter, long) if image.width <= image.height else (long, self.shorter)
-        if size:
+        size = self._size(*image.size)
+        if max(size) > max(MAX_LONGER, *image.size):
+            raise images.UnreadableImage(f"{image.width} x {image.height} pixels are too narrow for this network")
+        if size != image.size:
             image = image.resize(size, Image.Resampling[self.resampling.upper()])
         if image.size == (self.width, self.height):
             return np.asarray(image)
-        left, top = (image.width - self.width) // 2, (image.height - self.height) // 2
+        left, top = self._corner(size)
         return np.asarray(image.crop((left, top, left + self.width, top + self.height)))
+
+    def seen(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return left, top, right and bottom, in pixels of an image of this size, of what the pixels show of it.
+
+        It reaches beyond an image that is smaller than what is cropped.
+        """
+        resized = self._size(width, height)
+        left, top = self._corner(resized)
+        across, down = width / resized[0], height / resized[1]
+        return left * across, top * down, (left + self.width) * across, (top + self.height) * down
+
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the width and height that an image of this size is resized to before the middle is cropped."""
+        if self.shorter:
+            long = int(self.shorter * max(width, height) / min(width, height))
+            return (self.shorter, long) if width <= height else (long, self.shorter)
+        return self.resized[::-1] if self.resized else (width, height)
+
+    def _corner(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the left and top of what is cropped of an image that was resized to a width and height."""
+        return (size[0] - self.width) // 2, (size[1] - self.height) // 2
 
     def described(self) -> dict[str, Any]:
         """Return what a manifest says of it, where it is more than resized to a square."""

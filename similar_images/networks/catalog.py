@@ -128,6 +128,20 @@ class Encoder:
         """Return float32 vectors (b, d) for RGB uint8 pixels (b, height, width, 3) as `preparation` makes them."""
         return self.engine(pixels)
 
+    def positions(self, pixels: np.ndarray) -> np.ndarray:
+        """Return float32 (b, r, c, d) for pixels as `encode` takes them: the last feature map, or the patches.
+
+        Raises ValueError for a network that has no places in its last layers.
+        """
+        find = getattr(self.engine, "positions", None)
+        maps = None if find is None else find(pixels)
+        if maps is None or maps.shape[1] * maps.shape[2] < 2:
+            raise ValueError(
+                f"{self.description['name']} has no feature map, which shows what is similar: use a network that has, "
+                f"such as {OF_A_FOLDER}"
+            )
+        return maps
+
     def encode_image(self, source: images.Source) -> np.ndarray:
         """Return the float32 vector (d,) of one image. Raises UnreadableImage."""
         return self.encode(read(source, self.preparation)[None])[0]

@@ -14,7 +14,7 @@ import numpy as np
 
 from similar_images.networks.catalog import Network
 from similar_images.networks.extras import MissingExtra
-from similar_images.networks.onnx import INPUT, OUTPUT, OnnxModel, model_of
+from similar_images.networks.onnx import INPUT, OUTPUT, POSITIONS, OnnxModel, model_of
 from similar_images.networks.torch_file import read_tensors
 
 EPSILON = 1e-3  # of batch normalisation
@@ -111,16 +111,21 @@ def model(tensors: dict[str, np.ndarray], depth: float, side: int, top: bool = F
             x = block(x, f"_blocks.{number}", 1 if repeat else stride, joined=repeat > 0)
             number += 1
     x = convolve(x, "_conv_head", "_bn1")
+    nodes.append(helper.make_node("Transpose", [x], [POSITIONS], perm=[0, 2, 3, 1]))
     x = add("Flatten", add("GlobalAveragePool", x))
     if top:
         x = add("Gemm", x, constant("fc", tensors["_fc.weight"]), constant("fc_bias", tensors["_fc.bias"]), transB=1)
     nodes[-1].output[0] = OUTPUT
-    width = len(tensors["_fc.bias" if top else "_conv_head.weight"])
+    head = len(tensors["_conv_head.weight"])
+    width = len(tensors["_fc.bias"]) if top else head
     graph = helper.make_graph(
         nodes,
         "EfficientNet-Lite",
         [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["b", side, side, 3])],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["b", width])],
+        [
+            helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["b", width]),
+            helper.make_tensor_value_info(POSITIONS, TensorProto.FLOAT, ["b", "r", "c", head]),
+        ],
         constants,
     )
     return model_of(graph)

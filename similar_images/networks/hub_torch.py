@@ -259,6 +259,10 @@ class TorchImages:
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         return self.both(pixels)[0]
 
+    def positions(self, pixels: np.ndarray) -> np.ndarray:
+        """Return float32 (b, r, c, d): see Encoder.positions."""
+        return self.both(pixels)[1]
+
     def both(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return vectors (b, d) and positions (b, r, c, d)."""
         import torch

@@ -23,6 +23,7 @@ import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
 from similar_images.files import check_writeable, replacing
+from similar_images.networks import feature_map
 from similar_images.networks.catalog import Network, NetworkUnavailable, has_gpu_device
 from similar_images.networks.extras import need
 
@@ -54,6 +55,11 @@ class TensorFlow:
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         own = pixels.astype(np.float32)  # preprocess_input writes into its argument
         return np.asarray(self.model.predict_on_batch(self._preprocess(own)), dtype=np.float32)
+
+    def positions(self, pixels: np.ndarray) -> np.ndarray:
+        """Return float32 (b, r, c, d): see Encoder.positions."""
+        given = self._preprocess(pixels.astype(np.float32))
+        return np.asarray(feature_map.of_keras(self.model).predict_on_batch(given), dtype=np.float32)
 
 
 def load_keras_model(network: Network, model_file: Path | None = None, weights_file: Path | None = None) -> Any:

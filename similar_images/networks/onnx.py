@@ -6,6 +6,7 @@ An export is created once, by a process of its own, from the Keras network, and 
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
 from similar_images.files import locked, mismatch, read_json, replacing, sha256, write_json
+from similar_images.networks import feature_map
 from similar_images.networks.catalog import NETWORKS, Network
 from similar_images.networks.extras import need
 from similar_images.networks.telemetry import import_onnxruntime, import_openvino
@@ -71,11 +73,24 @@ class OnnxRuntime:
     def __init__(self, export: OnnxExport | OnnxModel, precision: str = "float32", threads: int | None = None):
         if precision != "float32":
             raise ValueError(f"ONNX Runtime does not support {precision} on CPUs: use --engine openvino or tensorflow")
-        self._session = open_session(export.model, threads or cpu_count())
+        self._threads = threads or cpu_count()
+        self._session = open_session(export.model, self._threads)
+        self._path = export.model if isinstance(export.model, Path) else None
         self.weights = export.weights
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         return self._session.run([OUTPUT], {INPUT: pixels})[0]
+
+    def positions(self, pixels: np.ndarray) -> np.ndarray:
+        """Return float32 (b, r, c, d): see Encoder.positions."""
+        return feature_map.channels_last(self._with_positions.run([POSITIONS], {INPUT: pixels})[0])
+
+    @cached_property
+    def _with_positions(self) -> Any:
+        """The session that gives positions."""
+        if self._path is None or POSITIONS in {one.name for one in self._session.get_outputs()}:
+            return self._session
+        return open_session(feature_map.of_file(self._path, [INPUT], POSITIONS), self._threads)
 
 
 class OpenVino:
@@ -94,11 +109,24 @@ class OpenVino:
             "INFERENCE_NUM_THREADS": threads or cpu_count(),
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._model = core.compile_model(core.read_model(export.model), "CPU", settings)
+        self._compiled = lambda model: core.compile_model(core.read_model(model), "CPU", settings)
+        self._model = self._compiled(export.model)
+        self._path = export.model if isinstance(export.model, Path) else None
         self.weights = export.weights
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         return self._model(pixels)[OUTPUT].copy()
+
+    def positions(self, pixels: np.ndarray) -> np.ndarray:
+        """Return float32 (b, r, c, d): see Encoder.positions."""
+        return feature_map.channels_last(self._with_positions(pixels)[POSITIONS].copy())
+
+    @cached_property
+    def _with_positions(self) -> Any:
+        """The model that gives positions."""
+        if self._path is None or POSITIONS in {name for one in self._model.outputs for name in one.get_names()}:
+            return self._model
+        return self._compiled(feature_map.of_file(self._path, [INPUT], POSITIONS))
 
 
 BACKENDS: dict[str, type[OnnxRuntime] | type[OpenVino]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}

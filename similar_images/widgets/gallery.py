@@ -16,7 +16,7 @@ from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks import loader
 from similar_images.networks.catalog import reads_text, reads_words
-from similar_images.widgets import export
+from similar_images.widgets import export, why
 from similar_images.widgets.history import Displayed
 from similar_images.widgets.hits import HitsWidget
 from similar_images.widgets.search import CSS, page
@@ -26,6 +26,7 @@ MAX_BYTES = 25_000_000  # of an upload, which arrives in parts: Jupyter's server
 THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page says which one its cards need
 SHOWN_AS_THEY_ARE = {"JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"}  # by browsers
 NAMES = 20  # that the box proposes
+EXAMPLE = "hf:openai/clip-vit-base-patch32"  # a network that reads words
 LOADING = "similar-images-network"  # the thread that loads it
 ORIGINAL_SIDE = 4000  # pixels; of originals in other formats, or too large to be sent
 
@@ -34,7 +35,7 @@ class Gallery(HitsWidget):
     """Shows the k images of a collection most like a random one, one on the web, or one of your own."""
 
     collection: Collection
-    _esm, _css = page("search.js", "hits.js", "filters.js", "query.js", "gallery.js"), CSS
+    _esm, _css = page("search.js", "hits.js", "filters.js", "query.js", "opened.js", "gallery.js"), CSS
     max_bytes = Int(MAX_BYTES).tag(sync=True)
     side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
     reads_words = Bool(False).tag(sync=True)  # whether words are queries
@@ -68,7 +69,7 @@ class Gallery(HitsWidget):
         def fetched(step: Callable[[str], None]) -> Asked:
             step(f"Fetching {address} …")
             content = fetching.fetch(address, self._allow_private)
-            return self._new_image(address, content, step)
+            return self._with_network(step, lambda: asking.ask_image(self.collection, address, content))
 
         self._search(fetched)
 
@@ -94,8 +95,8 @@ class Gallery(HitsWidget):
             self.search_row(rows[0])
         else:
             known = "several names hold it: type more of one" if rows else "no name of the collection holds it"
-            others = f"an address begins with http:// or https://; words are read by other networks than {asking.network_name(self.collection)}"
-            self._say("failure", f"Not searched: {name}: {known}; {others}, such as hf:openai/clip-vit-base-patch32")
+            said = f"Not searched: {name}: {known}; an address begins with http:// or https://; words are read by other networks"
+            self._say("failure", f"{said} than {asking.network_name(self.collection)}, such as {EXAMPLE}")
 
     def search_words(self, words: str) -> None:
         """Search by words, if the network reads them."""
@@ -173,6 +174,8 @@ class Gallery(HitsWidget):
                 self._receive(message, bytes(buffers[0]))
             case "original":
                 self._in_background(lambda: self._send_original(int(message["row"])))
+            case "why":
+                self._in_background(lambda: self._send_why(int(message["row"])))
             case _:
                 super()._do(what, message, buffers)
 
@@ -213,9 +216,6 @@ class Gallery(HitsWidget):
         """Send the page names that hold a text, for its box."""
         rows = self._rows_named(text, NAMES) if text else []
         self.send({"show": "names", "text": text, "names": [self.collection.names[row] for row in rows]})
-
-    def _new_image(self, name: str, content: bytes, step: Callable[[str], None]) -> Asked:
-        return self._with_network(step, lambda: asking.ask_image(self.collection, name, content))
 
     def _show(self, number: int, asked: Asked, answer: asking.Answer) -> None:
         rows = [*(hit.row for hit in answer.hits), *(row for row in asked.rows if row is not None)]
@@ -258,6 +258,15 @@ class Gallery(HitsWidget):
             content = images.thumbnail(content, ORIGINAL_SIDE)
         size = f"{width} x {height} pixels"
         self.send({"show": "original", "row": row, "name": name, "size": size}, [content])
+
+    def _send_why(self, row: int) -> None:
+        if displayed := self._displayed:
+            before, doing = self.status, why.doing(self.collection)
+            self._say("busy", doing)
+            about, pictures = why.compared(self.collection, displayed.asked, row)
+            self.send({"show": "why", "number": displayed.number, **about}, pictures)
+            if self.status["text"] == doing:
+                self._say("done", before["text"] if before["kind"] == "done" else "")
 
     def _exported(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
         pictures: dict[int, Thumbnail] = {}

@@ -28,18 +28,10 @@ function render({ model, el }) {
   const form = h("form", { onsubmit: event => { event.preventDefault(); ask({ do: "address", address: address.value }); } },
     address, names, h("button", {}, "Search"));
 
-  const original = h("img", { alt: "" });
-  const title = h("p", { id: `original-${Math.random().toString(36).slice(2)}` });
-  const keep = h("button", { type: "button" }, "Save");
-  let opened = null; // the row whose original is shown
-  const steps = [["ArrowLeft", "←", "Previous"], ["ArrowRight", "→", "Next"]].map(([key, sign, label]) =>
-    h("button", { type: "button", "aria-label": `${label} hit`, title: `${label} hit (${sign})`, onclick: () => step(key) }, sign));
-  const dialog = h("dialog", { "aria-labelledby": title.id, onclose: () => forget(), onkeydown: event => { if (!event.altKey) step(event.key); } }, title, original,
-    h("form", { method: "dialog" }, ...steps, h("button", { type: "button", onclick: () => copy(original.alt, dialog) }, "Copy name"), keep,
-      h("button", { autofocus: true }, "Close")));
+  const opened = opening(page, () => hits.drawn());
 
   root.append(h("div", { class: "similar-images-controls" }, ...moves, choose, file, form, ...settings, filters.part), ...said,
-    h("div", { class: "similar-images-answer" }, query.figure, hits.found), dialog);
+    h("div", { class: "similar-images-answer" }, query.figure, hits.found), opened.dialog);
 
   // --- what the kernel has found --------------------------------------------------------------------------------
   function build(card) {
@@ -49,13 +41,15 @@ function render({ model, el }) {
     card.name = h("div", { class: "name" });
     card.meaning = h("div", { class: "meaning" });
     card.item.append(card.button, card.ticker, card.tools, card.name, card.meaning);
+    card.explained = explaining(page, card);
   }
 
   function fill(card, hit) {
     card.name.replaceChildren(h("b", {}, hit.similarity.toFixed(2)), cutName(hit.name));
     card.name.title = hit.name;
     card.button.setAttribute("aria-label", `Search by ${hit.name}, similarity ${hit.similarity.toFixed(2)}`);
-    card.button.setAttribute("aria-keyshortcuts", "+ - x o");
+    card.button.setAttribute("aria-keyshortcuts", "+ - x o w");
+    card.explained(hit);
   }
 
   function fillPicture(card, made) {
@@ -150,38 +144,13 @@ function render({ model, el }) {
   });
 
   // --- what is sent, not kept -----------------------------------------------------------------------------------
-  function forget() {
-    URL.revokeObjectURL(original.src);
-    original.removeAttribute("src");
-  }
-
-  /** Return the hit before the opened one, or after it. */
-  function beside(key) {
-    const all = hits.drawn().map(card => card.hit);
-    return neighbour(all, all.find(hit => hit.row === opened), key);
-  }
-
-  function step(key) {
-    const hit = ["ArrowLeft", "ArrowRight"].includes(key) && beside(key);
-    if (hit) ask({ do: "original", row: hit.row });
-  }
-
-  function told(message, buffers) {
+  function told(message) {
     if (message.show === "names") names.replaceChildren(...message.names.map(name => h("option", { value: name })));
-    if (message.show !== "original") return;
-    opened = message.row;
-    steps.forEach((button, i) => { button.disabled = !beside(["ArrowLeft", "ArrowRight"][i]); });
-    title.textContent = `${message.name}, ${message.size}`;
-    forget();
-    original.src = URL.createObjectURL(new Blob([buffers[0]])); // megabytes: not for a data: address
-    original.alt = message.name;
-    keep.onclick = event => { event.preventDefault(); save(message.name.split("/").pop(), buffers[0], ""); };
-    if (!dialog.open) dialog.showModal();
   }
 
   const width = Math.ceil(160 * window.devicePixelRatio); // of a card, about
   if (width > 320 !== model.get("side") > 320) set("side", width);
-  return start([["change:late", drawLate], ["msg:custom", told], ...hits.listeners, ...filters.listeners], () => { forget(); hits.end(); clearTimeout(typing); });
+  return start([["change:late", drawLate], ["msg:custom", told], ...hits.listeners, ...filters.listeners, ...opened.listeners], () => { opened.forget(); hits.end(); clearTimeout(typing); });
 }
 
 export default { render };

@@ -1,0 +1,60 @@
+"""What the gallery sends of why a hit is similar, without a browser."""
+
+import io
+
+import numpy as np
+import pytest
+from galleries import GREEN, refusal, tell, upload
+from PIL import Image
+
+from similar_images import Collection, Gallery
+from similar_images.collections.base import Query
+
+
+@pytest.fixture
+def deep(collection, tmp_path) -> Gallery:
+    """A gallery of the sample with a network that has feature maps."""
+    gallery = Gallery(Collection.create(tmp_path / "sample", tmp_path / "deep", "efficientnetlite0"), seed=1)
+    gallery.wait()
+    return gallery
+
+
+def sent(shown: Gallery, row: int) -> tuple[dict, list[Image.Image]]:
+    """Return what is sent of a hit, and its pictures."""
+    out = []
+    shown.send = lambda content, buffers: out.append((content, [Image.open(io.BytesIO(one)) for one in buffers]))
+    tell(shown, do="why", row=row)
+    ((content, pictures),) = out
+    return content, pictures
+
+
+def test_the_query_and_the_hit_are_sent_with_their_heat_maps(deep):
+    before, hit = deep.status, deep.hits[0]
+    content, pictures = sent(deep, hit.row)
+    assert content["number"] == deep.shown["number"] and content["row"] == hit.row and content["name"] == hit.name
+    assert content["says"].startswith("most alike: the ") and content["says"].endswith(" of the hit")
+    assert [alt.split()[:2] for alt in content["alts"]] == [["Query", f"{deep.query.name},"], ["Hit", f"{hit.name},"]]
+    assert [picture.size for picture in pictures] == [(80, 60), (80, 60)]
+    plain = np.asarray(Image.open(deep.collection.image(hit.row)), np.int16)
+    assert np.abs(np.asarray(pictures[1]) - plain).mean() > 5  # something is over it
+    assert deep.status == before
+
+
+def test_a_new_image_and_a_part_of_it_are_compared(deep):
+    upload(deep, "green.png", GREEN)
+    content, pictures = sent(deep, 0)
+    assert content["alts"][0].startswith("Query green.png") and pictures[0].size == (80, 60)
+    deep.search_part((0, 0, 0.5, 1))
+    deep.wait()
+    _, pictures = sent(deep, 0)
+    assert pictures[0].size == (40, 60)
+
+
+def test_words_and_networks_without_feature_maps_are_refused_in_one_line(deep, shown):
+    tell(shown, do="why", row=3)
+    assert refusal(shown).startswith("Failed: hog-colour has no feature map")
+    asked = deep._displayed.asked
+    words = Query(deep.collection.vector(0), deep.collection.network, "a dog")
+    deep._displayed = deep._displayed._replace(asked=asked._replace(query=words, row=None))
+    tell(deep, do="why", row=3)
+    assert refusal(deep).startswith("Failed: words match no parts")
