@@ -102,6 +102,7 @@ def test_changed_weights_are_refused(collection, photos, network, tmp_path, run)
         Collection.open(tmp_path / "photos_file_list.txt").nearest(photos / "red" / "0.jpg")
 
 
+@pytest.mark.slow
 def test_a_changed_configuration_is_refused(collection, photos, network, tmp_path):
     edit(
         network / "config.json",

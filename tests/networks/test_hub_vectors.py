@@ -46,8 +46,11 @@ def saved(tmp_path_factory):
     return saved
 
 
+OFTEN = ("clip", "siglip", "dinov2")  # an export takes seconds: the others are slow tests
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [one if one in OFTEN else pytest.param(one, marks=pytest.mark.slow) for one in KINDS])
 def test_images(kind, engine, saved):
     folder, shown = saved(kind), image()
     encoder = hub.load(str(folder), engine)
@@ -90,6 +93,7 @@ def test_both_parts_do_not_contain_each_other(saved):
     assert max(images, words) < 0.7 * whole and images + words > 0.95 * whole
 
 
+@pytest.mark.slow
 def test_weights_in_half_precision_are_computed_in_single(saved, tmp_path):
     folder, shown = save("vit", tmp_path / "half", half=True), image()
     np.testing.assert_allclose(
@@ -100,6 +104,7 @@ def test_weights_in_half_precision_are_computed_in_single(saved, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_weights_in_several_files(saved, tmp_path):
     folder = save("vit", tmp_path / "vit", max_shard_size="60KB")
     assert len(list(folder.glob("model-*-of-*.safetensors"))) > 1
@@ -117,6 +122,7 @@ def test_how_a_folder_is_written_does_not_matter(saved, monkeypatch):
     assert hub.load(".").description == expected
 
 
+@pytest.mark.slow
 def test_a_changed_configuration_is_another_network(saved, tmp_path):
     before = hub.load(str(saved("vit"))).description
     folder = save("vit", tmp_path / "vit")
@@ -136,6 +142,7 @@ def test_a_damaged_export_is_not_used(name, damage, saved, tmp_path):
     assert hub._find(folder, "clip") is None
 
 
+@pytest.mark.slow
 def test_a_damaged_export_is_made_again(saved):
     encoder = hub.load(str(saved("clip")))
     expected, said = encoder.encode_text("a dog"), []
@@ -167,6 +174,7 @@ def test_an_export_needs_no_pytorch(saved):
     assert (done.stdout, done.returncode) == ("(16,) onnxruntime\n", 0), done.stderr
 
 
+@pytest.mark.slow
 def test_words_without_a_tokenizer_are_not_read_and_that_is_said(tmp_path):
     folder, said = save("clip", tmp_path / "clip"), []
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -178,11 +186,11 @@ def test_words_without_a_tokenizer_are_not_read_and_that_is_said(tmp_path):
 @pytest.mark.parametrize("engine", ["tensorflow", "magic"])
 def test_an_engine_that_it_does_not_have(engine, saved):
     with pytest.raises(ValueError, match=r"expected the engine of .* to be onnxruntime, openvino, torch, got"):
-        hub.load(str(saved("vit")), engine)
+        hub.load(str(saved("dinov2")), engine)
 
 
 def test_half_precision_of_pytorch_is_refused(saved):
-    with pytest.raises(ValueError, match="PyTorch computes float32 here: for bfloat16 use --engine openvino"):
+    with pytest.raises(ValueError, match="PyTorch computes float32 on a processor: for bfloat16 use --engine openvino"):
         hub.load(str(saved("vit")), "torch", "bfloat16")
 
 
