@@ -114,7 +114,7 @@ def test_weights_in_several_files(saved, tmp_path):
 
 
 def test_how_a_folder_is_written_does_not_matter(saved, monkeypatch):
-    folder = saved("vit")
+    folder = saved("dinov2")
     expected = hub.load(str(folder)).description
     assert (expected["name"], expected["revision"], expected["source"]) == ("vit", None, "folder")
     assert hub.load(f"{folder}/").description == expected
@@ -191,9 +191,9 @@ def test_an_engine_that_it_does_not_have(engine, saved):
 
 def test_half_precision_of_pytorch_is_refused(saved):
     with pytest.raises(ValueError, match="PyTorch computes float32 on a processor: for bfloat16 use --engine openvino"):
-        hub.load(str(saved("vit")), "torch", "bfloat16")
+        hub.load(str(saved("dinov2")), "torch", "bfloat16")
 
 
 def test_the_exports_of_these_tests_are_in_their_own_cache(saved):
-    hub.load(str(saved("vit")))
-    assert list(platformdirs.user_cache_path("similar-images").glob("vit-*"))
+    hub.load(str(saved("dinov2")))
+    assert list(platformdirs.user_cache_path("similar-images").glob("dinov2-*"))
