@@ -116,7 +116,7 @@ def test_weights_in_several_files(saved, tmp_path):
 def test_how_a_folder_is_written_does_not_matter(saved, monkeypatch):
     folder = saved("dinov2")
     expected = hub.load(str(folder)).description
-    assert (expected["name"], expected["revision"], expected["source"]) == ("vit", None, "folder")
+    assert (expected["name"], expected["revision"], expected["source"]) == ("dinov2", None, "folder")
     assert hub.load(f"{folder}/").description == expected
     monkeypatch.chdir(folder)
     assert hub.load(".").description == expected
