@@ -59,6 +59,10 @@ def mutual(query: np.ndarray, hit: np.ndarray, similarity: Similarity) -> np.nda
     return np.where(own, products.max(axis=1), 0)
 
 
+def by_length(query: np.ndarray, hit: np.ndarray, similarity: Similarity) -> np.ndarray:
+    return best(query, hit, similarity) * np.linalg.norm(hit, axis=1)
+
+
 def chosen(query: np.ndarray, hit: np.ndarray, similarity: Similarity) -> np.ndarray:
     return matches(query, hit, similarity)[1]
 
@@ -68,7 +72,8 @@ WAYS: dict[str, Way] = {
     "cosine": cosine,
     "best match": best,
     "mutual best": mutual,
-    "best match x length": chosen,
+    "best match x length": by_length,
+    "its square x length": chosen,
 }
 SCALES = ((1,), (2,), (3,), (2, 3))
 ALL = (1, 2, 3)
@@ -93,7 +98,7 @@ def main(photographs: Path, network: str, weights: Path | None, ways: tuple[str,
             found = look(encoder, image, ALL)
             seen.append(found._replace(maps=[maps.astype(np.float16) for maps in found.maps]))
     images = [*(open_image(file) for file in sorted(photographs.glob("*.jpg"))), *(one.one.image for one in pasted)]
-    images += [one.other.image for one in pasted]
+    images += [image for one in pasted for image in (one.other.image, one.own)]
     vectors = np.concatenate([encoder.encode(encoder.preparation(image)[None]) for image in images])
     print(f"{network}, {len(pasted)} pairs of each sort, peaks in the box of the object")
     print("way                  similarity  scales  own picture  two photographs  both peaks")
