@@ -131,6 +131,7 @@ def test_a_heat_map_over_an_image_changes_it_where_it_is_hot_alone():
     assert red > 150 and green > 150 and blue < 200
 
 
+@pytest.mark.slow  # encodes 5,000 parts of images
 @pytest.mark.skipif(not PHOTOGRAPHS.is_dir(), reason=f"no photographs in {PHOTOGRAPHS}: set SIMILAR_IMAGES_DATA")
 def test_the_peaks_lie_on_objects_pasted_into_photographs(tmp_path):
     pasted = list(pairs(PHOTOGRAPHS))
