@@ -44,7 +44,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside `folder`, which replaces it at the end, or is removed if an error occurs."""
+    """Yield a new folder beside `folder`, which replaces it at the end, or is removed if an error occurs.
+
+    What a run that was killed left there is removed.
+    """
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}-*"):
+        with suppress(OSError):  # another process removes it
+            if time.time() - left.stat().st_mtime > STALE:
+                shutil.rmtree(left, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     old = partial.with_name(f"{partial.name}.old")
     try:

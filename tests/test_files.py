@@ -9,7 +9,7 @@ import time
 import pytest
 from conftest import ROOT
 
-from similar_images.files import STALE, locked, mismatch, replacing, write_json
+from similar_images.files import STALE, locked, mismatch, replacing, replacing_folder, write_json
 
 HOLD = "import sys, time; from pathlib import Path; from similar_images.files import locked\nwith locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
@@ -83,3 +83,18 @@ def test_a_lock_names_its_holder_and_leaves_nothing(tmp_path):
 )
 def test_what_differs_from_a_form_is_named(value, expected):
     assert mismatch(value, {"n": int}) == expected
+
+
+def test_a_folder_is_replaced_whole_and_what_a_killed_run_left_is_removed(tmp_path):
+    folder, left, new = tmp_path / "network", tmp_path / ".network-killed", tmp_path / ".network-running"
+    for one in (folder, left, new):
+        one.mkdir()
+        (one / "part").touch()
+    os.utime(left, (0, 0))
+    with pytest.raises(RuntimeError), replacing_folder(folder):
+        raise RuntimeError
+    assert (folder / "part").exists() and not left.exists() and (new / "part").exists()
+    with replacing_folder(folder) as partial:
+        (partial / "whole").touch()
+    assert [one.name for one in folder.iterdir()] == ["whole"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [".network-running", "network"]
