@@ -53,7 +53,7 @@ def test_what_2022_knew_is_vgg16(given, network, photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     loaded = []
 
-    def load(name, *_):
+    def load(name, *_, **__):
         loaded.append(name)
         raise ValueError("enough")
 

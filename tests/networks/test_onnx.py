@@ -15,7 +15,7 @@ from similar_images.networks.catalog import NETWORKS
 from similar_images.networks.loader import load
 
 EXPORTED = [network for network in NETWORKS.values() if network.keras and network.exports]
-ALIKE = ("vgg19", "efficientnetb0")  # built like another one of the table
+ALIKE = ("vgg19", "efficientnetb0", "efficientnetv2b0")  # built like another one of the table
 
 
 def noise(n: int, side: int) -> np.ndarray:

@@ -162,6 +162,7 @@ def test_every_control_is_reached_and_pressed_with_the_keyboard(gallery):
         first.get_by_role("button", name=re.compile("^More like")),
         first.get_by_role("button", name=re.compile("^Less like")),
         first.get_by_role("button", name=re.compile("^Open")),
+        first.get_by_role("button", name=re.compile("^Why")),
         first.get_by_role("button", name=re.compile("^Copy")),
     ):
         gallery.page.keyboard.press("Tab")
