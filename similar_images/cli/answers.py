@@ -24,9 +24,9 @@ def warn(
 ) -> None:
     """Say on stderr if a query has no close match in the collection, or in what of it was searched.
 
-    `given` is the query as `nearest` took it, if that may be words.
+    `given` is the query as `nearest` took it. Of several as one it is not known: nothing may be like all of them.
     """
-    if is_like_nothing(collection, Asked(query, given), hits, where):
+    if not isinstance(given, list) and is_like_nothing(collection, Asked(query, given), hits, where):
         place = "in this collection" if where is None else "among those that match"
         click.echo(f"No close match for {printable(query)} {place}; the nearest are", err=True)
 

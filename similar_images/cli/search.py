@@ -114,7 +114,8 @@ def main(
     where = parsed_where(collection, conditions, lambda: read_exif(collection))
     warn_not_indexed(collection, exact)
     answers, failed = [], False
-    for query, positives, negatives in asked(queries):
+    parsed = asked(queries)
+    for query, positives, negatives in parsed:
         try:
             given, others = (
                 [_weighed(collection, prompt or PLACE, *one) for one in some] for some in (positives, negatives)
@@ -136,7 +137,7 @@ def main(
             for hit in answer.hits:
                 click.echo(hit.path)
     else:
-        print_hits(answers, len(queries) > 1)
+        print_hits(answers, len(parsed) > 1)
     if failed:
         raise click.exceptions.Exit(1)
 

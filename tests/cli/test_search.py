@@ -145,3 +145,9 @@ def test_limits_are_options_where_they_can_be_given_only(collection, run, tmp_pa
     (tmp_path / "large.png").rename(tmp_path / "large" / "large.png")
     done = run("extract_image_vectors.py", "-d", "large", "--network", "hog-colour")
     assert "with larger --max-pixels or --max-bytes what is too large" in done.stderr
+
+
+def test_several_images_as_one_query_are_not_said_to_be_like_nothing(collection, run):
+    done = run("search_images.py", "-k", "2", "red/0.jpg", "+", "blue/1.jpg", "-", "green/2.jpg")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 2
