@@ -37,10 +37,11 @@ class Asked(NamedTuple):
         return [self.row, *(mark.row for mark in (*self.positives, *self.negatives))]
 
     @property
-    def words(self) -> str | None:
-        """The words that are asked for, if they are all that is asked; None: it has an image."""
-        is_alone = isinstance(self.query, Query) and not self.positives and not self.negatives
-        return self.query.words if is_alone and isinstance(self.query, Query) else None
+    def words(self) -> Query | None:
+        """The query of words, if they are all that is asked; None: it has an image."""
+        if self.positives or self.negatives or not isinstance(self.query, Query) or self.query.words is None:
+            return None
+        return self.query
 
     @property
     def has_words(self) -> bool:

@@ -23,6 +23,7 @@ from similar_images.inputs.sources import open_source
 from similar_images.inputs.texts import PLACE, TABLES, fault, prompted
 from similar_images.networks import catalog, loader
 from similar_images.networks.catalog import Encoder, reads_text
+from similar_images.networks.hub_files import versioned
 from similar_images.vectors.store import Vectors, list_path, open_vectors, vectors_path
 
 BEST, UNLIKE_WORDS = 3, 0.05  # hits, and share of phrases: see `is_like_nothing`
@@ -193,12 +194,12 @@ class Collection(BaseCollection[Encoder]):
         encoder = self._loaded()
         return Query(encoder.encode_text(asked), encoder.description, text)
 
-    def is_like_nothing(self, hits: list[Hit], where: Where | None = None, text: str | None = None) -> bool:
+    def is_like_nothing(self, hits: list[Hit], where: Where | None = None, text: str | Query | None = None) -> bool:
         """Return whether the best hit is less similar than the best hits of 99% of the collection's own rows.
 
         With a similarity other than the cosine of 98% (centred) or 96% (whitened): it tells less of what is foreign.
         Of a search with `where`, only rows that match count, with their best hits among each other. Similarities of
-        words are of another scale: with the `text` of a query, whether its best hits are described better by more than
+        words are of another scale: with the `text` of a query, or what `encode_text` returned, whether its best hits are described better by more than
         UNLIKE_WORDS of some hundred phrases, as a classifier without training would choose among them (Radford et al.,
         "Learning transferable visual models from natural language supervision", 2021).
 
@@ -206,7 +207,8 @@ class Collection(BaseCollection[Encoder]):
         """
         if text is None or not hits:
             return super().is_like_nothing(hits, where)
-        asked = normalised(self.encode_text(text).vector[None])
+        query = text if isinstance(text, Query) else self.encode_text(text)
+        asked = normalised(query.vector[None])
         _, found = unit_rows(self.compared, np.array([hit.row for hit in hits[:BEST]]))
         better = (found @ self._phrases.T > found @ asked.T).mean(axis=1)
         return bool(np.median(better) > UNLIKE_WORDS)
@@ -269,7 +271,7 @@ class Collection(BaseCollection[Encoder]):
             name, resampling = self.network["name"], self.network["resampling"]
             return loader.load(name, files.get("model"), files.get("weights"), resampling, export=False)
         folder = files.get("model")  # of a network of the hub's form; those of the hub have a commit instead
-        name = str(folder) if folder else "{name}@{revision}".format(**self.network)
+        name = str(folder) if folder else versioned(self.network)
         return loader.load(name, export=False)
 
 

@@ -106,7 +106,8 @@ def load(
     if engine == "torch":
         from similar_images.networks.hub_torch import TorchImages
 
-        files = hub_files.find(versioned(network, export.description), download, tell)
+        exported = hub_files.versioned(export.description) if export.description["revision"] else network
+        files = hub_files.find(exported, download, tell)
         return HubEncoder(TorchImages(files, _prepared(files)[1], precision), export)
     images = OnnxExport(export.folder / IMAGES, export.description["weights"])
     return HubEncoder(BACKENDS[engine](images, precision, threads), export)
@@ -115,14 +116,8 @@ def load(
 def is_here(description: dict[str, Any]) -> bool:
     """Return whether the network of a manifest can be loaded without a download."""
     if description.get("revision"):
-        return _find_recorded(versioned("", description)) is not None
+        return _find_recorded(hub_files.versioned(description)) is not None
     return description.get("source") == "folder"
-
-
-def versioned(network: str, description: dict[str, Any]) -> str:
-    """Return a name on the hub with the revision that a description records; the name of a folder as it is."""
-    revision = description["revision"]
-    return f"{description['name']}@{revision}" if revision else network
 
 
 def fastest_engine(precision: str = "float32") -> str:

@@ -59,6 +59,12 @@ def recorded_name(network: str) -> str:
     return Path(network).resolve().name if is_hub_network(network) or "/" in network else network
 
 
+def versioned(description: dict[str, Any]) -> str:
+    """Return the name of a described network, with its commit if it is of the hub."""
+    name, revision = description["name"], description.get("revision")
+    return f"{name}@{revision}" if revision else name
+
+
 def folder_of(network: str) -> Path | None:
     """Return the folder of a network that is not named by the hub, for a manifest to record; None for any other."""
     return Path(network) if is_hub_network(network) and not network.startswith(PREFIX) else None

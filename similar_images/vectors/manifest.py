@@ -4,6 +4,7 @@ from pathlib import Path
 
 from similar_images.files import mismatch, read_json, relative
 from similar_images.inputs.names import names_digest
+from similar_images.networks.hub_files import versioned
 
 FORMAT = "similar-images vectors 1"
 DTYPES = ("float32", "float16")
@@ -70,7 +71,7 @@ def network_of(manifest: dict, path: Path) -> str:
     known = manifest["network"]
     if known.get("source") == "folder" and "model" in manifest["files"]:
         return str(path.parent / manifest["files"]["model"])
-    return f"{known['name']}@{known['revision']}" if known.get("revision") else known["name"]
+    return versioned(known)
 
 
 def read_manifest(path: Path) -> dict:

@@ -79,6 +79,15 @@ def test_words_that_describe_nothing_here_are_told(collection, monkeypatch):
     }
 
 
+def test_a_query_that_was_encoded_is_not_encoded_again_to_say_so(collection, monkeypatch):
+    monkeypatch.setattr(images, "PHRASES", list(COLOURS))
+    query = collection.encode_text("wine", prompt="a photo of the {}")
+    hits = collection.nearest(query, k=3)
+    assert not collection.is_like_nothing(hits, None, query)  # which encodes the phrases, once
+    monkeypatch.setattr(type(collection._loaded()), "encode_text", lambda *_: pytest.fail("it was encoded again"))
+    assert not collection.is_like_nothing(hits, None, query)
+
+
 def test_such_a_network_is_searched_by_the_cosine_and_another_similarity_refuses_words(folder, collection):
     assert default(collection.network, 10_000) == "cosine"
     other = collection.with_similarity("centred")
