@@ -4,11 +4,18 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sample_images import COLOURS, make_pictures
+from sample_images import COLOURS, make_pictures, make_sample
 
 SIDE, WORDS = 32, ("a", "photo", "of", "the", "at", "night", *COLOURS)
 SAID = ("{}", "the {}", "a photo of the {}")
 STEPS = 210
+
+
+def make_words_sample(folder: Path) -> Path:
+    """Write the sample with its vectors by such a network, and the network, into a folder; return it."""
+    save_small_clip(folder / "small-clip")
+    make_sample(folder, str(folder / "small-clip"))
+    return folder
 
 
 def save_small_clip(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sample_images import COLOURS, make_sample
+from small_clip import make_words_sample
 
 from similar_images import Collection
 from similar_images.collections import images
@@ -15,12 +16,7 @@ for package in ("transformers", "onnxscript"):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from small_clip import save_small_clip
-
-    folder = tmp_path_factory.mktemp("words")
-    save_small_clip(folder / "small-clip")
-    make_sample(folder, str(folder / "small-clip"))
-    return folder
+    return make_words_sample(tmp_path_factory.mktemp("words"))
 
 
 @pytest.fixture

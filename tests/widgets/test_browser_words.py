@@ -10,7 +10,8 @@ from browser import barriers, chromium_path, opened_notebook
 from browser_gallery import NOTEBOOK, name_of, names, press
 from conftest import committed
 from playwright.sync_api import Browser, Locator, Page, expect
-from sample_images import COLOURS, make_sample
+from sample_images import COLOURS
+from small_clip import make_words_sample
 
 from similar_images import Collection, Gallery
 from similar_images.collections import images
@@ -22,11 +23,7 @@ in_browser = pytest.mark.skipif(chromium_path() is None, reason="no chromium or 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    from small_clip import save_small_clip
-
-    folder = tmp_path_factory.mktemp("words")
-    save_small_clip(folder / "small-clip")
-    make_sample(folder, str(folder / "small-clip"))
+    folder = make_words_sample(tmp_path_factory.mktemp("words"))
     notebook = nbformat.reads(committed(NOTEBOOK), as_version=4)
     notebook.cells = notebook.cells[:4]
     nbformat.write(notebook, folder / NOTEBOOK)
