@@ -14,7 +14,7 @@ from similar_images.collections.filtered import Where
 from similar_images.collections.opened import FEW as FEW  # these and Hit were defined here in version 1.0
 from similar_images.collections.opened import UNLIKE as UNLIKE
 from similar_images.collections.opened import Hit as Hit
-from similar_images.collections.phrases import PHRASES
+from similar_images.collections.phrases import PHRASES, described_better
 from similar_images.files import relative
 from similar_images.index.exact import normalised, unit_rows
 from similar_images.index.index import Index
@@ -199,25 +199,22 @@ class Collection(BaseCollection[Encoder]):
 
         With a similarity other than the cosine of 98% (centred) or 96% (whitened): it tells less of what is foreign.
         Of a search with `where`, only rows that match count, with their best hits among each other. Similarities of
-        words are of another scale: with the `text` of a query, or what `encode_text` returned, whether its best hits are described better by more than
-        UNLIKE_WORDS of some hundred phrases, as a classifier without training would choose among them (Radford et al.,
-        "Learning transferable visual models from natural language supervision", 2021).
+        words are of another scale: with the `text` of a query, or what `encode_text` returned, whether its best hits
+        are described better by more than UNLIKE_WORDS of some 200 phrases, as a classifier without training would
+        choose among them (Radford et al., "Learning transferable visual models from natural language supervision", 2021).
 
         False if the index does not know, or if the collection, or what matches, is too small.
         """
         if text is None or not hits:
             return super().is_like_nothing(hits, where)
         query = text if isinstance(text, Query) else self.encode_text(text)
-        asked = normalised(query.vector[None])
         _, found = unit_rows(self.compared, np.array([hit.row for hit in hits[:BEST]]))
-        better = (found @ self._phrases.T > found @ asked.T).mean(axis=1)
-        return bool(np.median(better) > UNLIKE_WORDS)
+        return described_better(found, normalised(query.vector[None])[0], self._phrases) > UNLIKE_WORDS
 
     @cached_property
     def _phrases(self) -> np.ndarray:
         """Unit vectors (p, d) of phrases that say what most photographs show."""
-        encoder = self._loaded()
-        return normalised(np.stack([encoder.encode_text(phrase) for phrase in PHRASES]))
+        return normalised(self._loaded().encode_texts(PHRASES))
 
     def explain(self, query: images.Source | np.ndarray | int | Query | list, row: int) -> Explanation:
         """Return why the image of a row is similar to a query: a heat map over each, of the parts that match.

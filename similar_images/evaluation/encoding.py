@@ -84,7 +84,7 @@ def encode(
     words = {}
     if reads_words(encoder.description):
         words = {
-            prompt: np.array([encoder.encode_text(prompted(text, prompt)) for text in sample.words])
+            prompt: encoder.encode_texts([prompted(text, prompt) for text in sample.words])
             for prompt in track(sample.prompts if sample.words else (), f"{network}: prompts", len(sample.prompts))
         }
     return Encoded(

@@ -148,6 +148,10 @@ class Encoder:
 
     def encode_text(self, text: str) -> np.ndarray:
         """Return the float32 vector (d,) of words. Raises ValueError if the network does not read words."""
+        return self.encode_texts([text])[0]
+
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
+        """Return float32 vectors (b, d) of words, as `encode_text` does of one."""
         raise ValueError(f"{self.description['name']} does not read words")
 
 

@@ -79,9 +79,8 @@ class HubEncoder(Encoder):
         super().__init__(engine, _preparation(export.manifest), export.description)
         self.words = Words(export.folder) if reads_words(export.description) else None
 
-    def encode_text(self, text: str) -> np.ndarray:
-        """Return the float32 vector (d,) of words. Raises ValueError if the network does not read words."""
-        return super().encode_text(text) if self.words is None else self.words([text])[0]
+    def encode_texts(self, texts: list[str]) -> np.ndarray:
+        return super().encode_texts(texts) if self.words is None else self.words(texts)
 
 
 def load(

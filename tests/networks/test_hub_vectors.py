@@ -65,7 +65,7 @@ def test_images(kind, engine, saved):
 def test_words(kind, saved):
     encoder = hub.load(str(saved(kind)))
     expected = hub_networks.expected_words(saved(kind), kind, TEXTS)
-    np.testing.assert_allclose(encoder.words(TEXTS), expected, rtol=0, atol=TOLERANCE)
+    np.testing.assert_allclose(encoder.encode_texts(TEXTS), expected, rtol=0, atol=TOLERANCE)
     np.testing.assert_allclose(encoder.encode_text(TEXTS[1]), expected[1], rtol=0, atol=TOLERANCE)
     assert np.abs(expected[0] - expected[1]).max() > 10 * TOLERANCE
 
