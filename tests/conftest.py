@@ -6,14 +6,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
-# Cores are shared out among the processes of the tests: with as many threads in each they wait for each other.
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
+# Cores are shared out among the processes of the tests: with as many threads in each they wait for each other. The first
+# process, whose environment the others inherit, sets nothing. NumPy and Faiss read it when they are loaded.
+if WORKERS := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // WORKERS)))
 
 
 OWN = "similar-"  # how the tests' own home in the temporary folder is called
@@ -72,6 +71,9 @@ def run(tmp_path):
 def photos(tmp_path) -> Path:
     """A folder of 12 pictures of three kinds, four each: red, green, blue, with some texture of their own."""
     folder = tmp_path / "photos"
+    import numpy as np
+    from PIL import Image
+
     random = np.random.default_rng(0)
     for channel, kind in enumerate(("red", "green", "blue")):
         (folder / kind).mkdir(parents=True)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import HOMES, OWN, ROOT
 
 WRITERS = (  # tests that run a notebook, compile, plot or keep caches
@@ -33,6 +34,7 @@ def test_programs_that_tests_start_keep_their_files_in_the_tests_own_folder(tmp_
     assert [folder for folder in done.stdout.splitlines() if not Path(folder).is_relative_to(own)] == []
 
 
+@pytest.mark.slow
 def test_a_run_of_the_tests_leaves_the_home_and_the_temporary_folder_empty(tmp_path):
     home, temporary = tmp_path / "home", tmp_path / "tmp"
     home.mkdir()

@@ -41,6 +41,7 @@ function queried({ model, ask }, marks) {
     setBox(query.box);
     whole.hidden = !query.box;
     setName(caption, query.name, query.box ? "part" : "query");
+    if (query.words) caption.firstChild.textContent = ""; // they stand in place of the picture
   }
 
   function setBox(next) {
