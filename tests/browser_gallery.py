@@ -3,8 +3,10 @@
 import io
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from pathlib import Path
 
+import nbformat
 from browser import wait_for_pictures
 from PIL import Image
 from playwright.sync_api import Locator, expect
@@ -13,6 +15,13 @@ NOTEBOOK = "Similar image.ipynb"
 BLIND_TEST = """\
 systems = {"near": collection, "far": lambda query, k: sorted(collection.names, reverse=True)[:k]}
 BlindTest(Comparison(systems, "voted.csv", voter="ann", k=4), n=5)"""
+
+
+def write_notebook(folder: Path, cells: Sequence[str]) -> None:
+    """Write cells of code in place of the notebook of images."""
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel)
+    nbformat.write(made, folder / NOTEBOOK)
 
 
 def press(gallery: Locator, button: str | re.Pattern) -> None:

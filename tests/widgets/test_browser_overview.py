@@ -3,10 +3,9 @@
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
 from browser import barriers, chromium_path
-from browser_gallery import NOTEBOOK, hits, name_of, names, settle
+from browser_gallery import hits, name_of, names, settle, write_notebook
 from playwright.sync_api import Locator, expect
 from sample_images import make_sample
 
@@ -21,15 +20,13 @@ gallery""",
     "Overview(collection, gallery, k=4)",
 )
 TITLES = ("A spread", "The most typical")
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("overviewed")
     make_sample(folder)
-    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), folder / NOTEBOOK)
+    write_notebook(folder, CELLS)
     return folder
 
 

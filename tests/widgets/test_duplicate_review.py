@@ -4,11 +4,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import SERIOUS, barriers, chromium_path
-from browser_gallery import NOTEBOOK
+from browser_gallery import write_notebook
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 from sample_images import extract_and_index, make_sample
@@ -29,7 +28,6 @@ button = ipywidgets.Button(description="Keep all")
 button.on_click(lambda _: setattr(review, "kept", [one.row for one in review.members]))
 ipywidgets.VBox([told, button])""",
 )
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 OTHER = "sea/sea-1.jpg"
 LARGE, COPY, SAME = "grass/grass-0.jpg", "grass/it's -a copy.png", "grass/same.jpg"
 
@@ -55,8 +53,7 @@ def make_copies(folder: Path) -> None:
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("reviewed")
     make_copies(folder)
-    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), folder / NOTEBOOK)
+    write_notebook(folder, CELLS)
     return folder
 
 

@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
 import pytest
 from browser import barriers, chromium_path
-from browser_gallery import NOTEBOOK, name_of, settle
+from browser_gallery import name_of, settle, write_notebook
 from playwright.sync_api import Locator, Page, expect
 from sample_images import make_sample
 
@@ -31,15 +30,13 @@ ipywidgets.VBox([told, button])""",
 )
 NAMES = [f"{kind}/{kind}-{number}.jpg" for kind in ("grass", "sea", "sun", "wine") for number in range(3)]
 MARGIN = 0.92  # of the view of all
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("mapped")
     make_sample(folder)
-    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=KERNEL), folder / NOTEBOOK)
+    write_notebook(folder, CELLS)
     return folder
 
 
