@@ -1,0 +1,31 @@
+"""The files of an index in parts, and the same index in one piece, to compare with."""
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from similar_images.index.index import normalised
+
+
+def part_files(path: Path) -> dict[str, int]:
+    """Return the parts of an index with their times of change."""
+    return {file.name: file.stat().st_mtime_ns for file in path.parent.glob(f"{path.name}.*.part")}
+
+
+def same_hits(one, other, queries, array, tolerance=0.0) -> bool:
+    """Return whether two indexes give the same rows and similarities, with re-ranking and without."""
+    for given in (None, array):
+        (found, rows), (expected, expected_rows) = (index.search(queries, 20, given) for index in (one, other))
+        if not np.array_equal(rows, expected_rows) or np.abs(found - expected).max() > tolerance:
+            return False
+    return True
+
+
+def in_one_piece(index, vectors):
+    """Return an index with the same trained quantizer, filled at once."""
+    whole = faiss.read_index(str(index.path))
+    array = vectors.array if index.vectors is None else index.vectors
+    kept = np.setdiff1d(np.flatnonzero(np.any(array, axis=1)), index.removed)
+    whole.add_with_ids(normalised(array[kept]), kept)
+    return index._replace(faiss=whole)
