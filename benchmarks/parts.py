@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """An index in one piece against the same in parts: time, memory, bytes, recall, milliseconds, and what growth costs.
 
-./benchmarks/parts.py VECTORS.npy [--count 1000000] [--part-size 100000] [--recipe reduced ...] [--folder DIR]
+./benchmarks/parts.py VECTORS.npy [--count 1000000] [--part-size 100000] [--recipe mapped ...] [--folder DIR]
 
 The vectors are mixtures of real ones as in search_growth.py, compared by the similarity `whitened`. Each step runs in a
 process of its own, whose peak memory (VmHWM) is as the system reports it; "own" is the peak of what the process itself
 holds (RssAnon), without the pages of files that are mapped, which the system takes back when it needs memory. A grown
-collection has a hundredth more rows. The last column of ratios is that of one piece: lower is better.
+collection has a hundredth more rows. Ratios are parts / one piece.
 """
 
 import json
@@ -109,7 +109,7 @@ def row(name: str, one: dict, parts: dict, keys: tuple[str, ...]) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--count", type=int, default=1_000_000, show_default=True)
 @click.option("--part-size", type=int, default=100_000, show_default=True)
-@click.option("--recipe", "recipes", multiple=True, default=("reduced", "IVF1000,PQ28x8np"), show_default=True)
+@click.option("--recipe", "recipes", multiple=True, default=("reduced", "mapped"), show_default=True)
 @click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where there is room.")
 def main(file: Path, count: int, part_size: int, recipes: tuple[str, ...], folder: Path | None) -> None:
     real = growth.reduced(file)
@@ -122,7 +122,7 @@ def main(file: Path, count: int, part_size: int, recipes: tuple[str, ...], folde
             row("build", *(run(scratch, "build", recipe, size) for size in (0, part_size)), ("seconds", "peak", "own"))
             one, parts = (run(scratch, "search", recipe, size) for size in (0, part_size))
             row("open, search", one, parts, ("opened", "peak", "own", "ms", "recall", "bytes"))
-            if "fs" not in recipe and recipe != "reduced":  # codes of fast scan cannot be mapped
+            if recipe == "mapped":
                 mapped = run(scratch, "search mapped", recipe, part_size)
                 row("mapped, search", one, mapped, ("opened", "peak", "own", "ms", "recall"))
             growth.save(Path(scratch, "v.npy"), real, count + count // 100)

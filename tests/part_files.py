@@ -7,6 +7,26 @@ import numpy as np
 
 from similar_images.index.index import normalised
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from similar_images.index import build, unfinished
+from similar_images.vectors.store import open_vectors
+folder, part, step = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+replacing = unfinished.replacing
+def killed(path):
+    if path.name == part:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replacing(path)
+def keep(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+if step == "filling":
+    unfinished.replacing = killed
+else:
+    unfinished.parts.keep = keep
+build.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", "reduced", similarity=sys.argv[4], part_size=1500)
+"""
+
 
 def part_files(path: Path) -> dict[str, int]:
     """Return the parts of an index with their times of change."""

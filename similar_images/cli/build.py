@@ -28,7 +28,8 @@ from similar_images.cli.options import FILE, SIMILARITIES, Bytes, Command
     default="auto",
     show_default=True,
     help="auto (flat below 5,000 vectors, else reduced), flat (exact), classic (that of 2022), "
-    "reduced (components, 4-bit codes), or a string of faiss.index_factory.",
+    "reduced (components, 4-bit codes), mapped (8-bit codes, whose parts can stay on disk), or a string of "
+    "faiss.index_factory.",
 )
 @click.option(
     "--similarity",

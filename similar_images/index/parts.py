@@ -17,6 +17,7 @@ import psutil
 
 from similar_images.files import flush, partial_file, sha256
 from similar_images.index import index_file
+from similar_images.index.manifest import manifest_path
 from similar_images.vectors.store import WHOLE_BYTES
 
 DIGITS = 8  # of the digest in the name of a part
@@ -49,7 +50,7 @@ def open_parts(index: Path, trained: faiss.Index, entry: dict, mapped: bool | No
     Raises ValueError, naming the part, if one is missing or damaged, or if `mapped` and its codes cannot be mapped.
     """
     parts = [_part(part) for part in entry["files"]]
-    written = index.with_name(index.name + ".json").stat().st_mtime_ns
+    written = manifest_path(index).stat().st_mtime_ns
     for part in parts:
         _check(index.with_name(part.file), part, written)
     files = [index.with_name(part.file) for part in parts]
@@ -78,7 +79,7 @@ def is_mapped(index: faiss.Index) -> bool:
 def joined(trained: faiss.Index, files: Sequence[Path], mapped: bool = False) -> faiss.Index:
     """Return the parts in files as one index: copied into memory, or `mapped`."""
     if mapped and not can_map(trained):
-        raise ValueError("codes of fast scan cannot be memory-mapped: use a recipe such as IVF4096,PQ28x8")
+        raise ValueError("codes of fast scan cannot be memory-mapped: build with the recipe mapped")
     whole = faiss.clone_index(trained)
     lists, stacked, opened = inverted(whole), faiss.InvertedListsPtrVector(), []  # type: ignore[attr-defined]
     for file in files:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import faiss
@@ -12,7 +13,7 @@ import pytest
 from arrays import clustered
 from conftest import ROOT
 from damage import mutants, wrong_values
-from part_files import in_one_piece, part_files, same_hits
+from part_files import KILLED, in_one_piece, part_files, same_hits
 
 from similar_images import Collection
 from similar_images.index import index_file, parts
@@ -22,26 +23,7 @@ from similar_images.inputs.names import write_names
 from similar_images.vectors.store import open_vectors
 
 N, D, SIZE = 6000, 32, 1500
-MAPPED = "IVF40,SQ8"  # a recipe whose parts can stay on disk
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from similar_images.index import build, unfinished
-from similar_images.vectors.store import open_vectors
-folder, part, step = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-replacing = unfinished.replacing
-def killed(path):
-    if path.name == part:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replacing(path)
-def keep(*arguments):
-    os.kill(os.getpid(), signal.SIGKILL)
-if step == "filling":
-    unfinished.replacing = killed
-else:
-    unfinished.parts.keep = keep
-build.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", "reduced", similarity=sys.argv[4], part_size=1500)
-"""
+MAPPED = "mapped"  # a recipe whose parts can stay on disk
 
 
 @pytest.fixture
@@ -89,7 +71,7 @@ def test_parts_give_the_hits_of_one_piece(store, path, recipe, similarity):
     assert not list(path.parent.glob(".*"))
 
 
-@pytest.mark.parametrize("recipe", [MAPPED, "IVF40,PQ8x8np"])
+@pytest.mark.parametrize("recipe", [MAPPED, "IVF40,SQ8"])
 def test_parts_left_on_disk_give_the_hits_of_those_in_memory(store, path, recipe, monkeypatch):
     vectors = store()
     manifest = build(vectors, path, recipe, similarity="cosine", part_size=SIZE)
@@ -107,7 +89,7 @@ def test_parts_left_on_disk_give_the_hits_of_those_in_memory(store, path, recipe
 
 def test_codes_that_cannot_be_left_on_disk_are_refused(store, path):
     build(store(), path, "reduced", part_size=SIZE)
-    with pytest.raises(ValueError, match="fast scan cannot be memory-mapped: use a recipe such as"):
+    with pytest.raises(ValueError, match="fast scan cannot be memory-mapped: build with the recipe mapped"):
         open_index(path, mapped=True)
 
 
@@ -288,3 +270,24 @@ def test_the_command_builds_and_changes_parts(store, path, run):
     ):
         refused = run("build_search_db.py", "-i", "v.npy", "-o", path.name, *options)
         assert refused.returncode == 1 and message in refused.stderr.splitlines()[-1]
+
+
+def test_a_reader_sees_the_old_parts_or_the_new_ones(store, path):
+    vectors, stop, wrong, read = store(), threading.Event(), [], []
+    build(vectors, path, "reduced", part_size=SIZE)
+
+    def reader() -> None:
+        while not stop.is_set():
+            try:
+                opened = open_index(path)
+                read.append(opened.faiss.ntotal == N - 3 - len(opened.removed))
+            except Exception as error:
+                wrong.append(error)
+
+    thread = threading.Thread(target=reader)
+    thread.start()
+    for row in range(8, 14):
+        remove(vectors, path, [row])
+    stop.set()
+    thread.join()
+    assert read and all(read) and not wrong
