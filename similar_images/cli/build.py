@@ -28,7 +28,8 @@ from similar_images.cli.options import FILE, SIMILARITIES, Bytes, Command
     default="auto",
     show_default=True,
     help="auto (flat below 5,000 vectors, else reduced), flat (exact), classic (that of 2022), "
-    "reduced (components, 4-bit codes), or a string of faiss.index_factory.",
+    "reduced (components, 4-bit codes), mapped (8-bit codes, whose parts can stay on disk), or a string of "
+    "faiss.index_factory.",
 )
 @click.option(
     "--similarity",
@@ -52,6 +53,13 @@ from similar_images.cli.options import FILE, SIMILARITIES, Bytes, Command
 )
 @click.option("--max-bytes", type=Bytes(), help="Choose an index of at most this size, such as 500k, 8M or 2G.")
 @click.option("--max-ms", type=click.FloatRange(0, min_open=True), help="Choose an index of at most this query time.")
+@click.option(
+    "--part-size",
+    type=Bytes(),
+    metavar="ROWS",
+    help="Build the index in parts of so many vectors, such as 10M: if it is interrupted, the same command resumes, and "
+    "--add and --remove write only the parts that change.",
+)
 @click.option("--add", "adding", is_flag=True, help="Add the rows that the index lacks.")
 @click.option(
     "--remove",
@@ -72,6 +80,7 @@ def main(
     target_recall: float | None,
     max_bytes: int | None,
     max_ms: float | None,
+    part_size: int | None,
     adding: bool,
     removing: Path | None,
     overwrite: bool,
@@ -120,9 +129,10 @@ def main(
             "--labels choose the similarity of a new index: omit --similarity, --add, --remove or --recipe"
         )
     if adding or removing:
-        if any(target) or recipe != "auto" or similarity != "auto":
+        if any(target) or recipe != "auto" or similarity != "auto" or part_size:
             raise ValueError(
-                "--add and --remove keep recipe and similarity of the index: omit --recipe, --similarity and the targets"
+                "--add and --remove keep recipe and similarity of the index: omit --recipe, --similarity, --part-size "
+                "and the targets"
             )
         if not output.exists():
             raise FileNotFoundError(f"there is no index {output}: build it first")
@@ -134,6 +144,11 @@ def main(
         check_new(output, overwrite)
         if any(target) and recipe != "auto":
             raise ValueError("a target chooses the recipe: omit --recipe")
+        if any(target) and part_size:
+            raise ValueError(
+                "a target builds several candidates, each in one piece: omit --part-size, or find the recipe by a "
+                "target on fewer vectors and name it with --recipe"
+            )
         if labels:
             similarity = _chosen(vectors, labels)
         if any(target):
@@ -149,7 +164,15 @@ def main(
                     bar.update(rows)
 
                 manifest = building.build(
-                    vectors, output, recipe, None, advance, say, restore=restore, similarity=similarity
+                    vectors,
+                    output,
+                    recipe,
+                    None,
+                    advance,
+                    say,
+                    restore=restore,
+                    similarity=similarity,
+                    part_size=part_size,
                 )
     if verbose:
         click.echo("\n".join(f"{key}: {value}" for key, value in manifest["parameters"].items()), err=True)

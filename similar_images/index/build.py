@@ -10,28 +10,38 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from similar_images.files import locked, relative
+from similar_images.files import locked
+from similar_images.index import parts, unfinished
 from similar_images.index.index import (
     Index,
     blocks,
     check_matches,
     open_index,
-    rows_but,
     unit_rows,
     with_ids,
     write_index,
 )
+from similar_images.index.measure import has_moved as has_moved
+from similar_images.index.measure import is_stale as is_stale
 from similar_images.index.measure import measures
-from similar_images.index.recipes import SEED, Trained, lists, train
-from similar_images.index.reduced import keep, transformed
-from similar_images.index.similarity import COMPONENTS, COSINE, MOVED, Similarity, default, fit, moved
-from similar_images.index.tune import FEW, Measured, Queries, Target, choose
-from similar_images.inputs.names import names_digest, read_names
-from similar_images.vectors.store import Vectors, check_complete, fingerprint
+from similar_images.index.recipes import Trained, train
+from similar_images.index.reduced import transformed
+from similar_images.index.steps import (
+    described,
+    fitted_similarity,
+    kept_similarity,
+    left,
+    queries_of,
+    skipped_rows,
+    source_of,
+    training_sample,
+)
+from similar_images.index.tune import Measured, Queries, Target, choose
+from similar_images.index.unfinished import build_in_parts
+from similar_images.inputs.names import read_names
+from similar_images.vectors.store import Vectors, check_complete
 
 SMALL = 5_000  # vectors; below it an exact search takes less than a millisecond
-SAMPLE_BYTES = 512 * 2**20  # of float32 vectors to train on
-SAMPLE_PER_LIST = 64  # vectors to train on per inverted list; Faiss asks for at least 39
 
 
 def build(
@@ -44,6 +54,7 @@ def build(
     tried: Callable[[Measured], None] = lambda candidate: None,
     restore: bool = False,
     similarity: str = "auto",
+    part_size: int | None = None,
 ) -> dict:
     """Train an index on a sample of the vectors, add all, measure it, write it with its manifest; return that.
 
@@ -51,7 +62,8 @@ def build(
     that meets it is chosen instead. `similarity` is a name of SIMILARITIES; "auto" is the best one for vectors of this
     network and number, and the cosine for `classic` and for a string. Rows that were removed from an index of these
     vectors at `path` stay removed, unless `restore`. `note` gets what differs from the request, `tried` the candidates
-    for a target.
+    for a target. With a `part_size` the index is built in parts of so many rows, and a run that was killed is resumed by
+    the same call.
     Raises ValueError for vectors or recipes that cannot be used, and for a target that cannot be met;
     BlockingIOError if another run is writing the index.
     """
@@ -59,24 +71,25 @@ def build(
         check_complete(vectors)
         removed = [] if restore else _removed(vectors, path, note)
         try:
-            fitted = _fitted(vectors, similarity, recipe, removed, note)
-            with transformed(vectors.stored, fitted, path) as (array, file):
-                queries = Queries(array, removed, similarity=fitted)
-                if not len(queries.rows):
-                    raise ValueError("no row is left: all are zeros (every image was skipped) or removed")
-                trained, recipe, measured = _filled(queries, removed, recipe, target, progress, note, tried)
-                manifest = {
-                    "recipe": recipe,
-                    "parameters": trained.parameters,
-                    "removed": removed,
-                    "target": target._asdict() if target else None,
-                    **measures(queries, trained.faiss, trained.parameters, removed, measured),
-                    "similarity": _kept(fitted, array, file, path, removed, {}),
-                    "vectors": _source(vectors, path, _skipped(vectors)),
-                }
+            if part_size is not None:
+                if target is not None:
+                    raise ValueError("an index in parts takes a recipe, not a target")
+                trained, manifest = build_in_parts(
+                    vectors, path, recipe, part_size, removed, similarity, progress, note
+                )
+            else:
+                fitted = fitted_similarity(vectors, similarity, recipe, removed, note)
+                with transformed(vectors.stored, fitted, path) as (array, file):
+                    queries = queries_of(array, removed, fitted)
+                    trained, recipe, measured = _filled(queries, removed, recipe, target, progress, note, tried)
+                    quality = measures(queries, trained.faiss, trained.parameters, removed, measured)
+                    kept = kept_similarity(fitted, array, file, path, removed, {})
+                    manifest = described(vectors, path, recipe, trained, removed, quality, kept, target)
         except ValueError as error:
             raise type(error)(f"{vectors.path}: {error}") from error
-        return write_index(path, trained.faiss, manifest)
+        manifest = write_index(path, trained.faiss, manifest)
+        unfinished.remove(path)
+        return manifest
 
 
 def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda rows: None) -> dict:
@@ -87,13 +100,15 @@ def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda r
     with locked(path):
         index, manifest = _changeable(path, vectors)
         built = manifest["vectors"]
-        retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), _skipped(vectors))
+        retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), skipped_rows(vectors))
         with transformed(vectors.stored, index.similarity, path, index.vectors, retried) as (array, file):
-            for rows, unit in chain([unit_rows(array, retried)], blocks(array, built["n"])):
-                kept = ~np.isin(rows, index.removed)
-                index.faiss.add_with_ids(unit[kept], rows[kept])
-                progress(len(rows))
-            return _rewrite(index, manifest, vectors, index.removed, _skipped(vectors), array, file)
+            new = left(chain([unit_rows(array, retried)], blocks(array, built["n"])), index.removed, progress)
+            if entry := manifest.get("parts"):
+                manifest = manifest | {"parts": parts.added(path, index.faiss, entry, new)}
+            else:
+                for rows, unit in new:
+                    index.faiss.add_with_ids(unit, rows)
+            return _rewrite(index, manifest, vectors, index.removed, skipped_rows(vectors), array, file)
 
 
 def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
@@ -104,13 +119,17 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
     """
     with locked(path):
         index, manifest = _changeable(path, vectors)
+        entry = manifest.get("parts")
         try:
-            index.faiss.remove_ids(faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
+            if entry:
+                manifest = manifest | {"parts": parts.removed(path, entry, rows)}
+            else:
+                index.faiss.remove_ids(faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
         except RuntimeError as error:
             raise ValueError(
                 f"{path}: the recipe {index.recipe} cannot remove; rebuild with another --recipe"
             ) from error
-        if not index.faiss.ntotal:
+        if not (manifest["parts"]["files"] if entry else index.faiss.ntotal):
             raise ValueError(f"{path}: no image would be left; delete the index instead")
         n = manifest["vectors"]["n"]  # the rows after it are still to be added
         names = vectors.names[:n] if vectors.names else None
@@ -131,13 +150,6 @@ def rows_of(vectors: Vectors, file: Path) -> list[int]:
     return [row for name in wanted for row in rows[name]]
 
 
-def is_stale(manifest: dict) -> bool:
-    """Return whether the recall dropped below the target, or without one clearly below the recall when built."""
-    target = (manifest["target"] or {}).get("recall")
-    floor = target if target is not None else manifest["built_recall"] - 0.02
-    return manifest["measured"]["recall"] < floor
-
-
 def _filled(
     queries: Queries,
     removed: list[int],
@@ -149,63 +161,22 @@ def _filled(
 ) -> tuple[Trained, str, Measured | None]:
     """Return the trained and filled index, its recipe, and what it reaches if that is known."""
     array, n = queries.array, len(queries.array)
-    sample = _sample(array, queries.rows)
+    drawn = training_sample(array, queries.rows)
 
     def fill(index: faiss.Index) -> None:
-        for rows, unit in blocks(array):
-            kept = ~np.isin(rows, removed)
-            index.add_with_ids(unit[kept], rows[kept])
-            progress(len(rows))
+        for rows, unit in left(blocks(array), removed, progress):
+            index.add_with_ids(unit, rows)
 
     if target is not None:
-        trained, measured = choose(queries, sample, target, fill, tried)
+        trained, measured = choose(queries, drawn, target, fill, tried)
         return trained, measured.recipe, measured
     recipe = ("flat" if n < SMALL else "reduced") if recipe == "auto" else recipe
-    found = train(recipe, sample, n)
+    found = train(recipe, drawn, n)
     if found is None:
-        note(f"{len(sample)} vectors are too few to train the recipe {recipe}: using flat, an exact search")
+        note(f"{len(drawn)} vectors are too few to train the recipe {recipe}: using flat, an exact search")
         return _filled(queries, removed, "flat", None, progress, note, tried)
     fill(found.faiss)
     return found, recipe, None
-
-
-def has_moved(manifest: dict) -> bool:
-    """Return whether a rebuild, with a new transform, pays.
-
-    That is so if the rows that came or went have moved the mean, or if their number has doubled and gives more components.
-    """
-    similarity = manifest.get("similarity")
-    if similarity is None:
-        return False
-    has_grown = similarity["name"] == "whitened" and manifest["n"] >= 2 * similarity["n"]
-    return similarity["moved"] > similarity["built_moved"] + MOVED or (
-        has_grown and similarity["dimension"] < COMPONENTS
-    )
-
-
-def _fitted(vectors: Vectors, name: str, recipe: str, removed: list[int], note: Callable[[str], None]) -> Similarity:
-    """Return the similarity of a name, fitted on the vectors that are left."""
-    absent = sorted({*removed, *_skipped(vectors)})
-    if name != "auto":
-        return fit(vectors.stored, name, absent)
-    if recipe not in ("auto", "flat", "reduced"):
-        return COSINE
-    try:
-        return fit(vectors.stored, default(vectors.network, len(vectors.stored) - len(absent)), absent)
-    except ValueError as error:
-        note(str(error))
-        return COSINE
-
-
-def _kept(
-    similarity: Similarity, array: np.ndarray, file: Path | None, path: Path, removed: list[int], old: dict
-) -> dict | None:
-    """Keep the files of a similarity; return its entry in the manifest, in place of the old one."""
-    if similarity.is_cosine:
-        return None
-    now = moved(array, removed)
-    built = {"n": len(array) - len(removed), "built_moved": now}
-    return built | old | (keep(similarity, array, file, path) or {}) | {"moved": now}
 
 
 def _rewrite(
@@ -217,39 +188,16 @@ def _rewrite(
     array: np.ndarray,
     file: Path | None,
 ) -> dict:
-    absent = sorted({*removed, *skipped})
+    absent, entry = sorted({*removed, *skipped}), old.get("parts")
+    searched = parts.open_parts(index.path, index.faiss, entry) if entry else index.faiss
     manifest = old | {
         "removed": removed,
-        **measures(Queries(array, absent, similarity=index.similarity), index.faiss, old["parameters"], absent),
+        **measures(Queries(array, absent, similarity=index.similarity), searched, old["parameters"], absent),
         "built_recall": old["built_recall"],
-        "similarity": _kept(index.similarity, array, file, index.path, absent, old.get("similarity") or {}),
-        "vectors": _source(vectors, index.path, skipped),
+        "similarity": kept_similarity(index.similarity, array, file, index.path, absent, old.get("similarity") or {}),
+        "vectors": source_of(vectors, index.path, skipped),
     }
     return write_index(index.path, index.faiss, manifest)
-
-
-def _skipped(vectors: Vectors) -> list[int]:
-    return [entry.row for entry in vectors.skipped]
-
-
-def _source(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
-    """Return what an index' manifest says of the vectors that it was built from, without the rows `skipped`."""
-    return {
-        "file": relative(vectors.path, path.parent),
-        "n": len(vectors.stored),
-        "skipped": skipped,
-        "fingerprint": fingerprint(vectors.stored, skipped),
-        "names": names_digest(vectors.names) if vectors.names else None,
-        "network": vectors.network,
-    }
-
-
-def _sample(array: np.ndarray, without: np.ndarray) -> np.ndarray:
-    """Return unit vectors (m, d) of rows drawn at random, to train on; the rows `without` only where all are few."""
-    n, d = array.shape
-    rows = rows_but(n, without if n >= 5 * FEW else [])
-    m = min(len(rows), max(256 * 64, SAMPLE_PER_LIST * lists(n)), SAMPLE_BYTES // (4 * d))
-    return unit_rows(array, np.sort(np.random.default_rng(SEED).choice(rows, m, replace=False)))[1]
 
 
 def _removed(vectors: Vectors, path: Path, note: Callable[[str], None]) -> list[int]:
@@ -257,7 +205,7 @@ def _removed(vectors: Vectors, path: Path, note: Callable[[str], None]) -> list[
     if not path.exists():
         return []
     try:
-        index = open_index(path)
+        index = open_index(path, with_parts=False)
         check_matches(index, vectors)
     except ValueError:  # damaged, or of other vectors
         return []
@@ -267,8 +215,8 @@ def _removed(vectors: Vectors, path: Path, note: Callable[[str], None]) -> list[
 
 
 def _changeable(path: Path, vectors: Vectors) -> tuple[Index, dict]:
-    """Open an index, with its manifest, to change it. Raises ValueError if its content is unknown or of other vectors."""
-    index = open_index(path)
+    """Open an index, without its parts, and its manifest, to change it. Raises ValueError if its content is unknown or of other vectors."""
+    index = open_index(path, with_parts=False)
     if index.manifest is None:
         raise ValueError(f"{path} has no manifest, so its rows are unknown: rebuild it with --overwrite")
     check_matches(index, vectors)

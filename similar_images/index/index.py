@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 
 from similar_images.files import flush, partial_file
-from similar_images.index import index_file
+from similar_images.index import index_file, parts
 from similar_images.index import manifest as manifests
 from similar_images.index.exact import blocks as blocks
 from similar_images.index.exact import cosines, omp_threads
@@ -112,17 +112,21 @@ def others(rows: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     return last[:, : min(k, rows.shape[1] - 1)]
 
 
-def open_index(path: Path) -> Index:
+def open_index(path: Path, mapped: bool | None = None, with_parts: bool = True) -> Index:
     """Open an index whose SHA-256 matches its manifest; without a manifest any that Faiss reads.
 
-    While the index is being replaced, this is the old one or the new one. Raises ValueError if the file is damaged,
-    altered or not an index.
+    Parts are opened as `parts.open_parts` does, `mapped` or not, or left out. While the index is being replaced, this
+    is the old one or the new one. Raises ValueError if a file is damaged, altered or not an index.
     """
     try:
         for _ in range(manifests.TRIES):
             manifest, identity = manifests.matching(path)
             try:
                 opened = index_file.read(path)
+                if manifest is None and not opened.ntotal:
+                    raise ValueError("it holds no vector: its manifest, which names its parts, may be missing")
+                if manifest and manifest.get("parts") and with_parts:
+                    opened = parts.open_parts(path, opened, manifest["parts"], mapped)
                 similarity, vectors = open_similarity(path, manifest and manifest.get("similarity"), opened.d)
             except ValueError:
                 if manifests.identity(path) == identity:
@@ -141,13 +145,17 @@ def open_index(path: Path) -> Index:
 def write_index(path: Path, index: faiss.Index, manifest: dict) -> dict:
     """Write an index and its manifest; return the manifest with the file's SHA-256.
 
-    Readers see the old pair or the new one, and so it is after a kill. The caller holds `locked(path)`.
+    Of an index in parts it is the one without vectors; its parts are beside it, as the manifest says. Readers see the
+    old files or the new ones, and so it is after a kill. The caller holds `locked(path)`.
     """
+    entry = manifest.get("parts")
+    n = sum(part["n"] for part in entry["files"]) if entry else index.ntotal
     with partial_file(path) as partial:
         faiss.write_index(as_written(index), str(partial))
         flush(partial)
-        written = manifests.replace(path, partial, {**manifest, "n": index.ntotal, "d": index.d})
+        written = manifests.replace(path, partial, {**manifest, "n": n, "d": index.d})
     remove_others(path, written.get("similarity"))
+    parts.remove_others(path, entry)
     return written
 
 

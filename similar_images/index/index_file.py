@@ -9,12 +9,12 @@ SMALL = 64 * 2**20  # bytes
 _limits = Lock()  # Faiss' limits belong to the whole process
 
 
-def read(path: Path) -> faiss.Index:
-    """Return the index in a file. Raises ValueError if Faiss cannot read it.
+def read(path: Path, mapped: bool = False, with_table: bool = True) -> faiss.Index:
+    """Return the index in a file; its lists stay there if it is `mapped`. Raises ValueError if Faiss cannot read it.
 
     No array in the file may be longer than the file, or SMALL for small ones, whose tables may be larger. Of 3,600 altered files of six types all were refused or answered
     so, and none ended the process; without the limits 4 of 600 exhausted the memory allowed. The table that Faiss computes
-    for product codes is no part of the file, so it is computed afterwards.
+    for product codes is no part of the file, so it is computed afterwards, `with_table`.
     """
     size = max(SMALL, path.stat().st_size)
     with _limits:
@@ -22,13 +22,15 @@ def read(path: Path) -> faiss.Index:
         faiss.set_deserialization_vector_byte_limit(size)
         faiss.set_deserialization_loop_limit(size)
         try:
-            index = faiss.read_index(str(path), faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
+            # IO_FLAG_MMAP would start 32 threads for each part and query, which take ten times as long as the search.
+            flags = faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE | (faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+            index = faiss.read_index(str(path), flags)
         except (RuntimeError, MemoryError) as error:
             raise ValueError("Faiss cannot read it") from error
         finally:
             faiss.set_deserialization_vector_byte_limit(limits[0])
             faiss.set_deserialization_loop_limit(limits[1])
-    inverted = faiss.try_extract_index_ivf(index)
+    inverted = faiss.try_extract_index_ivf(index) if with_table else None
     if inverted is not None and isinstance(codes := faiss.downcast_index(inverted), faiss.IndexIVFPQ):
         codes.precompute_table()
     return index

@@ -31,6 +31,10 @@ SIMILARITY = {  # None for the cosine
     "built_moved": NUMBER,
     "moved": NUMBER,
 }
+PARTS = {  # None, or not there, for an index in one file
+    "size": int,  # rows, at most, that a part is given
+    "files": [{"file": str, "n": int, "bytes": int, "sha256": str, "sample": str}],
+}
 OPTIONAL: dict[str, dict] = {  # not in the first manifests
     "measured": {"recall": NUMBER, "recall_alone": NUMBER, "queries": int},
     "similarities": {"percentiles": [NUMBER], "random_pairs": [NUMBER], "nearest": [NUMBER]},
@@ -119,6 +123,8 @@ def _fault(entry: Any) -> str | None:
     fault = mismatch(entry, {key: form for key, form in OPTIONAL.items() if key in entry})
     if not fault and entry.get("similarity") is not None:
         fault = mismatch(entry["similarity"], SIMILARITY, "similarity.")
+    if not fault and entry.get("parts") is not None:
+        fault = mismatch(entry["parts"], PARTS, "parts.")
     if not fault and "similarities" in entry:
         lengths = {len(entry["similarities"][key]) for key in OPTIONAL["similarities"]}
         fault = "similarities: expected lists of one length" if len(lengths) > 1 or 0 in lengths else None

@@ -7,7 +7,7 @@ import faiss
 import numpy as np
 
 from similar_images.index.exact import unit_rows
-from similar_images.index.similarity import SEED
+from similar_images.index.similarity import COMPONENTS, MOVED, SEED
 from similar_images.index.tune import K, Measured, Queries
 
 PAIRS = 100_000  # random pairs whose similarity is kept
@@ -40,6 +40,27 @@ def measures(
             "nearest": _percentiles(nearest),
         },
     }
+
+
+def is_stale(manifest: dict) -> bool:
+    """Return whether the recall dropped below the target, or without one clearly below the recall when built."""
+    target = (manifest["target"] or {}).get("recall")
+    floor = target if target is not None else manifest["built_recall"] - 0.02
+    return manifest["measured"]["recall"] < floor
+
+
+def has_moved(manifest: dict) -> bool:
+    """Return whether a rebuild, with a new transform, pays.
+
+    That is so if the rows that came or went have moved the mean, or if their number has doubled and gives more components.
+    """
+    similarity = manifest.get("similarity")
+    if similarity is None:
+        return False
+    has_grown = similarity["name"] == "whitened" and manifest["n"] >= 2 * similarity["n"]
+    return similarity["moved"] > similarity["built_moved"] + MOVED or (
+        has_grown and similarity["dimension"] < COMPONENTS
+    )
 
 
 def _random_pairs(array: np.ndarray, removed: list[int]) -> np.ndarray:

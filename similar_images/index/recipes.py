@@ -85,9 +85,9 @@ def reduced(reduction: Reduction, sample: np.ndarray, n: int, d: int, codes: str
     """
     factory, nprobe = f"IVF{lists(n)},{codes}", max(16, lists(n) // 16)
     if d == sample.shape[1]:
-        return _factory(sample, factory, nprobe)
+        return _factory(sample, factory, nprobe, brief=True)
     transform = reduction.first(d)
-    return _reducing(transform, _factory(transform.apply(sample), factory, nprobe))
+    return _reducing(transform, _factory(transform.apply(sample), factory, nprobe, brief=True))
 
 
 def _reducing(transform: faiss.LinearTransform, inner: Trained | None) -> Trained | None:
@@ -117,7 +117,13 @@ def _reduced(sample: np.ndarray, n: int) -> Trained | None:
     return reduced(Reduction(sample, d), sample, n, d, f"PQ{d // 2}x4fs") if d else None
 
 
-RECIPES = {"flat": _flat, "classic": _classic, "reduced": _reduced}
+def _mapped(sample: np.ndarray, n: int) -> Trained | None:
+    """The same with as many bytes of 8-bit codes, whose parts can stay on disk: those of fast scan cannot."""
+    d = min(REDUCED_DIMENSION, sample.shape[1], len(sample)) // 4 * 4
+    return reduced(Reduction(sample, d), sample, n, d, f"PQ{d // 4}x8np") if d else None
+
+
+RECIPES = {"flat": _flat, "classic": _classic, "reduced": _reduced, "mapped": _mapped}
 
 
 def takes_ids(index: faiss.Index) -> bool:
@@ -151,8 +157,11 @@ def _try(sample: np.ndarray, factory: str) -> None:
         raise ValueError(f"the recipe {factory} cannot be used with {sample.shape[1]} dimensions: {reason}")
 
 
-def _factory(sample: np.ndarray, factory: str, nprobe: int | None = None) -> Trained | None:
-    """Train what faiss.index_factory makes of a string; None where the sample is too small for it."""
+def _factory(sample: np.ndarray, factory: str, nprobe: int | None = None, brief: bool = False) -> Trained | None:
+    """Train what faiss.index_factory makes of a string; None where the sample is too small for it.
+
+    `brief`: product codes are trained in fewer rounds, as those of 4 bits always are.
+    """
     index = _made(sample.shape[1], factory)
     found = faiss.try_extract_index_ivf(index)
     inverted = None if found is None else cast(faiss.IndexIVF, faiss.downcast_index(found))
@@ -162,7 +171,9 @@ def _factory(sample: np.ndarray, factory: str, nprobe: int | None = None) -> Tra
             inverted.nprobe = min(nprobe, inverted.nlist)
     if codes := getattr(inverted or index, "pq", None):
         codes.cp.min_points_per_centroid = 1
-        if codes.nbits == 4:  # 16 centroids each: more training costs ten times as long and gives the same recall
+        if (
+            codes.nbits == 4 or brief
+        ):  # of 4 bits: 16 centroids each: more training costs ten times as long and gives the same recall
             codes.cp.niter, codes.cp.max_points_per_centroid = 10, 64
     if not takes_ids(index):
         index = faiss.IndexIDMap(index)  # ids must be rows, and skipped rows are left out

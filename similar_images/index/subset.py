@@ -14,6 +14,7 @@ import numpy as np
 
 from similar_images.index.exact import omp_threads
 from similar_images.index.index import with_ids
+from similar_images.index.parts import is_mapped
 
 FEW = 2_000_000  # numbers; vectors with so many in all are compared exactly in the time that an index takes
 # Times as many rows are scanned as without a filter: where they are spread over all lists, and where they fill some
@@ -45,12 +46,15 @@ def is_inverted(index: faiss.Index) -> bool:
     return _inverted(index) is not None
 
 
-def only(index: faiss.Index, matching: np.ndarray, everywhere: bool = False) -> faiss.Index:
+def only(index: faiss.Index, matching: np.ndarray, everywhere: bool = False) -> Any:
     """Return a copy of an index with the ids where `matching`, bool (n,), is true. With `everywhere` all lists are probed.
 
-    Else as many lists are probed as hold PROBES times the rows that a search of the whole index scans.
+    Else as many lists are probed as hold PROBES times the rows that a search of the whole index scans. An index whose
+    parts stay on disk is not copied: its rows are selected while it is searched.
     Raises ValueError where Faiss cannot remove from the index.
     """
+    if is_mapped(index):
+        return Selected(index, matching, everywhere)
     copy = with_ids(faiss.clone_index(index))  # without them Faiss would number the rest anew
     bits = np.packbits(matching, bitorder="little")
     try:
@@ -64,14 +68,48 @@ def only(index: faiss.Index, matching: np.ndarray, everywhere: bool = False) -> 
 
 def probes(index: faiss.Index, copy: faiss.Index) -> int:
     """Return how many lists of a copy are probed that holds some rows of an index."""
-    before, after = _sizes(index), _sizes(copy)
-    share, inverted = after.sum() / max(1, before.sum()), _inverted(index)
+    return _probes(_inverted(index), _sizes(index), _sizes(copy))
+
+
+def _probes(inverted: Any, before: np.ndarray, after: np.ndarray) -> int:
+    """Return the same for how many rows each list holds (l,), before and after."""
+    share = after.sum() / max(1, before.sum())
     if share in (0, 1):
         return inverted.nprobe
     purity = (after**2 / np.maximum(before, 1)).sum() / after.sum()  # of the lists, as a row that is left sees them
     uneven = max(0.0, (purity - share) / (1 - share))
     times = PROBES[0] + uneven * (PROBES[1] - PROBES[0])
     return min(inverted.nlist, round(inverted.nprobe * times / share))
+
+
+class Selected:
+    """An index whose parts stay on disk, with the ids where `matching`, bool (n,), is true."""
+
+    def __init__(self, index: faiss.Index, matching: np.ndarray, everywhere: bool):
+        lists = _inverted(index)
+        found = _matching_sizes(lists.invlists, matching)
+        nprobe = lists.nlist if everywhere else _probes(lists, _sizes(index), found)
+        self._bits = np.packbits(matching, bitorder="little")
+        selector = faiss.IDSelectorBitmap(self._bits)  # type: ignore[call-arg, arg-type]
+        self._parameters: Any = faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)  # type: ignore[call-arg]
+        if isinstance(index, faiss.IndexPreTransform):
+            self._parameters = faiss.SearchParametersPreTransform(index_params=self._parameters)  # type: ignore[call-arg]
+        self._index, self.ntotal, self.metric_type = index, int(found.sum()), index.metric_type
+
+    def search(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return distances and rows (b, k) for vectors (b, c), row -1: none."""
+        return self._index.search(unit, k, params=self._parameters)
+
+
+def _matching_sizes(lists: Any, matching: np.ndarray) -> np.ndarray:
+    """Return how many of the matching rows each inverted list holds."""
+    counts = np.zeros(lists.nlist)
+    for i in range(lists.nlist):
+        if n := lists.list_size(i):
+            ids = lists.get_ids(i)
+            counts[i] = np.count_nonzero(matching[faiss.rev_swig_ptr(ids, n)])
+            lists.release_ids(i, ids)
+    return counts
 
 
 def _inverted(index: faiss.Index) -> Any:

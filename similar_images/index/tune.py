@@ -4,6 +4,7 @@ Shape letters: n vectors in all, q queries, k hits, d numbers in a vector.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from time import perf_counter
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ import faiss
 import numpy as np
 
 from similar_images.index import index as indexes
+from similar_images.index.parts import inverted, is_mapped
 from similar_images.index.recipes import SEED, Reduction, Trained, lists, reduced, train
 from similar_images.index.similarity import COSINE, Similarity
 
@@ -72,9 +74,21 @@ class Queries:
         allowed = indexes.rows_but(len(array), removed)
         drawn = np.random.default_rng(seed).permutation(allowed)
         self.rows, self.unit = indexes.unit_rows(array, np.sort(drawn[: min(count, max(FEW, len(array) // 5))]))
-        self.similarities, rows = indexes.exact_search(array, self.unit, K + 1, removed)
-        self.true = self.others(rows, K)  # (q, k)
-        self.array, self.similarity = array, similarity
+        self.array, self.similarity, self._removed = array, similarity, removed
+
+    @cached_property
+    def _exact(self) -> tuple[np.ndarray, np.ndarray]:
+        return indexes.exact_search(self.array, self.unit, K + 1, self._removed)
+
+    @property
+    def similarities(self) -> np.ndarray:
+        """Those of the exact hits (q, k + 1), the query itself among them."""
+        return self._exact[0]
+
+    @cached_property
+    def true(self) -> np.ndarray:
+        """The rows of the exact hits (q, k)."""
+        return self.others(self._exact[1], K)
 
     def others(self, rows: np.ndarray, k: int) -> np.ndarray:
         """Return the first k of rows (q, any) that are not the query itself."""
@@ -125,6 +139,9 @@ def interval(each: np.ndarray, least: float = 0.0) -> tuple[float, float, float]
 
 def size(index: faiss.Index) -> int:
     """Return the bytes of an index: Faiss holds in memory the arrays that it writes."""
+    if is_mapped(index):
+        lists = inverted(index)
+        return index.ntotal * (lists.code_size + 8) + size(faiss.downcast_index(lists.quantizer))
     writer = _Counter()
     faiss.write_index(indexes.as_written(index), faiss.PyCallbackIOWriter(writer))  # type: ignore[attr-defined]
     return writer.bytes

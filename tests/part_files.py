@@ -1,0 +1,51 @@
+"""The files of an index in parts, and the same index in one piece, to compare with."""
+
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from similar_images.index.index import normalised
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from similar_images.index import build, unfinished
+from similar_images.vectors.store import open_vectors
+folder, part, step = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+replacing = unfinished.replacing
+def killed(path):
+    if path.name == part:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replacing(path)
+def keep(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+if step == "filling":
+    unfinished.replacing = killed
+else:
+    unfinished.parts.keep = keep
+build.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", "reduced", similarity=sys.argv[4], part_size=1500)
+"""
+
+
+def part_files(path: Path) -> dict[str, int]:
+    """Return the parts of an index with their times of change."""
+    return {file.name: file.stat().st_mtime_ns for file in path.parent.glob(f"{path.name}.*.part")}
+
+
+def same_hits(one, other, queries, array, tolerance=0.0) -> bool:
+    """Return whether two indexes give the same rows and similarities, with re-ranking and without."""
+    for given in (None, array):
+        (found, rows), (expected, expected_rows) = (index.search(queries, 20, given) for index in (one, other))
+        if not np.array_equal(rows, expected_rows) or np.abs(found - expected).max() > tolerance:
+            return False
+    return True
+
+
+def in_one_piece(index, vectors):
+    """Return an index with the same trained quantizer, filled at once."""
+    whole = faiss.read_index(str(index.path))
+    array = vectors.array if index.vectors is None else index.vectors
+    kept = np.setdiff1d(np.flatnonzero(np.any(array, axis=1)), index.removed)
+    whole.add_with_ids(normalised(array[kept]), kept)
+    return index._replace(faiss=whole)
