@@ -59,7 +59,7 @@ def build(
         check_complete(vectors)
         removed = [] if restore else _removed(vectors, path, note)
         try:
-            fitted = _fitted(vectors, similarity, recipe, removed, note)
+            fitted = fitted_similarity(vectors, similarity, recipe, removed, note)
             with transformed(vectors.stored, fitted, path) as (array, file):
                 queries = Queries(array, removed, similarity=fitted)
                 if not len(queries.rows):
@@ -71,8 +71,8 @@ def build(
                     "removed": removed,
                     "target": target._asdict() if target else None,
                     **measures(queries, trained.faiss, trained.parameters, removed, measured),
-                    "similarity": _kept(fitted, array, file, path, removed, {}),
-                    "vectors": _source(vectors, path, _skipped(vectors)),
+                    "similarity": kept_similarity(fitted, array, file, path, removed, {}),
+                    "vectors": source(vectors, path, skipped_rows(vectors)),
                 }
         except ValueError as error:
             raise type(error)(f"{vectors.path}: {error}") from error
@@ -87,13 +87,13 @@ def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda r
     with locked(path):
         index, manifest = _changeable(path, vectors)
         built = manifest["vectors"]
-        retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), _skipped(vectors))
+        retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), skipped_rows(vectors))
         with transformed(vectors.stored, index.similarity, path, index.vectors, retried) as (array, file):
             for rows, unit in chain([unit_rows(array, retried)], blocks(array, built["n"])):
                 kept = ~np.isin(rows, index.removed)
                 index.faiss.add_with_ids(unit[kept], rows[kept])
                 progress(len(rows))
-            return _rewrite(index, manifest, vectors, index.removed, _skipped(vectors), array, file)
+            return _rewrite(index, manifest, vectors, index.removed, skipped_rows(vectors), array, file)
 
 
 def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
@@ -183,9 +183,11 @@ def has_moved(manifest: dict) -> bool:
     )
 
 
-def _fitted(vectors: Vectors, name: str, recipe: str, removed: list[int], note: Callable[[str], None]) -> Similarity:
+def fitted_similarity(
+    vectors: Vectors, name: str, recipe: str, removed: list[int], note: Callable[[str], None]
+) -> Similarity:
     """Return the similarity of a name, fitted on the vectors that are left."""
-    absent = sorted({*removed, *_skipped(vectors)})
+    absent = sorted({*removed, *skipped_rows(vectors)})
     if name != "auto":
         return fit(vectors.stored, name, absent)
     if recipe not in ("auto", "flat", "reduced"):
@@ -197,7 +199,7 @@ def _fitted(vectors: Vectors, name: str, recipe: str, removed: list[int], note: 
         return COSINE
 
 
-def _kept(
+def kept_similarity(
     similarity: Similarity, array: np.ndarray, file: Path | None, path: Path, removed: list[int], old: dict
 ) -> dict | None:
     """Keep the files of a similarity; return its entry in the manifest, in place of the old one."""
@@ -222,17 +224,17 @@ def _rewrite(
         "removed": removed,
         **measures(Queries(array, absent, similarity=index.similarity), index.faiss, old["parameters"], absent),
         "built_recall": old["built_recall"],
-        "similarity": _kept(index.similarity, array, file, index.path, absent, old.get("similarity") or {}),
-        "vectors": _source(vectors, index.path, skipped),
+        "similarity": kept_similarity(index.similarity, array, file, index.path, absent, old.get("similarity") or {}),
+        "vectors": source(vectors, index.path, skipped),
     }
     return write_index(index.path, index.faiss, manifest)
 
 
-def _skipped(vectors: Vectors) -> list[int]:
+def skipped_rows(vectors: Vectors) -> list[int]:
     return [entry.row for entry in vectors.skipped]
 
 
-def _source(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
+def source(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
     """Return what an index' manifest says of the vectors that it was built from, without the rows `skipped`."""
     return {
         "file": relative(vectors.path, path.parent),
