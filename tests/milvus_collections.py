@@ -12,6 +12,7 @@ from similar_images.cluster import build as building
 from similar_images.cluster.build import Target
 from similar_images.vectors.store import open_vectors
 
+
 class Milvus(NamedTuple):
     """Where collections are to be."""
 

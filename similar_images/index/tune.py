@@ -91,6 +91,11 @@ class Queries:
             times.append(1000 * (perf_counter() - began))
         return np.array(times[1:])  # the first warms up
 
+    def recall(self, index: faiss.Index | Engine) -> float:
+        """Return the recall@10 of an index alone, without re-ranking."""
+        _, rows = index.search(self.unit, min(K + 1, index.ntotal))
+        return float(indexes.recall(self.others(rows, K), self.true).mean())
+
     def measure(self, recipe: str, index: faiss.Index | Engine, reranked: int) -> Measured:
         """Return what an index reaches with the number of hits that are re-ranked."""
         _, rows = index.search(self.unit, min(max(reranked, K) + 1, index.ntotal))

@@ -12,7 +12,20 @@ from similar_images.cluster.expressions import expression, literal
 from similar_images.collections.columns import Columns, texts
 
 N, K = 1200, 12
-HOSTILE = ["it's", 'dou"ble', "back\\slash", "end\\", "per%cent", "under_score", "{x}", "a\\nb", 'x" or row >= 0 or name == "', "\u00e9\u4e2d\U0001f600", "STRASSE", "\u0130"]
+HOSTILE = [
+    "it's",
+    'dou"ble',
+    "back\\slash",
+    "end\\",
+    "per%cent",
+    "under_score",
+    "{x}",
+    "a\\nb",
+    'x" or row >= 0 or name == "',
+    "\u00e9\u4e2d\U0001f600",
+    "STRASSE",
+    "\u0130",
+]
 WHERES = [
     {"folder": "a"},
     {"folder": ["a/b", "c d"]},
@@ -46,7 +59,9 @@ WHERES = [
 def collection(milvus, tmp_path_factory):
     """Rows with hostile names, texts, numbers and dates, some of them empty, in an exact index of Milvus."""
     random = np.random.default_rng(0)
-    names = [f"{('a', 'a/b', 'ab', 'c d', 'e')[row % 5]}/image {row} {HOSTILE[row % len(HOSTILE)]}.jpg" for row in range(N)]
+    names = [
+        f"{('a', 'a/b', 'ab', 'c d', 'e')[row % 5]}/image {row} {HOSTILE[row % len(HOSTILE)]}.jpg" for row in range(N)
+    ]
     folder = tmp_path_factory.mktemp("filters")
     vectors = saved(folder, clustered(N, 24), names)
     with (folder / "v.columns.csv").open("w", newline="", encoding="utf-8") as file:

@@ -126,7 +126,9 @@ def test_a_load_that_was_killed_goes_on(milvus, vectors, tmp_path):
         "loading._upsert = dies\n"
         "main(['build', *sys.argv[1:]], standalone_mode=False)\n"
     )
-    first = subprocess.run([sys.executable, "-c", program, *command[2:]], cwd=folder, env=environment(), capture_output=True)
+    first = subprocess.run(
+        [sys.executable, "-c", program, *command[2:]], cwd=folder, env=environment(), capture_output=True
+    )
     assert first.returncode == -signal.SIGKILL and not (folder / "half.milvus.json").exists(), first.stderr
     again = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
