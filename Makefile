@@ -23,7 +23,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 JUPYTER = $(BIN)/jupyter notebook -y --ip=127.0.0.1 $(BROWSER) $(ROOT)
 VOILA = JUPYTER_PATH=$(CURDIR)/app $(BIN)/voila --template=similar-images --Voila.ip=127.0.0.1 --Voila.auto_token=True --VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension $(BROWSER)
 
-.PHONY: help install install-text demo demo-text app app-text sample sample-text tweets coco test test-slow lint docs screenshots clean
+.PHONY: help install install-text demo demo-text app app-text sample sample-text tweets coco test test-slow test-cluster lint docs screenshots clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -65,10 +65,13 @@ coco: .venv/installed  ## index COCO with VGG16: 13 GB, hours; SET=val2017 NETWO
 	test -e $(COCO_INDEX).json || $(BIN)/python build_search_db.py -i $(COCO_VECTORS).npy -o $(COCO_INDEX) --overwrite
 
 test: .venv/installed-dev  ## run all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not cluster" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: .venv/installed-dev  ## run the slow tests: install the package into an empty environment
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not cluster"
+
+test-cluster: .venv/installed-dev .venv/milvus/installed  ## run the tests that need a cluster: as root, with network namespaces of their own
+	$(BIN)/python -m pytest -m cluster
 
 lint: .venv/installed-dev  ## check style, format, imports and types
 	$(BIN)/ruff check .
@@ -97,8 +100,13 @@ clean:  ## remove .venv and the sample collections
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-text.txt
 	touch $@
 
-.venv/installed-dev: requirements-dev.txt .venv/installed-text
+.venv/installed-dev: requirements-dev.txt requirements-cluster.txt .venv/installed-text
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+# A Milvus server for tests alone, in a folder of its own: its package is of 2023, and nothing of it is imported.
+.venv/milvus/installed: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --target .venv/milvus milvus==2.3.5
 	touch $@
 
 sample/.whole: .venv/installed $(wildcard similar_images/samples/pictures/*.py)

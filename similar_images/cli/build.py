@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, SIMILARITIES, Bytes, Command
+from similar_images.cli.options import FILE, MILVUS_INDEXES, SIMILARITIES, Bytes, Command
 
 
 @click.command("build", cls=Command)
@@ -60,6 +60,23 @@ from similar_images.cli.options import FILE, SIMILARITIES, Bytes, Command
     help="Build the index in parts of so many vectors, such as 10M: if it is interrupted, the same command resumes, and "
     "--add and --remove write only the parts that change.",
 )
+@click.option(
+    "--milvus",
+    "uri",
+    metavar="URI",
+    is_flag=False,
+    flag_value="",
+    help="Search on Milvus instead of Faiss: http(s)://HOST:PORT of a server or cluster, or a file ending in .db for the "
+    "embedded Milvus Lite.  [default without URI: photos.milvus.db beside the vectors]",
+)
+@click.option(
+    "--milvus-index",
+    type=click.Choice(["auto", *MILVUS_INDEXES]),
+    default="auto",
+    show_default=True,
+    help="The index that Milvus builds. auto: FLAT (exact) below 5,000 vectors, else IVF_SQ8.",
+)
+@click.option("--milvus-ca", type=FILE, help="The certificate (PEM) of the authority of a server with https.")
 @click.option("--add", "adding", is_flag=True, help="Add the rows that the index lacks.")
 @click.option(
     "--remove",
@@ -81,6 +98,9 @@ def main(
     max_bytes: int | None,
     max_ms: float | None,
     part_size: int | None,
+    uri: str | None,
+    milvus_index: str,
+    milvus_ca: Path | None,
     adding: bool,
     removing: Path | None,
     overwrite: bool,
@@ -99,13 +119,16 @@ def main(
       ./build_search_db.py -i ms_coco_file_list.txt.saved_predictions.npy -o ms_coco_file_list.faiss.index
       ./build_search_db.py -i photos_file_list.txt --target-recall 0.95 --max-bytes 8M
       ./build_search_db.py -i photos_file_list.txt --remove names.txt --add
+      ./build_search_db.py -i photos_file_list.txt --milvus http://milvus.example:19530 --milvus-index HNSW
     """
     from tqdm import tqdm
 
+    from similar_images.cli import milvus
+    from similar_images.cluster.manifest import is_milvus
     from similar_images.files import check_new, check_writeable
     from similar_images.index import build as building
     from similar_images.index.tune import Target
-    from similar_images.vectors.store import index_path, open_vectors, vectors_path
+    from similar_images.vectors.store import open_vectors, vectors_path
 
     if vectors_file.suffix != ".npy":
         vectors_file = vectors_path(vectors_file)
@@ -121,26 +144,28 @@ def main(
     n, d = vectors.stored.shape
     if dimension not in (None, d):
         raise ValueError(f"{vectors_file}: expected vectors of {dimension} numbers (-d), got {d}")
-    output = output or index_path(vectors_file)
+    output = output or milvus.output_of(vectors_file, uri, bool(adding or removing))
+    on_milvus = is_milvus(output)
+    if not on_milvus and (uri is not None or milvus_index != "auto" or milvus_ca):
+        raise ValueError(f"expected -o FILE.milvus.json with the options of Milvus, got {output}")
     check_writeable(output)
     target = Target(target_recall, max_bytes, max_ms)
+    if on_milvus and (any(target) or recipe != "auto"):
+        raise ValueError("--recipe and the targets are for an index of Faiss: choose Milvus' own with --milvus-index")
     if labels and (similarity != "auto" or recipe not in ("auto", "flat", "reduced") or adding or removing):
         raise ValueError(
             "--labels choose the similarity of a new index: omit --similarity, --add, --remove or --recipe"
         )
-    if adding or removing:
-        if any(target) or recipe != "auto" or similarity != "auto" or part_size:
-            raise ValueError(
-                "--add and --remove keep recipe and similarity of the index: omit --recipe, --similarity, --part-size "
-                "and the targets"
-            )
-        if not output.exists():
-            raise FileNotFoundError(f"there is no index {output}: build it first")
-        if removing:
-            manifest = building.remove(vectors, output, building.rows_of(vectors, removing))
-        if adding:
-            manifest = building.add(vectors, output)
-    else:
+    changes = bool(adding or removing)
+    kept = not any(target) and recipe == similarity == milvus_index == "auto" and part_size is None
+    if changes and not kept:
+        raise ValueError(
+            "--add and --remove keep recipe and similarity of the index: omit --recipe, --similarity, --part-size "
+            "and the targets"
+        )
+    if changes and not output.exists():
+        raise FileNotFoundError(f"there is no index {output}: build it first")
+    if not changes:
         check_new(output, overwrite)
         if any(target) and recipe != "auto":
             raise ValueError("a target chooses the recipe: omit --recipe")
@@ -151,18 +176,29 @@ def main(
             )
         if labels:
             similarity = _chosen(vectors, labels)
-        if any(target):
-            click.echo(HEADER)
-            row = lambda one: click.echo(_row(one))  # noqa: E731
-            manifest = building.build(
-                vectors, output, target=target, note=say, tried=row, restore=restore, similarity=similarity
-            )
-        else:
-            with tqdm(total=n, unit=" vectors", disable=None) as bar:
+    if any(target) and not changes:
+        click.echo(HEADER)
+        row = lambda one: click.echo(_row(one))  # noqa: E731
+        manifest = building.build(
+            vectors, output, target=target, note=say, tried=row, restore=restore, similarity=similarity
+        )
+    elif changes and not on_milvus:
+        if removing:
+            manifest = building.remove(vectors, output, building.rows_of(vectors, removing))
+        if adding:
+            manifest = building.add(vectors, output)
+    else:
+        place = milvus.target_of(output, uri, milvus_index, milvus_ca) if on_milvus and not changes else None
+        with tqdm(total=None if changes else n, unit=" vectors", disable=None) as bar:
 
-                def advance(rows: int) -> None:
-                    bar.update(rows)
+            def advance(rows: int) -> None:
+                bar.update(rows)
 
+            if place is not None:
+                manifest = milvus.build(vectors, output, place, similarity, restore, advance, say)
+            elif on_milvus:
+                manifest = milvus.change(vectors, output, removing, adding, advance, say)
+            else:
                 manifest = building.build(
                     vectors,
                     output,

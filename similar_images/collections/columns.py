@@ -72,6 +72,21 @@ class Columns(Mapping[str, np.ndarray]):
         masks = [self._matching(column, _conditions(column, kinds[column], where[column])) for column in where]
         return np.logical_and.reduce(masks) if masks else np.ones(len(self[NAME]), bool)
 
+    def conditions(self, where: Mapping[str, Any]) -> dict[str, tuple]:
+        """Return what may hold of each column, any of it, in a form for other engines.
+
+        Of `name` parts, which are compared without regard to case; of other texts those of the column that match; of
+        numbers, and of dates in seconds, (low, high) with both ends, or None for what is empty.
+        """
+        found = {}
+        for column, value in where.items():
+            kind = self.kind(column)
+            conditions = _conditions(column, kind, value)
+            if kind == "text" and column != NAME:
+                conditions = tuple(text for text in self._coded(column)[0] if _is_one_of(text, conditions, column))
+            found[column] = conditions
+        return found
+
     def _matching(self, column: str, conditions: tuple) -> np.ndarray:
         with self._lock:
             key = (column, conditions)

@@ -24,6 +24,7 @@ from similar_images.vectors.store import list_path
 
 Where = Mapping[str, Any] | np.ndarray | Sequence[int]
 SAMPLE = 1000  # rows of a subset whose nearest similarities say what has no close match in it
+SAMPLE_ELSEWHERE = 200  # where another engine searches them: each takes milliseconds
 KEPT = 2  # subsets, each with a copy of a part of the index
 
 
@@ -89,7 +90,7 @@ class FilteredCollection(OpenCollection):
         subsets, lock = self._subsets
         with lock:
             if key not in subsets:
-                subsets[key] = Subset(self, matching)
+                subsets[key] = Subset(self, matching, where if isinstance(where, Mapping) else None)
             return subsets[key]
 
     def _hits(self, similarities: np.ndarray, rows: np.ndarray, without: Collection[int], k: int) -> list[Hit]:
@@ -128,20 +129,25 @@ class FilteredCollection(OpenCollection):
 class Subset:
     """The rows of a collection that match, bool (n,), and how they are searched: prepared once for many queries."""
 
-    def __init__(self, collection: FilteredCollection, matching: np.ndarray):
+    def __init__(self, collection: FilteredCollection, matching: np.ndarray, where: Mapping[str, Any] | None = None):
         self._collection = collection
         self._matching = matching.copy()
         self._matching[collection.removed] = False
-        self._rows, self._few, self._index = np.flatnonzero(self._matching), None, None
-        index, c = collection.index, self._c
-        if collection.has_vectors and len(self._rows) * c <= FEW_NUMBERS:
-            self._few = FewRows(*self._unit_of(self._rows))
-        elif index is not None and (is_inverted(index.faiss) or not collection.has_vectors):
-            self._index = only(index.faiss, self._matching, everywhere=not collection.has_vectors)
+        self._rows = np.flatnonzero(self._matching)
+        index, everywhere = collection.index, not collection.has_vectors
+        self._are_few = collection.has_vectors and len(self._rows) * self._c <= FEW_NUMBERS
+        self._index: Any = None
+        if index is not None and not index.is_local:
+            if where is not None or not self._are_few:
+                self._index = index.faiss.only(self._matching, self._conditions(where), everywhere)
+        elif index is not None and not self._are_few and (is_inverted(index.faiss) or everywhere):
+            self._index = only(index.faiss, self._matching, everywhere)
+        if self._are_few and self._index is None:
+            self._few  # noqa: B018  # read now, not with the first query
 
     def search(self, unit: np.ndarray, k: int, exact: bool, reranked: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return similarities and rows (b, <= k) for transformed unit vectors (b, c), row -1: none."""
-        if self._few is not None:
+        if self._are_few and (exact or self._index is None):
             return self._few.search(unit, k)
         collection = self._collection
         if self._index is not None and not exact:
@@ -156,15 +162,29 @@ class Subset:
         return collection._exact.search(unit, k, np.flatnonzero(~self._matching))
 
     @cached_property
+    def _few(self) -> FewRows:
+        """The rows, if they are few, to be compared exactly."""
+        return FewRows(*self._unit_of(self._rows))
+
+    def _conditions(self, where: Mapping[str, Any] | None) -> dict[str, tuple[np.ndarray, tuple]] | None:
+        """Return each column of a filter with its values (n,) and conditions, as an engine takes them."""
+        if where is None:
+            return None
+        columns = self._collection.columns
+        return {column: (columns[column], conditions) for column, conditions in columns.conditions(where).items()}
+
+    @cached_property
     def unlike(self) -> float | None:
         """The similarity below which a query has no close match among these rows; None if they are too few to say."""
         if not self._collection.has_vectors or len(self._rows) < FEW:
             return None
-        drawn = np.random.default_rng(SEED).permutation(self._rows)[:SAMPLE]
+        index = self._collection.index
+        count = SAMPLE if index is None or index.is_local else SAMPLE_ELSEWHERE
+        drawn = np.random.default_rng(SEED).permutation(self._rows)[:count]
         rows, unit = self._unit_of(np.sort(drawn))
         if len(rows) < FEW:
             return None
-        similarities, found = self.search(unit, 2, exact=False, reranked=True)
+        similarities, found = self.search(unit, 2, exact=self._are_few, reranked=True)
         nearest = np.where(found[:, 0] == rows, similarities[:, 1], similarities[:, 0])
         return float(np.percentile(nearest, UNLIKE_TRANSFORMED.get(self._collection.similarity.name, UNLIKE)))
 

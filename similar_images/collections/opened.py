@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from similar_images.cluster.manifest import is_milvus, milvus_path
+from similar_images.cluster.opening import check_content, open_milvus
 from similar_images.index import index as indexes
 from similar_images.index.index import Index
 from similar_images.index.reduced import in_memory
@@ -44,6 +46,8 @@ class OpenCollection:
             )
         if index is not None:
             indexes.check_matches(index, vectors)
+            if not index.is_local:
+                check_content(index, vectors)
         self.vectors, self.index = vectors, index
         self.names: list[str] = vectors.names
         self._similarity: Similarity | None = None
@@ -93,7 +97,7 @@ class OpenCollection:
         if self.index is None:
             return 0
         left_out = len(self._skipped) + sum(row not in self._skipped for row in self.removed)
-        return max(0, len(self) - left_out - self.index.faiss.ntotal)
+        return max(0, len(self) - left_out - self.index.ntotal)
 
     @cached_property
     def _skipped(self) -> frozenset[int]:
@@ -171,13 +175,13 @@ class OpenCollection:
 
 
 def open_index(vectors: Path, index: str | Path | None) -> Index | None:
-    """Open an index, by default the one beside the vectors if there is one.
+    """Open an index, by default the one beside the vectors if there is one: that of Faiss, else that in Milvus.
 
     Raises FileNotFoundError where a given one does not exist.
     """
-    path = Path(index) if index else index_path(vectors)
-    if path.is_file():
-        return indexes.open_index(path)
+    for path in [Path(index)] if index else [index_path(vectors), milvus_path(vectors)]:
+        if path.is_file():
+            return open_milvus(path) if is_milvus(path) else indexes.open_index(path)
     if index:
         raise FileNotFoundError(f"there is no index {index}: build it with build_search_db.py")
     return None

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import faiss
 import numpy as np
 
 from similar_images.collections.base import BaseCollection, Query
@@ -16,6 +15,7 @@ from similar_images.collections.images import Collection
 from similar_images.collections.opening import open_collection
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.labels import Labels, Relevance, relevance, unlabelled
+from similar_images.index import engine
 from similar_images.index import index as indexes
 from similar_images.index.index import Index
 from similar_images.index.recipes import SEED
@@ -186,7 +186,7 @@ def evaluate(
                 for size in track(RECALL_AT, f"{config.recipe}: recall", len(RECALL_AT))
             }
             found, curve = _timed_others(config, rows, unit, k), _curve(config, rows, unit, true.rows, track)
-            timed, size_bytes = rows, config.used_index.path.stat().st_size
+            timed, size_bytes = rows, config.used_index.bytes
         config.milliseconds(timed[:1], k)  # the first search reads from the disk
         absent = np.union1d(config.collection.removed, skipped).astype(int)
         nearest, moved = found.rows[:, :k], config.collection.similarity.transformed(unit)
@@ -264,7 +264,7 @@ def _exact(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, k: int, tra
 
 def _curve(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, true: np.ndarray, track: Track) -> list[Point]:
     """Measure an index of inverted lists for each nprobe, and restore its own."""
-    inverted = faiss.try_extract_index_ivf(config.used_index.faiss)
+    inverted = engine.inverted(config.used_index.faiss)
     if inverted is None:
         return []
     chosen, points = inverted.nprobe, []

@@ -5,7 +5,7 @@ Shape letters: n vectors in all, b in a block or batch, d numbers in a vector, k
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from similar_images.files import flush, partial_file
 from similar_images.index import index_file, parts
 from similar_images.index import manifest as manifests
+from similar_images.index.engine import Engine
 from similar_images.index.exact import blocks as blocks
 from similar_images.index.exact import cosines, omp_threads
 from similar_images.index.exact import exact_search as exact_search
@@ -28,10 +29,10 @@ from similar_images.vectors.store import Vectors, fingerprint
 
 
 class Index(NamedTuple):
-    """A Faiss index with its manifest."""
+    """A Faiss index with its manifest, or one that another engine searches."""
 
     path: Path
-    faiss: faiss.Index  # of vectors that are transformed by the similarity
+    faiss: Any  # faiss.Index or Engine, of vectors that are transformed by the similarity
     manifest: dict | None  # None: made by another tool
     similarity: Similarity = COSINE
     vectors: np.ndarray | None = None  # the transformed ones (n, c); None: with the cosine, or their file is missing
@@ -41,6 +42,16 @@ class Index(NamedTuple):
         """The dimension of the network's vectors."""
         matrix = self.similarity.matrix
         return self.faiss.d if matrix is None else matrix.shape[1]
+
+    @property
+    def ntotal(self) -> int:
+        """How many rows it holds."""
+        return self.faiss.ntotal
+
+    @property
+    def bytes(self) -> int:
+        """What it takes on disk, without the similarity's files."""
+        return self.path.stat().st_size if isinstance(self.faiss, faiss.Index) else self.faiss.bytes
 
     @property
     def reranked(self) -> int:
@@ -53,6 +64,11 @@ class Index(NamedTuple):
     @property
     def removed(self) -> list[int]:
         return self.manifest["removed"] if self.manifest else []
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this process searches it; if not, a filter is left to the engine that does."""
+        return isinstance(self.faiss, faiss.Index)
 
     def search(self, unit: np.ndarray, k: int, array: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return similarities float32 (b, k) and rows int64 (b, k) for unit vectors (b, d); row -1: no hit.
@@ -67,7 +83,7 @@ class Index(NamedTuple):
 
 
 def search(
-    index: faiss.Index,
+    index: faiss.Index | Engine,
     unit: np.ndarray,
     k: int,
     array: np.ndarray | None = None,
@@ -91,7 +107,7 @@ def search(
     return _best(similarities, candidates, k)
 
 
-def _found(index: faiss.Index, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _found(index: faiss.Index | Engine, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Search; a single query on one thread, as more would wait for the network's, which have just worked on it."""
     with omp_threads(1) if len(unit) == 1 else nullcontext():
         return index.search(unit, k)

@@ -55,11 +55,11 @@ def read_manifest(index: Path) -> dict | None:
     except FileNotFoundError:
         return None
     previous = manifest.get("previous")
-    fault = _fault(manifest) or (previous is not None and mismatch(previous, {"sha256": str}, "previous."))
-    if not fault and previous and "recipe" in previous:
-        fault = _fault(previous)
-    if fault:
-        raise ValueError(f"its manifest is damaged, {fault}")
+    found = _fault(manifest) or (previous is not None and mismatch(previous, {"sha256": str}, "previous."))
+    if not found and previous and "recipe" in previous:
+        found = _fault(previous)
+    if found:
+        raise ValueError(f"its manifest is damaged, {found}")
     return manifest
 
 
@@ -116,17 +116,18 @@ def _alone(entry: dict) -> dict | None:
     return {key: value for key, value in entry.items() if key != "previous"} if "recipe" in entry else None
 
 
-def _fault(entry: Any) -> str | None:
-    fault = mismatch(entry, FORM)
-    if fault:
-        return fault
-    fault = mismatch(entry, {key: form for key, form in OPTIONAL.items() if key in entry})
-    if not fault and entry.get("similarity") is not None:
-        fault = mismatch(entry["similarity"], SIMILARITY, "similarity.")
-    if not fault and entry.get("parts") is not None:
-        fault = mismatch(entry["parts"], PARTS, "parts.")
-    if not fault and "similarities" in entry:
+def fault(entry: dict) -> str | None:
+    """Return what is damaged in the parts of an entry that are not required; None if nothing is."""
+    found = mismatch(entry, {key: form for key, form in OPTIONAL.items() if key in entry})
+    if not found and entry.get("similarity") is not None:
+        found = mismatch(entry["similarity"], SIMILARITY, "similarity.")
+    if not found and entry.get("parts") is not None:
+        found = mismatch(entry["parts"], PARTS, "parts.")
+    if not found and "similarities" in entry:
         lengths = {len(entry["similarities"][key]) for key in OPTIONAL["similarities"]}
-        fault = "similarities: expected lists of one length" if len(lengths) > 1 or 0 in lengths else None
-    skipped = entry["vectors"].get("skipped", [])
-    return fault or mismatch(skipped, [int], "vectors.skipped.")
+        found = "similarities: expected lists of one length" if len(lengths) > 1 or 0 in lengths else None
+    return found or mismatch(entry["vectors"].get("skipped", []), [int], "vectors.skipped.")
+
+
+def _fault(entry: Any) -> str | None:
+    return mismatch(entry, FORM) or fault(entry)

@@ -6,6 +6,7 @@ Shape letters: n vectors in all, d numbers in a vector, p pairs.
 import faiss
 import numpy as np
 
+from similar_images.index.engine import Engine
 from similar_images.index.exact import unit_rows
 from similar_images.index.similarity import COMPONENTS, MOVED, SEED
 from similar_images.index.tune import K, Measured, Queries
@@ -15,17 +16,17 @@ PERCENTILES = (0, 1, 5, 10, 25, 50, 75, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95,
 
 
 def measures(
-    queries: Queries, index: faiss.Index, parameters: dict, removed: list[int], known: Measured | None = None
+    queries: Queries, index: faiss.Index | Engine, parameters: dict, removed: list[int], known: Measured | None = None
 ) -> dict:
     """Return what a manifest says of the quality of a search: recall with and without vectors, time, similarities."""
     reached = known or queries.measure("", index, parameters["reranked"])
-    alone = queries.measure("", index, 0) if parameters["reranked"] else reached
+    alone = queries.recall(index) if parameters["reranked"] else reached.recall
     nearest = queries.similarities[:, 1] if queries.similarities.shape[1] > 1 else queries.similarities[:, 0]
     return {
         "measured": {
             "recall": reached.recall,
             "interval": [reached.low, reached.high],
-            "recall_alone": alone.recall,  # of the index without the vectors beside it
+            "recall_alone": alone,  # of the index without the vectors beside it
             "k": K,
             "queries": len(queries.rows),
             "p50_ms": reached.p50_ms,

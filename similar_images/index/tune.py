@@ -11,7 +11,9 @@ from typing import NamedTuple
 import faiss
 import numpy as np
 
+from similar_images.index import engine
 from similar_images.index import index as indexes
+from similar_images.index.engine import Engine
 from similar_images.index.parts import inverted, is_mapped
 from similar_images.index.recipes import SEED, Reduction, Trained, lists, reduced, train
 from similar_images.index.similarity import COSINE, Similarity
@@ -94,7 +96,7 @@ class Queries:
         """Return the first k of rows (q, any) that are not the query itself."""
         return np.take_along_axis(rows, indexes.others(rows, self.rows, k), axis=1)
 
-    def milliseconds(self, index: faiss.Index, reranked: int) -> np.ndarray:
+    def milliseconds(self, index: faiss.Index | Engine, reranked: int) -> np.ndarray:
         """Return what each of some queries took, one at a time, re-ranking included."""
         times = []
         for query in [self.unit[:1], *np.split(self.unit[:TIMED], len(self.unit[:TIMED]))]:
@@ -103,17 +105,22 @@ class Queries:
             times.append(1000 * (perf_counter() - began))
         return np.array(times[1:])  # the first warms up
 
-    def measure(self, recipe: str, index: faiss.Index, reranked: int) -> Measured:
+    def recall(self, index: faiss.Index | Engine) -> float:
+        """Return the recall@10 of an index alone, without re-ranking."""
+        _, rows = index.search(self.unit, min(K + 1, index.ntotal))
+        return float(indexes.recall(self.others(rows, K), self.true).mean())
+
+    def measure(self, recipe: str, index: faiss.Index | Engine, reranked: int) -> Measured:
         """Return what an index reaches with the number of hits that are re-ranked."""
         _, rows = index.search(self.unit, min(max(reranked, K) + 1, index.ntotal))
         return self.measured(recipe, index, reranked, self.others(rows, max(reranked, K)))
 
-    def measured(self, recipe: str, index: faiss.Index, reranked: int, found: np.ndarray) -> Measured:
+    def measured(self, recipe: str, index: faiss.Index | Engine, reranked: int, found: np.ndarray) -> Measured:
         """Return the same for hits (q, reranked or 10) that were found already.
 
         What is re-ranked by the exact vectors has all true hits that are in it at its head.
         """
-        inverted = faiss.try_extract_index_ivf(index)
+        inverted = engine.inverted(index)
         nprobe = inverted.nprobe if inverted is not None else 0
         p50, p95 = np.percentile(self.milliseconds(index, reranked), (50, 95)).tolist()
         return Measured(
@@ -137,8 +144,10 @@ def interval(each: np.ndarray, least: float = 0.0) -> tuple[float, float, float]
     return mean, max(least, mean - error), min(1.0, mean + error)
 
 
-def size(index: faiss.Index) -> int:
+def size(index: faiss.Index | Engine) -> int:
     """Return the bytes of an index: Faiss holds in memory the arrays that it writes."""
+    if not isinstance(index, faiss.Index):
+        return index.bytes
     if is_mapped(index):
         lists = inverted(index)
         return index.ntotal * (lists.code_size + 8) + size(faiss.downcast_index(lists.quantizer))

@@ -3,8 +3,20 @@
 from importlib import import_module
 from types import ModuleType
 
-EXTRAS = ("keras", "openvino", "hub", "text", "notebook", "lite2", "evaluate", "table", "map")  # of pyproject.toml
+EXTRAS = (
+    "keras",
+    "openvino",
+    "hub",
+    "text",
+    "notebook",
+    "lite2",
+    "evaluate",
+    "table",
+    "map",
+    "cluster",
+)  # of pyproject.toml
 TITLES = {
+    "milvus_lite": "Milvus Lite",
     "pyarrow": "PyArrow",
     "sentence_transformers": "sentence-transformers",
     "sknetwork": "scikit-network",

@@ -1,0 +1,51 @@
+"""Open a collection in Milvus by its manifest, and see that it holds what that says."""
+
+from pathlib import Path
+
+import numpy as np
+
+from similar_images.cluster import manifest as manifests
+from similar_images.cluster.milvus import MilvusSearch
+from similar_images.index.exact import unit_rows
+from similar_images.index.index import Index
+from similar_images.index.reduced import open_similarity
+from similar_images.vectors.store import Vectors
+
+COMPARED = 8  # rows
+ALIKE = 0.99  # similarity; float16 and the server's rounding change less
+
+
+def open_milvus(path: Path) -> Index:
+    """Open the manifest of a collection in Milvus, which is connected to by the first search.
+
+    Raises FileNotFoundError or ValueError, with the remedy, if it or the similarity's file is missing or damaged, and
+    MissingExtra without the packages.
+    """
+    manifest = manifests.read(path)
+    similarity, vectors = open_similarity(manifests.base(path), manifest.get("similarity"), manifest["d"])
+    return Index(path, MilvusSearch(path, manifest), manifest, similarity, vectors)
+
+
+def check_content(index: Index, vectors: Vectors) -> None:
+    """Raise ValueError, with the remedy, if Milvus holds other rows or vectors than the manifest says; it is asked."""
+    search: MilvusSearch = index.faiss
+    n = search.manifest["vectors"]["n"]
+    if (count := search.count(f"row < {n}", "Bounded")) < search.ntotal:
+        raise ValueError(
+            f"{index.path}: expected {search.ntotal:,} rows in {search.name} of Milvus at {search.connection.uri}, got "
+            f"{count:,}: load them with build_search_db.py --milvus --overwrite"
+        )
+    if vectors.array is None:
+        return
+    absent = {*search.manifest["removed"], *search.manifest["vectors"].get("skipped", [])}
+    drawn = np.linspace(0, n - 1, 4 * COMPARED).astype(int)
+    rows = np.array([row for row in dict.fromkeys(drawn.tolist()) if row not in absent][:COMPARED], np.int64)
+    known, unit = unit_rows(vectors.array[:n], rows)
+    expected = index.similarity.transformed(unit)
+    found = search.vectors(known.tolist())
+    for row, vector in zip(known.tolist(), expected, strict=True):
+        if row not in found or found[row].shape != vector.shape or float(found[row] @ vector) < ALIKE:
+            raise ValueError(
+                f"{index.path}: {search.name} of Milvus at {search.connection.uri} holds other vectors than "
+                f"{vectors.path}: rebuild it with build_search_db.py --milvus --overwrite"
+            )

@@ -1,0 +1,120 @@
+"""A Milvus server for tests, in a network namespace of its own: it listens on every interface that it sees."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = Path(os.environ.get("SIMILAR_IMAGES_MILVUS", ROOT / ".venv" / "milvus"))
+STARTED = 120  # seconds
+# It becomes the server itself, so that its process id is the server's.
+RUN = """
+import os, sys
+from pathlib import Path
+import milvus
+
+folder, options = Path(sys.argv[1]), dict(option.split("=", 1) for option in sys.argv[2:])
+config = milvus.MilvusServerConfig(data_dir=str(folder))
+for name, value in options.items():
+    kind = config.get_type(name) if name in config.configurable_items else str
+    config.set(name, value == "true" if kind is bool else kind(value))
+config.resolve()
+milvus._initialize_data_files(str(folder))
+libraries, log = str(folder / "bin"), os.open(folder / "server.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+os.chdir(folder)
+os.dup2(log, 1), os.dup2(log, 2)
+own = {"DEPLOY_MODE": "STANDALONE", "METRICS_PORT": "9091", "MILVUS_RUN_DIR": str(folder / "run")}
+os.execve(f"{libraries}/milvus", ["milvus", "run", "standalone"], {**os.environ, **own, "LD_LIBRARY_PATH": libraries})
+"""
+
+
+def why_not() -> str:
+    """Return why no server can be started here; an empty string if one can."""
+    if os.name != "posix" or os.geteuid() != 0 or shutil.which("ip") is None:
+        return "a Milvus server needs a network namespace of its own: root, and the command ip"
+    if not (PACKAGE / "milvus").is_dir():
+        return f"there is no Milvus server in {PACKAGE}: run `make test-cluster`"
+    return ""
+
+
+class MilvusServer:
+    """A server that can be started, killed and started again with what it holds."""
+
+    def __init__(self, folder: Path, *options: str):
+        self.folder, self._options = folder, options
+        number = os.getpid() % 16000 * 4 + len(list(folder.parent.glob("*"))) % 4
+        self._name = f"sim{os.getpid()}x{number % 4}"
+        network = f"10.{200 + number // 16384 % 50}.{number // 64 % 256}"
+        ours, self.host = f"{network}.{number % 64 * 4 + 1}", f"{network}.{number % 64 * 4 + 2}"
+        self._pid: subprocess.Popen | None = None
+        ip("netns", "add", self._name)
+        outside, inside = f"{self._name[-12:]}o", f"{self._name[-12:]}i"
+        ip("link", "add", outside, "type", "veth", "peer", "name", inside, "netns", self._name)
+        ip("addr", "add", f"{ours}/30", "dev", outside)
+        ip("link", "set", outside, "up")
+        ip("-n", self._name, "addr", "add", f"{self.host}/30", "dev", inside)
+        ip("-n", self._name, "link", "set", inside, "up")
+        ip("-n", self._name, "link", "set", "lo", "up")
+
+    def uri(self, scheme: str = "http") -> str:
+        return f"{scheme}://{self.host}:19530"
+
+    def start(self) -> None:
+        """Start the server and wait until it serves."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = ["ip", "netns", "exec", self._name, sys.executable, "-c", RUN, str(self.folder), *self._options]
+        environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
+        self._pid = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + STARTED
+        while time.monotonic() < until and self._pid.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://{self.host}:9091/healthz", timeout=1) as answer:
+                    if b"OK" in answer.read():
+                        return
+            except OSError:
+                pass
+            time.sleep(0.2)
+        self.kill()
+        raise RuntimeError(f"the Milvus server did not start: {(self.folder / 'server.log').read_text()[-2000:]}")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the server."""
+        assert self._pid is not None
+        self._pid.send_signal(number)
+
+    def kill(self) -> None:
+        """End the server at once, as a power cut does."""
+        if self._pid is not None and self._pid.poll() is None:
+            self._pid.kill()
+            self._pid.wait()
+
+    def close(self) -> None:
+        """End the server, and its namespace."""
+        if self._pid is not None and self._pid.poll() is None:
+            self.signal(signal.SIGCONT)
+        self.kill()
+        ip("netns", "delete", self._name)
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory):
+    """A server without access control."""
+    if reason := why_not():
+        pytest.skip(reason)
+    server = MilvusServer(tmp_path_factory.mktemp("milvus") / "server")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
