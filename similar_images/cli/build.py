@@ -1,5 +1,7 @@
 """Vectors to a search index, from the shell."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -121,8 +123,6 @@ def main(
       ./build_search_db.py -i photos_file_list.txt --remove names.txt --add
       ./build_search_db.py -i photos_file_list.txt --milvus http://milvus.example:19530 --milvus-index HNSW
     """
-    from tqdm import tqdm
-
     from similar_images.cli import milvus
     from similar_images.cluster.manifest import is_milvus
     from similar_images.files import check_new, check_writeable
@@ -134,82 +134,75 @@ def main(
         vectors_file = vectors_path(vectors_file)
     if not vectors_file.is_file():
         raise FileNotFoundError(f"there are no vectors {vectors_file}: make them with extract_image_vectors.py")
-
-    def say(message: str) -> None:
-        click.echo(message, err=True)
-
     vectors = open_vectors(vectors_file)
     if vectors.assumption:
-        say(vectors.assumption)
+        _say(vectors.assumption)
     n, d = vectors.stored.shape
     if dimension not in (None, d):
         raise ValueError(f"{vectors_file}: expected vectors of {dimension} numbers (-d), got {d}")
-    output = output or milvus.output_of(vectors_file, uri, bool(adding or removing))
+    changes, target = bool(adding or removing), Target(target_recall, max_bytes, max_ms)
+    output = output or milvus.output_of(vectors_file, uri, changes)
     on_milvus = is_milvus(output)
     if not on_milvus and (uri is not None or milvus_index != "auto" or milvus_ca):
         raise ValueError(f"expected -o FILE.milvus.json with the options of Milvus, got {output}")
     check_writeable(output)
-    target = Target(target_recall, max_bytes, max_ms)
-    if on_milvus and (any(target) or recipe != "auto"):
-        raise ValueError("--recipe and the targets are for an index of Faiss: choose Milvus' own with --milvus-index")
-    if labels and (similarity != "auto" or recipe not in ("auto", "flat", "reduced") or adding or removing):
-        raise ValueError(
-            "--labels choose the similarity of a new index: omit --similarity, --add, --remove or --recipe"
-        )
-    changes = bool(adding or removing)
-    kept = not any(target) and recipe == similarity == milvus_index == "auto" and part_size is None
-    if changes and not kept:
-        raise ValueError(
-            "--add and --remove keep recipe and similarity of the index: omit --recipe, --similarity, --part-size "
-            "and the targets"
-        )
+    has_recipe = any(target) or recipe != "auto" or part_size is not None
+    _refuse(
+        (
+            on_milvus and has_recipe,
+            "--recipe, --part-size and the targets are for an index of Faiss: choose Milvus' own with --milvus-index",
+        ),
+        (
+            labels and (similarity != "auto" or recipe not in ("auto", "flat", "reduced") or changes),
+            "--labels choose the similarity of a new index: omit --similarity, --add, --remove or --recipe",
+        ),
+        (
+            changes and (has_recipe or similarity != "auto" or milvus_index != "auto"),
+            "--add and --remove keep recipe and similarity of the index: omit --recipe, --similarity, --part-size, "
+            "--milvus-index and the targets",
+        ),
+        (any(target) and recipe != "auto", "a target chooses the recipe: omit --recipe"),
+        (
+            any(target) and part_size,
+            "a target builds several candidates, each in one piece: omit --part-size, or find the recipe by a target "
+            "on fewer vectors and name it with --recipe",
+        ),
+    )
     if changes and not output.exists():
         raise FileNotFoundError(f"there is no index {output}: build it first")
     if not changes:
         check_new(output, overwrite)
-        if any(target) and recipe != "auto":
-            raise ValueError("a target chooses the recipe: omit --recipe")
-        if any(target) and part_size:
-            raise ValueError(
-                "a target builds several candidates, each in one piece: omit --part-size, or find the recipe by a "
-                "target on fewer vectors and name it with --recipe"
-            )
         if labels:
             similarity = _chosen(vectors, labels)
-    if any(target) and not changes:
-        click.echo(HEADER)
-        row = lambda one: click.echo(_row(one))  # noqa: E731
-        manifest = building.build(
-            vectors, output, target=target, note=say, tried=row, restore=restore, similarity=similarity
-        )
-    elif changes and not on_milvus:
+    if changes and on_milvus:
+        with _bar(None) as advance:
+            manifest = milvus.change(vectors, output, removing, adding, advance, _say)
+    elif changes:
         if removing:
             manifest = building.remove(vectors, output, building.rows_of(vectors, removing))
         if adding:
             manifest = building.add(vectors, output)
+    elif on_milvus:
+        place = milvus.target_of(output, uri, milvus_index, milvus_ca)
+        with _bar(n) as advance:
+            manifest = milvus.build(vectors, output, place, similarity, restore, advance, _say)
+    elif any(target):
+        click.echo(HEADER)
+        manifest = building.build(
+            vectors, output, target=target, note=_say, tried=_echo, restore=restore, similarity=similarity
+        )
     else:
-        place = milvus.target_of(output, uri, milvus_index, milvus_ca) if on_milvus and not changes else None
-        with tqdm(total=None if changes else n, unit=" vectors", disable=None) as bar:
-
-            def advance(rows: int) -> None:
-                bar.update(rows)
-
-            if place is not None:
-                manifest = milvus.build(vectors, output, place, similarity, restore, advance, say)
-            elif on_milvus:
-                manifest = milvus.change(vectors, output, removing, adding, advance, say)
-            else:
-                manifest = building.build(
-                    vectors,
-                    output,
-                    recipe,
-                    None,
-                    advance,
-                    say,
-                    restore=restore,
-                    similarity=similarity,
-                    part_size=part_size,
-                )
+        with _bar(n) as advance:
+            manifest = building.build(
+                vectors,
+                output,
+                recipe,
+                progress=advance,
+                note=_say,
+                restore=restore,
+                similarity=similarity,
+                part_size=part_size,
+            )
     if verbose:
         click.echo("\n".join(f"{key}: {value}" for key, value in manifest["parameters"].items()), err=True)
     click.echo(_summary(manifest, n), err=True)
@@ -226,6 +219,26 @@ def main(
     click.echo(output)
 
 
+def _say(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def _refuse(*cases: tuple[object, str]) -> None:
+    """Raise ValueError with the message of the first case that is true."""
+    for wrong, message in cases:
+        if wrong:
+            raise ValueError(message)
+
+
+@contextmanager
+def _bar(n: int | None) -> Iterator[Callable[[int], object]]:
+    """Yield what advances a progress bar by so many vectors."""
+    from tqdm import tqdm
+
+    with tqdm(total=n, unit=" vectors", disable=None) as bar:
+        yield bar.update
+
+
 HEADER = "recipe                      nprobe  re-ranked  recall@10  95% interval   p50 ms   p95 ms       bytes"
 
 
@@ -239,8 +252,8 @@ def _chosen(vectors, labels: str) -> str:
     return chosen.name
 
 
-def _row(one) -> str:
-    return (
+def _echo(one) -> None:
+    click.echo(
         f"{one.recipe:26} {one.nprobe:7} {one.reranked:10} {one.recall:10.3f}  {one.low:.3f} - {one.high:.3f} "
         f"{one.p50_ms:8.3f} {one.p95_ms:8.3f} {one.bytes:11}"
     )
