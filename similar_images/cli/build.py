@@ -231,12 +231,16 @@ def _refuse(*cases: tuple[object, str]) -> None:
 
 
 @contextmanager
-def _bar(n: int | None) -> Iterator[Callable[[int], object]]:
+def _bar(n: int | None) -> Iterator[Callable[[int], None]]:
     """Yield what advances a progress bar by so many vectors."""
     from tqdm import tqdm
 
     with tqdm(total=n, unit=" vectors", disable=None) as bar:
-        yield bar.update
+
+        def advance(vectors: int) -> None:
+            bar.update(vectors)
+
+        yield advance
 
 
 HEADER = "recipe                      nprobe  re-ranked  recall@10  95% interval   p50 ms   p95 ms       bytes"
