@@ -190,9 +190,12 @@ def _rewrite(
 ) -> dict:
     absent, entry = sorted({*removed, *skipped}), old.get("parts")
     searched = parts.open_parts(index.path, index.faiss, entry) if entry else index.faiss
+    quality = measures(Queries(array, absent, similarity=index.similarity), searched, old["parameters"], absent)
+    if entry:
+        quality["measured"]["bytes_on_disk"] = parts.bytes_of(entry) + index.similarity.bytes
     manifest = old | {
         "removed": removed,
-        **measures(Queries(array, absent, similarity=index.similarity), searched, old["parameters"], absent),
+        **quality,
         "built_recall": old["built_recall"],
         "similarity": kept_similarity(index.similarity, array, file, index.path, absent, old.get("similarity") or {}),
         "vectors": source_of(vectors, index.path, skipped),

@@ -32,7 +32,7 @@ from similar_images.index.steps import (
     source_of,
     training_sample,
 )
-from similar_images.vectors.store import Vectors, open_array, sample
+from similar_images.vectors.store import Vectors, open_array, release, sample
 
 FORMAT = "similar-images unfinished index 1"
 MOST = 1000  # parts; each takes a file and a step of every opening
@@ -169,6 +169,7 @@ class _Unfinished:
                 part.add_with_ids(unit, rows)
             with replacing(path) as partial:
                 faiss.write_index(part, str(partial))
+            release(moved)
             self._save(counts=self._state["counts"] | {path.name: part.ntotal})
         return [path for path in self._files(n) if self._count(path)], moved if file is None else open_array(file), file
 

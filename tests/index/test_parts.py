@@ -128,6 +128,8 @@ def test_rows_are_added_to_the_last_part_and_to_new_ones(store, path):
     manifest = add(vectors, path)
     assert [part["n"] for part in manifest["parts"]["files"]] == [1499, 1499, 1500, 1500, 999]
     kept = set(before.items()) & set(part_files(path).items())
+    on_disk = sum(path.with_name(name).stat().st_size for name in part_files(path))
+    assert manifest["measured"]["bytes_on_disk"] == on_disk + open_index(path).similarity.bytes
     assert len(kept) == 2 and len(part_files(path)) == 5  # two were full; the first two lack a skipped row each
     index = open_index(path)
     assert same_hits(index, in_one_piece(index, vectors), store.unseen, vectors.array)
