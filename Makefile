@@ -23,13 +23,15 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 JUPYTER = $(BIN)/jupyter notebook -y --ip=127.0.0.1 $(BROWSER) $(ROOT)
 VOILA = JUPYTER_PATH=$(CURDIR)/app $(BIN)/voila --template=similar-images --Voila.ip=127.0.0.1 --Voila.auto_token=True --VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension $(BROWSER)
 
-.PHONY: help install install-text demo demo-text app app-text sample sample-text tweets coco test test-slow test-cluster lint docs screenshots clean
+.PHONY: help install install-text install-cluster demo demo-text app app-text sample sample-text tweets coco test test-slow test-cluster lint docs screenshots clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
 
 install: .venv/installed  ## create .venv with the packages for images
+
+install-cluster: .venv/installed-cluster  ## add the packages for several machines: Milvus
 
 install-text: .venv/installed-text  ## add the packages for texts: PyTorch, sentence-transformers, MiniLM
 
@@ -70,7 +72,7 @@ test: .venv/installed-dev  ## run all tests but the slow ones
 test-slow: .venv/installed-dev  ## run the slow tests: install the package into an empty environment
 	$(BIN)/python -m pytest -m "slow and not cluster"
 
-test-cluster: .venv/installed-dev .venv/milvus/installed  ## run the tests that need a cluster: as root, with network namespaces of their own
+test-cluster: .venv/installed-dev .venv/installed-cluster .venv/milvus/installed  ## run the tests of several machines; those with networks need root
 	$(BIN)/python -m pytest -m cluster
 
 lint: .venv/installed-dev  ## check style, format, imports and types
@@ -98,6 +100,10 @@ clean:  ## remove .venv and the sample collections
 # Several times as large; images do not need it.
 .venv/installed-text: requirements-text.txt .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-text.txt
+	touch $@
+
+.venv/installed-cluster: requirements-cluster.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
 	touch $@
 
 .venv/installed-dev: requirements-dev.txt requirements-cluster.txt .venv/installed-text

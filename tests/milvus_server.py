@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from conftest import ROOT
 
 PACKAGE = Path(os.environ.get("SIMILAR_IMAGES_MILVUS", ROOT / ".venv" / "milvus"))
 STARTED = 120  # seconds
+_numbers = count()  # of the servers of this process
 # It becomes the server itself, so that its process id is the server's.
 RUN = """
 import os, sys
@@ -49,13 +51,13 @@ class MilvusServer:
 
     def __init__(self, folder: Path, *options: str):
         self.folder, self._options = folder, options
-        number = os.getpid() % 16000 * 4 + len(list(folder.parent.glob("*"))) % 4
-        self._name = f"sim{os.getpid()}x{number % 4}"
-        network = f"10.{200 + number // 16384 % 50}.{number // 64 % 256}"
-        ours, self.host = f"{network}.{number % 64 * 4 + 1}", f"{network}.{number % 64 * 4 + 2}"
+        number, process = next(_numbers), os.getpid()
+        self._name = f"simmv{process}x{number}"
+        network = f"10.{200 + process // 256 % 50}.{process % 256}"
+        ours, self.host = f"{network}.{4 * number + 1}", f"{network}.{4 * number + 2}"
         self._pid: subprocess.Popen | None = None
         ip("netns", "add", self._name)
-        outside, inside = f"{self._name[-12:]}o", f"{self._name[-12:]}i"
+        outside, inside = f"mv{process}x{number}o", f"mv{process}x{number}i"
         ip("link", "add", outside, "type", "veth", "peer", "name", inside, "netns", self._name)
         ip("addr", "add", f"{ours}/30", "dev", outside)
         ip("link", "set", outside, "up")

@@ -113,7 +113,8 @@ def main(
 
     The similarity is the cosine; faiss.read_index opens the index. While the vectors stay beside it, the best hits of
     a search are re-ranked with the exact vectors. Each build measures recall@10 against exact search and stores it in
-    the manifest. Removed images stay removed in later builds.
+    the manifest. Removed images stay removed in later builds. With --milvus the index is one of Milvus; its credentials
+    come from the environment: MILVUS_TOKEN, MILVUS_TOKEN_FILE, or MILVUS_USER and MILVUS_PASSWORD.
 
     \b
     Examples:

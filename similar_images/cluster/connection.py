@@ -64,6 +64,7 @@ class Connection:
 
     def __init__(self, uri: str, ca: Path | None = None):
         """`ca` is the certificate of an own authority (PEM), for https. Raises ValueError for a URI that is none."""
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes to stderr what is reported here
         need("pymilvus", "cluster", "a search on Milvus")
         self.uri, self.ca = checked(uri), ca
         if ca is not None and not ca.is_file():
@@ -106,11 +107,13 @@ class Connection:
 
         try:
             return work()
-        except grpc.RpcError as error:
-            known: Any = error
-            failure = self._failure(known.code(), str(known.details()), limit, connecting)
-        except MilvusException as error:
-            failure = self._failure(error.code, str(error.message), limit, connecting)
+        except (grpc.RpcError, MilvusException) as error:
+            cause: Any = error.__cause__ if isinstance(error.__cause__, grpc.RpcError) else error
+            if isinstance(cause, grpc.RpcError):
+                known: Any = cause
+                failure = self._failure(known.code(), str(known.details()), limit, connecting)
+            else:
+                failure = self._failure(cause.code, str(cause.message), limit, connecting)
         raise failure
 
     def _failure(self, code: Any, message: str, limit: float, connecting: bool) -> Exception:
@@ -201,7 +204,6 @@ def _token() -> str:
 
 
 def _client(uri: str, **options: Any) -> Any:
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes to stderr what is reported here
     import pymilvus
 
     for name in ("pymilvus", "milvus_lite"):

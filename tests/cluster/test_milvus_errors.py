@@ -182,7 +182,8 @@ def test_a_full_disk_is_said_and_the_load_goes_on_afterwards(run, tmp_path):
         "--similarity",
         "cosine",
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1 and "is full" in done.stderr.splitlines()[-1], done.stderr
     again = run("build_search_db.py", "-i", "v.npy", "--milvus", "--similarity", "cosine")
     assert again.returncode == 0 and "goes on" in again.stderr, again.stderr
