@@ -1,7 +1,7 @@
 """The collection in Milvus that stands where a Faiss index stands: searched by the inner product of unit vectors.
 
-Its ids are rows. A search sees the server's state of at most some seconds ago ("Bounded"): seeing the very last ("Strong") took 70
-times as long, 209 and not 3 ms on the server of 2023 (benchmarks/milvus.py). Whoever writes waits until the change is seen, before the
+Its ids are rows. A search sees the server's state of at most some seconds ago ("Bounded"): seeing the very last ("Strong") took 100
+times as long, 200 and not 2 ms on the server of 2023 (benchmarks/milvus.py). Whoever writes waits until the change is seen, before the
 manifest names it; and rows that the manifest says are removed are never given out, whatever a server still finds.
 
 Shape letters: n rows in all, m of them searched, b queries, c numbers in a transformed vector, k hits.
