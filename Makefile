@@ -23,7 +23,7 @@ ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 JUPYTER = $(BIN)/jupyter notebook -y --ip=127.0.0.1 $(BROWSER) $(ROOT)
 VOILA = JUPYTER_PATH=$(CURDIR)/app $(BIN)/voila --template=similar-images --Voila.ip=127.0.0.1 --Voila.auto_token=True --VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension $(BROWSER)
 
-.PHONY: help install install-text demo demo-text app app-text sample sample-text tweets coco test test-slow lint docs screenshots clean
+.PHONY: help install install-text install-cluster demo demo-text app app-text sample sample-text tweets coco test test-slow test-cluster lint docs screenshots clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -32,6 +32,8 @@ help:  ## list the targets
 install: .venv/installed  ## create .venv with the packages for images
 
 install-text: .venv/installed-text  ## add the packages for texts: PyTorch, sentence-transformers, MiniLM
+
+install-cluster: .venv/installed-cluster  ## add the packages for several machines: Ray
 
 ifdef FOLDER
 demo: .venv/installed
@@ -65,10 +67,13 @@ coco: .venv/installed  ## index COCO with VGG16: 13 GB, hours; SET=val2017 NETWO
 	test -e $(COCO_INDEX).json || $(BIN)/python build_search_db.py -i $(COCO_VECTORS).npy -o $(COCO_INDEX) --overwrite
 
 test: .venv/installed-dev  ## run all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not cluster" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: .venv/installed-dev  ## run the slow tests: install the package into an empty environment
 	$(BIN)/python -m pytest -m slow
+
+test-cluster: .venv/installed-dev .venv/installed-cluster  ## run the tests of several machines; those with networks need root
+	$(BIN)/python -m pytest -m cluster
 
 lint: .venv/installed-dev  ## check style, format, imports and types
 	$(BIN)/ruff check .
@@ -95,6 +100,10 @@ clean:  ## remove .venv and the sample collections
 # Several times as large; images do not need it.
 .venv/installed-text: requirements-text.txt .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-text.txt
+	touch $@
+
+.venv/installed-cluster: requirements-cluster.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
 	touch $@
 
 .venv/installed-dev: requirements-dev.txt .venv/installed-text

@@ -3,9 +3,21 @@
 from importlib import import_module
 from types import ModuleType
 
-EXTRAS = ("keras", "openvino", "hub", "text", "notebook", "lite2", "evaluate", "table", "map")  # of pyproject.toml
+EXTRAS = (
+    "keras",
+    "openvino",
+    "hub",
+    "text",
+    "notebook",
+    "lite2",
+    "evaluate",
+    "table",
+    "map",
+    "cluster",
+)  # of pyproject.toml
 TITLES = {
     "pyarrow": "PyArrow",
+    "ray": "Ray",
     "sentence_transformers": "sentence-transformers",
     "sknetwork": "scikit-network",
     "tensorflow": "TensorFlow",

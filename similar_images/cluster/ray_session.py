@@ -1,0 +1,180 @@
+"""Ray, started on this machine or joined, quietly and with nothing sent anywhere."""
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import urlsplit
+
+from similar_images.networks.extras import need
+
+AUTO = "auto"  # instead of an address: Ray is started on this machine, and ended
+CLIENT = "ray"  # the protocol of Ray's client
+CONNECT_SECONDS = 5  # to a port
+JOIN_SECONDS = 60  # until Ray has answered
+MAX_FOLDER = 40  # characters: the path of a socket has at most 107, of which Ray needs 62
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+}
+TRY = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR'); ray.shutdown()"
+TOKENS = (  # what Ray says of a token -> what to do
+    ("no authentication token", "has no token: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to its file"),
+    ("InvalidAuthToken", "refuses the token"),
+    ("Unauthenticated", "refuses the token"),
+    ("AuthenticationError", "refuses the token"),
+)
+
+
+class Session:
+    """A connection to Ray; `rejoin` ends and renews it, which ends all that this process started on the cluster."""
+
+    def __init__(self, ray: ModuleType, address: str, options: dict):
+        self.ray, self.address, self._options = ray, address, options
+        self._join()
+
+    @property
+    def is_local(self) -> bool:
+        return self.address == AUTO
+
+    def rejoin(self) -> None:
+        self.ray.shutdown()
+        self._join()
+
+    def _join(self) -> None:
+        in_main = threading.current_thread() is threading.main_thread()
+        handler = signal.getsignal(signal.SIGTERM) if in_main else None
+        try:
+            self.ray.init(log_to_driver=False, logging_level="ERROR", **self._options)
+        except Exception as error:  # Ray raises anything, from ConnectionError to RuntimeError
+            where = "on this machine" if self.is_local else f"at {self.address}"
+            raise OSError(f"cannot start or join Ray {where}: {error}") from error
+        finally:
+            if in_main:
+                signal.signal(signal.SIGTERM, handler)  # Ray sets its own
+
+
+@contextmanager
+def session(address: str = AUTO) -> Iterator[Session]:
+    """Yield a connection to the Ray cluster at `address`, HOST:PORT or ray://HOST:PORT, or to one of its own (AUTO).
+
+    A cluster with a token gets that of RAY_AUTH_TOKEN, or of the file RAY_AUTH_TOKEN_PATH, if RAY_AUTH_MODE is "token".
+    Its own Ray has a token of its own and no dashboard, and ends with the block, as it does with this process.
+    Raises MissingExtra without Ray, OSError, in bounded time, where nothing, or no cluster, answers at the address.
+    """
+    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} if address == AUTO else {}
+    with _environment(QUIET | own), _folder() as folder, _silent_backend():
+        need("ray.data", "cluster", "--ray")
+        import ray
+
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        if ray.is_initialized():
+            raise OSError("this process is connected to Ray already: end that with ray.shutdown()")
+        if address != AUTO:
+            _check(address)
+        options = {"address": address} if address != AUTO else {"include_dashboard": False, "_temp_dir": folder}
+        try:
+            yield Session(ray, address, options)
+        finally:
+            ray.shutdown()
+
+
+def _check(address: str) -> None:
+    """Raise OSError if no cluster answers at the address, in another process: Ray itself would try for minutes, and exit."""
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if parts.scheme not in ("", CLIENT) or not host or not port:
+        raise ValueError(
+            f"expected {AUTO}, HOST:PORT or ray://HOST:PORT as the address of a Ray cluster, got {address}"
+        )
+    try:
+        socket.create_connection((host, port), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise OSError(
+            f"no Ray cluster answers at {address} ({error}): check the address and `ray status` there"
+        ) from error
+    command = [sys.executable, "-c", TRY, address]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=JOIN_SECONDS)
+        output, code = f"{done.stdout}{done.stderr}", done.returncode
+    except subprocess.TimeoutExpired as error:
+        parts_of_output = (error.stdout, error.stderr)
+        output, code = (
+            "".join(part.decode("utf-8", "replace") for part in parts_of_output if isinstance(part, bytes)),
+            1,
+        )
+    if code == 0:
+        return
+    for sign, meaning in TOKENS:
+        if sign in output:
+            raise PermissionError(
+                f"the Ray cluster at {address} wants a token, and this process {meaning}"
+                if meaning.startswith("has")
+                else f"the Ray cluster at {address} {meaning}: set RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN"
+            )
+    reason = next((line for line in reversed(output.splitlines()) if line.strip()), f"nothing in {JOIN_SECONDS} s")
+    raise OSError(f"cannot join the Ray cluster at {address}: {reason}")
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _silent_backend() -> Iterator[None]:
+    """Drop what Ray's C++ writes to stderr; what Python writes there is kept."""
+    python = sys.stderr
+    try:
+        shares = python is not None and python.fileno() == 2
+    except (OSError, ValueError):  # a notebook's
+        shares = False
+    kept = os.dup(2)
+    if shares:
+        python.flush()
+        sys.stderr = os.fdopen(os.dup(kept), "w", buffering=1, encoding=python.encoding, errors=python.errors)
+    with Path(os.devnull).open("wb") as silence:
+        os.dup2(silence.fileno(), 2)
+    try:
+        yield
+    finally:
+        if shares:
+            sys.stderr.close()
+            sys.stderr = python
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """Yield a new temporary folder, whose path is short enough for sockets."""
+    place = tempfile.gettempdir()
+    folder = tempfile.mkdtemp(prefix="ray-", dir=place if len(place) <= MAX_FOLDER - len("/ray-12345678") else "/tmp")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
