@@ -28,7 +28,7 @@ from similar_images.vectors.store import DTYPES
     "--images",
     "place",
     type=Place(),
-    help="The images' folder, or a .zip, .tar or .tar.gz, read in place.  [default with -l: the current folder]",
+    help="The images' folder, a .zip, .tar or .tar.gz, read in place, or an address such as s3://bucket/photos.  [default with -l: the current folder]",
 )
 @click.option(
     "-o",
@@ -164,6 +164,7 @@ def main(
       ./extract_image_vectors.py -d photos
       ./extract_image_vectors.py -d photos.zip --network efficientnetlite2
       ./extract_image_vectors.py -d photos --network hf:google/siglip2-base-patch16-224
+      ./extract_image_vectors.py -d s3://bucket/photos --ray HEAD:6379 --workers 8
       ./extract_image_vectors.py -l ms_coco_file_list.txt -d val2014 -m vgg_4096.h5
     """
     from tqdm import tqdm

@@ -27,7 +27,11 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # of each worker that dies Ray says so on stdout, where the result belongs
 }
+# A Ray of this machine alone has its address from no other host, and is reached at 127.0.0.1 (as on Windows and Macs).
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 TRY = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR'); ray.shutdown()"
 TOKENS = (  # what Ray says of a token -> what to do
     ("no authentication token", "has no token: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to its file"),
@@ -73,7 +77,7 @@ def session(address: str = AUTO) -> Iterator[Session]:
     Its own Ray has a token of its own and no dashboard, and ends with the block, as it does with this process.
     Raises MissingExtra without Ray, OSError, in bounded time, where nothing, or no cluster, answers at the address.
     """
-    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} if address == AUTO else {}
+    own = LOOPBACK | {"RAY_AUTH_TOKEN": secrets.token_hex(32)} if address == AUTO else {}
     with _environment(QUIET | own), _folder() as folder, _silent_backend():
         need("ray.data", "cluster", "--ray")
         import ray

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import ROOT
+from traffic import recorded
 
 pytest.importorskip("ray", reason="Ray is not installed: make install-cluster")
 pytestmark = pytest.mark.cluster
@@ -38,13 +39,13 @@ def command(folder: str, *options: str, network: str = "hog-colour") -> list[str
 def begin(many: Path, folder: str, *options: str, **others: str) -> subprocess.Popen:
     (many / folder).mkdir(exist_ok=True)
     (many / folder / "v.txt").write_bytes((many / "v.txt").read_bytes())
-    return subprocess.Popen(command(folder, *options, **others), cwd=many, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command(folder, *options, **others), cwd=many, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def extract(many: Path, folder: str, *options: str, **others: str) -> str:
     process = begin(many, folder, *options, **others)
-    error = process.communicate(timeout=200)[1]
-    assert process.returncode == 0, error
+    output, error = process.communicate(timeout=200)
+    assert process.returncode == 0 and output == f"{folder}/v.npy\n", error
     return error
 
 
@@ -91,8 +92,8 @@ def test_a_killed_worker_is_replaced_and_a_killed_run_resumed_with_the_same_byte
     started = psutil.Process(process.pid).children(recursive=True)
     assert process.poll() is None, "the run was too fast to be killed"
     process.kill()
-    process.communicate()
-    assert psutil.wait_procs(started, timeout=60)[1] == []  # Ray ends with the run that started it
+    assert process.communicate()[0] == ""
+    assert psutil.wait_procs(started, timeout=150)[1] == []  # Ray ends with the run that started it
     assert 0 < rows_done(many / "ray") < 600
     extract(many, "ray", "--ray", "--workers", "2")
     same(many, "plain", "ray")
@@ -130,3 +131,13 @@ def test_without_ray_the_extra_is_named(many):
     (many / "ray.py").write_text("raise ModuleNotFoundError(name='ray')")
     error = refused(many, "--ray", PYTHONPATH=str(many))
     assert error == "Error: --ray needs Ray: pip install 'similar-images[cluster]'\n"
+
+
+def test_nothing_leaves_the_machine_and_nothing_is_left(photos, tmp_path):
+    program = [sys.executable, "-m", "similar_images", "extract", "-d", "photos", "--network", "hog-colour"]
+    home = tmp_path / "home"
+    home.mkdir()
+    before = set(Path("/tmp").glob("ray*"))
+    assert recorded([*program, "--ray", "--workers", "1"], tmp_path, home) == []
+    assert [path.name for path in home.iterdir()] == ["strace.log"]
+    assert set(Path("/tmp").glob("ray*")) <= before
