@@ -1,12 +1,13 @@
 """Nodes of a Ray cluster on one machine, each in a network namespace of its own, joined by a bridge; needs root."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 import psutil
@@ -21,16 +22,17 @@ RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 class Node:
     """A process `ray start --block` in a namespace; `run` starts others there."""
 
-    def __init__(self, namespace: str, address: str):
-        self.namespace, self.address = namespace, address
+    def __init__(self, namespace: str, address: str, folder: str):
+        self.namespace, self.address, self.folder = namespace, address, folder
         self.process: subprocess.Popen | None = None
 
     def environment(self, token: str | None = TOKEN) -> dict[str, str]:
         known = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "error"}
         return os.environ | known | ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {})
 
-    def start(self, *options: str, before: str = "true") -> None:
-        """Start Ray after a command of the shell, whose mounts are the node's own."""
+    def start(self, *options: str, hidden: Sequence[object] = ()) -> None:
+        """Start Ray; these folders are empty for it: what is mounted in a namespace is not seen elsewhere."""
+        before = " && ".join(["true", *(f"mount -t tmpfs none {shlex.quote(str(folder))}" for folder in hidden)])
         command = [
             "sh",
             "-c",
@@ -44,6 +46,10 @@ class Node:
             *options,
         ]
         self.process = self.popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def join(self, head: "Node", *hidden: object) -> None:
+        """Start Ray as a node with one CPU, and a folder of its own for Ray's files."""
+        self.start(f"--address={head.address}:{PORT}", "--num-cpus=1", hidden=(self.folder, *hidden))
 
     def popen(self, command: list[str], token: str | None = TOKEN, **options) -> subprocess.Popen:
         inside = ["ip", "netns", "exec", self.namespace, *command]
@@ -79,8 +85,9 @@ def cluster(workers: int) -> Iterator[list[Node]]:
         ip("-n", bridge, "link", "add", "br0", "type", "bridge")
         ip("-n", bridge, "link", "set", "br0", "up")
         nodes = []
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True))
         for number in range(workers + 1):
-            node = Node(f"{name}n{number}", f"10.213.0.{number + 1}")
+            node = Node(f"{name}n{number}", f"10.213.0.{number + 1}", folder)
             add_namespace(stack, node.namespace)
             ip("-n", bridge, "link", "add", f"v{number}", "type", "veth", "peer", "eth0", "netns", node.namespace)
             ip("-n", bridge, "link", "set", f"v{number}", "master", "br0", "up")
@@ -89,12 +96,11 @@ def cluster(workers: int) -> Iterator[list[Node]]:
             ip("-n", node.namespace, "link", "set", "lo", "up")
             stack.callback(node.kill)
             nodes.append(node)
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True))
         head, *others = nodes
         head.start("--head", f"--port={PORT}", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={folder}")
         time.sleep(5)
         for node in others:
-            node.start(f"--address={head.address}:{PORT}", "--num-cpus=1")
+            node.join(head)
         wait_until_joined(head, workers + 1)
         yield nodes
 

@@ -112,12 +112,12 @@ class Workers:
             num_cpus=self._cpus,
             num_gpus=self._gpus,
         )  # Ray replaces a worker that dies, and computes its part again
-        for i, (part, row) in enumerate(zip(parts, self._watched(iter(encoded.iter_rows())), strict=True)):
-            _raise_failed(row)
-            if row["part"] != i:
-                raise OSError(f"expected part {i} from Ray, got {row['part']}: rerun to resume")
-            vectors = np.frombuffer(row["vectors"], np.float32).reshape(-1, self.description["dimension"])
-            skipped = {row: Skipped(row, self._names[row], reason) for row, reason in json.loads(row["skipped"])}
+        for i, (part, answer) in enumerate(zip(parts, self._watched(iter(encoded.iter_rows())), strict=True)):
+            _raise_failed(answer)
+            if answer["part"] != i:
+                raise OSError(f"expected part {i} from Ray, got {answer['part']}: rerun to resume")
+            vectors = np.frombuffer(answer["vectors"], np.float32).reshape(-1, self.description["dimension"])
+            skipped = {row: Skipped(row, self._names[row], reason) for row, reason in json.loads(answer["skipped"])}
             for block in part:
                 yield block, vectors[: len(block)], [skipped[row] for row in block if row in skipped]
                 vectors = vectors[len(block) :]

@@ -33,12 +33,9 @@ QUIET = {
 # A Ray of this machine alone has its address from no other host, and is reached at 127.0.0.1 (as on Windows and Macs).
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 TRY = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR'); ray.shutdown()"
-TOKENS = (  # what Ray says of a token -> what to do
-    ("no authentication token", "has no token: set RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to its file"),
-    ("InvalidAuthToken", "refuses the token"),
-    ("Unauthenticated", "refuses the token"),
-    ("AuthenticationError", "refuses the token"),
-)
+NO_TOKEN = "no authentication token"  # in what Ray says
+REFUSED = ("InvalidAuthToken", "Unauthenticated", "client connection timeout")  # the last also where a token is wrong
+WITH_TOKEN = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH, to that of the cluster"
 
 
 class Session:
@@ -113,26 +110,17 @@ def _check(address: str) -> None:
             f"no Ray cluster answers at {address} ({error}): check the address and `ray status` there"
         ) from error
     command = [sys.executable, "-c", TRY, address]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=JOIN_SECONDS)
-        output, code = f"{done.stdout}{done.stderr}", done.returncode
-    except subprocess.TimeoutExpired as error:
-        parts_of_output = (error.stdout, error.stderr)
-        output, code = (
-            "".join(part.decode("utf-8", "replace") for part in parts_of_output if isinstance(part, bytes)),
-            1,
-        )
-    if code == 0:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            output = process.communicate(timeout=JOIN_SECONDS)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output = f"{process.communicate()[0]}\nno answer in {JOIN_SECONDS} s"
+    if process.returncode == 0:
         return
-    for sign, meaning in TOKENS:
-        if sign in output:
-            raise PermissionError(
-                f"the Ray cluster at {address} wants a token, and this process {meaning}"
-                if meaning.startswith("has")
-                else f"the Ray cluster at {address} {meaning}: set RAY_AUTH_MODE=token and its RAY_AUTH_TOKEN"
-            )
-    reason = next((line for line in reversed(output.splitlines()) if line.strip()), f"nothing in {JOIN_SECONDS} s")
-    raise OSError(f"cannot join the Ray cluster at {address}: {reason}")
+    if NO_TOKEN in output or any(sign in output for sign in REFUSED):
+        raise PermissionError(f"the Ray cluster at {address} refuses the token, or there is none: {WITH_TOKEN}")
+    raise OSError(f"cannot join the Ray cluster at {address}: {output.strip().splitlines()[-1]}")
 
 
 @contextmanager

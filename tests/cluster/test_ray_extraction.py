@@ -39,7 +39,9 @@ def command(folder: str, *options: str, network: str = "hog-colour") -> list[str
 def begin(many: Path, folder: str, *options: str, **others: str) -> subprocess.Popen:
     (many / folder).mkdir(exist_ok=True)
     (many / folder / "v.txt").write_bytes((many / "v.txt").read_bytes())
-    return subprocess.Popen(command(folder, *options, **others), cwd=many, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command(folder, *options, **others), cwd=many, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def extract(many: Path, folder: str, *options: str, **others: str) -> str:
