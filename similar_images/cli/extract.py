@@ -86,7 +86,7 @@ from similar_images.vectors.store import DTYPES
     metavar="[ADDRESS]",
     is_flag=False,
     flag_value="auto",
-    help="Compute on the Ray cluster at this address, HOST:PORT or ray://HOST:PORT; without an address Ray is started on "
+    help="Compute on the Ray cluster at this address, HOST:PORT, of which this machine is a node; without an address Ray is started on "
     "this machine, and ended.",
 )
 @click.option(

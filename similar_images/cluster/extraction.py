@@ -65,7 +65,7 @@ class Workers:
         first = session.ray.remote(num_cpus=self._cpus, num_gpus=gpus, max_calls=1)(load)
         try:
             answer = json.loads(session.ray.get(first.remote(loading, recorded, max_memory)))
-        except session.ray.exceptions.RayError as error:
+        except (session.ray.exceptions.RayError, ImportError) as error:  # a node lacks this package
             raise OSError(f"no worker could start: {_reason(error)}") from error
         _raise_failed(answer)
         for sentence in answer["told"]:
