@@ -15,6 +15,11 @@ import tempfile
 from pathlib import Path
 from time import monotonic
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from similar_images.inputs.names import write_names
+from similar_images.inputs.sources import open_source
+
 SCRIPT = Path(__file__).parent.parent / "extract_image_vectors.py"
 FEW = 32  # images: a batch for each of two workers, at least
 
@@ -27,9 +32,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--times", type=int, default=3)
     options = parser.parse_args()
-    from similar_images.inputs.names import write_names
-    from similar_images.inputs.sources import open_source
-
     found = open_source(options.folder).find().names
     names = (found * (options.images // len(found) + 1))[: options.images]
     print(f"{len(names)} images, of {len(found)} files in {options.folder}, {options.network}")
