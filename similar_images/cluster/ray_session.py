@@ -55,8 +55,13 @@ class Session:
     def _join(self) -> None:
         in_main = threading.current_thread() is threading.main_thread()
         handler = signal.getsignal(signal.SIGTERM) if in_main else None
+        # Ray asks a cloud's metadata by name which cloud this is, unless the home has this file; workers have the user's.
+        home = {"HOME": self._options["_temp_dir"]} if self.is_local else {}
+        if self.is_local:
+            Path(home["HOME"], "ray_bootstrap_config.yaml").write_text("{}", encoding="utf-8")
         try:
-            self.ray.init(log_to_driver=False, logging_level="ERROR", **self._options)
+            with _environment(home):
+                self.ray.init(log_to_driver=False, logging_level="ERROR", **self._options)
         except Exception as error:  # Ray raises anything, from ConnectionError to RuntimeError
             where = "on this machine" if self.is_local else f"at {self.address}"
             raise OSError(f"cannot start or join Ray {where}: {error}") from error
@@ -84,7 +89,9 @@ def session(address: str = AUTO) -> Iterator[Session]:
             raise OSError("this process is connected to Ray already: end that with ray.shutdown()")
         if address != AUTO:
             _check(address)
-        options = {"address": address} if address != AUTO else {"include_dashboard": False, "_temp_dir": folder}
+        options: dict = {"address": address}
+        if address == AUTO:
+            options = {"include_dashboard": False, "_temp_dir": folder, "runtime_env": {"env_vars": _home()}}
         try:
             yield Session(ray, address, options)
         finally:
@@ -118,6 +125,10 @@ def _check(address: str) -> None:
     if NO_TOKEN in output or any(sign in output for sign in REFUSED):
         raise PermissionError(f"the Ray cluster at {address} refuses the token, or there is none: {WITH_TOKEN}")
     raise OSError(f"cannot join the Ray cluster at {address}: {output.strip().splitlines()[-1]}")
+
+
+def _home() -> dict[str, str]:
+    return {"HOME": os.environ["HOME"]} if "HOME" in os.environ else {}
 
 
 @contextmanager
