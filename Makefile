@@ -31,9 +31,9 @@ help:  ## list the targets
 
 install: .venv/installed  ## create .venv with the packages for images
 
-install-cluster: .venv/installed-cluster  ## add the packages for several machines: Milvus
-
 install-text: .venv/installed-text  ## add the packages for texts: PyTorch, sentence-transformers, MiniLM
+
+install-cluster: .venv/installed-cluster  ## add the packages for several machines: Ray, Milvus
 
 ifdef FOLDER
 demo: .venv/installed

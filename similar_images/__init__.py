@@ -7,7 +7,7 @@ The folders follow the data, each importing only from those before it:
     vectors     -> names, vectors and their manifest on disk
     index       -> vectors to a Faiss index
     overview    -> a map, clusters and what stands out, from the vectors' neighbours
-    cluster     -> the same on engines of more than one machine: search on Milvus
+    cluster     -> the same on several machines: extraction on Ray, search on Milvus
     collections -> names, vectors and index, opened together and searched
     templates, evaluation, comparison, widgets, samples, cli
 """

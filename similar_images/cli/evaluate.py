@@ -18,6 +18,7 @@ from similar_images.cli.options import (
     report_assumption,
     sigterm_interrupts,
 )
+from similar_images.inputs.address import Address
 from similar_images.networks.catalog import NETWORKS
 
 OF_NETWORKS = {"collections", "networks", "sample", "k", "labels", "alterations", "as_json", "report_file", "overwrite"}
@@ -28,7 +29,7 @@ class Evaluated(click.ParamType):
 
     name = "collection"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | Address:
         is_place = ctx is not None and ctx.params.get("networks")
         return (Place() if is_place else FILE).convert(value, param, ctx)
 

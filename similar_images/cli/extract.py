@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import click
@@ -26,7 +28,7 @@ from similar_images.vectors.store import DTYPES
     "--images",
     "place",
     type=Place(),
-    help="The images' folder, or a .zip, .tar or .tar.gz, read in place.  [default with -l: the current folder]",
+    help="The images' folder, a .zip, .tar or .tar.gz, read in place, or an address such as s3://bucket/photos.  [default with -l: the current folder]",
 )
 @click.option(
     "-o",
@@ -75,7 +77,24 @@ from similar_images.vectors.store import DTYPES
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Processes that decode images.  [default: the cores that --threads leaves, else all]",
+    help="Processes that decode images; with --ray, workers that have a network each.  [default: the cores that "
+    "--threads leaves, else all; with --ray one a node]",
+)
+@click.option(
+    "--ray",
+    "cluster",
+    metavar="[ADDRESS]",
+    is_flag=False,
+    flag_value="auto",
+    help="Compute on the Ray cluster at this address, HOST:PORT, of which this machine is a node; without an address Ray is started on "
+    "this machine, and ended.",
+)
+@click.option(
+    "--gpus-per-worker",
+    "gpus",
+    type=click.FloatRange(min=0),
+    default=0,
+    help="GPUs, or the part of one, that each worker of --ray gets.  [default: none]",
 )
 @click.option(
     "-b",
@@ -123,6 +142,8 @@ def main(
     precision: str | None,
     threads: int | None,
     workers: int | None,
+    cluster: str | None,
+    gpus: float,
     batch: int | None,
     max_memory: int,
     dtype: str | None,
@@ -143,13 +164,14 @@ def main(
       ./extract_image_vectors.py -d photos
       ./extract_image_vectors.py -d photos.zip --network efficientnetlite2
       ./extract_image_vectors.py -d photos --network hf:google/siglip2-base-patch16-224
+      ./extract_image_vectors.py -d s3://bucket/photos --ray HEAD:6379 --workers 8
       ./extract_image_vectors.py -l ms_coco_file_list.txt -d val2014 -m vgg_4096.h5
     """
     from tqdm import tqdm
 
     from similar_images.networks.hub_files import folder_of
     from similar_images.vectors.decode_pool import default_workers
-    from similar_images.vectors.from_images import extract, list_images, load_encoder, write_skipped
+    from similar_images.vectors.from_images import due, encoded, list_images, load_encoder, write, write_skipped
     from similar_images.vectors.manifest import recorded_network
     from similar_images.vectors.store import skipped_path, vectors_path
     from similar_images.vectors.writer import Writer
@@ -166,22 +188,33 @@ def main(
     writer = Writer(output, images.list_file, images.names, images.source.path, overwrite)
     writer.check_name(network)
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
-    chosen = None if engine == "auto" else engine
-    encoder, computed = load_encoder(
-        writer, network, model_file, weights_file, resampling, chosen, precision, threads, batch, max_memory, say
-    )
-    if verbose:
-        say("\n".join(f"{key}: {value}" for key, value in encoder.description.items()))
-    writer.check(encoder.description)
-    if writer.is_whole and not (retry_skipped and writer.skipped):
-        say(f"{output} is already complete, {len(images.names)} rows; use --overwrite to rebuild")
-        click.echo(output)
-        return
-    files = {"model": model_file or folder_of(network), "weights": weights_file}
-    writer.begin(encoder.description, files, dtype, computed)
-
+    loading = (network, model_file, weights_file, resampling, None if engine == "auto" else engine, precision, threads)
     limits = Limits(max_pixels, max_bytes, timeout)
-    with tqdm(total=len(images.names), initial=writer.rows_done, unit=" images", disable=None) as bar:
+    with ExitStack() as stack:
+        if cluster:
+            from similar_images.cluster.extraction import Loading, Workers
+            from similar_images.cluster.ray_session import session
+
+            ray = stack.enter_context(session(cluster))
+            to_load = Loading(*loading, batch)
+            on_ray = Workers(
+                ray, images.source, images.names, to_load, writer.engine, max_memory, workers, gpus, limits, say
+            )
+            description, computed, compute = on_ray.description, on_ray.computed, on_ray.encoded
+        else:
+            encoder, computed = load_encoder(writer.engine, *loading, batch, max_memory, say)
+            description, decoders = encoder.description, workers or default_workers(threads)
+            compute = partial(encoded, images.names, images.source, encoder, computed["batch"], limits, decoders)
+        if verbose:
+            say("\n".join(f"{key}: {value}" for key, value in description.items()))
+        writer.check(description)
+        if writer.is_whole and not (retry_skipped and writer.skipped):
+            say(f"{output} is already complete, {len(images.names)} rows; use --overwrite to rebuild")
+            click.echo(output)
+            return
+        files = {"model": model_file or folder_of(network), "weights": weights_file}
+        writer.begin(description, files, dtype, computed)
+        bar = stack.enter_context(tqdm(total=len(images.names), initial=writer.rows_done, unit=" images", disable=None))
 
         def progress(rows: int, newly_skipped: list) -> None:
             for image in newly_skipped:
@@ -191,17 +224,8 @@ def main(
 
         try:
             with sigterm_interrupts():
-                extract(
-                    images.names,
-                    images.source,
-                    encoder,
-                    writer,
-                    computed["batch"],
-                    limits,
-                    retry_skipped,
-                    progress,
-                    workers or default_workers(threads),
-                )
+                blocks = due(writer, len(images.names), computed["batch"], retry_skipped)
+                write(compute(blocks), writer, progress)
         except KeyboardInterrupt:
             bar.close()
             raise click.ClickException(

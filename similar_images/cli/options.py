@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from similar_images.inputs.address import Address
 from similar_images.inputs.names import printable
-from similar_images.inputs.sources import check_source
+from similar_images.inputs.sources import check_source, place_of
 from similar_images.networks import hub_files
 from similar_images.networks.catalog import NETWORKS
 
@@ -43,12 +44,14 @@ SCRIPT = re.compile(rf"(?:\./)?\b({'|'.join(SCRIPTS)})\.py")
 
 
 class Place(click.ParamType):
-    """Where images are: a folder, an archive, or a folder in an archive."""
+    """Where images are: a folder, an archive, a folder in an archive, or an address that fsspec opens."""
 
     name = "place"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        place = Path(str(value)).expanduser()  # zsh does not expand the tilde in FOLDER=~/Pictures
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Path | Address":
+        place = place_of(str(value))
+        if isinstance(place, Path):
+            place = place.expanduser()  # zsh does not expand the tilde in FOLDER=~/Pictures
         try:
             check_source(place)
         except ValueError as error:

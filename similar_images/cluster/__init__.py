@@ -1,1 +1,1 @@
-"""Engines that work on more than one machine."""
+"""Work on several machines, by engines that exist."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from similar_images.collections.images import Collection
 from similar_images.index import build as building
 from similar_images.index.similarity import COSINE, default
-from similar_images.inputs.sources import title
+from similar_images.inputs.sources import Place, title
 from similar_images.networks.catalog import OF_A_FOLDER
 from similar_images.networks.hub_files import folder_of
 from similar_images.vectors.from_images import extract, list_images, load_encoder
@@ -16,7 +16,7 @@ from similar_images.vectors.writer import Writer
 
 
 def create_files(
-    images: Path, output: Path, network: str | None = None, progress: Callable[[int, int], None] = lambda done, n: None
+    images: Place, output: Path, network: str | None = None, progress: Callable[[int, int], None] = lambda done, n: None
 ) -> Path:
     """Write the files of a collection into a folder, or bring them up to date; return its list.
 
@@ -31,7 +31,7 @@ def create_files(
     name = network or recorded_network(path) or OF_A_FOLDER
     writer.check_name(name)
     if not writer.is_whole:
-        encoder, computed = load_encoder(writer, name)
+        encoder, computed = load_encoder(writer.engine, name)
         writer.begin(encoder.description, {"model": folder_of(name)}, engine=computed)
         n = len(listed.names)
 

@@ -19,7 +19,7 @@ from similar_images.files import relative
 from similar_images.index.exact import normalised, unit_rows
 from similar_images.index.index import Index
 from similar_images.inputs import images
-from similar_images.inputs.sources import open_source
+from similar_images.inputs.sources import Place, open_source, place_of
 from similar_images.inputs.texts import PLACE, TABLES, fault, prompted
 from similar_images.networks import catalog, loader
 from similar_images.networks.catalog import Encoder, reads_text
@@ -47,7 +47,7 @@ class Collection(BaseCollection[Encoder]):
         self,
         vectors: Vectors,
         index: Index | None = None,
-        place: Path | None = None,
+        place: Place | None = None,
         model_file: Path | None = None,
         weights_file: Path | None = None,
     ):
@@ -87,7 +87,7 @@ class Collection(BaseCollection[Encoder]):
                 f"there are no vectors {path}: make them with extract_image_vectors.py, the sample's with `make sample`"
             )
         vectors = open_vectors(path, _path(names), network)
-        return cls(vectors, open_index(path, index), _path(images), _path(model), _path(weights))
+        return cls(vectors, open_index(path, index), place_of(images) if images else None, _path(model), _path(weights))
 
     @classmethod
     def create(
@@ -109,7 +109,7 @@ class Collection(BaseCollection[Encoder]):
         """
         from similar_images.collections.create import create_files
 
-        return cls.open(create_files(Path(images), Path(output), network, progress))
+        return cls.open(create_files(place_of(images), Path(output), network, progress))
 
     def image(self, row: int) -> Path | bytes:
         """Return the image of a row as images.open_image takes it.
@@ -120,7 +120,7 @@ class Collection(BaseCollection[Encoder]):
             raise ValueError("the folder of the images is unknown: give it with images=FOLDER (-d)")
         return self.source.image(self.names[row])
 
-    def path(self, row: int) -> Path:
+    def path(self, row: int) -> Place:
         """Return the path of a row's image; in an archive, the archive's path followed by the name in it.
 
         `row` takes both back. Raises ValueError where the folder or archive is unknown.
@@ -153,7 +153,9 @@ class Collection(BaseCollection[Encoder]):
         """
         file, row = Path(image), self.row_named(str(image))
         if row is None and self.source is not None:
-            row = self.row_named(relative(file, self.source.path))
+            place = self.source.path
+            in_place = relative(file, place) if isinstance(place, Path) else str(image).removeprefix(f"{place / ''}/")
+            row = self.row_named(in_place)
         if row is None or not _is_file(file):
             return row
         if self.source is None:
@@ -162,6 +164,8 @@ class Collection(BaseCollection[Encoder]):
                 "give the folder with images=FOLDER (-d)"
             )
         own = self.path(row)
+        if not isinstance(own, Path):
+            return None
         return row if own.absolute() == file.absolute() or (_is_file(own) and own.samefile(file)) else None
 
     def encode(self, new: images.Source | np.ndarray) -> Query:

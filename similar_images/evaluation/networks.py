@@ -27,7 +27,7 @@ from similar_images.evaluation.similarities import K as DEEP
 from similar_images.index.exact import normalised
 from similar_images.index.similarity import COSINE, default
 from similar_images.inputs.names import printable
-from similar_images.inputs.sources import open_source
+from similar_images.inputs.sources import open_source, place_of
 from similar_images.inputs.texts import PLACE
 from similar_images.networks.hub_files import Tell
 from similar_images.vectors.store import Skipped
@@ -92,7 +92,7 @@ def compare(
     `track` and `note` as for `evaluation.evaluate`.
     Raises ValueError without images or labels, or if no network can be used; a single one that cannot is `failed`.
     """
-    source = open_source(Path(folder))
+    source = open_source(place_of(folder))
     names = source.find().names
     if len(names) < 2:
         raise ValueError(f"expected at least 2 images in {folder}, got {len(names)}")

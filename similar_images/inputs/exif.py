@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, cast
 
 import numpy as np
 from PIL import ExifTags
 
 from similar_images.inputs.images import identified
-from similar_images.inputs.sources import Source, open_source
+from similar_images.inputs.sources import Place, Source, open_source
 
 BLOCK = 256  # images that a process reads at once
 TAGS = ExifTags.Base
@@ -65,7 +64,7 @@ def exif_of(file: IO[bytes]) -> tuple[datetime | None, str]:
     return moment, model if is_repeated else f"{maker} {model}".strip()
 
 
-def _read_block(place: Path, names: list[str]) -> list[tuple[datetime | None, str]]:
+def _read_block(place: Place, names: list[str]) -> list[tuple[datetime | None, str]]:
     source, found = _source(place), list[tuple[datetime | None, str]]()
     for name in names:
         found.append((None, ""))
@@ -75,7 +74,7 @@ def _read_block(place: Path, names: list[str]) -> list[tuple[datetime | None, st
 
 
 @lru_cache(1)
-def _source(place: Path) -> Source:
+def _source(place: Place) -> Source:
     return open_source(place)
 
 

@@ -1,13 +1,33 @@
-"""Names of images: a list of them on disk, one per line, and how they are shown. Row i is line i."""
+"""Names of images: found, in a list on disk, one per line, and how they are shown. Row i is line i."""
 
 import hashlib
 import re
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from similar_images.files import replacing
+from similar_images.inputs.images import SUFFIXES
 
 FORMULA = re.compile(r"'*[=+\-@\t\r]")  # spreadsheets compute a cell that begins so (without the quotes)
+
+
+class Found(NamedTuple):
+    names: list[str]  # paths relative to the source, with /, sorted
+    unlistable: list[str]  # names that do not fit on a line of a list, or that point outside the source
+
+
+def is_image(name: str) -> bool:
+    """Return whether a name has a suffix of images, and is neither hidden nor in a hidden folder."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") and part != ".." for part in path.parts)
+    return not hidden and path.suffix.lower() in SUFFIXES
+
+
+def found(names: list[str]) -> Found:
+    """Return names of images, sorted, those that a list can hold apart from others."""
+    listable = [name for name in names if _is_listable(name)]
+    return Found(sorted(listable), sorted(set(names) - set(listable)))
 
 
 def read_names(path: Path) -> list[str]:
@@ -56,3 +76,9 @@ def to_csv_cell(name: str) -> str:
 def from_csv_cell(cell: str) -> str:
     """Return the name in a cell of `to_csv_cell`."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def _is_listable(name: str) -> bool:
+    path = PurePosixPath(name)
+    fits_a_line = not any(character in "\r\n" or "\ud800" <= character <= "\udfff" for character in name)
+    return fits_a_line and not path.is_absolute() and ".." not in path.parts

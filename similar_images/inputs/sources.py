@@ -1,4 +1,4 @@
-"""Images in a folder, or in a .zip, .tar or .tar.gz that is read in place and never unpacked."""
+"""Images in a folder, in a .zip, .tar or .tar.gz that is read in place and never unpacked, or at an address."""
 
 import hashlib
 import io
@@ -10,27 +10,24 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple, cast
+from pathlib import Path
+from typing import IO, cast
 
-from similar_images.inputs.images import LIMITS, OVER, SUFFIXES, Limits, UnreadableImage
+from similar_images.inputs.address import ARCHIVES, Address, Remote, check_address
+from similar_images.inputs.images import LIMITS, OVER, Limits, UnreadableImage
+from similar_images.inputs.names import Found, found, is_image
 
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 Member = zipfile.ZipInfo | tarfile.TarInfo
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
 LONG_NAMES = "long names follow each other without a file"
 SEEK_POINTS = 4 * 2**20  # bytes between the positions of a .tar.gz at which reading can start
 
 
-class Found(NamedTuple):
-    names: list[str]  # paths relative to the source, with /, sorted
-    unlistable: list[str]  # names that do not fit on a line of a list, or that point outside the source
-
-
 class Folder:
     """Images in a folder and its subfolders."""
 
     in_memory = False  # whether `image` returns bytes
+    readers = 1  # threads that can read at once, at least
 
     def __init__(self, path: Path):
         self.path = path
@@ -44,8 +41,8 @@ class Folder:
         names = []
         for directory, subfolders, files in os.walk(self.path):
             subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-            names += [Path(directory, file).relative_to(self.path).as_posix() for file in files if _is_image(file)]
-        return _found(names)
+            names += [Path(directory, file).relative_to(self.path).as_posix() for file in files if is_image(file)]
+        return found(names)
 
     def holds_any(self, names: list[str]) -> bool:
         """Return whether at least one of the names is a file here."""
@@ -71,6 +68,7 @@ class Archive:
     """Images in an archive, or in a folder of it; opened once, at first use. Threads may share it."""
 
     in_memory = True  # whether `image` returns bytes
+    readers = 1
 
     def __init__(self, path: Path, file: Path):
         """`path` is the archive's `file`, or continues with a folder in it: `val2014.zip/val2014`."""
@@ -86,7 +84,7 @@ class Archive:
 
     def find(self) -> Found:
         """Return the names of all images, by suffix, without hidden files and folders."""
-        return _found([name for name in self._opened() if _is_image(name)])
+        return found([name for name in self._opened() if is_image(name)])
 
     def holds_any(self, names: list[str]) -> bool:
         """Return whether at least one of the names is a file here."""
@@ -145,31 +143,51 @@ class Archive:
             return self._members
 
 
-Source = Folder | Archive
+Source = Folder | Archive | Remote
+Place = Path | Address  # of a source
 
 
-def open_source(path: Path | Source) -> Source:
-    """Return the images in a folder or an archive; it is not checked that they exist. A source is returned as it is."""
+def place_of(place: str | Path) -> Place:
+    """Return the place of images that a user names, or a manifest: an address with a protocol, else a path."""
+    return Address(place) if isinstance(place, str) and "://" in place else Path(place)
+
+
+def open_source(path: Place | Source) -> Source:
+    """Return the images in a folder, an archive or at an address; it is not checked that they exist.
+
+    A source is returned as it is.
+    """
     if isinstance(path, Source):
         return path
+    if isinstance(path, Address):
+        return Remote(path)
     for file in (path, *path.parents):
         if _suffix(file) and not file.is_dir():
             return Archive(path, file)
     return Folder(path)
 
 
-def check_source(path: Path) -> None:
-    """Raise ValueError, with the remedy, if the path is neither a folder nor an archive."""
+def check_source(path: Place) -> None:
+    """Raise ValueError, with the remedy, if the path is neither a folder nor an archive, or an address is refused."""
+    if isinstance(path, Address):
+        return check_address(path)
     if path.is_file() and not _suffix(path):
         raise ValueError(f"expected a folder or an archive ({', '.join(ARCHIVES)}), got the file {path}")
     if not open_source(path).exists():
         raise ValueError(f"{path} does not exist: expected a folder or an archive ({', '.join(ARCHIVES)})")
 
 
-def title(path: Path) -> str:
+def title(path: Place) -> str:
     """Return the name of a folder or an archive, without the suffix of an archive."""
     name = path.resolve().name
     return name[: len(name) - len(_suffix(path))]
+
+
+def is_same(one: Place, other: Place) -> bool:
+    """Return whether two places are one, or the first, a folder that was moved, is not known."""
+    if isinstance(one, Path) and isinstance(other, Path):
+        return not one.exists() or one.samefile(other)
+    return one == other
 
 
 def digest(source: Source, name: str) -> tuple[int, str]:
@@ -210,23 +228,6 @@ def _size(member: Member) -> int:
     return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
 
 
-def _suffix(path: Path) -> str:
+def _suffix(path: Place) -> str:
     """Return which of ARCHIVES the name ends in, else an empty string."""
     return next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
-
-
-def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") and part != ".." for part in path.parts)
-    return not hidden and path.suffix.lower() in SUFFIXES
-
-
-def _found(names: list[str]) -> Found:
-    listable = [name for name in names if _is_listable(name)]
-    return Found(sorted(listable), sorted(set(names) - set(listable)))
-
-
-def _is_listable(name: str) -> bool:
-    path = PurePosixPath(name)
-    fits_a_line = not any(character in "\r\n" or "\ud800" <= character <= "\udfff" for character in name)
-    return fits_a_line and not path.is_absolute() and ".." not in path.parts

@@ -18,6 +18,7 @@ EXTRAS = (
 TITLES = {
     "milvus_lite": "Milvus Lite",
     "pyarrow": "PyArrow",
+    "ray": "Ray",
     "sentence_transformers": "sentence-transformers",
     "sknetwork": "scikit-network",
     "tensorflow": "TensorFlow",

@@ -55,7 +55,7 @@ class Decoders:
         self._idle: LifoQueue[_Process] = LifoQueue()  # the last one used comes first: no more are started than needed
         for process in processes:
             self._idle.put(process)
-        self._threads = ThreadPoolExecutor(len(processes))
+        self._threads = ThreadPoolExecutor(max(len(processes), source.readers))
 
     def begin(self, names: list[str]) -> Begun:
         """Start to decode the images of these names; at most as many at once as there are slots."""
@@ -77,18 +77,21 @@ class Decoders:
 
     def _decode(self, name: str, slot: int) -> str | None:
         """Read an image and have it decoded into its slot; return why there are no pixels."""
-        process = self._idle.get()
         try:
             size = self._source.size(name) if self._source.in_memory else 0
             with self._budget.take(min(size, self._limits.bytes)):
-                image = self._source.image(name, self._limits)
-                for _ in range(TRIES):
-                    reason = process.decode(slot, image, self._limits.seconds)
-                    if process.alive or reason is None:
-                        return reason
-                return reason
+                return self._decode_image(self._source.image(name, self._limits), slot)
         except images.UnreadableImage as error:
             return str(error)
+
+    def _decode_image(self, image: Path | bytes, slot: int) -> str | None:
+        process = self._idle.get()
+        try:
+            for _ in range(TRIES):
+                reason = process.decode(slot, image, self._limits.seconds)
+                if process.alive or reason is None:
+                    return reason
+            return reason
         except TimeoutError:
             return f"took longer than {self._limits.seconds:g} s to decode"
         finally:

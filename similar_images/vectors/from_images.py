@@ -2,23 +2,23 @@
 
 import csv
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import chain, pairwise
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from similar_images.files import replacing
 from similar_images.inputs import images
 from similar_images.inputs.names import read_names, to_csv_cell
-from similar_images.inputs.sources import Source, digest, open_source, title
+from similar_images.inputs.sources import Place, Source, digest, open_source, title
 from similar_images.networks import batch_size, loader
 from similar_images.networks.catalog import Encoder
 from similar_images.networks.hub_files import Tell
-from similar_images.vectors.decode_pool import Begun, Decoders, decoders, default_workers
+from similar_images.vectors.decode_pool import Begun, decoders, default_workers
 from similar_images.vectors.store import Skipped, list_path
 from similar_images.vectors.writer import Writer
 
@@ -36,7 +36,7 @@ class Images(NamedTuple):
     source: Source  # opened once: listing, extraction and the report of skipped images share it
 
 
-def list_images(list_file: Path | None, place: Path | None, output: Path | None = None) -> Images:
+def list_images(list_file: Path | None, place: Place | None, output: Path | None = None) -> Images:
     """Return the images of a list, or else of a folder or archive: those listed by an earlier run, then the new ones,
     sorted.
 
@@ -62,8 +62,12 @@ def list_images(list_file: Path | None, place: Path | None, output: Path | None 
     return Images(list_file, listed + [name for name in found.names if name not in known], found.unlistable, source)
 
 
+Names = list[str] | Mapping[int, str]  # by row
+Encoded = tuple[list[int], np.ndarray, list[Skipped]]  # rows (b,), their vectors (b, d), what was skipped
+
+
 def load_encoder(
-    writer: Writer,
+    recorded: dict,
     network: str,
     model_file: Path | None = None,
     weights_file: Path | None = None,
@@ -75,21 +79,21 @@ def load_encoder(
     max_memory: int = batch_size.MAX_MEMORY,
     tell: Tell = lambda sentence: None,
 ) -> tuple[Encoder, dict]:
-    """Load a network as it computed the rows that `writer` continues, unless it is to be computed otherwise.
+    """Load a network as it computed the rows that are there (`recorded`: `Writer.engine`), unless told otherwise.
 
     Returns it with the name of its backend, the precision and the batch, as `Writer.begin` takes them. Raises as
     loader.load does.
     """
-    precision = precision or writer.engine.get("precision", "float32")
-    backend = engine or writer.engine.get("name") or loader.fastest_engine(network, precision)
+    precision = precision or recorded.get("precision", "float32")
+    backend = engine or recorded.get("name") or loader.fastest_engine(network, precision)
     encoder = loader.load(network, model_file, weights_file, resampling, backend, precision, threads, tell=tell)
-    batch = batch or writer.engine.get("batch") or batch_size.default(encoder.engine.name, max_memory)
+    batch = batch or recorded.get("batch") or batch_size.default(encoder.engine.name, max_memory)
     return encoder, {"name": encoder.engine.name, "precision": precision, "batch": batch}
 
 
 def extract(
     names: list[str],
-    place: Path | Source,
+    place: Place | Source,
     encoder: Encoder,
     writer: Writer,
     batch: int = 8,
@@ -106,20 +110,33 @@ def extract(
     images are missing, so that a vector does not depend on the other images.
     Raises ValueError if the network gives NaN or infinity, OSError if the folder or archive disappears.
     """
-    source, due = open_source(place), monotonic() + CHECKPOINT_SECONDS
+    blocks = due(writer, len(names), batch, retry_skipped)
+    write(encoded(names, open_source(place), encoder, batch, limits, workers, blocks), writer, progress)
+
+
+def due(writer: Writer, n: int, batch: int, retry_skipped: bool = False) -> Iterator[Iterable[int]]:
+    """Yield the blocks of rows to compute: with `retry_skipped` those that were skipped, then all that are not done."""
     again = [entry.row for entry in writer.skipped] if retry_skipped else []
-    blocks = chain(_chunks(again, batch), _blocks(writer.rows_done, len(names), batch))
+    yield from (again[start : start + batch] for start in range(0, len(again), batch))
+    yield from _blocks(writer.rows_done, n, batch)
+
+
+def write(
+    computed: Generator[Encoded], writer: Writer, progress: Callable[[int, list[Skipped]], None] = lambda *_: None
+) -> None:
+    """Write the blocks of `due` as they are computed, in order, and finish; what is computed is closed."""
+    checkpoint_due = monotonic() + CHECKPOINT_SECONDS
     try:
-        with closing(encoded(names, source, encoder, batch, limits, workers, blocks)) as computed:
+        with closing(computed):
             for rows, vectors, skipped in computed:
                 is_retry = bool(rows) and rows[0] < writer.rows_done
                 if is_retry:
                     writer.replace(rows, vectors, skipped)
                 else:
                     writer.write(vectors, skipped)
-                if (began := monotonic()) > due:
+                if (began := monotonic()) > checkpoint_due:
                     writer.checkpoint()
-                    due = monotonic() + max(CHECKPOINT_SECONDS, (monotonic() - began) / CHECKPOINT_SHARE)
+                    checkpoint_due = monotonic() + max(CHECKPOINT_SECONDS, (monotonic() - began) / CHECKPOINT_SHARE)
                 if not is_retry:
                     progress(len(rows), skipped)
     finally:
@@ -134,21 +151,69 @@ def encoded(
     limits: images.Limits = images.LIMITS,
     workers: int | None = None,
     blocks: Iterable[Iterable[int]] | None = None,
-) -> Generator[tuple[list[int], np.ndarray, list[Skipped]]]:
+) -> Generator[Encoded]:
     """Yield rows (b,), their vectors (b, d), zeros for what cannot be read, and what was skipped, batch after batch.
 
     `blocks` are the rows of each batch, by default all in order. Close the generator to end the processes that decode.
     Raises as `extract` does.
     """
-    workers = workers or default_workers()
-    ahead = max(AHEAD, AHEAD_PER_WORKER * workers)
-    with decoders(source, encoder, ahead + 2 * batch, limits, workers) as pool:
-        for rows, pixels in _decoded(names, source, blocks or _blocks(0, len(names), batch), pool, ahead):
-            yield rows, *_encode(encoder, names, rows, pixels, batch)
+    with BatchEncoder(source, encoder, batch, limits, workers) as encode:
+        yield from encode(names, blocks or _blocks(0, len(names), batch))
+
+
+class BatchEncoder:
+    """Encodes images of a source batch after batch, with processes that decode until the `with` block ends."""
+
+    def __init__(
+        self,
+        source: Source,
+        encoder: Encoder,
+        batch: int,
+        limits: images.Limits = images.LIMITS,
+        workers: int | None = None,
+        known: str = "",
+    ):
+        """`known` is a name that the source holds: if an image cannot be read, neither that one, the source is gone."""
+        workers = workers or default_workers()
+        self._source, self._encoder, self._batch, self._known = source, encoder, batch, known
+        self._ahead = max(AHEAD, AHEAD_PER_WORKER * workers)
+        self._pool = decoders(source, encoder, self._ahead + 2 * batch, limits, workers)
+
+    def __enter__(self) -> "BatchEncoder":
+        self._decoders = self._pool.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._pool.__exit__(*error)
+
+    def __call__(self, names: Names, blocks: Iterable[Iterable[int]]) -> Iterator[Encoded]:
+        """Yield what `encoded` yields for these blocks of rows; `names` may be those of the blocks alone."""
+        for rows, pixels in self._decoded(names, blocks):
+            yield rows, *_encode(self._encoder, names, rows, pixels, self._batch)
+
+    def _decoded(self, names: Names, blocks: Iterable[Iterable[int]]) -> Iterator[tuple[list[int], list]]:
+        """Yield blocks of rows and their pixels, or the reason why there are none, decoded ahead. Raises OSError."""
+        ahead: deque[tuple[list[int], Begun]] = deque()
+        for block in chain(blocks, [None]):
+            if block is not None:
+                rows = list(block)
+                ahead.append((rows, self._decoders.begin([names[row] for row in rows if names[row]])))
+            while ahead and (block is None or sum(len(rows) for rows, _ in ahead) > self._ahead + len(ahead[0][0])):
+                rows, begun = ahead.popleft()
+                decoded = iter(self._decoders.result(begun))
+                pixels = [next(decoded) if names[row] else images.UnreadableImage(EMPTY_LINE) for row in rows]
+                for row, image in zip(rows, pixels, strict=True):
+                    if isinstance(image, np.ndarray):
+                        self._known = names[row]
+                    elif not self._source.exists() or not self._source.exists(self._known):
+                        raise FileNotFoundError(
+                            f"{self._source.path / self._known} is missing: restore it and rerun to resume"
+                        )
+                yield rows, pixels
 
 
 def write_skipped(
-    path: Path, place: Path | Source, skipped: list[Skipped], limits: images.Limits = images.LIMITS
+    path: Path, place: Place | Source, skipped: list[Skipped], limits: images.Limits = images.LIMITS
 ) -> None:
     """Write a CSV of the skipped images: name, reason, bytes and SHA-256.
 
@@ -178,34 +243,8 @@ def _blocks(done: int, n: int, batch: int) -> Iterator[range]:
     yield from (range(*edges) for edges in pairwise([done, *range(done - done % batch + batch, n, batch), n]))
 
 
-def _chunks(rows: list[int], batch: int) -> Iterator[list[int]]:
-    yield from (rows[start : start + batch] for start in range(0, len(rows), batch))
-
-
-def _decoded(
-    names: list[str], source: Source, blocks: Iterable[Iterable[int]], pool: Decoders, most: int
-) -> Iterator[tuple[list[int], list]]:
-    """Yield blocks of rows and their pixels, or the reason why there are none, decoded ahead. Raises OSError."""
-    ahead: deque[tuple[list[int], Begun]] = deque()
-    read = ""  # the last image that could be read
-    for block in chain(blocks, [None]):
-        if block is not None:
-            rows = list(block)
-            ahead.append((rows, pool.begin([names[row] for row in rows if names[row]])))
-        while ahead and (block is None or sum(len(rows) for rows, _ in ahead) > most + len(ahead[0][0])):
-            rows, begun = ahead.popleft()
-            decoded = iter(pool.result(begun))
-            pixels = [next(decoded) if names[row] else images.UnreadableImage(EMPTY_LINE) for row in rows]
-            for row, image in zip(rows, pixels, strict=True):
-                if isinstance(image, np.ndarray):
-                    read = names[row]
-                elif not source.exists() or not source.exists(read):
-                    raise FileNotFoundError(f"{source.path / read} is missing: restore it and rerun to resume")
-            yield rows, pixels
-
-
 def _encode(
-    encoder: Encoder, names: list[str], rows: list[int], pixels: list, batch: int
+    encoder: Encoder, names: Names, rows: list[int], pixels: list, batch: int
 ) -> tuple[np.ndarray, list[Skipped]]:
     """Return vectors (b, d), zeros for what could not be read, and what was skipped."""
     vectors = np.zeros((len(rows), encoder.dimension), dtype=np.float32)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from similar_images.files import mismatch, read_json, relative
 from similar_images.inputs.names import names_digest
+from similar_images.inputs.sources import Place, place_of
 from similar_images.networks.hub_files import versioned
 
 FORMAT = "similar-images vectors 1"
@@ -18,7 +19,7 @@ MANIFEST = {  # the form of the manifest
     "dtype": str,
     "rows_done": int,
     "names": {"file": str, "sha256": str},  # relative to the manifest; over the n names
-    "images": TEXT,  # the folder of images, relative to the manifest; None: the names are texts
+    "images": TEXT,  # the folder of images, relative to the manifest, or its address; None: the names are texts
     "skipped": [{"row": int, "name": str, "reason": str}],
     "sha256": TEXT,  # of the .npy, once it is complete
     "sample": TEXT,  # its fingerprint over SAMPLED rows, likewise
@@ -35,7 +36,7 @@ def new_manifest(
     network: dict,
     names: list[str],
     names_file: Path,
-    images: Path | None,
+    images: Place | None,
     dtype: str,
     files: dict | None = None,
     engine: dict | None = None,
@@ -51,11 +52,19 @@ def new_manifest(
         "dtype": dtype,
         "rows_done": 0,
         "names": {"file": relative(names_file, path.parent), "sha256": names_digest(names)},
-        "images": relative(images, path.parent) if images else None,
+        "images": _recorded_place(images, path.parent),
         "skipped": [],
         "sha256": None,
         "sample": None,
     }
+
+
+def images_of(manifest: dict, path: Path) -> Place | None:
+    """Return where the images of the vectors at `path` are; None for texts."""
+    if manifest["images"] is None:
+        return None
+    place = place_of(manifest["images"])
+    return path.parent / place if isinstance(place, Path) else place
 
 
 def recorded_network(path: Path) -> str | None:
@@ -87,3 +96,7 @@ def read_manifest(path: Path) -> dict:
     if fault:
         raise ValueError(f"{manifest_path(path)} is damaged, {fault}: rebuild the vectors with --overwrite")
     return manifest
+
+
+def _recorded_place(images: Place | None, folder: Path) -> str | None:
+    return relative(images, folder) if isinstance(images, Path) else images and str(images)

@@ -13,9 +13,10 @@ import numpy as np
 
 from similar_images.files import sha256
 from similar_images.inputs.names import names_digest, read_names
+from similar_images.inputs.sources import Place
 from similar_images.networks import catalog
 from similar_images.networks.hub_files import recorded_name
-from similar_images.vectors.manifest import DTYPES, manifest_path, read_manifest
+from similar_images.vectors.manifest import DTYPES, images_of, manifest_path, read_manifest
 
 SUFFIX = ".saved_predictions.npy"  # of 2022
 NPY_MAGIC = b"\x93NUMPY"
@@ -38,7 +39,7 @@ class Vectors(NamedTuple):
     names: list[str] | None  # n of them; None: there is no list
     manifest: dict | None  # None: made by another tool
     network: dict | None  # as catalog.describe gives it; None: not known
-    images: Path | None  # the folder that names are relative to; None: not known
+    images: Place | None  # the folder or address that names are relative to; None: not known
     is_guess: bool = False  # the network is taken for VGG16 because of the dimension
 
     @property
@@ -157,8 +158,7 @@ def open_vectors(path: Path, names: Path | None = None, network: str | None = No
         raise ValueError(f"{names} is not the list that {path} was made from: lines have changed; restore it")
     if network is not None and recorded_name(network) != manifest["network"]["name"]:
         raise ValueError(f"{path} was made with {manifest['network']['name']}, not with {network}")
-    images = path.parent / manifest["images"] if manifest["images"] is not None else None
-    return Vectors(path, array, lines, manifest, manifest["network"], images)
+    return Vectors(path, array, lines, manifest, manifest["network"], images_of(manifest, path))
 
 
 def check_complete(vectors: Vectors) -> None:

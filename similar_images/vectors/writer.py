@@ -22,9 +22,10 @@ from similar_images.files import (
     write_json_to,
 )
 from similar_images.inputs.names import names_digest, read_names, write_names
+from similar_images.inputs.sources import Place, is_same
 from similar_images.networks import catalog
 from similar_images.networks.hub_files import recorded_name
-from similar_images.vectors.manifest import manifest_path, new_manifest, read_manifest
+from similar_images.vectors.manifest import images_of, manifest_path, new_manifest, read_manifest
 from similar_images.vectors.store import Skipped, check_unaltered, open_array, sample
 
 
@@ -51,7 +52,7 @@ class Writer:
     """
 
     def __init__(
-        self, path: Path, names_file: Path, names: list[str], images: Path | None = None, overwrite: bool = False
+        self, path: Path, names_file: Path, names: list[str], images: Place | None = None, overwrite: bool = False
     ):
         """Take the names with the folder of their images, None for texts.
 
@@ -233,11 +234,10 @@ class Writer:
 
     def _check_continues(self, earlier: dict) -> None:
         n, done = earlier["n"], earlier["rows_done"]
-        folder = self.path.parent / (earlier["images"] or "")
-        if self._images and folder.exists() and not folder.samefile(self._images):
+        folder = images_of(earlier, self.path)
+        if self._images and folder and not is_same(folder, self._images):
             raise ValueError(
-                f"{self.path} exists for the images in {folder}, not {self._images}: choose another -o, or use "
-                f"--overwrite"
+                f"{self.path} exists for the images in {folder}, not {self._images}: choose another -o, or use --overwrite"
             )
         if len(self._names) < n or names_digest(self._names[:n]) != earlier["names"]["sha256"]:
             raise ValueError(

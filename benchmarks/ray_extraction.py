@@ -1,0 +1,70 @@
+"""How much longer Ray takes than the plain engine for the same images on the same cores, and what its start costs.
+
+    python benchmarks/ray_extraction.py FOLDER [--images 4000] [--network efficientnetlite0] [--workers 2] [--times 3]
+
+The images of the folder are repeated to the number. Both engines run in turns, as users run them: first on few images, which
+takes the time of the start (`FEW`), then on all; their difference is the time for the rest. Prints each run, the medians and
+their ratio.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import monotonic
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from similar_images.inputs.names import write_names
+from similar_images.inputs.sources import open_source
+
+SCRIPT = Path(__file__).parent.parent / "extract_image_vectors.py"
+FEW = 32  # images: a batch for each of two workers, at least
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--images", type=int, default=4000)
+    parser.add_argument("--network", default="efficientnetlite0")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--times", type=int, default=3)
+    options = parser.parse_args()
+    found = open_source(options.folder).find().names
+    names = (found * (options.images // len(found) + 1))[: options.images]
+    print(f"{len(names)} images, of {len(found)} files in {options.folder}, {options.network}")
+    kinds: dict[str, tuple[str, ...]] = {"plain": (), "ray": ("--ray", "--workers", str(options.workers))}
+    starts: dict[str, list[float]] = {kind: [] for kind in kinds}
+    times: dict[str, list[float]] = {kind: [] for kind in kinds}
+    with tempfile.TemporaryDirectory() as place:
+        for count in (FEW, len(names)):
+            write_names(Path(place, f"{count}.txt"), names[:count])
+        for _ in range(options.times):
+            for kind, added in kinds.items():
+                few, all_ = (
+                    seconds(place, kind, count, options.folder, "--network", options.network, *added)
+                    for count in (FEW, len(names))
+                )
+                starts[kind].append(few)
+                times[kind].append(all_ - few)
+                rate = (len(names) - FEW) / (all_ - few)
+                print(f"{kind}: {FEW} images {few:.1f} s, the others {all_ - few:.1f} s, {rate:.0f} a second")
+        is_same = Path(place, "plain.npy").read_bytes() == Path(place, "ray.npy").read_bytes()
+    start, time = ({kind: statistics.median(of[kind]) for kind in kinds} for of in (starts, times))
+    for kind in kinds:
+        print(f"{kind}, medians: {FEW} images {start[kind]:.1f} s, the others {time[kind]:.1f} s")
+    print(f"ratio {time['ray'] / time['plain']:.2f}, the same bytes: {is_same}")
+
+
+def seconds(place: str, kind: str, count: int, folder: Path, *options: str) -> float:
+    """Return how long an extraction takes, from its start to its end."""
+    files = ("-l", f"{place}/{count}.txt", "-d", str(folder), "-o", f"{place}/{kind}.npy", "--overwrite")
+    began = monotonic()
+    subprocess.run([sys.executable, str(SCRIPT), *files, *options], check=True, capture_output=True)
+    return monotonic() - began
+
+
+if __name__ == "__main__":
+    main()

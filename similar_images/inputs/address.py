@@ -1,0 +1,119 @@
+"""Images at an address that fsspec opens: a folder of an object storage (s3://, gs://, abfs://), file:// and others."""
+
+import io
+from functools import cached_property
+from typing import IO, Any
+
+from similar_images.inputs.images import LIMITS, OVER, Limits, UnreadableImage
+from similar_images.inputs.names import Found, found, is_image
+
+READERS = 32  # images that are read at once: an object storage answers slowly, but to many
+ON_THE_WEB = ("http", "https")  # opened by inputs/web.py alone, within its limits
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+
+class Address(str):
+    """An address of a folder or file, `s3://bucket/photos`; joined and shown like a path."""
+
+    def __truediv__(self, name: str) -> "Address":
+        return Address(f"{self.rstrip('/')}/{name}") if name else self
+
+    @property
+    def name(self) -> str:
+        return self.rstrip("/").rsplit("/", 1)[-1]
+
+    def absolute(self) -> "Address":
+        return self
+
+    resolve = absolute
+
+
+def check_address(address: Address) -> None:
+    """Raise ValueError, with the remedy, if it cannot be an address of images; nothing is opened."""
+    protocol, _, rest = address.partition("://")
+    if "@" in rest.split("/")[0]:
+        raise ValueError(
+            f"{protocol}:// addresses are taken without a user and password, which would be recorded: set them as "
+            f"the package of {protocol}:// reads them, from the environment or its files"
+        )
+    if protocol in ON_THE_WEB or "::" in address or "?" in rest.split("/")[0]:
+        raise ValueError(f"expected a folder or an address such as s3://bucket/photos, got {address}")
+    if address.lower().endswith(ARCHIVES):
+        raise ValueError(f"{address} is an archive: copy it to a disk, or unpack it there")
+
+
+class Remote:
+    """Images at an address; opened at first use. Threads may share it."""
+
+    in_memory = True  # whether `image` returns bytes
+    readers = READERS
+
+    def __init__(self, address: Address):
+        self.path = address
+
+    def exists(self, name: str = "") -> bool:
+        """Return whether the folder, or a file or folder of this name in it, exists. Raises OSError."""
+        return self._asked("exists", name)
+
+    def find(self) -> Found:
+        """Return the names of all images, by suffix, without hidden files and folders. Raises OSError."""
+        start = len(self._root) + 1
+        return found([path[start:] for path in self._asked("find") if is_image(path[start:])])
+
+    def holds_any(self, names: list[str]) -> bool:
+        """Return whether at least one of the names is a file here. Raises OSError."""
+        return any(self._asked("isfile", name) for name in names if name)
+
+    def image(self, name: str, limits: Limits = LIMITS) -> bytes:
+        """Return the bytes of an image. Raises UnreadableImage if it is missing or too large, OSError if all is."""
+        size = self.size(name)
+        if size > limits.bytes:
+            raise UnreadableImage(f"{size} bytes: {OVER} {limits.bytes} bytes")
+        return self._asked("cat_file", name)
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a file. Raises UnreadableImage if it is missing."""
+        found = self._asked("info", name)
+        if found["type"] != "file":
+            raise UnreadableImage("no such file")
+        return found["size"]
+
+    def open(self, name: str) -> IO[bytes]:
+        """Return the file, to be read in a `with` block. Raises UnreadableImage if it is missing."""
+        return io.BufferedReader(io.BytesIO(self._asked("cat_file", name)))
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        """The file system and the path in it. Raises ValueError or OSError, with the remedy."""
+        import fsspec
+
+        check_address(self.path)
+        try:
+            system, root = fsspec.url_to_fs(str(self.path), use_listings_cache=False)
+        except (ImportError, ValueError) as error:  # it names the package to install
+            raise OSError(f"cannot open {self.path}: {error}") from error
+        except Exception as error:  # the packages of the storages raise anything
+            raise OSError(f"cannot open {self.path}: {_reason(error)}") from error
+        return system, root.rstrip("/")
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1]
+
+    def _asked(self, question: str, name: str = "") -> Any:
+        """Return what the file system answers; no name is a pattern. Raises UnreadableImage or OSError."""
+        system, root = self._opened
+        try:
+            return getattr(system, question)(f"{root}/{name}" if name else root)
+        except (FileNotFoundError, IsADirectoryError) as error:
+            if name:
+                raise UnreadableImage("no such file") from error
+            raise FileNotFoundError(f"{self.path} does not exist: check the address") from error
+        except Exception as error:  # the packages of the storages raise anything
+            raise OSError(
+                f"cannot read {self.path / name}: {_reason(error)}. Check the address, and the credentials in the environment"
+            ) from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
