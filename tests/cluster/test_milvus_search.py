@@ -79,10 +79,12 @@ def check(vectors: Path, manifest: Path) -> None:
     assert not {*REMOVED} & {row for hits in found for row in rows_of(hits)}
 
 
+@pytest.mark.cluster  # minutes on Milvus Lite
 def test_20_000_vectors_are_loaded_added_removed_and_found(changed):
     check(*changed)
 
 
+@pytest.mark.cluster  # minutes on Milvus Lite
 def test_a_removed_row_is_not_shown_even_if_milvus_still_finds_it(changed, milvus):
     vectors, manifest = changed
     collection = opened(vectors, manifest)
@@ -91,6 +93,7 @@ def test_a_removed_row_is_not_shown_even_if_milvus_still_finds_it(changed, milvu
     assert not {*search._removed.tolist()} & {*rows_of(collection.nearest(7, 50))}
 
 
+@pytest.mark.cluster  # minutes on Milvus Lite
 def test_nothing_is_lost_when_the_process_that_holds_it_is_killed(milvus, vectors, tmp_path):
     """On a server: the server is; with Milvus Lite, the process that has loaded and changed the collection."""
     folder = tmp_path / "killed"
@@ -112,6 +115,7 @@ def test_nothing_is_lost_when_the_process_that_holds_it_is_killed(milvus, vector
     check(folder / "v.npy", folder / "v.milvus.json")
 
 
+@pytest.mark.cluster  # minutes on Milvus Lite
 def test_a_load_that_was_killed_goes_on(milvus, vectors, tmp_path):
     folder = tmp_path / "interrupted"
     saved(folder, np.load(vectors))

@@ -184,7 +184,7 @@ def test_a_row_that_was_skipped_and_is_there_now_is_transformed(stored, index, a
     manifest = json.loads(index.with_name(index.name + ".json").read_text())
     assert not open_index(index).vectors[7].any()
     manifest["vectors"]["skipped"] = [7]
-    fingerprint = building._source(vectors, index, [7])["fingerprint"]
+    fingerprint = building.source(vectors, index, [7])["fingerprint"]
     index.with_name(index.name + ".json").write_text(
         json.dumps(manifest | {"vectors": manifest["vectors"] | {"fingerprint": fingerprint}})
     )
