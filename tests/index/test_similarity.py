@@ -10,8 +10,8 @@ from arrays import clustered
 from similar_images import Collection
 from similar_images.cli.options import SIMILARITIES as OFFERED
 from similar_images.index import build as building
-from similar_images.index import steps
 from similar_images.index import similarity as similarities
+from similar_images.index import steps
 from similar_images.index.exact import exact_search, normalised
 from similar_images.index.index import open_index
 from similar_images.index.similarity import COSINE, SIMILARITIES, Similarity, fit
