@@ -18,17 +18,21 @@ STARTED = 120  # seconds
 _numbers = count()  # of the servers of this process
 # It becomes the server itself, so that its process id is the server's.
 RUN = """
-import os, sys
+import os, re, sys
 from pathlib import Path
 import milvus
 
 folder, options = Path(sys.argv[1]), dict(option.split("=", 1) for option in sys.argv[2:])
 config = milvus.MilvusServerConfig(data_dir=str(folder))
+settings = {name.split(".")[-1]: options.pop(name) for name in [*options] if "." in name}  # that the package does not know
 for name, value in options.items():
     kind = config.get_type(name) if name in config.configurable_items else str
     config.set(name, value == "true" if kind is bool else kind(value))
 config.resolve()
 milvus._initialize_data_files(str(folder))
+written = folder / "configs" / "milvus.yaml"
+for name, value in settings.items():
+    written.write_text(re.sub(rf"(?m)^( +{name}:) \\S+", rf"\\1 {value}", written.read_text()))
 libraries, log = str(folder / "bin"), os.open(folder / "server.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 os.chdir(folder)
 os.dup2(log, 1), os.dup2(log, 2)

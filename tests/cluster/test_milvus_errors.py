@@ -192,7 +192,7 @@ def test_a_full_disk_is_said_and_the_load_goes_on_afterwards(run, tmp_path):
 
 @pytest.fixture
 def guarded(tmp_path):
-    """A server with TLS, access control and a small quota."""
+    """A server with TLS and access control."""
     if reason := why_not():
         pytest.skip(reason)
     if shutil.which("openssl") is None:
@@ -204,7 +204,6 @@ def guarded(tmp_path):
         "server_pem_path=s.pem",
         "server_key_path=s.key",
         "ca_pem_path=s.pem",
-        "quotaAndLimits.limitWriting.diskProtection.diskQuota=1",
     )
     server.folder.mkdir()
     subprocess.run(

@@ -149,7 +149,11 @@ def test_any_tool_reads_the_index(stored, tmp_path):
     [
         (np.full((9, 4), np.nan, dtype=np.float32), "flat", "NaN or infinity in row 0"),
         (np.zeros((9, 4), dtype=np.float32), "flat", "every image was skipped"),
-        (np.ones((9, 4), dtype=np.float32), "best", "expected a recipe of auto, flat, classic, reduced, mapped or a string"),
+        (
+            np.ones((9, 4), dtype=np.float32),
+            "best",
+            "expected a recipe of auto, flat, classic, reduced, mapped or a string",
+        ),
         (
             np.ones((999, 7), dtype=np.float32),
             "IVF16,PQ16x8",
