@@ -1,19 +1,21 @@
+#!/usr/bin/env python3
 """How much longer Ray takes than the plain engine for the same images on the same cores, and what its start costs.
 
-    python benchmarks/ray_extraction.py FOLDER [--images 4000] [--network efficientnetlite0] [--workers 2] [--times 3]
+./benchmarks/ray_extraction.py FOLDER [--images 4000] [--network efficientnetlite0] [--workers 2] [--times 3]
 
 The images of the folder are repeated to the number. Both engines run in turns, as users run them: first on few images, which
 takes the time of the start (`FEW`), then on all; their difference is the time for the rest. Prints each run, the medians and
 their ratio.
 """
 
-import argparse
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from time import monotonic
+
+import click
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -24,28 +26,26 @@ SCRIPT = Path(__file__).parent.parent / "extract_image_vectors.py"
 FEW = 32  # images: a batch for each of two workers, at least
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--images", type=int, default=4000)
-    parser.add_argument("--network", default="efficientnetlite0")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--times", type=int, default=3)
-    options = parser.parse_args()
-    found = open_source(options.folder).find().names
-    names = (found * (options.images // len(found) + 1))[: options.images]
-    print(f"{len(names)} images, of {len(found)} files in {options.folder}, {options.network}")
-    kinds: dict[str, tuple[str, ...]] = {"plain": (), "ray": ("--ray", "--workers", str(options.workers))}
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--images", default=4000, show_default=True)
+@click.option("--network", default="efficientnetlite0", show_default=True)
+@click.option("--workers", default=2, show_default=True)
+@click.option("--times", "repetitions", default=3, show_default=True)
+def main(folder: Path, images: int, network: str, workers: int, repetitions: int) -> None:
+    found = open_source(folder).find().names
+    names = (found * (images // len(found) + 1))[:images]
+    print(f"{len(names)} images, of {len(found)} files in {folder}, {network}")
+    kinds: dict[str, tuple[str, ...]] = {"plain": (), "ray": ("--ray", "--workers", str(workers))}
     starts: dict[str, list[float]] = {kind: [] for kind in kinds}
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     with tempfile.TemporaryDirectory() as place:
         for count in (FEW, len(names)):
             write_names(Path(place, f"{count}.txt"), names[:count])
-        for _ in range(options.times):
+        for _ in range(repetitions):
             for kind, added in kinds.items():
                 few, all_ = (
-                    seconds(place, kind, count, options.folder, "--network", options.network, *added)
-                    for count in (FEW, len(names))
+                    seconds(place, kind, count, folder, "--network", network, *added) for count in (FEW, len(names))
                 )
                 starts[kind].append(few)
                 times[kind].append(all_ - few)
