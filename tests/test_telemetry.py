@@ -31,7 +31,7 @@ IMAGE_COMMANDS = (
         "-i",
         VECTORS,
         "--index",
-        "sample_file_list.txt.milvus.json",
+        "sample_file_list.milvus.json",
         "sample/red/0.jpg",
         "--where",
         "folder=red",

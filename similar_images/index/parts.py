@@ -6,7 +6,7 @@ index. Opened, the parts are one index: copied into one in memory, or left on di
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,10 +51,11 @@ def open_parts(index: Path, trained: faiss.Index, entry: dict, mapped: bool | No
     """
     parts = [_part(part) for part in entry["files"]]
     written = manifest_path(index).stat().st_mtime_ns
-    for part in parts:
-        _check(index.with_name(part.file), part, written)
     files = [index.with_name(part.file) for part in parts]
-    whole = joined(trained, files, is_better_mapped(trained, files) if mapped is None else mapped)
+    with _missing_named():
+        for file, part in zip(files, parts, strict=True):
+            _check(file, part, written)
+        whole = joined(trained, files, is_better_mapped(trained, files) if mapped is None else mapped)
     if whole.ntotal != (n := sum(part.n for part in parts)):
         raise ValueError(f"its parts hold {whole.ntotal} vectors, expected {n}")
     return whole
@@ -167,20 +168,18 @@ def _write(index: Path, part: faiss.Index) -> dict:
 def _read_to_change(index: Path, entry: dict) -> faiss.Index:
     """Return a part that is to be written again, so that its whole SHA-256 is compared: damage would be kept for ever."""
     path = index.with_name(entry["file"])
-    _check(path, _part(entry), None)
+    with _missing_named():
+        _check(path, _part(entry), None)
     return index_file.read(path)
 
 
 def _check(path: Path, part: Part, written: int | None) -> None:
-    """Raise ValueError if a part is missing or was altered after its manifest was `written`, in nanoseconds.
+    """Raise ValueError if a part was altered after its manifest was `written`, in nanoseconds, FileNotFoundError without it.
 
     What is read of a part that is older than its manifest is its size; of one that was copied since, a sample if it is
     large. Without `written` all of it is.
     """
-    try:
-        status = path.stat()
-    except FileNotFoundError as error:
-        raise ValueError(f"its part {path.name} is missing: restore that file") from error
+    status = path.stat()
     is_whole = status.st_size == part.bytes
     if is_whole and written is None:
         is_whole = sha256(path) == part.sha256
@@ -188,6 +187,15 @@ def _check(path: Path, part: Part, written: int | None) -> None:
         is_whole = sha256(path) == part.sha256 if part.bytes <= WHOLE_BYTES else _sample(path) == part.sample
     if not is_whole:
         raise ValueError(f"its part {path.name} was altered or truncated: restore that file")
+
+
+@contextmanager
+def _missing_named() -> Iterator[None]:
+    """Raise ValueError for a part that is missing, also for one that a writer has replaced after it was checked."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ValueError(f"its part {Path(error.filename).name} is missing: restore that file") from error
 
 
 def _sample(path: Path) -> str:

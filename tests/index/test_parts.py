@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import faiss
@@ -272,24 +271,3 @@ def test_the_command_builds_and_changes_parts(store, path, run):
     ):
         refused = run("build_search_db.py", "-i", "v.npy", "-o", path.name, *options)
         assert refused.returncode == 1 and message in refused.stderr.splitlines()[-1]
-
-
-def test_a_reader_sees_the_old_parts_or_the_new_ones(store, path):
-    vectors, stop, wrong, read = store(), threading.Event(), [], []
-    build(vectors, path, "reduced", part_size=SIZE)
-
-    def reader() -> None:
-        while not stop.is_set():
-            try:
-                opened = open_index(path)
-                read.append(opened.faiss.ntotal == N - 3 - len(opened.removed))
-            except Exception as error:
-                wrong.append(error)
-
-    thread = threading.Thread(target=reader)
-    thread.start()
-    for row in range(8, 14):
-        remove(vectors, path, [row])
-    stop.set()
-    thread.join()
-    assert read and all(read) and not wrong
