@@ -179,6 +179,8 @@ def main(
     def say(message: object) -> None:
         click.echo(message, err=True)
 
+    if gpus and not cluster:
+        raise ValueError("--gpus-per-worker is for --ray: without it the network takes the GPU of this machine")
     images = list_images(list_file, place, output)
     for name in images.unlistable:
         say(f"ignored {printable(name)}: expected a name that is one line of UTF-8 and a path below {place}")

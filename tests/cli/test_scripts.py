@@ -196,6 +196,7 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(photos, run, tmp_p
         (("extract_image_vectors.py", "-l", "latin.txt", *weightless), "expected UTF-8"),
         (("extract_image_vectors.py", "-l", "elsewhere.txt", *weightless), "name their folder with -d"),
         (("extract_image_vectors.py", "-d", "hollow", *weightless), "no image in hollow"),
+        (("extract_image_vectors.py", "-d", "photos", "--gpus-per-worker", "1"), "--gpus-per-worker is for --ray"),
         (("extract_image_vectors.py", "-d", "absent"), "absent does not exist: expected a folder or an archive"),
         (
             ("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "-o", "there.npy", *weightless),
