@@ -27,6 +27,7 @@ PART_ROWS = 512  # a worker gets at once; what is lost with it is computed again
 PARTS_EACH = 8  # parts for each worker, at least, so that all end at about the same time
 ROUND_ROWS = 2_000_000  # in the object store at once: their names, and the vectors that are not written yet
 POLL_SECONDS = 5  # between looks at the nodes
+END_SECONDS = 30  # for the thread that reads from Ray to end
 AHEAD = 4  # parts that wait to be written
 ERRORS = {kind.__name__: kind for kind in (OSError, ValueError)}
 
@@ -112,7 +113,7 @@ class Workers:
             num_cpus=self._cpus,
             num_gpus=self._gpus,
         )  # Ray replaces a worker that dies, and computes its part again
-        for i, (part, answer) in enumerate(zip(parts, self._watched(iter(encoded.iter_rows())), strict=True)):
+        for i, (part, answer) in enumerate(zip(parts, self._watched(encoded), strict=True)):
             _raise_failed(answer)
             if answer["part"] != i:
                 raise OSError(f"expected part {i} from Ray, got {answer['part']}: rerun to resume")
@@ -122,7 +123,7 @@ class Workers:
                 yield block, vectors[: len(block)], [skipped[row] for row in block if row in skipped]
                 vectors = vectors[len(block) :]
 
-    def _watched(self, rows: Iterator[dict]) -> Iterator[dict]:
+    def _watched(self, encoded: Any) -> Iterator[dict]:
         """Yield what Ray yields, unless a node is lost and its workers have no place elsewhere: Ray would wait for ever."""
         results: Queue = Queue(AHEAD)
         stopped = Event()
@@ -134,7 +135,7 @@ class Workers:
 
         def read() -> None:
             try:
-                for row in rows:
+                for row in encoded.iter_rows():
                     put(row)
                     if stopped.is_set():
                         return
@@ -142,7 +143,8 @@ class Workers:
             except BaseException as error:
                 put(error)
 
-        Thread(target=read, daemon=True).start()  # what it waits for ends with the session
+        reader = Thread(target=read, daemon=True)
+        reader.start()
         try:
             while True:
                 try:
@@ -160,6 +162,8 @@ class Workers:
                 yield item
         finally:
             stopped.set()
+            _end(encoded)
+            reader.join(END_SECONDS)
 
     def _renew(self, error: LostWorkers, has_progressed: bool) -> None:
         """Begin again with the nodes that are left. Raises OSError if there is none, or nothing was done meanwhile."""
@@ -169,6 +173,16 @@ class Workers:
         self._tell(f"{error}: continuing with {min(fit, self._count)} workers")
         self._count = min(fit, self._count)
         self._session.rejoin()
+
+
+def _end(encoded: Any) -> None:
+    """End what executes a dataset of Ray Data, for which it has no public method.
+
+    Its thread would call Ray after ray.shutdown, at which Ray ends the whole process.
+    """
+    executor = getattr(encoded, "_current_executor", None)
+    if executor is not None:
+        executor.shutdown(force=True)
 
 
 def _chosen(computed: dict) -> dict:
