@@ -11,7 +11,6 @@ from similar_images import Collection
 from similar_images.cli.options import SIMILARITIES as OFFERED
 from similar_images.index import build as building
 from similar_images.index import similarity as similarities
-from similar_images.index import steps
 from similar_images.index.exact import exact_search, normalised
 from similar_images.index.index import open_index
 from similar_images.index.similarity import COSINE, SIMILARITIES, Similarity, fit
@@ -185,7 +184,7 @@ def test_a_row_that_was_skipped_and_is_there_now_is_transformed(stored, index, a
     manifest = json.loads(index.with_name(index.name + ".json").read_text())
     assert not open_index(index).vectors[7].any()
     manifest["vectors"]["skipped"] = [7]
-    fingerprint = steps.source_of(vectors, index, [7])["fingerprint"]
+    fingerprint = building.source_of(vectors, index, [7])["fingerprint"]
     index.with_name(index.name + ".json").write_text(
         json.dumps(manifest | {"vectors": manifest["vectors"] | {"fingerprint": fingerprint}})
     )
