@@ -50,7 +50,6 @@ def field(name: str) -> float:
 
 def step(vectors_file: str, queries_file: str, name: str, recipe: str, size: str) -> None:
     """Build, add, or open and search in this process; print what it took as JSON."""
-    import faiss
 
     from similar_images.index import build as building
     from similar_images.index.exact import exact_search, normalised
@@ -75,12 +74,7 @@ def step(vectors_file: str, queries_file: str, name: str, recipe: str, size: str
         index = open_index(path, mapped=name == "search mapped")
         took["opened"] = time.perf_counter() - began
         queries = normalised(np.load(queries_file))
-        faiss.omp_set_num_threads(1)
-        times = []
-        for query in queries:
-            began = time.perf_counter()
-            index.search(query[None], K, vectors.array)
-            times.append(1000 * (time.perf_counter() - began))
+        times = growth.one_at_a_time(index, queries, vectors.array)
         took |= {"ms": float(np.median(times)), **memory.peaks()}  # before the exact search, which reads all vectors
         true = exact_search(index.vectors, index.similarity.transformed(queries), K)[1]
         took["recall"] = float(recall(index.search(queries, K, vectors.array)[1], true).mean())
@@ -116,7 +110,9 @@ def main(file: Path, count: int, part_size: int, recipes: tuple[str, ...], folde
     for recipe in recipes:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             np.save(f"{scratch}/q.npy", next(growth.mixed(real, growth.QUERIES, seed=2)))
-            growth.save(Path(scratch, "v.npy"), real, count)
+            grown = Path(scratch, "grown.npy")  # saved once: another number of rows could be other rows
+            growth.save(grown, real, count + count // 100)
+            np.save(f"{scratch}/v.npy", np.load(grown, mmap_mode="r")[:count])
             print(f"{recipe}, {count:,} vectors, parts of {part_size:,}: seconds, MiB of memory, bytes, ms of a query")
             print("step           what           one piece          parts   ratio")
             row("build", *(run(scratch, "build", recipe, size) for size in (0, part_size)), ("seconds", "peak", "own"))
@@ -125,7 +121,7 @@ def main(file: Path, count: int, part_size: int, recipes: tuple[str, ...], folde
             if recipe == "mapped":
                 mapped = run(scratch, "search mapped", recipe, part_size)
                 row("mapped, search", one, mapped, ("opened", "peak", "own", "ms", "recall"))
-            growth.save(Path(scratch, "v.npy"), real, count + count // 100)
+            grown.replace(Path(scratch, "v.npy"))
             row(
                 "add 1%",
                 *(run(scratch, "add", recipe, size) for size in (0, part_size)),

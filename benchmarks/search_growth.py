@@ -51,9 +51,21 @@ def save(path: Path, real: np.ndarray, n: int) -> None:
     array.flush()
 
 
+def one_at_a_time(index, queries: np.ndarray, array: np.ndarray) -> list[float]:
+    """Return the milliseconds of each query (q, d), on one thread from now on."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    times = []
+    for query in queries:
+        began = time.perf_counter()
+        index.search(query[None], K, array)
+        times.append(1000 * (time.perf_counter() - began))
+    return times
+
+
 def measure(vectors_file: str, queries_file: str, how: str, similarity: str) -> None:
     """Build and search, in this process; print what it took as JSON."""
-    import faiss
 
     from similar_images.index import build as building
     from similar_images.index.index import exact_search, normalised, open_index, recall
@@ -70,12 +82,7 @@ def measure(vectors_file: str, queries_file: str, how: str, similarity: str) -> 
     compared = vectors.array if index.vectors is None else index.vectors
     true = exact_search(compared, index.similarity.transformed(queries), K)[1]
     found = index.search(queries, K, vectors.array)[1]
-    faiss.omp_set_num_threads(1)
-    times = []
-    for query in queries:
-        began = time.perf_counter()
-        index.search(query[None], K, vectors.array)
-        times.append(1000 * (time.perf_counter() - began))
+    times = one_at_a_time(index, queries, vectors.array)
     began = time.perf_counter()
     if index.recipe != "flat":
         building.remove(vectors, path, list(range(0, len(vectors.array), 100)))
