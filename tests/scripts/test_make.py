@@ -9,7 +9,7 @@ from conftest import ROOT
 
 JUPYTER = """#!/bin/sh
 for option in "$@"; do case $option in *default_url=*) printf changed >> "${option##*/}" ;; esac; done
-touch votes.csv
+touch votes.csv sample_file_list.faiss.index.map.npz sample_file_list.faiss.index.clusters.npz
 """
 
 
@@ -46,6 +46,24 @@ def test_a_changed_notebook_leaves_git_status_clean_and_is_kept(target, index, c
         assert done.returncode == 0, done.stderr
     assert git(clone, "status", "--porcelain") == ""
     assert (clone / copy).read_text() == (ROOT / original).read_text() + "changedchanged"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "p_file_list.txt.saved_predictions.skipped.csv",
+        "p_file_list.exif.npz",
+        "p_file_list.faiss.index.0123abcd.part",
+        ".p_file_list.faiss.index.unfinished/state.json",
+        "p_file_list.milvus.json",
+        ".p_file_list.milvus.json.loading",
+        "p_file_list.milvus.db/data",
+    ],
+)
+def test_what_commands_write_leaves_git_status_clean(file, clone):
+    (clone / file).parent.mkdir(exist_ok=True)
+    (clone / file).touch()
+    assert git(clone, "status", "--porcelain") == ""
 
 
 def test_help_lists_every_target():
