@@ -1,4 +1,4 @@
-"""The layout of the repository: small files, and old module names that still import."""
+"""Old module names still import."""
 
 import ast
 import importlib
@@ -7,15 +7,6 @@ import pytest
 from conftest import ROOT
 
 from similar_images import _moved
-
-MAX_LINES = 300
-FOLDERS = ("similar_images", "tests", "benchmarks", "docs")
-
-
-def test_no_python_file_is_too_long():
-    files = [*ROOT.glob("*.py"), *(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))]
-    lengths = {str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines()) for file in files}
-    assert {file: length for file, length in lengths.items() if length > MAX_LINES} == {}
 
 
 @pytest.mark.parametrize(("old", "new"), _moved.MODULES.items())
