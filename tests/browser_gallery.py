@@ -61,15 +61,22 @@ def upload(gallery: Locator, file: Path) -> None:
 
 def hand_over(gallery: Locator, event: str, name: str, content: bytes) -> None:
     """Do what the browser does when a file is dropped or pasted."""
+    hand_over_all(gallery, event, [(name, content)])
+
+
+def hand_over_all(gallery: Locator, event: str, files: Sequence[tuple[str, bytes]], padding: int = 0) -> None:
+    """Drop or paste files, one directly after the other, each longer by a padding of zeros."""
     gallery.evaluate(
-        """(root, [event, name, content]) => {
-            const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], name, {type: "image/jpeg"}));
-            const options = {bubbles: true, cancelable: true, dataTransfer: transfer, clipboardData: transfer};
-            root.dispatchEvent(event === "drop" ? new DragEvent(event, options) : new ClipboardEvent(event, options));
+        """(root, [event, files, padding]) => {
+            for (const [name, content] of files) {
+                const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([bytes, new Uint8Array(padding)], name, {type: "image/jpeg"}));
+                const options = {bubbles: true, cancelable: true, dataTransfer: transfer, clipboardData: transfer};
+                root.dispatchEvent(event === "drop" ? new DragEvent(event, options) : new ClipboardEvent(event, options));
+            }
         }""",
-        [event, name, b64encode(content).decode()],
+        [event, [(name, b64encode(content).decode()) for name, content in files], padding],
     )
 
 

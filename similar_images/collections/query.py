@@ -1,6 +1,6 @@
 """Run a query and describe its result. Without widgets."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle
 from time import perf_counter
 from typing import Any
@@ -68,7 +68,7 @@ def ask_image(collection: Collection, name: str, content: bytes) -> Asked:
     return Asked(name, query, images.thumbnail(image, KEPT_SIDE), encoding=seconds)
 
 
-def ask_images(collection: Collection, files: Sequence[tuple[str, bytes]]) -> Asked:
+def ask_images(collection: Collection, files: Iterable[tuple[str, bytes]]) -> Asked:
     """Ask by the names and bytes of new images: by the first, and more like the others."""
     first, *others = (ask_image(collection, name, content) for name, content in files)
     return first._replace(

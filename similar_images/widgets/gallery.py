@@ -1,6 +1,6 @@
 """The notebook's gallery: a query, and the images of a collection that look most like it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from threading import Thread
 
@@ -21,8 +21,8 @@ from similar_images.widgets.history import Displayed
 from similar_images.widgets.hits import HitsWidget
 from similar_images.widgets.search import CSS, page
 from similar_images.widgets.thumbnails import Thumbnail, Thumbnails, as_message
+from similar_images.widgets.uploads import MAX_BYTES, MAX_TOTAL_BYTES, File, Upload
 
-MAX_BYTES = 25_000_000  # of an upload, which arrives in parts: Jupyter's server drops messages above 10 MiB
 THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page says which one its cards need
 SHOWN_AS_THEY_ARE = {"JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"}  # by browsers
 NAMES = 20  # that the box proposes
@@ -36,7 +36,8 @@ class Gallery(HitsWidget):
 
     collection: Collection
     _esm, _css = page("search.js", "hits.js", "filters.js", "query.js", "opened.js", "gallery.js"), CSS
-    max_bytes = Int(MAX_BYTES).tag(sync=True)
+    max_bytes = Int(MAX_BYTES).tag(sync=True)  # of an image that is uploaded
+    max_total_bytes = Int(MAX_TOTAL_BYTES).tag(sync=True)  # of all images of an upload
     side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
     reads_words = Bool(False).tag(sync=True)  # whether words are queries
     late: List = List().tag(sync=True)  # pictures that were made after `shown` was sent
@@ -52,7 +53,7 @@ class Gallery(HitsWidget):
         self.set_trait("reads_words", reads_words(collection.network))
         self._allow_private = allow_private
         self._thumbnails = {side: Thumbnails(collection, side) for side in THUMBNAIL_SIDES}
-        self._upload, self._files = bytearray(), list[tuple[str, bytes]]()
+        self._upload = Upload()
         self.search_random()
         Thread(target=_load_ahead, args=(collection, list(self._threads)), name=LOADING, daemon=True).start()
 
@@ -77,14 +78,23 @@ class Gallery(HitsWidget):
         """Search by the bytes of an image, as a file has them."""
         self.search_files([(name, content)])
 
-    def search_files(self, files: Sequence[tuple[str, bytes]]) -> None:
+    def search_files(self, files: Sequence[File]) -> None:
         """Search for what is like all of some images, each with its name and bytes."""
 
         def read(step: Callable[[str], None]) -> Asked:
             for name, content in files:
                 if len(content) > MAX_BYTES:
                     raise UnreadableImage(f"{name} is larger than {MAX_BYTES / 1e6:.0f} MB")
-            return self._with_network(step, lambda: asking.ask_images(self.collection, files))
+
+            def each() -> Iterator[File]:
+                for place, file in enumerate(files):
+                    if place:  # a newer query ends this one between two images
+                        step(
+                            f"Searching with {asking.network_name(self.collection)}: image {place + 1} of {len(files)} …"
+                        )
+                    yield file
+
+            return self._with_network(step, lambda: asking.ask_images(self.collection, each()))
 
         self._search(read)
 
@@ -171,7 +181,8 @@ class Gallery(HitsWidget):
             case "whole":
                 self.search_whole()
             case "upload":
-                self._receive(message, bytes(buffers[0]))
+                if files := self._upload.receive(message, buffers):
+                    self.search_files(files)
             case "original":
                 self._in_background(lambda: self._send_original(int(message["row"])))
             case "why":
@@ -193,24 +204,6 @@ class Gallery(HitsWidget):
             except OSError as error:  # it cannot be kept, or the images have gone
                 self.reading = f"Dates and cameras are not known: {error}"
             super()._offer_filters()
-
-    def _receive(self, message: dict, part: bytes) -> None:
-        """Join the parts of files that were chosen together; search by them once the last is complete."""
-        if message["start"] == 0:
-            self._upload = bytearray()
-            if not message.get("at", 0):
-                self._files = []
-        if message["start"] != len(self._upload) or len(self._upload) + len(part) > MAX_BYTES:
-            raise UnreadableImage(
-                f"{message['name']} is larger than {MAX_BYTES / 1e6:.0f} MB, or its parts came out of order"
-            )
-        self._upload += part
-        if len(self._upload) >= message["size"]:
-            self._files.append((str(message["name"]), bytes(self._upload)))
-            self._upload = bytearray()
-        if len(self._files) >= message.get("of", 1):
-            files, self._files = self._files, []
-            self.search_files(files)
 
     def _send_names(self, text: str) -> None:
         """Send the page names that hold a text, for its box."""

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from browser import chromium_path
-from browser_gallery import hand_over, hits, name_of, names, press, query, settle, upload
+from browser_gallery import hand_over, hand_over_all, hits, name_of, names, press, query, settle, upload
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
@@ -89,6 +89,16 @@ def test_an_image_that_is_dropped_or_pasted_is_searched(gallery, folder, event):
     expect(query(gallery)).to_have_attribute("title", f"{event}.jpg")
     settle(gallery)
     assert names(gallery)[0] == "wine/wine-2.jpg"
+
+
+def test_of_two_drops_in_a_row_the_last_one_is_searched_whole(gallery, folder):
+    for first, last in (("wine", "sun"), ("sea", "grass"), ("sun", "wine")):
+        files = [(f"{kind}.jpg", (folder / "sample" / kind / f"{kind}-1.jpg").read_bytes()) for kind in (first, last)]
+        hand_over_all(gallery, "drop", files, padding=9_000_000)
+        expect(query(gallery)).to_have_attribute("title", f"{last}.jpg", timeout=15_000)
+        settle(gallery)
+        assert names(gallery)[0] == f"{last}/{last}-1.jpg"
+        expect(hits(gallery).first).to_contain_text("the same image")
 
 
 def test_an_address_on_loopback_is_refused_unless_it_is_allowed(page, gallery, web):

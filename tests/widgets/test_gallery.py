@@ -10,6 +10,7 @@ from PIL import Image
 from sample_images import encoded, extract_and_index
 
 from similar_images import Collection, Gallery
+from similar_images.collections import query as asking
 from similar_images.collections.query import Asked, shuffled
 from similar_images.index import build as building
 from similar_images.index.index import open_index
@@ -17,8 +18,9 @@ from similar_images.inputs import web as fetching
 from similar_images.networks import catalog
 from similar_images.networks.catalog import Network
 from similar_images.vectors.store import open_vectors
-from similar_images.widgets.gallery import LOADING, MAX_BYTES
+from similar_images.widgets.gallery import LOADING
 from similar_images.widgets.history import REMEMBERED, History
+from similar_images.widgets.uploads import MAX_BYTES
 
 
 def test_it_opens_with_the_hits_of_a_random_image(collection, shown):
@@ -109,6 +111,50 @@ def test_an_upload_arrives_in_parts(collection, shown):
         tell(shown, part, do="upload", name="mine.png", start=start, size=len(GREEN))
         assert (query(shown) == "mine.png") == (start + 100 >= len(GREEN))
     assert hits(shown) == expected(collection, GREEN)
+
+
+def parts_of(upload: str, name: str, content: bytes, step: int) -> list[tuple[dict, bytes]]:
+    """Return an upload as the messages of a page, each with its part of the content."""
+    message = {"do": "upload", "upload": upload, "name": name, "size": len(content)}
+    return [(message | {"start": at}, content[at : at + step]) for at in range(0, len(content), step)]
+
+
+@pytest.mark.parametrize("order", ["in turn", "first part, the newer one, the rest"])
+def test_of_two_uploads_at_once_the_newer_one_is_searched_whole(collection, shown, order):
+    red = encoded(Image.new("RGB", (80, 60), (120, 0, 40)))
+    older, newer = parts_of("page-1", "red.png", red, 100), parts_of("page-2", "green.png", GREEN, 100)
+    assert len(older) > 1 and len(newer) > 1
+    if order == "in turn":
+        sent = [part for both in zip(older, newer, strict=False) for part in both]
+        sent += [*older[len(newer) :], *newer[len(older) :]]
+    else:
+        sent = [older[0], *newer, *older[1:]]
+    for message, part in sent:
+        tell(shown, part, **message)
+    assert query(shown) == "green.png" and hits(shown) == expected(collection, GREEN)
+    assert [asked.name for asked in shown.history.asked][1:] == ["green.png"]
+
+
+def test_a_newer_upload_ends_the_search_of_an_older_one_between_two_images(shown, monkeypatch):
+    began, go_on, encode = threading.Event(), threading.Event(), []
+
+    def slow(collection: Collection, name: str, content: bytes) -> Asked:
+        encode.append(name)
+        if name == "old 0.png":
+            began.set()
+            go_on.wait(10)
+        return ask_image(collection, name, content)
+
+    ask_image = asking.ask_image
+    monkeypatch.setattr(asking, "ask_image", slow)
+    shown.search_files([(f"old {number}.png", GREEN) for number in range(5)])
+    assert began.wait(10)
+    shown.search_bytes("new.png", GREEN)
+    while query(shown) != "new.png":
+        threading.Event().wait(0.01)
+    go_on.set()
+    shown.wait()
+    assert encode == ["old 0.png", "new.png"] and query(shown) == "new.png"
 
 
 @pytest.mark.parametrize("start", [1, -1])

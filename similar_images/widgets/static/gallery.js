@@ -7,7 +7,7 @@ const SHAPES = [0.6, 2.2]; // width by height, within which a picture is shown w
 
 function render({ model, el }) {
   const page = searching({ model, el }, { label: "Similar images", random: "Random image", draw });
-  const { ask, set, fail, start, root, moves, settings, said } = page;
+  const { ask, set, fail, forgive, start, root, moves, settings, said } = page;
   const hits = showing({ model, root, ask }, {
     copied: "name", build, fill, picture: fillPicture,
     exports: [["csv", "Names (CSV)"], ["png", "Contact sheet (PNG)"], ["html", "Contact sheet (HTML)"]],
@@ -98,19 +98,31 @@ function render({ model, el }) {
   }
 
   // --- uploads: chosen, dropped or pasted -----------------------------------------------------------------------
-  /** Send images, one after the other in parts; several are searched for together. */
+  const own = Math.random().toString(36).slice(2); // this view, in the names of its uploads
+  let uploads = 0;
+
+  /** Send images, one after the other in parts; several are searched for together. A newer upload ends this one. */
   async function upload(chosen) {
     const files = [...(chosen ?? [])];
     file.value = "";
+    const megabytes = limit => `${model.get(limit) / 1e6} MB`;
     for (const one of files) {
       const name = one.name || "pasted image";
-      if (one.size > model.get("max_bytes")) return fail(`Not searched: ${name} is larger than ${model.get("max_bytes") / 1e6} MB`);
+      if (one.size > model.get("max_bytes")) return fail(`Not searched: ${name} is larger than ${megabytes("max_bytes")}`);
       if (!one.size) return fail(`Not searched: ${name} is empty (0 bytes)`);
     }
+    if (files.reduce((sum, one) => sum + one.size, 0) > model.get("max_total_bytes"))
+      return fail(`Not searched: the ${files.length} images are larger than ${megabytes("max_total_bytes")} together`);
+    if (!files.length) return;
+    forgive();
+    const number = ++uploads;
     for (const [at, one] of files.entries()) {
+      const name = one.name || "pasted image";
       for (let start = 0; start < one.size; start += PART) {
-        const part = await one.slice(start, start + PART).arrayBuffer();
-        ask({ do: "upload", name: one.name || "pasted image", start, size: one.size, at, of: files.length }, [part]);
+        const part = await one.slice(start, start + PART).arrayBuffer().catch(() => null);
+        if (number !== uploads) return;
+        if (!part) return fail(`Not searched: ${name} cannot be read`);
+        model.send({ do: "upload", upload: `${own}-${number}`, name, start, size: one.size, at, of: files.length }, undefined, [part]);
       }
     }
   }

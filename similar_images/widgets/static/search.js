@@ -119,6 +119,6 @@ function searching({ model, el }, { label, random, draw }) {
     };
   }
 
-  return { model, ask, set, fail, start, root, moves: [back, forward, another],
+  return { model, ask, set, fail, forgive, start, root, moves: [back, forward, another],
     settings: [h("label", {}, "Hits", count), exactly], said: [h("p", { class: "status" }, progress, status), failure, caveat] };
 }
