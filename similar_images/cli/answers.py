@@ -44,7 +44,8 @@ def print_json(answers: list[Answered], paths: bool = False) -> None:
         {
             "query": query,
             "hits": [
-                {field: getattr(hit, field) for field in fields} | ({"path": str(hit.path)} if paths else {})
+                {field: getattr(hit, field) for field in fields}
+                | ({"path": hit.path and str(hit.path)} if paths else {})
                 for hit in hits
             ],
         }

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, Bytes, Command, NetworkName, Place, sigterm_interrupts, this_command
+from similar_images.cli.options import (
+    FILE,
+    Bytes,
+    Command,
+    NetworkName,
+    Place,
+    allow_outside_option,
+    sigterm_interrupts,
+    this_command,
+)
 from similar_images.inputs.images import LIMITS, OVER, PILLOW_LIMIT, RESAMPLINGS, Limits
 from similar_images.inputs.names import printable
 from similar_images.networks.catalog import ENGINES, NETWORKS, OF_2022, OF_A_FOLDER, PRECISIONS
@@ -30,6 +39,7 @@ from similar_images.vectors.store import DTYPES
     type=Place(),
     help="The images' folder, a .zip, .tar or .tar.gz, read in place, or an address such as s3://bucket/photos.  [default with -l: the current folder]",
 )
+@allow_outside_option
 @click.option(
     "-o",
     "--output",
@@ -133,6 +143,7 @@ from similar_images.vectors.store import DTYPES
 def main(
     list_file: Path | None,
     place: Path | None,
+    allow_outside: bool | None,
     output: Path | None,
     network: str | None,
     model_file: Path | None,
@@ -181,13 +192,14 @@ def main(
 
     if gpus and not cluster:
         raise ValueError("--gpus-per-worker is for --ray: without it the network takes the GPU of this machine")
-    images = list_images(list_file, place, output)
+    images = list_images(list_file, place, output, bool(allow_outside))
     for name in images.unlistable:
         say(f"ignored {printable(name)}: expected a name that is one line of UTF-8 and a path below {place}")
     output = output or vectors_path(images.list_file)
     if network is None:
         network = recorded_network(output) or (OF_2022 if list_file or model_file or weights_file else OF_A_FOLDER)
-    writer = Writer(output, images.list_file, images.names, images.source.path, overwrite)
+    source = images.source
+    writer = Writer(output, images.list_file, images.names, source.path, overwrite, source.allow_outside)
     writer.check_name(network)
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
     loading = (network, model_file, weights_file, resampling, None if engine == "auto" else engine, precision, threads)
@@ -199,14 +211,12 @@ def main(
 
             ray = stack.enter_context(session(cluster))
             to_load = Loading(*loading, batch)
-            on_ray = Workers(
-                ray, images.source, images.names, to_load, writer.engine, max_memory, workers, gpus, limits, say
-            )
+            on_ray = Workers(ray, source, images.names, to_load, writer.engine, max_memory, workers, gpus, limits, say)
             description, computed, compute = on_ray.description, on_ray.computed, on_ray.encoded
         else:
             encoder, computed = load_encoder(writer.engine, *loading, batch, max_memory, say)
             description, decoders = encoder.description, workers or default_workers(threads)
-            compute = partial(encoded, images.names, images.source, encoder, computed["batch"], limits, decoders)
+            compute = partial(encoded, images.names, source, encoder, computed["batch"], limits, decoders)
         if verbose:
             say("\n".join(f"{key}: {value}" for key, value in description.items()))
         writer.check(description)
@@ -235,7 +245,7 @@ def main(
             ) from None
     total, skipped, where = len(images.names), writer.skipped, ""
     if skipped:
-        write_skipped(skipped_path(output), images.source, skipped, limits)
+        write_skipped(skipped_path(output), source, skipped, limits)
         where = f": see {skipped_path(output)}; use --retry-skipped to retry them"
         if any(OVER in image.reason for image in skipped):
             where += ", with larger --max-pixels or --max-bytes what is too large"

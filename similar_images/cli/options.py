@@ -79,8 +79,15 @@ class NetworkName(click.ParamType):
         return network
 
 
+allow_outside_option = click.option(
+    "--allow-outside",
+    is_flag=True,
+    default=None,
+    help="Also read images that the list, or a symbolic link, places outside -d.",
+)
 COLLECTION = (  # what Collection.open takes beside the list or the vectors, and the index
     click.option("-d", "--images", type=Place(), help=f"The folder or archive of its images.  {AS_EXTRACTED}"),
+    allow_outside_option,
     click.option("--network", type=click.Choice(list(NETWORKS)), help="The network of vectors without a manifest."),
     click.option("-m", "--model", type=EXISTING, help=f"The file of the network, or its folder.  {AS_EXTRACTED}"),
     click.option("--weights", type=FILE, help=f"The weights of the network.  {AS_EXTRACTED}"),

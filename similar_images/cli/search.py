@@ -26,7 +26,7 @@ from similar_images.inputs.texts import PLACE, prompted
 if TYPE_CHECKING:
     from PIL import Image
 
-    from similar_images.collections.base import Query
+    from similar_images.collections.base import Hit, Query
     from similar_images.collections.images import Collection
 
 
@@ -107,8 +107,8 @@ def main(
     report_assumption(collection.vectors)
     if prompt is not None:
         check_prompt(collection, prompt)
-    if paths:
-        collection.path(0)  # raises if the folder of the images is unknown
+    if paths and collection.source is None:
+        raise ValueError("the folder of the images is unknown: give it with -d")
     if similarity and similarity != collection.similarity.name:
         collection = collection.with_similarity(similarity)
     where = parsed_where(collection, conditions, lambda: read_exif(collection))
@@ -130,16 +130,30 @@ def main(
         answers.append(
             Answered(query, [hit for hit in hits if hit.percentile is None or hit.percentile >= min_percentile])
         )
+    if paths:
+        answers = [answer._replace(hits=_located(collection, answer.hits)) for answer in answers]
     if as_json:
         print_json(answers, paths)
     elif paths:
-        for answer in answers:
-            for hit in answer.hits:
+        for hit in (hit for answer in answers for hit in answer.hits):
+            if hit.path is not None:
                 click.echo(hit.path)
     else:
         print_hits(answers, len(parsed) > 1)
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _located(collection: "Collection", hits: list["Hit"]) -> list["Hit"]:
+    """Return hits with their paths; one that leads out of the folder of the images is reported and has none."""
+    located = []
+    for hit in hits:
+        try:
+            located.append(hit._replace(path=collection.path(hit.row)))
+        except ValueError as error:
+            click.echo(f"left out {printable(hit.name)}: {error}", err=True)
+            located.append(hit._replace(path=None))
+    return located
 
 
 def asked(queries: Sequence[str]) -> list[tuple[str, list[tuple[float, str]], list[tuple[float, str]]]]:
@@ -202,7 +216,8 @@ def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | 
     named = collection.row_named(query)
     if named is not None:  # the name of another file here
         said = f"{printable(query)}: searching for the file here"
-        click.echo(f"{said}; for the collection's image give {printable(str(collection.path(named)))}", err=True)
+        own = collection.source.path / query if collection.source else query
+        click.echo(f"{said}; for the collection's image give {printable(str(own))}", err=True)
     elif not is_path(query):
         try:
             return collection.encode_text(query, prompt)

@@ -75,7 +75,8 @@ class Workers:
         loading = loading._replace(**_chosen(self.computed))
         place = source.path.absolute()
         known = next((name for name in names if name and source.exists(name)), "")
-        self._job = Job(loading, place, known, limits, cores, self.description, installed_version())
+        where = (place, source.allow_outside, known)
+        self._job = Job(loading, *where, limits, cores, self.description, installed_version())
 
     def encoded(self, blocks: Iterable[Iterable[int]]) -> Generator[Encoded]:
         """Yield the same as from_images.encoded for these blocks of rows, in order and each once.

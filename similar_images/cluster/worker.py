@@ -43,6 +43,7 @@ class Job(NamedTuple):
 
     loading: Loading
     place: Any  # of the images, as open_source takes it
+    allow_outside: bool  # likewise
     known: str  # a name that is there
     limits: Limits
     decoders: int
@@ -65,7 +66,7 @@ class Worker:
             raise ValueError(
                 f"expected similar-images {job.version}, got {installed_version()}: install the same on every node"
             )
-        source = open_source(job.place)
+        source = open_source(job.place, job.allow_outside)
         if not source.exists() or not source.exists(job.known):
             raise FileNotFoundError(
                 f"{printable(str(source.path / job.known))} is not there: images must be on storage that all nodes share, under the same path"

@@ -16,7 +16,11 @@ from similar_images.vectors.writer import Writer
 
 
 def create_files(
-    images: Place, output: Path, network: str | None = None, progress: Callable[[int, int], None] = lambda done, n: None
+    images: Place,
+    output: Path,
+    network: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, n: None,
+    allow_outside: bool = False,
 ) -> Path:
     """Write the files of a collection into a folder, or bring them up to date; return its list.
 
@@ -25,9 +29,10 @@ def create_files(
     written.
     """
     path = vectors_path(output / f"{title(images)}_file_list.txt")
-    listed = list_images(None, images, path)
+    listed = list_images(None, images, path, allow_outside)
     output.mkdir(parents=True, exist_ok=True)
-    writer = Writer(path, listed.list_file, listed.names, listed.source.path)
+    source = listed.source
+    writer = Writer(path, listed.list_file, listed.names, source.path, allow_outside=source.allow_outside)
     name = network or recorded_network(path) or OF_A_FOLDER
     writer.check_name(name)
     if not writer.is_whole:
@@ -38,7 +43,7 @@ def create_files(
         def advance(rows: int, skipped: list) -> None:
             progress(writer.rows_done, n)
 
-        extract(listed.names, listed.source, encoder, writer, computed["batch"], progress=advance)
+        extract(listed.names, source, encoder, writer, computed["batch"], progress=advance)
     change = index_change(path)
     if change == "build":
         building.build(open_vectors(path), index_path(path))

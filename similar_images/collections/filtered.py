@@ -103,9 +103,9 @@ class FilteredCollection(OpenCollection):
             if known
             else [None] * len(kept)
         )
-        place = self.source.path if self.source else None
+        joined = self.source.joined if self.source else lambda name: None
         return [
-            Hit(row, name, similarity, place / name if place else None, percentile)
+            Hit(row, name, similarity, joined(name), percentile)
             for row, similarity, percentile in zip(rows.tolist(), similarities.tolist(), percentiles, strict=True)
             for name in (self.names[row],)
         ]

@@ -50,13 +50,18 @@ class Collection(BaseCollection[Encoder]):
         place: Place | None = None,
         model_file: Path | None = None,
         weights_file: Path | None = None,
+        allow_outside: bool = False,
     ):
-        """Raises ValueError where the vectors are of texts, or where the index was not built from them."""
+        """Images are read below `place` only, or with `allow_outside` wherever the names lead.
+
+        Without a `place`, the manifest gives the folder of the images, and says whether names may lead out of it.
+        Raises ValueError where the vectors are of texts, or where the index was not built from them."""
         if reads_text(vectors.network):
             raise ValueError(OF_TEXTS.format(vectors.path))
         super().__init__(vectors, index)
-        place = place or vectors.images
-        self.source = open_source(place) if place else None
+        if place is None and vectors.images:
+            place, allow_outside = vectors.images, allow_outside or vectors.allow_outside
+        self.source = open_source(place, allow_outside) if place else None
         self._files = {"model": model_file, "weights": weights_file}
 
     @classmethod
@@ -69,12 +74,15 @@ class Collection(BaseCollection[Encoder]):
         network: str | None = None,
         model: str | Path | None = None,
         weights: str | Path | None = None,
+        allow_outside: bool = False,
     ) -> "Collection":
         """Open the collection of a list (LIST.txt) or of its vectors (.npy).
 
         The rest is found beside it and in its manifest, unless it is given here: the `index` (without one the search
         is exact), the folder or archive of `images`, the list of `names`, and the `network` with the file of its
-        `model` or `weights`, which only queries by a new image need.
+        `model` or `weights`, which only queries by a new image need. Given `images`, no file outside of them is
+        read, unless `allow_outside` lets names be absolute or lead out by `..` or a symbolic link: open collections of
+        others with `images`.
         Raises OSError or ValueError, with the remedy, where files are missing, damaged or of something else.
         """
         path = Path(path)
@@ -87,7 +95,8 @@ class Collection(BaseCollection[Encoder]):
                 f"there are no vectors {path}: make them with extract_image_vectors.py, the sample's with `make sample`"
             )
         vectors = open_vectors(path, _path(names), network)
-        return cls(vectors, open_index(path, index), place_of(images) if images else None, _path(model), _path(weights))
+        place = place_of(images) if images else None
+        return cls(vectors, open_index(path, index), place, _path(model), _path(weights), bool(allow_outside))
 
     @classmethod
     def create(
@@ -96,6 +105,7 @@ class Collection(BaseCollection[Encoder]):
         output: str | Path = ".",
         network: str | None = None,
         progress: Callable[[int, int], None] = lambda done, n: None,
+        allow_outside: bool = False,
     ) -> "Collection":
         """Make the collection of a folder or archive of images: extract the vectors, build the index, open them.
 
@@ -103,18 +113,20 @@ class Collection(BaseCollection[Encoder]):
 
         The files are written into the folder `output`, as `similar-images extract` and `build` write them; if they are
         there already, only new images are computed. `network` is a name of the table, by default that of the existing
-        vectors or efficientnetlite0. `progress` gets how many images are done, and of how many.
+        vectors or efficientnetlite0. `progress` gets how many images are done, and of how many. Symbolic links that
+        lead out of the folder are followed with `allow_outside` only.
         Raises ValueError if there are no images or the vectors are of another network, OSError if a file cannot be
         written. Images that cannot be read are skipped: see `vectors.skipped`.
         """
         from similar_images.collections.create import create_files
 
-        return cls.open(create_files(place_of(images), Path(output), network, progress))
+        return cls.open(create_files(place_of(images), Path(output), network, progress, allow_outside))
 
     def image(self, row: int) -> Path | bytes:
         """Return the image of a row as images.open_image takes it.
 
-        Raises ValueError where the folder or archive is unknown, UnreadableImage where it does not hold the image.
+        Raises ValueError if the folder or archive is unknown, UnreadableImage if it does not hold the image, or
+        if the name leads out of it.
         """
         if self.source is None:
             raise ValueError("the folder of the images is unknown: give it with images=FOLDER (-d)")
@@ -123,11 +135,12 @@ class Collection(BaseCollection[Encoder]):
     def path(self, row: int) -> Place:
         """Return the path of a row's image; in an archive, the archive's path followed by the name in it.
 
-        `row` takes both back. Raises ValueError where the folder or archive is unknown.
+        `row` takes both back. Raises ValueError if the folder or archive is unknown, UnreadableImage if the name
+        leads out of it.
         """
         if self.source is None:
             raise ValueError("the folder of the images is unknown: give it with images=FOLDER (-d)")
-        return self.source.path / self.names[row]
+        return self.source.locate(self.names[row])
 
     def read_exif(self, progress: Callable[[int, int], None] = lambda done, n: None) -> None:
         """Read when the photographs were taken and by which camera, into the columns `date` and `camera`.
@@ -163,7 +176,7 @@ class Collection(BaseCollection[Encoder]):
                 f"{image} is both a file here and a name in the collection, whose folder of images is unknown: "
                 "give the folder with images=FOLDER (-d)"
             )
-        own = self.path(row)
+        own = self.source.path / self.names[row]
         if not isinstance(own, Path):
             return None
         return row if own.absolute() == file.absolute() or (_is_file(own) and own.samefile(file)) else None

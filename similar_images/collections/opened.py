@@ -12,6 +12,7 @@ from similar_images.index import index as indexes
 from similar_images.index.index import Index
 from similar_images.index.reduced import in_memory
 from similar_images.index.similarity import COSINE, Similarity
+from similar_images.inputs.sources import Place
 from similar_images.vectors.store import Vectors, index_path, list_path
 
 FEW = 100  # queries; fewer say nothing about what a collection has no match for
@@ -27,8 +28,8 @@ class Hit(NamedTuple):
     row: int
     name: str
     similarity: float  # -1 to 1, a cosine
-    path: Path | None = (
-        None  # as `Collection.path` gives it; None: the folder of the images is unknown, or it is a text
+    path: Place | None = (
+        None  # as `Collection.path` gives it; None: the folder is unknown, the name leads out of it, or it is a text
     )
     percentile: float | None = None  # of random pairs that are less similar; None: the index does not know
 

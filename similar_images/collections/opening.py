@@ -26,6 +26,6 @@ def open_collection(path: str | Path, index: str | Path | None = None, **opening
     """
     if not is_of_texts(Path(path)):
         return Collection.open(path, index, **opening)
-    if given := [f"--{name}" for name, value in opening.items() if value is not None]:
+    if given := [f"--{name.replace('_', '-')}" for name, value in opening.items() if value not in (None, False)]:
         raise ValueError(f"{path} is a collection of texts: omit {', '.join(given)}, for images only")
     return TextCollection.open(path, index)

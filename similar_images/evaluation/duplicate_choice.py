@@ -31,13 +31,22 @@ exists() {
     [ -e "$1" ] || [ -L "$1" ]
 }
 
+leads_out() { # name; by .., as an absolute path, or through a symbolic link to a folder elsewhere
+    case /$1/ in //* | */../*) return 0 ;; esac
+    case $1 in */*) folder=$from/${1%/*} ;; *) return 1 ;; esac
+    root=$(cd -P "$from" && pwd -P) && folder=$(cd -P "$folder" 2>/dev/null && pwd -P) || return 1
+    case $folder/ in "${root%/}"/*) return 1 ;; esac
+}
+
 refuse() {
     printf 'not moved: %s: %s\\n' "$1" "$2" >&2
     refused=$((refused + 1))
 }
 
 move() { # name, name of the image that is kept instead
-    if ! exists "$from/$1" && exists "$to/$1"; then
+    if leads_out "$1" || leads_out "$2"; then
+        refuse "$1" 'it, or the image to keep, is outside the folder of the images'
+    elif ! exists "$from/$1" && exists "$to/$1"; then
         already=$((already + 1))
     elif ! exists "$from/$1"; then
         refuse "$1" 'it is missing'

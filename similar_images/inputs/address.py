@@ -2,10 +2,11 @@
 
 import io
 from functools import cached_property
+from pathlib import Path
 from typing import IO, Any
 
-from similar_images.inputs.images import LIMITS, OVER, Limits, UnreadableImage
-from similar_images.inputs.names import Found, found, is_image
+from similar_images.inputs.images import LIMITS, OUTSIDE, OVER, Limits, UnreadableImage
+from similar_images.inputs.names import Found, found, is_image, is_inside
 
 READERS = 32  # images that are read at once: an object storage answers slowly, but to many
 ON_THE_WEB = ("http", "https")  # opened by inputs/web.py alone, within its limits
@@ -47,13 +48,24 @@ class Remote:
 
     in_memory = True  # whether `image` returns bytes
     readers = READERS
+    allow_outside = False
 
     def __init__(self, address: Address):
         self.path = address
 
+    def joined(self, name: str) -> Address | None:
+        """Return the address of a file; None if the name leads out of the folder."""
+        return None if _leads_outside(name) else self.path / name
+
+    def locate(self, name: str) -> Address:
+        """Return the address of a file. Raises UnreadableImage if it is outside the folder, on a disk also by a link."""
+        if _leads_outside(name) or not self._is_inside(name):
+            raise UnreadableImage(OUTSIDE)
+        return self.path / name
+
     def exists(self, name: str = "") -> bool:
         """Return whether the folder, or a file or folder of this name in it, exists. Raises OSError."""
-        return self._asked("exists", name)
+        return self._is_here("exists", name)
 
     def find(self) -> Found:
         """Return the names of all images, by suffix, without hidden files and folders. Raises OSError."""
@@ -62,7 +74,7 @@ class Remote:
 
     def holds_any(self, names: list[str]) -> bool:
         """Return whether at least one of the names is a file here. Raises OSError."""
-        return any(self._asked("isfile", name) for name in names if name)
+        return any(self._is_here("isfile", name) for name in names if name)
 
     def image(self, name: str, limits: Limits = LIMITS) -> bytes:
         """Return the bytes of an image. Raises UnreadableImage if it is missing or too large, OSError if all is."""
@@ -100,8 +112,21 @@ class Remote:
     def _root(self) -> str:
         return self._opened[1]
 
+    def _is_inside(self, name: str) -> bool:
+        """Return whether a file is below the folder, if links can be followed: on a disk of this machine (file://)."""
+        system, root = self._opened
+        is_local = "file" in ([system.protocol] if isinstance(system.protocol, str) else system.protocol)
+        return not is_local or is_inside(Path(root, name), Path(root))
+
+    def _is_here(self, question: str, name: str) -> bool:
+        try:
+            return self._asked(question, name)
+        except UnreadableImage:
+            return False
+
     def _asked(self, question: str, name: str = "") -> Any:
         """Return what the file system answers; no name is a pattern. Raises UnreadableImage or OSError."""
+        self.locate(name)
         system, root = self._opened
         try:
             return getattr(system, question)(f"{root}/{name}" if name else root)
@@ -113,6 +138,10 @@ class Remote:
             raise OSError(
                 f"cannot read {self.path / name}: {_reason(error)}. Check the address, and the credentials in the environment"
             ) from error
+
+
+def _leads_outside(name: str) -> bool:
+    return name.startswith("/") or ".." in name.split("/")
 
 
 def _reason(error: Exception) -> str:

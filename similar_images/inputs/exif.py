@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags
 
 from similar_images.inputs.images import identified
-from similar_images.inputs.sources import Place, Source, open_source
+from similar_images.inputs.sources import Folder, Place, Source, open_source
 
 BLOCK = 256  # images that a process reads at once
 TAGS = ExifTags.Base
@@ -35,7 +35,7 @@ def read_exif(source: Source, names: list[str], progress: Callable[[int, int], N
     workers = min(cpu_count(), len(blocks)) or 1
     found: list[tuple[datetime | None, str]] = []
     progress(0, len(names))
-    tasks = (delayed(_read_block)(source.path, block) for block in blocks)
+    tasks = (delayed(_read_block)(_picklable(source), block) for block in blocks)
     results: Iterator[list] = Parallel(workers, return_as="generator", batch_size=1)(tasks)
     for block in results:
         found += block
@@ -64,7 +64,12 @@ def exif_of(file: IO[bytes]) -> tuple[datetime | None, str]:
     return moment, model if is_repeated else f"{maker} {model}".strip()
 
 
-def _read_block(place: Place, names: list[str]) -> list[tuple[datetime | None, str]]:
+def _picklable(source: Source) -> Place | Source:
+    """Return what open_source makes the same source of in another process."""
+    return source if isinstance(source, Folder) else source.path
+
+
+def _read_block(place: Place | Source, names: list[str]) -> list[tuple[datetime | None, str]]:
     source, found = _source(place), list[tuple[datetime | None, str]]()
     for name in names:
         found.append((None, ""))
@@ -74,7 +79,7 @@ def _read_block(place: Place, names: list[str]) -> list[tuple[datetime | None, s
 
 
 @lru_cache(1)
-def _source(place: Place) -> Source:
+def _source(place: Place | Source) -> Source:
     return open_source(place)
 
 

@@ -33,6 +33,7 @@ UNHELPFUL = re.compile("decoder error|could not create decoder|unrecognized data
 
 _opening = Lock()  # the filters of warnings belong to the whole process
 OVER = "more than the limit of"  # in the reason for what is too large
+OUTSIDE = "outside the image folder: not read without --allow-outside (allow_outside=True)"
 
 Source = str | Path | bytes | Image.Image
 

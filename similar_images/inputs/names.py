@@ -1,6 +1,7 @@
 """Names of images: found, in a list on disk, one per line, and how they are shown. Row i is line i."""
 
 import hashlib
+import os
 import re
 import unicodedata
 from pathlib import Path, PurePosixPath
@@ -28,6 +29,24 @@ def found(names: list[str]) -> Found:
     """Return names of images, sorted, those that a list can hold apart from others."""
     listable = [name for name in names if _is_listable(name)]
     return Found(sorted(listable), sorted(set(names) - set(listable)))
+
+
+def leads_outside(name: str, folder: Path) -> bool:
+    """Return whether a name, joined to a folder, is a path outside of it, by `..` or as an absolute path.
+
+    Symbolic links are not followed: nothing is read.
+    """
+    if ".." not in name and name[:1] not in ("/", "\\") and ":" not in name:  # most names, at once
+        return False
+    below = os.path.normpath(Path.cwd() / folder)
+    return not Path(os.path.normpath(Path(below) / name)).is_relative_to(below)
+
+
+def is_inside(file: Path, folder: Path) -> bool:
+    """Return whether a file, whether or not it exists, is below a folder after all symbolic links are followed."""
+    if "\0" in str(file):  # no file can have this name
+        return True
+    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder))
 
 
 def read_names(path: Path) -> list[str]:

@@ -8,14 +8,14 @@ import threading
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
 from similar_images.inputs.address import ARCHIVES, Address, Remote, check_address
-from similar_images.inputs.images import LIMITS, OVER, Limits, UnreadableImage
-from similar_images.inputs.names import Found, found, is_image
+from similar_images.inputs.images import LIMITS, OUTSIDE, OVER, Limits, UnreadableImage
+from similar_images.inputs.names import Found, found, is_image, is_inside, leads_outside
 
 Member = zipfile.ZipInfo | tarfile.TarInfo
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
@@ -24,17 +24,29 @@ SEEK_POINTS = 4 * 2**20  # bytes between the positions of a .tar.gz at which rea
 
 
 class Folder:
-    """Images in a folder and its subfolders."""
+    """Images in a folder and its subfolders, and nothing outside unless allowed."""
 
     in_memory = False  # whether `image` returns bytes
     readers = 1  # threads that can read at once, at least
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, allow_outside: bool = False):
+        """With `allow_outside`, names may be absolute or lead out of the folder, by `..` or a symbolic link."""
+        self.path, self.allow_outside = path, allow_outside
+
+    def joined(self, name: str) -> Path | None:
+        """Return the path of a file, without looking at the disk; None if it is outside, as far as the name says."""
+        return None if not self.allow_outside and leads_outside(name, self.path) else self.path / name
+
+    def locate(self, name: str) -> Path:
+        """Return the path of a file, whether or not it exists. Raises UnreadableImage if it is outside."""
+        file = self.path / name
+        if not self.allow_outside and not is_inside(file, self.path):
+            raise UnreadableImage(OUTSIDE)
+        return file
 
     def exists(self, name: str = "") -> bool:
         """Return whether the folder, or a file or folder of this name in it, exists."""
-        return (self.path / name).exists()
+        return self._has(name, Path.exists)
 
     def find(self) -> Found:
         """Return the names of all images, by suffix, without hidden files and folders."""
@@ -46,22 +58,28 @@ class Folder:
 
     def holds_any(self, names: list[str]) -> bool:
         """Return whether at least one of the names is a file here."""
-        return any((self.path / name).is_file() for name in names if name)
+        return any(self._has(name, Path.is_file) for name in names if name)
 
     def image(self, name: str, limits: Limits = LIMITS) -> Path | bytes:
-        """Return what `images.open_image` takes: here the path, whether or not the file exists."""
-        return self.path / name
+        """Return what `images.open_image` takes: here the path, as `locate` does."""
+        return self.locate(name)
 
     def size(self, name: str) -> int:
-        """Return the bytes of a file. Raises OSError, or ValueError for a name that no file can have."""
-        return (self.path / name).stat().st_size
+        """Return the bytes of a file. Raises OSError, or ValueError for a name that no file can have, or outside."""
+        return self.locate(name).stat().st_size
 
     def open(self, name: str) -> IO[bytes]:
-        """Return the file, to be read in a `with` block. Raises OSError, also for a device or pipe."""
-        path = self.path / name
+        """Return the file, to be read in a `with` block. Raises OSError, also for a device or pipe, or as `locate`."""
+        path = self.locate(name)
         if path.exists() and not path.is_file():
             raise OSError(f"{path} is not a regular file")
         return path.open("rb")
+
+    def _has(self, name: str, kind: Callable[[Path], bool]) -> bool:
+        try:
+            return kind(self.locate(name))
+        except UnreadableImage:
+            return False
 
 
 class Archive:
@@ -69,6 +87,7 @@ class Archive:
 
     in_memory = True  # whether `image` returns bytes
     readers = 1
+    allow_outside = False  # nothing else can be read
 
     def __init__(self, path: Path, file: Path):
         """`path` is the archive's `file`, or continues with a folder in it: `val2014.zip/val2014`."""
@@ -77,6 +96,14 @@ class Archive:
         self._lock = threading.RLock()
         self._members: dict[str, Member] | None = None
         self._archive: zipfile.ZipFile | tarfile.TarFile
+
+    def joined(self, name: str) -> Path | None:
+        """Return the archive's path followed by a name in it; None for a name that leads elsewhere on the disk."""
+        return None if leads_outside(name, self.path) else self.path / name
+
+    def locate(self, name: str) -> Path:
+        """Return the same. Raises UnreadableImage for a name that leads elsewhere."""
+        return _located(self.joined(name))
 
     def exists(self, name: str = "") -> bool:
         """Return whether the archive, or a file of this name in it, exists."""
@@ -152,10 +179,10 @@ def place_of(place: str | Path) -> Place:
     return Address(place) if isinstance(place, str) and "://" in place else Path(place)
 
 
-def open_source(path: Place | Source) -> Source:
+def open_source(path: Place | Source, allow_outside: bool = False) -> Source:
     """Return the images in a folder, an archive or at an address; it is not checked that they exist.
 
-    A source is returned as it is.
+    A source is returned as it is. `allow_outside` is for a folder: see Folder.
     """
     if isinstance(path, Source):
         return path
@@ -164,7 +191,7 @@ def open_source(path: Place | Source) -> Source:
     for file in (path, *path.parents):
         if _suffix(file) and not file.is_dir():
             return Archive(path, file)
-    return Folder(path)
+    return Folder(path, allow_outside)
 
 
 def check_source(path: Place) -> None:
@@ -195,6 +222,12 @@ def digest(source: Source, name: str) -> tuple[int, str]:
     with source.open(name) as file:
         sha256 = hashlib.file_digest(cast(io.BufferedReader, file), "sha256").hexdigest()
         return file.tell(), sha256
+
+
+def _located(path: Path | None) -> Path:
+    if path is None:
+        raise UnreadableImage(OUTSIDE)
+    return path
 
 
 def _open_member(archive: zipfile.ZipFile | tarfile.TarFile, member: Member) -> IO[bytes]:

@@ -39,10 +39,13 @@ def jpeg_url(jpeg: bytes) -> str:
 
 
 def link(page: Path, source: Source | None, name: str) -> str | None:
-    """Return the URL of an image's file, relative to the page if both are on one drive; None in an archive."""
+    """Return the URL of an image's file, relative to the page if both are on one drive; None in an archive, or outside."""
     if not isinstance(source, Folder):
         return None
-    file = source.path / name
+    try:
+        file = source.locate(name)
+    except images.UnreadableImage:
+        return None
     try:
         return quote(relative(file, page.parent))
     except ValueError:  # another drive

@@ -36,14 +36,17 @@ class Images(NamedTuple):
     source: Source  # opened once: listing, extraction and the report of skipped images share it
 
 
-def list_images(list_file: Path | None, place: Place | None, output: Path | None = None) -> Images:
+def list_images(
+    list_file: Path | None, place: Place | None, output: Path | None = None, allow_outside: bool = False
+) -> Images:
     """Return the images of a list, or else of a folder or archive: those listed by an earlier run, then the new ones,
     sorted.
 
-    A folder's list is beside the `output`, or in the current folder, and is not written here.
+    A folder's list is beside the `output`, or in the current folder, and is not written here. Names and links that lead
+    out of the `place` are not read without `allow_outside`; the paths of a list without a `place` are taken as they are.
     Raises ValueError if there are none.
     """
-    source = open_source(place or Path())
+    source = open_source(place or Path(), allow_outside or place is None)
     if list_file is not None:
         names = read_names(list_file)
         if not source.holds_any(names):

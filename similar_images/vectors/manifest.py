@@ -20,11 +20,12 @@ MANIFEST = {  # the form of the manifest
     "rows_done": int,
     "names": {"file": str, "sha256": str},  # relative to the manifest; over the n names
     "images": TEXT,  # the folder of images, relative to the manifest, or its address; None: the names are texts
+    "allow_outside": bool,  # whether names may lead out of that folder
     "skipped": [{"row": int, "name": str, "reason": str}],
     "sha256": TEXT,  # of the .npy, once it is complete
     "sample": TEXT,  # its fingerprint over SAMPLED rows, likewise
 }
-EARLIER: dict[str, object] = {"engine": {}, "sample": None}  # for manifests of before
+EARLIER: dict[str, object] = {"engine": {}, "allow_outside": False, "sample": None}  # for manifests of before
 
 
 def manifest_path(vectors: Path) -> Path:
@@ -40,6 +41,7 @@ def new_manifest(
     dtype: str,
     files: dict | None = None,
     engine: dict | None = None,
+    allow_outside: bool = False,
 ) -> dict:
     """Return the manifest of vectors of which no row is done."""
     return {
@@ -53,6 +55,7 @@ def new_manifest(
         "rows_done": 0,
         "names": {"file": relative(names_file, path.parent), "sha256": names_digest(names)},
         "images": _recorded_place(images, path.parent),
+        "allow_outside": allow_outside,
         "skipped": [],
         "sha256": None,
         "sample": None,

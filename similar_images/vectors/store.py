@@ -41,6 +41,7 @@ class Vectors(NamedTuple):
     network: dict | None  # as catalog.describe gives it; None: not known
     images: Place | None  # the folder or address that names are relative to; None: not known
     is_guess: bool = False  # the network is taken for VGG16 because of the dimension
+    allow_outside: bool = False  # whether names may lead out of the folder of the images, as the manifest says
 
     @property
     def stored(self) -> np.ndarray:
@@ -150,7 +151,8 @@ def open_vectors(path: Path, names: Path | None = None, network: str | None = No
         lines = read_names(names) if names.exists() else None
         if lines is not None and len(lines) != len(array):
             raise ValueError(f"{names} has {len(lines)} lines, but {path} has {len(array)} rows: expected one per row")
-        return Vectors(path, array, lines, None, *_known_network(array, network))
+        known, is_guess = _known_network(array, network)
+        return Vectors(path, array, lines, None, known, None, is_guess)
     manifest, array = _recorded(path)
     names = names or path.parent / manifest["names"]["file"]
     lines = read_names(names)[: len(array)]  # the list may have grown since
@@ -158,7 +160,8 @@ def open_vectors(path: Path, names: Path | None = None, network: str | None = No
         raise ValueError(f"{names} is not the list that {path} was made from: lines have changed; restore it")
     if network is not None and recorded_name(network) != manifest["network"]["name"]:
         raise ValueError(f"{path} was made with {manifest['network']['name']}, not with {network}")
-    return Vectors(path, array, lines, manifest, manifest["network"], images_of(manifest, path))
+    images, allowed = images_of(manifest, path), manifest["allow_outside"]
+    return Vectors(path, array, lines, manifest, manifest["network"], images, allow_outside=allowed)
 
 
 def check_complete(vectors: Vectors) -> None:
@@ -224,13 +227,13 @@ def _doubling(n: int) -> Iterator[int]:
         row = max(1, 2 * row)
 
 
-def _known_network(array: np.ndarray, name: str | None) -> tuple[dict | None, None, bool]:
-    """Return the description of a network, no folder of images, and whether the network is a guess."""
+def _known_network(array: np.ndarray, name: str | None) -> tuple[dict | None, bool]:
+    """Return the description of a network, and whether the network is a guess."""
     is_guess = name is None and array.shape[1] == catalog.NETWORKS["vgg16"].dimension
     if is_guess:
         name = "vgg16"
     if name is None:
-        return None, None, False
+        return None, False
     if name not in catalog.NETWORKS:
         raise ValueError(
             f"expected a network of {', '.join(catalog.NETWORKS)} for vectors without a manifest, got {name}"
@@ -238,4 +241,4 @@ def _known_network(array: np.ndarray, name: str | None) -> tuple[dict | None, No
     known = catalog.describe(catalog.NETWORKS[name])
     if known["dimension"] != array.shape[1]:
         raise ValueError(f"expected vectors of {name}, (n, {known['dimension']}), got {array.shape}")
-    return known, None, is_guess
+    return known, is_guess

@@ -52,15 +52,22 @@ class Writer:
     """
 
     def __init__(
-        self, path: Path, names_file: Path, names: list[str], images: Place | None = None, overwrite: bool = False
+        self,
+        path: Path,
+        names_file: Path,
+        names: list[str],
+        images: Place | None = None,
+        overwrite: bool = False,
+        allow_outside: bool = False,
     ):
-        """Take the names with the folder of their images, None for texts.
+        """Take the names with the folder of their images, None for texts, and whether names may lead out of it.
 
         Raises OSError or ValueError, before anything is changed, if the output cannot be written or resumed.
         """
         check_writeable(path)
         self.path = path
         self._names_file, self._names, self._images, self._overwrite = names_file, names, images, overwrite
+        self._allow_outside = allow_outside
         if path.exists():
             with path.open("rb") as file:
                 lock_file(file, path)
@@ -119,7 +126,9 @@ class Writer:
                 f"{self.path} was made as {earlier['dtype']}, not {dtype}: choose another -o, or use --overwrite"
             )
         dtype = earlier["dtype"] if earlier else dtype or "float32"
-        manifest = new_manifest(self.path, network, self._names, self._names_file, self._images, dtype, files, engine)
+        manifest = new_manifest(
+            self.path, network, self._names, self._names_file, self._images, dtype, files, engine, self._allow_outside
+        )
         if earlier:
             manifest |= {key: earlier[key] for key in ("rows_done", "skipped")}
         self._manifest = manifest
