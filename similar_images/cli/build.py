@@ -174,7 +174,7 @@ def main(
     if not changes:
         check_new(output, overwrite)
         if labels:
-            similarity = _chosen(vectors, labels)
+            similarity = _chosen(vectors, labels, [] if restore else _removed(vectors, output, on_milvus))
     if changes and on_milvus:
         with _bar(None) as advance:
             manifest = milvus.change(vectors, output, removing, adding, advance, _say)
@@ -247,12 +247,21 @@ def _bar(n: int | None) -> Iterator[Callable[[int], None]]:
 HEADER = "recipe                      nprobe  re-ranked  recall@10  95% interval   p50 ms   p95 ms       bytes"
 
 
-def _chosen(vectors, labels: str) -> str:
+def _removed(vectors, output: Path, on_milvus: bool) -> list[int]:
+    """Return the rows that were removed from the index in place, which stay removed."""
+    if on_milvus:
+        from similar_images.cluster.build import removed_rows
+    else:
+        from similar_images.index.build import removed_rows
+    return removed_rows(vectors, output)
+
+
+def _chosen(vectors, labels: str, removed: list[int]) -> str:
     """Return the similarity that is best for labels; say what was measured."""
     from similar_images.evaluation.labels import choose_labels
     from similar_images.evaluation.similarities import choose_similarity
 
-    chosen = choose_similarity(vectors, choose_labels(labels, vectors.names or []))
+    chosen = choose_similarity(vectors, choose_labels(labels, vectors.names or []), removed)
     click.echo(chosen.said, err=True)
     return chosen.name
 

@@ -28,8 +28,8 @@ def main(
     """Group the images of a collection by what they show, and show what stands out.
 
     COLLECTION is its list or its vectors. The clusters are printed as CSV, one line per image: the cluster's number,
-    empty for none, the image's place in it, 0 for the most typical, its row and its name. The page has a row of
-    thumbnails for each cluster, which is named by its most typical image, then the most isolated images, the most
+    empty for none, the image's place in it, 0 for the most typical, its row and its name. Removed images are left out.
+    The page has a row of thumbnails for each cluster, which is named by its most typical image, then the most isolated images, the most
     typical ones, and images that cover the collection. Requires the extra `map`.
 
     \b
@@ -60,7 +60,7 @@ def main(
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")
         cluster_page.write_csv(sys.stdout, collection, clusters)
-    summary = cluster_page.summary(clusters)
+    summary = cluster_page.summary(clusters, collection.removed)
     if html_file:
         cluster_page.write_html(html_file, collection, clusters, summary, k)
     click.echo(summary, err=True)

@@ -96,7 +96,9 @@ def main(
         for alteration, recall in chosen.recalls.items():
             click.echo(f"  {alteration:9} {recall:4.0%}", err=True)
     with tqdm(total=len(collection), unit=" images", disable=None) as bar:
-        pairs = duplicates.find_pairs(collection.compared, threshold, searched, progress=bar.update)
+        pairs = duplicates.find_pairs(
+            collection.compared, threshold, searched, progress=bar.update, removed=collection.removed
+        )
     groups = duplicates.group(collection.compared, pairs, threshold)
     with tqdm(total=sum(len(group.rows) for group in groups), unit=" files read", disable=None) as bar:
         members = duplicates.read_members(collection, groups, bar.update)

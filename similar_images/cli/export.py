@@ -20,6 +20,7 @@ def main(collection_file: Path, output: Path, vectors: bool, exif: bool, overwri
 
     LIST is the collection: its list or its vectors. The columns are the name, the folder of an image, those of a table
     beside the list (LIST.columns.csv or .parquet), and the date and camera that EXIF gives, once they were read.
+    If images were removed from the index, the column `removed` marks them.
 
     \b
     Examples:

@@ -67,7 +67,7 @@ def build(
     with locked(path):
         check_complete(vectors)
         old = _in_place(path)
-        removed = [] if restore else _removed(path, vectors)
+        removed = [] if restore else removed_rows(vectors, path)
         if removed:
             note(f"{len(removed)} removed images stay removed; --restore brings them back")
         fitted = fitted_similarity(vectors, similarity, "auto", removed, note)
@@ -217,8 +217,8 @@ def _in_place(path: Path) -> dict | None:
     return None
 
 
-def _removed(path: Path, vectors: Vectors) -> list[int]:
-    """Return the rows that were removed from the collection of these vectors that is in place."""
+def removed_rows(vectors: Vectors, path: Path) -> list[int]:
+    """Return the rows that were removed from the collection of these vectors at `path`; none if there is none."""
     with suppress(OSError, ValueError):  # there is none, it is damaged, or of other vectors
         index = open_milvus(path)
         check_matches(index, vectors)

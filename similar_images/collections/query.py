@@ -190,7 +190,7 @@ def describe(
 ) -> str:
     """Return what was searched, the time of its parts, the recall that was measured, and what is not in the index."""
     exact = exact or collection.index is None or (asked.has_words and collection.has_vectors)
-    count = len(collection) if exact or collection.index is None else collection.index.ntotal
+    count = len(collection) - len(collection.removed) if exact or collection.index is None else collection.index.ntotal
     searched = f"{'exact search in' if exact else f'{collection.recipe} index of'} {count:,} {collection.noun}s"
     encoding = "stored vector" if asked.encoding is None else f"network {_milliseconds(asked.encoding)}"
     if asked.positives or asked.negatives:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BLOCK = 10_000  # rows of a block without vectors
 SUFFIXES = (".csv", ".parquet")
 VECTOR = "vector"
+REMOVED = "removed"  # the column that marks removed rows
 
 
 class TabularCollection(FilteredCollection):
@@ -37,6 +38,7 @@ class TabularCollection(FilteredCollection):
     def to_pandas(self) -> "pd.DataFrame":
         """Return the name and the columns of every row as a data frame; its index is the row.
 
+        If rows were removed, the column `removed` marks them.
         Raises MissingExtra where pandas is not installed.
         """
         return _frame(self._table(), range(len(self)))
@@ -54,19 +56,20 @@ class TabularCollection(FilteredCollection):
             "similarity": np.array([hit.similarity for hit in hits], float),
             "percentile": np.array([hit.percentile for hit in hits], float),  # NaN where it is not known
         }
-        return _frame(found | {name: values[rows] for name, values in self._table().items() if name not in found})
+        known = {**self.columns, **self._layers()}
+        return _frame(found | {name: values[rows] for name, values in known.items() if name not in found})
 
     def to_arrow(self, vectors: bool = False) -> "pa.RecordBatchReader":
         """Return the name and the columns of every row as Arrow's record batches, read block by block.
 
         `.read_all()` makes a table of them. With `vectors` the last column is the network's, float32 in lists of the
-        fixed size d, null for a skipped row. Raises MissingExtra where PyArrow is not installed, ValueError where the
-        vectors are missing.
+        fixed size d, null for a skipped row. If rows were removed, the column `removed` marks them.
+        Raises MissingExtra where PyArrow is not installed, ValueError where the vectors are missing.
         """
         need("pyarrow", "table", "Arrow and Parquet")
         import pyarrow as pa
 
-        types = {"O": pa.string(), "f": pa.float64(), "M": pa.timestamp("s")}
+        types = {"O": pa.string(), "f": pa.float64(), "M": pa.timestamp("s"), "b": pa.bool_()}
         table = self._table()
         fields = [pa.field(name, types.get(values.dtype.kind) or pa.int64()) for name, values in table.items()]
         array = self.array if vectors else None
@@ -130,7 +133,11 @@ class TabularCollection(FilteredCollection):
                 yield len(block[0])
 
     def _table(self) -> dict[str, np.ndarray]:
-        return {**self.columns, **self._layers()}
+        """Return the columns (n,), what was computed for every row, and if rows were removed which they are, bool (n,)."""
+        table = {**self.columns, **self._layers()}
+        if self.removed:
+            table[REMOVED] = np.isin(np.arange(len(self)), self.removed)
+        return table
 
 
 def _frame(columns: dict[str, Any], rows: Sequence[int] | None = None) -> "pd.DataFrame":
@@ -146,4 +153,6 @@ def _cells(values: np.ndarray) -> list[str]:
         return [to_csv_cell(text) for text in values]
     if values.dtype.kind == "M":
         return ["" if text == "NaT" else text for text in np.datetime_as_string(values).tolist()]
+    if values.dtype.kind == "b":
+        return ["true" if value else "false" for value in values.tolist()]
     return ["" if value != value else f"{value:.15g}" for value in values.tolist()]

@@ -1,9 +1,11 @@
 """The clusters of a collection as CSV and as a page."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
+
+import numpy as np
 
 from similar_images.collections.images import Collection
 from similar_images.collections.opened import Hit
@@ -16,21 +18,21 @@ CLUSTERS = 300  # on the page
 THUMBNAIL = 240  # pixels
 
 
-def summary(clusters: Clusters) -> str:
-    """Return the result in one line."""
-    none = int((clusters.labels < 0).sum())
-    return f"{len(clusters.labels)} images in {len(clusters)} cluster{'s' * (len(clusters) != 1)}, {none} in none"
+def summary(clusters: Clusters, removed: Sequence[int] = ()) -> str:
+    """Return the result in one line, without `removed` rows."""
+    none = int((clusters.labels < 0).sum()) - len(removed)
+    return f"{len(clusters.labels) - len(removed)} images in {len(clusters)} cluster{'s' * (len(clusters) != 1)}, {none} in none"
 
 
 def write_csv(file: TextIO, collection: Collection, clusters: Clusters) -> None:
-    """Write cluster, place, row and name of every image, by cluster; in a terminal without control characters."""
+    """Write cluster, place, row and name of every image that was not removed, by cluster; in a terminal without control characters."""
     cell = printable if file.isatty() else to_csv_cell
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("cluster", "place", "row", "name"))
     for cluster in clusters:
         for place, row in enumerate(cluster.rows.tolist()):
             writer.writerow((cluster.number, place, row, cell(collection.names[row])))
-    for row in (clusters.labels < 0).nonzero()[0].tolist():
+    for row in np.setdiff1d(np.flatnonzero(clusters.labels < 0), collection.removed).tolist():
         writer.writerow(("", "", row, cell(collection.names[row])))
 
 

@@ -3,7 +3,7 @@
 Shape letters: n vectors in all, b in a block, d numbers in a vector, k neighbours of a row, p pairs, m in a group.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -40,14 +40,15 @@ def find_pairs(
     index: Index | None = None,
     k: int = NEIGHBOURS,
     progress: Callable[[int], object] = lambda rows: None,
+    removed: Sequence[int] = (),
 ) -> Pairs:
     """Return the pairs of vectors (n, d) with a similarity of at least `threshold`, among the k nearest of each row.
 
     The index finds the neighbours, re-ranked with the exact vectors; without an index the search is exact.
-    Rows of zeros (skipped images) have no neighbours. `progress` gets the number of rows of each finished block.
+    Rows of zeros (skipped images) and `removed` rows are in no pair. `progress` gets the number of rows of each finished block.
     """
     rows, similarities = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
-    for block_rows, found, neighbours in neighbour_blocks(vectors, k + 1, index):
+    for block_rows, found, neighbours in neighbour_blocks(vectors, k + 1, index, removed):
         pairs = np.stack([np.repeat(block_rows, neighbours.shape[1]), neighbours.ravel()], axis=1)
         near = (found.ravel() >= threshold - ROUNDING) & (pairs[:, 1] >= 0) & (pairs[:, 0] != pairs[:, 1])
         rows.append(pairs[near])

@@ -10,7 +10,7 @@ from similar_images.collections.images import Collection
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.duplicate_groups import NEIGHBOURS
 from similar_images.evaluation.evaluation import can_encode
-from similar_images.index.index import Index, normalised
+from similar_images.index.index import Index, normalised, rows_but
 from similar_images.index.neighbours import nearest
 from similar_images.inputs import images
 
@@ -129,7 +129,9 @@ def calibrate(
     originals = normalised(collection.compared[rows])
     true = np.einsum("id,iad->ia", originals, copies)  # images, alterations
     queries = np.concatenate([originals[:, None], copies], axis=1)
-    false, neighbours = nearest(collection.compared, index, queries.reshape(-1, queries.shape[2]), NEIGHBOURS)
+    false, neighbours = nearest(
+        collection.compared, index, queries.reshape(-1, queries.shape[2]), NEIGHBOURS, collection.removed
+    )
     false, neighbours = (found.reshape(*queries.shape[:2], -1) for found in (false, neighbours))
     false[(neighbours == rows[:, None, None]) | (neighbours < 0)] = -1
     likely = [neighbours[i, 0][false[i, 0] >= true[i].min()] for i in range(len(rows))]
@@ -160,7 +162,7 @@ def _altered(
     rows: list[int] = []
     vectors: list[np.ndarray] = []
     pictures: list[np.ndarray] = []
-    for row in np.random.default_rng(SEED).permutation(len(collection)).tolist():
+    for row in np.random.default_rng(SEED).permutation(rows_but(len(collection), collection.removed)).tolist():
         if len(rows) == count:
             break
         try:

@@ -80,7 +80,7 @@ def summary(collection: Collection, members: list[Member], threshold: float) -> 
     """Return the result in one line."""
     groups = len({member.group for member in members})
     found = (
-        f"{len(members)} of {len(collection)} images are near-duplicates (similarity {threshold:.3f} or more), "
+        f"{len(members)} of {len(collection) - len(collection.removed)} images are near-duplicates (similarity {threshold:.3f} or more), "
         f"in {groups} group{'s' * (groups != 1)}: {len(members) - groups} beyond the first of each"
     )
     unread = sum(member.bytes is None for member in members)

@@ -3,6 +3,7 @@
 Shape letters: n vectors, q queries, d numbers in a vector, k hits.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,15 +27,15 @@ class Choice(NamedTuple):
 
 
 class ExactBy:
-    """Exact search by a similarity that is fitted on vectors (n, d), whose rows of zeros (skipped images) are no hits."""
+    """Exact search by a similarity fitted on vectors (n, d); rows of zeros (skipped images) and `removed` rows are no hits."""
 
-    def __init__(self, array: np.ndarray, name: str):
-        self._array, self._similarity = array, fit(array, name)
+    def __init__(self, array: np.ndarray, name: str, removed: Sequence[int] = ()):
+        self._array, self._removed, self._similarity = array, removed, fit(array, name, removed)
         self._exact = ExactSearch(in_memory(array, self._similarity))
 
     def search(self, unit: np.ndarray, k: int) -> np.ndarray:
         """Return the rows (q, <= k) of the nearest neighbours of unit vectors (q, d)."""
-        return self._exact.search(self._similarity.transformed(unit), min(k, len(self._array)))[1]
+        return self._exact.search(self._similarity.transformed(unit), min(k, len(self._array)), self._removed)[1]
 
     def others(self, rows: np.ndarray, k: int) -> np.ndarray:
         """Return the rows (q, <= k) of the nearest neighbours of rows (q,), which are not zeros, without these."""
@@ -42,23 +43,24 @@ class ExactBy:
         return np.take_along_axis(found, others(found, rows, k), axis=1)
 
 
-def choose_similarity(vectors: Vectors, labels: Labels | None) -> Choice:
+def choose_similarity(vectors: Vectors, labels: Labels | None, removed: Sequence[int] = ()) -> Choice:
     """Return the similarity with the highest mAP@100 for one half of the labelled images as queries.
 
     It is the cosine unless another is better with 95% confidence; what is said of it was measured on the other half.
+    `removed` rows are neither queries nor hits.
     Raises ValueError if there are too few labels.
     """
     array = vectors.stored
-    skipped = np.flatnonzero(~array.any(axis=1))
-    rows = labelled(labels, skipped)
+    absent = np.union1d(np.flatnonzero(~array.any(axis=1)), removed).astype(int)
+    rows = labelled(labels, absent)
     if labels is None or len(rows) < LEAST:
         raise ValueError(
             f"expected at least {LEAST} images with a label that others have too, got {len(rows)}: omit --labels"
         )
     drawn = np.random.default_rng(SEED).permutation(rows)[:QUERIES]
     choosing = np.arange(len(drawn)) < len(drawn) // 2
-    hits = {name: ExactBy(array, name).others(drawn, K) for name in SIMILARITIES}
-    found = {name: measures(relevance(labels, drawn, each, skipped))["mAP"] for name, each in hits.items()}
+    hits = {name: ExactBy(array, name, removed).others(drawn, K) for name in SIMILARITIES}
+    found = {name: measures(relevance(labels, drawn, each, absent))["mAP"] for name, each in hits.items()}
     best = max(SIMILARITIES, key=lambda name: found[name][choosing].mean())
     if interval(found[best][choosing] - found["cosine"][choosing], least=-1)[1] <= 0:
         best = "cosine"
@@ -67,10 +69,10 @@ def choose_similarity(vectors: Vectors, labels: Labels | None) -> Choice:
     return Choice(best, said)
 
 
-def labelled(labels: Labels | None, skipped: np.ndarray) -> np.ndarray:
-    """Return the rows with a label that another of them has, none of them skipped."""
+def labelled(labels: Labels | None, absent: np.ndarray) -> np.ndarray:
+    """Return the rows with a label that another of them has, none of them `absent` (skipped, removed)."""
     if labels is None:
         return np.empty(0, int)
-    indicator = without(labels, skipped)
+    indicator = without(labels, absent)
     shared = (indicator.sum(axis=0) >= 2).astype(np.float32)
     return np.flatnonzero((indicator @ shared) > 0)

@@ -69,7 +69,9 @@ def build(
     """
     with locked(path):
         check_complete(vectors)
-        removed = [] if restore else _removed(vectors, path, note)
+        removed = [] if restore else removed_rows(vectors, path)
+        if removed:
+            note(f"{len(removed)} removed images stay removed; --restore brings them back")
         try:
             if part_size is not None:
                 if target is not None:
@@ -203,8 +205,8 @@ def _rewrite(
     return write_index(index.path, index.faiss, manifest)
 
 
-def _removed(vectors: Vectors, path: Path, note: Callable[[str], None]) -> list[int]:
-    """Return the rows that were removed from the index of these vectors that is in place."""
+def removed_rows(vectors: Vectors, path: Path) -> list[int]:
+    """Return the rows that were removed from the index of these vectors at `path`; none if there is no such index."""
     if not path.exists():
         return []
     try:
@@ -212,8 +214,6 @@ def _removed(vectors: Vectors, path: Path, note: Callable[[str], None]) -> list[
         check_matches(index, vectors)
     except ValueError:  # damaged, or of other vectors
         return []
-    if index.removed:
-        note(f"{len(index.removed)} removed images stay removed; --restore brings them back")
     return index.removed
 
 

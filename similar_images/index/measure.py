@@ -7,7 +7,7 @@ import faiss
 import numpy as np
 
 from similar_images.index.engine import Engine
-from similar_images.index.exact import unit_rows
+from similar_images.index.exact import rows_but, unit_rows
 from similar_images.index.similarity import COMPONENTS, MOVED, SEED
 from similar_images.index.tune import K, Measured, Queries
 
@@ -67,7 +67,7 @@ def has_moved(manifest: dict) -> bool:
 def _random_pairs(array: np.ndarray, removed: list[int]) -> np.ndarray:
     """Return the similarities of random pairs of different rows, from a sample of rows."""
     random = np.random.default_rng(SEED)
-    rows = np.setdiff1d(np.sort(random.permutation(len(array))[:2000]), removed)
+    rows = np.sort(random.permutation(rows_but(len(array), removed))[:2000])
     _, unit = unit_rows(array, rows)
     if len(unit) < 2:
         return np.ones(1)

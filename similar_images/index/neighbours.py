@@ -75,13 +75,16 @@ def neighbour_blocks(
             yield rows[start : start + step], *found
 
 
-def nearest(vectors: np.ndarray, index: Index | None, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    vectors: np.ndarray, index: Index | None, unit: np.ndarray, k: int, removed: Sequence[int] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """Return similarities and rows (b, <= k) of the nearest neighbours of unit vectors (b, d); row -1: none.
 
-    They are the cosines of these vectors, whatever the similarity of the index is.
+    They are the cosines of these vectors, whatever the similarity of the index is. `removed` rows are no neighbours;
+    an index does not hold them.
     """
     if index is None:
-        return ExactSearch(vectors).search(unit, k)
+        return ExactSearch(vectors).search(unit, k, removed)
     reranked = k if index.reranked else 0
     if index.similarity.is_cosine:
         return search(index.faiss, unit, k, vectors, reranked)

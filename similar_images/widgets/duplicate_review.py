@@ -97,7 +97,7 @@ class DuplicateReview(BackgroundWidget):
             altered = self._counting("Choosing a threshold on altered copies …", duplicates.CALIBRATED)
             threshold = duplicates.choose_threshold(compared, searched, progress=altered).threshold
         done = self._counting("Finding near-duplicates …", len(collection))
-        pairs = duplicates.find_pairs(compared.compared, threshold, searched, progress=done)
+        pairs = duplicates.find_pairs(compared.compared, threshold, searched, progress=done, removed=compared.removed)
         groups = duplicates.group(compared.compared, pairs, threshold)
         done = self._counting("Reading the files …", sum(len(one.rows) for one in groups))
         self._members = duplicates.read_members(compared, groups, done)

@@ -10,6 +10,7 @@ from similar_images.collections import query as asking
 from similar_images.collections.base import Hit
 from similar_images.collections.query import Asked
 from similar_images.collections.texts import TextCollection
+from similar_images.index.exact import rows_but
 from similar_images.inputs.texts import CHARACTERS
 from similar_images.widgets import export
 from similar_images.widgets.hits import HitsWidget
@@ -33,7 +34,8 @@ class TextGallery(HitsWidget):
         if not isinstance(collection, TextCollection):
             raise ValueError("expected a TextCollection, got another: open it with TextCollection.open(...)")
         super().__init__(collection, k, seed)
-        self._words, self._marking = Words(collection.names, language), Lock()
+        searched = [collection.names[row] for row in rows_but(len(collection), collection.removed)]
+        self._words, self._marking = Words(searched, language), Lock()
         self._in_background(self._load_network)
         self.search_random()
 
