@@ -14,7 +14,7 @@ from typing import IO, BinaryIO, NamedTuple, cast
 import numpy as np
 from PIL import ExifTags
 
-from similar_images.inputs.images import identified
+from similar_images.inputs.pages import identified
 from similar_images.inputs.sources import Folder, Place, Source, open_source
 
 BLOCK = 256  # images that a process reads at once

@@ -3,16 +3,14 @@
 import io
 import re
 import stat
-import warnings
-from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import BinaryIO, NamedTuple
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF")  # nothing else is opened
+from similar_images.inputs import depth
+from similar_images.inputs.pages import FORMATS, full_page, upright
+
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif"}
 RESAMPLINGS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")  # Pillow's filters
 SIGNATURES = (  # how files of these formats begin
@@ -31,7 +29,6 @@ REDUCED = 4  # times the side; JPEGs are decoded at 1/2, 1/4 or 1/8 of their sca
 UNSUPPORTED = re.compile("unsupported|not (yet )?supported|unknown|not available|cannot (handle|find loader)", re.I)
 UNHELPFUL = re.compile("decoder error|could not create decoder|unrecognized data stream|^-?[0-9]*$", re.I)
 
-_opening = Lock()  # the filters of warnings belong to the whole process
 OVER = "more than the limit of"  # in the reason for what is too large
 OUTSIDE = "outside the image folder: not read without --allow-outside (allow_outside=True)"
 
@@ -56,19 +53,23 @@ LIMITS = Limits()
 def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None) -> Image.Image:
     """Return an image from a file, from bytes or from Pillow: upright, RGB, its first frame.
 
-    Transparent pixels become white, 16 bits are scaled to 8. With the `side` to which the image will be resized, a
-    JPEG is decoded at the smallest of its scales that keeps REDUCED times that side. Raises UnreadableImage.
+    Transparent pixels become white. More than 8 bits are scaled to 8. With the `side` to which the image will be
+    resized, a JPEG is decoded at the smallest of its scales that keeps REDUCED times that side. Raises UnreadableImage.
     """
     try:
         if isinstance(source, Image.Image):
-            return _upright_rgb(source.copy())
-        with _open_bytes(source, limits) as file, identified(file) as image:
+            stored = depth.stored_as(source)
+            depth.repair(source)
+            return _upright_rgb(source.copy(), stored)
+        with _open_bytes(source, limits) as file, full_page(file) as image:
             width, height = image.size
             if width * height > limits.pixels:
                 raise UnreadableImage(_too_large(f"{width} x {height} pixels", limits))
             if side:
                 image.draft(None, (REDUCED * side, REDUCED * side))
-            return _upright_rgb(image)
+            stored = depth.stored_as(image)
+            depth.repair(image)
+            return _upright_rgb(image, stored, file)
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
@@ -85,7 +86,7 @@ def original(source: str | Path | bytes, limits: Limits = LIMITS) -> tuple[bytes
     try:
         with _open_bytes(source, limits) as file:
             content = file.read()
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with full_page(io.BytesIO(content)) as image:
             return content, str(image.format), image.size
     except UnreadableImage:
         raise
@@ -104,13 +105,6 @@ def thumbnail(source: Source, side: int, limits: Limits = LIMITS) -> bytes:
     return buffer.getvalue()
 
 
-def identified(file: BinaryIO) -> Image.Image:
-    """Return the image in a file, not decoded yet, without Pillow's warning about its size, which is checked here."""
-    with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(file, formats=FORMATS)
-
-
 def _open_bytes(source: str | Path | bytes, limits: Limits = LIMITS) -> BinaryIO:
     if isinstance(source, bytes):
         if not source:
@@ -126,26 +120,14 @@ def _open_bytes(source: str | Path | bytes, limits: Limits = LIMITS) -> BinaryIO
     return Path(source).open("rb")
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    image.load()
-    with suppress(Exception):  # damaged EXIF does not affect the pixels
-        ImageOps.exif_transpose(image, in_place=True)
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _deep_grey(image)
+def _upright_rgb(image: Image.Image, stored: depth.Stored, file: BinaryIO | None = None) -> Image.Image:
+    image = depth.eight_bits(upright(image), stored, file)
+    if image.mode == "La":
+        image = image.convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _deep_grey(image: Image.Image) -> Image.Image:
-    """Scale 16 bits to 8; the range of other values (float, 32 bits) is stretched to 8 bits."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
-    low, high = 0.0, 65535.0
-    if image.mode == "F" or values.min() < low or values.max() > high:
-        low, high = float(values.min()), float(values.max())
-    scaled = (values - low) * (255 / max(high - low, 1e-9))
-    return Image.fromarray(scaled.round().astype(np.uint8)).convert("RGB")
 
 
 def _too_large(what: str, limits: Limits) -> str:

@@ -1,0 +1,75 @@
+"""Pages of TIFFs: the full image is read, whichever page it is."""
+
+import io
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from sample_images import encoded
+
+from similar_images.inputs import images
+
+FULL = np.full((40, 60, 3), (200, 40, 60), np.uint8)
+SMALL = FULL[::4, ::4] // 2
+PREVIEW = 1  # NewSubfileType
+
+
+def tiff(*pages: tuple[np.ndarray, int], **options: object) -> bytes:
+    """Return a TIFF of pages with their NewSubfileType."""
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer, **options) as file:
+        for pixels, kind in pages:
+            photometric = "rgb" if pixels.ndim == 3 else "minisblack"
+            file.write(pixels, photometric=photometric, subfiletype=kind, metadata=None)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}])
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [(FULL, 0), (SMALL, PREVIEW)],
+        [(SMALL, PREVIEW), (FULL, 0)],
+        [(SMALL[::2], PREVIEW), (SMALL, PREVIEW), (FULL, 0), (SMALL, 0)],
+    ],
+)
+def test_the_full_image_is_read_not_a_preview(pages, options):
+    content = tiff(*pages, **options)
+    assert np.array_equal(np.asarray(images.open_image(content)), FULL)
+    assert images.original(content)[2] == (60, 40)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_the_full_image_beside_a_preview_is_read(order):
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer, byteorder=order) as file:
+        file.write(SMALL, photometric="rgb", subfiletype=PREVIEW, subifds=1, metadata=None)
+        file.write(FULL, photometric="rgb", subfiletype=0, metadata=None)
+    assert np.array_equal(np.asarray(images.open_image(buffer.getvalue())), FULL)
+
+
+def test_an_older_mark_of_previews_is_known():
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as file:
+        file.write(SMALL, photometric="rgb", metadata=None, extratags=[(255, 3, 1, 2, True)])
+        file.write(FULL, photometric="rgb", metadata=None, extratags=[(255, 3, 1, 1, True)])
+    assert np.array_equal(np.asarray(images.open_image(buffer.getvalue())), FULL)
+
+
+def test_a_preview_is_read_if_there_is_nothing_else():
+    unknown = np.zeros((40, 60), np.float64)  # of 64 bits, which is not supported
+    for content in (tiff((SMALL, PREVIEW)), tiff((SMALL, PREVIEW), (unknown, 0))):
+        assert np.array_equal(np.asarray(images.open_image(content)), SMALL)
+
+
+def test_pages_of_equal_rank_give_the_first():
+    assert np.array_equal(np.asarray(images.open_image(tiff((SMALL, 0), (FULL, 0)))), SMALL)
+    frames = encoded(Image.fromarray(SMALL), "TIFF", save_all=True, append_images=[Image.fromarray(FULL)])
+    assert np.array_equal(np.asarray(images.open_image(frames)), SMALL)
+
+
+def test_the_limit_of_pixels_holds_for_the_page_that_is_read():
+    content = tiff((SMALL, PREVIEW), (FULL, 0))
+    with pytest.raises(images.UnreadableImage, match="60 x 40 pixels: more than the limit of 2000 pixels"):
+        images.open_image(content, images.Limits(pixels=2000))
