@@ -6,7 +6,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import Image, ImageChops, UnidentifiedImageError
 
 from similar_images.inputs import depth
 from similar_images.inputs.pages import FORMATS, full_page, upright
@@ -26,6 +27,8 @@ MAX_PIXELS = 100_000_000  # an RGB image of this size takes 300 MB
 MAX_BYTES = 200_000_000  # of a file
 PILLOW_LIMIT = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # pixels; above it Pillow itself refuses
 REDUCED = 4  # times the side; JPEGs are decoded at 1/2, 1/4 or 1/8 of their scale as long as this remains
+NEARLY_WHITE = 192  # levels from 0 to 255; colours of at least this in red, green and blue hardly show on white
+MIN_VISIBLE = 0.05  # of a drawing, by its opacity, shows on white; otherwise it is put on black
 UNSUPPORTED = re.compile("unsupported|not (yet )?supported|unknown|not available|cannot (handle|find loader)", re.I)
 UNHELPFUL = re.compile("decoder error|could not create decoder|unrecognized data stream|^-?[0-9]*$", re.I)
 
@@ -53,8 +56,9 @@ LIMITS = Limits()
 def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None) -> Image.Image:
     """Return an image from a file, from bytes or from Pillow: upright, RGB, its first frame.
 
-    Transparent pixels become white. More than 8 bits are scaled to 8. With the `side` to which the image will be
-    resized, a JPEG is decoded at the smallest of its scales that keeps REDUCED times that side. Raises UnreadableImage.
+    Transparent pixels become white; behind a white
+    drawing, black. More than 8 bits are scaled to 8. With the `side` to which the image will be resized, a JPEG is
+    decoded at the smallest of its scales that keeps REDUCED times that side. Raises UnreadableImage.
     """
     try:
         if isinstance(source, Image.Image):
@@ -125,9 +129,25 @@ def _upright_rgb(image: Image.Image, stored: depth.Stored, file: BinaryIO | None
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        image = _on_background(image.convert("RGBA"))
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _on_background(image: Image.Image) -> Image.Image:
+    """Return an RGBA image on white; on black if nearly all that is visible of it is nearly white."""
+    opacities = np.zeros((2, 256), np.int64)  # histograms of what shows on white, and of all
+    is_dark = [255] * NEARLY_WHITE + [0] * (256 - NEARLY_WHITE)
+    for box in depth.row_blocks(image):
+        red, green, blue, alpha = image.crop(box).split()
+        darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
+        opacities += alpha.histogram(darkest.point(is_dark)), alpha.histogram()
+    seen, total = opacities @ np.arange(256)
+    background = "black" if seen < MIN_VISIBLE * total else "white"
+    result = Image.new("RGB", image.size)
+    for box in depth.row_blocks(image):
+        above = image.crop(box)
+        result.paste(Image.alpha_composite(Image.new("RGBA", above.size, background), above).convert("RGB"), box)
+    return result
 
 
 def _too_large(what: str, limits: Limits) -> str:

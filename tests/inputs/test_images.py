@@ -6,11 +6,12 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.preparation import read, squeezed
+from similar_images.networks import loader
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -78,6 +79,63 @@ def test_floats_are_stretched_over_their_own_range():
     ramp = Image.fromarray(np.linspace(-3, 7, 256, dtype=np.float32).reshape(16, 16))
     pixels = read(encoded(ramp, "TIFF"), squeezed(16, "nearest"))
     assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+def drawing(colour: tuple[int, int, int], shape: str, opacity: int = 255) -> Image.Image:
+    """Return a circle or a cross on transparency, with soft edges."""
+    large = Image.new("L", (400, 400))
+    draw = ImageDraw.Draw(large)
+    for box in [(80, 80, 320, 320)] if shape == "ellipse" else [(180, 40, 220, 360), (40, 180, 360, 220)]:
+        getattr(draw, shape)(box, fill=opacity)
+    image = Image.new("RGBA", (100, 100), colour)
+    image.putalpha(large.resize((100, 100), Image.Resampling.BOX))
+    return image
+
+
+def on(image: Image.Image, background: str) -> np.ndarray:
+    return np.asarray(Image.alpha_composite(Image.new("RGBA", image.size, background), image).convert("RGB"))
+
+
+@pytest.mark.parametrize("colour", [WHITE, (250, 250, 240), (230, 230, 230)])
+@pytest.mark.parametrize("opacity", [255, 60])
+@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+def test_a_white_drawing_is_shown_on_black(colour, opacity, form):
+    image = drawing(colour, "ellipse", opacity)
+    options = {"lossless": True} if form == "WEBP" else {}
+    assert np.array_equal(np.asarray(images.open_image(encoded(image, form, **options))), on(image, "black"))
+
+
+def test_white_drawings_of_grey_and_palettes_are_shown_on_black():
+    image = drawing(WHITE, "ellipse")
+    expected = on(image, "black")
+    assert np.array_equal(np.asarray(images.open_image(encoded(image.convert("LA"), "PNG"))), expected)
+    hard = image.copy()
+    hard.putalpha(image.getchannel("A").point(lambda level: 255 * (level > 127)))
+    palette = np.asarray(images.open_image(encoded(hard, "GIF")))
+    assert np.array_equal(palette, on(hard, "black"))
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (90, 90, 90), RED, (255, 255, 0), (0, 200, 255), (180, 180, 180)])
+def test_other_drawings_are_shown_on_white(colour):
+    image = drawing(colour, "ellipse")
+    assert np.array_equal(np.asarray(images.open_image(encoded(image, "PNG"))), on(image, "white"))
+
+
+def test_a_white_drawing_with_dark_lines_is_shown_on_white():
+    image = drawing(WHITE, "ellipse")
+    image.paste((20, 20, 20, 255), (45, 30, 55, 70))
+    assert np.array_equal(np.asarray(images.open_image(encoded(image, "PNG"))), on(image, "white"))
+
+
+def test_an_opaque_white_image_with_alpha_stays_white():
+    image = Image.new("RGBA", (40, 30), "white")
+    assert np.array_equal(np.asarray(images.open_image(encoded(image, "PNG"))), np.full((30, 40, 3), 255))
+
+
+def test_different_white_drawings_are_different():
+    encoder = loader.load("hog-colour")
+    one, other = (encoder.encode_image(encoded(drawing(WHITE, shape), "PNG")) for shape in ("ellipse", "rectangle"))
+    assert one @ other / np.sqrt(one @ one * (other @ other)) < 0.9
 
 
 def test_an_animation_gives_its_first_frame():
@@ -157,7 +215,7 @@ def test_a_thumbnail_is_a_small_jpeg_in_proportion():
 def test_importing_the_package_leaves_pillows_warning_as_it_is():
     script = """
 import warnings
-from PIL import Image
+from PIL import Image, ImageDraw
 import similar_images.inputs.images
 assert not any(category is Image.DecompressionBombWarning for _, _, category, *_ in warnings.filters)
 """
