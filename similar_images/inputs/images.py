@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 
-from similar_images.inputs import depth
+from similar_images.inputs import depth, profiles
 from similar_images.inputs.pages import FORMATS, full_page, upright
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif"}
@@ -56,7 +56,7 @@ LIMITS = Limits()
 def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None) -> Image.Image:
     """Return an image from a file, from bytes or from Pillow: upright, RGB, its first frame.
 
-    Transparent pixels become white; behind a white
+    Colours become sRGB, according to the colour profile of the file. Transparent pixels become white; behind a white
     drawing, black. More than 8 bits are scaled to 8. With the `side` to which the image will be resized, a JPEG is
     decoded at the smallest of its scales that keeps REDUCED times that side. Raises UnreadableImage.
     """
@@ -125,12 +125,15 @@ def _open_bytes(source: str | Path | bytes, limits: Limits = LIMITS) -> BinaryIO
 
 
 def _upright_rgb(image: Image.Image, stored: depth.Stored, file: BinaryIO | None = None) -> Image.Image:
-    image = depth.eight_bits(upright(image), stored, file)
+    profile = None if image.mode in ("F", "I") else image.info.get("icc_profile")  # their range is stretched
+    image = profiles.to_srgb(depth.eight_bits(upright(image), stored, file), profile)
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
         image = _on_background(image.convert("RGBA"))
-    return image if image.mode == "RGB" else image.convert("RGB")
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    image.info.pop("icc_profile", None)  # else the colours would be converted again
+    return image
 
 
 def _on_background(image: Image.Image) -> Image.Image:
