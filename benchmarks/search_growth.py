@@ -92,7 +92,7 @@ def measure(vectors_file: str, queries_file: str, how: str, similarity: str) -> 
                 "recipe": index.recipe,
                 "seconds": seconds,
                 "peak": peak,
-                "bytes": path.stat().st_size + index.similarity.bytes,
+                "bytes": index.bytes,
                 "recall": float(recall(found, true).mean()),
                 "p50": float(np.median(times)),
                 "p95": float(np.percentile(times, 95)),

@@ -80,7 +80,7 @@ class Split:
 
 def size(index: Index) -> float:
     """Return the MB of an index and its transform."""
-    return (index.path.stat().st_size + index.similarity.bytes) / 1e6
+    return index.bytes / 1e6
 
 
 def against_2022(name: str, array: np.ndarray, folder: Path, similarity: str) -> None:

@@ -62,7 +62,7 @@ def run(tmp_path):
 
     def run(script: str, *arguments: object, cwd: Path = tmp_path, **options: object) -> subprocess.CompletedProcess:
         command = [sys.executable, str(ROOT / script), *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **options)
+        return subprocess.run(command, **{"cwd": cwd, "capture_output": True, "text": True, "timeout": 300} | options)
 
     return run
 

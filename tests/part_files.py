@@ -5,7 +5,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from similar_images.index.index import normalised
+from similar_images.index.index import normalised, open_index
 
 KILLED = """
 import os, signal, sys
@@ -44,7 +44,7 @@ def same_hits(one, other, queries, array, tolerance=0.0) -> bool:
 
 def in_one_piece(index, vectors):
     """Return an index with the same trained quantizer, filled at once."""
-    whole = faiss.read_index(str(index.path))
+    whole = faiss.clone_index(open_index(index.path, with_parts=False).faiss)
     array = vectors.array if index.vectors is None else index.vectors
     kept = np.setdiff1d(np.flatnonzero(np.any(array, axis=1)), index.removed)
     whole.add_with_ids(normalised(array[kept]), kept)

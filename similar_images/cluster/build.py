@@ -27,7 +27,7 @@ from similar_images.files import locked, mismatch, read_json, relative, write_js
 from similar_images.index.exact import rows_but
 from similar_images.index.index import Index, check_matches
 from similar_images.index.measure import measures
-from similar_images.index.reduced import remove_others, transformed
+from similar_images.index.reduced import keep_transform, remove_others, transformed
 from similar_images.index.steps import fitted_similarity, kept_similarity, skipped_rows, source_of
 from similar_images.index.tune import Queries
 from similar_images.vectors.store import Vectors, check_complete
@@ -98,7 +98,8 @@ def build(
             entry["n"] = search.ntotal = loading.load(search, array, rows, columns, fields, progress, resumed)
             entry["finds_parts"] = loading.finds_parts(search)
             manifest = _measured(search, entry, queries, note)
-            manifest["similarity"] = kept_similarity(fitted, array, file, manifests.base(path), removed, {})
+            kept = kept_similarity(fitted, array, file, manifests.base(path), removed, {})
+            manifest["similarity"] = kept and kept | keep_transform(fitted, manifests.base(path))
             written = manifests.write(path, manifest)
         _finish(path, old, written, note)
         return written

@@ -8,7 +8,8 @@ from similar_images.cluster import manifest as manifests
 from similar_images.cluster.milvus import MilvusSearch
 from similar_images.index.exact import unit_rows
 from similar_images.index.index import Index
-from similar_images.index.reduced import open_similarity
+from similar_images.index.reduced import open_transform, open_transformed
+from similar_images.index.similarity import COSINE
 from similar_images.vectors.store import Vectors
 
 COMPARED = 8  # rows
@@ -22,8 +23,9 @@ def open_milvus(path: Path) -> Index:
     MissingExtra without the packages.
     """
     manifest = manifests.read(path)
-    similarity, vectors = open_similarity(manifests.base(path), manifest.get("similarity"), manifest["d"])
-    return Index(path, MilvusSearch(path, manifest), manifest, similarity, vectors)
+    base, entry = manifests.base(path), manifest.get("similarity")
+    similarity = open_transform(base, entry, manifest["d"]) if entry else COSINE
+    return Index(path, MilvusSearch(path, manifest), manifest, similarity, open_transformed(base, entry))
 
 
 def check_content(index: Index, vectors: Vectors) -> None:

@@ -202,7 +202,7 @@ def index_bytes(d: int, similarity: str) -> int:
     c = min(d, REDUCED_DIMENSION if is_cosine else COMPONENTS) // 2 * 2
     code, row = c // 4, 8  # bytes: 4 bits for each pair of numbers, and the id
     kept = 0 if is_cosine else 2 * c  # the vectors for re-ranking, float16
-    return MILLION * (code + row + kept) + 4 * c * lists(MILLION) + (4 if is_cosine else 2) * c * d
+    return MILLION * (code + row + kept) + 4 * c * lists(MILLION) + 4 * c * d
 
 
 def _weights(one: Measured) -> str:

@@ -76,7 +76,7 @@ def build(
             if part_size is not None:
                 if target is not None:
                     raise ValueError("an index in parts takes a recipe, not a target")
-                trained, manifest = build_in_parts(
+                trained, manifest, fitted = build_in_parts(
                     vectors, path, recipe, part_size, removed, similarity, progress, note
                 )
             else:
@@ -89,7 +89,7 @@ def build(
                     manifest = described(vectors, path, recipe, trained, removed, quality, kept, target)
         except ValueError as error:
             raise type(error)(f"{vectors.path}: {error}") from error
-        manifest = write_index(path, trained.faiss, manifest)
+        manifest = write_index(path, trained.faiss, manifest, fitted)
         unfinished.remove(path)
         return manifest
 
@@ -195,14 +195,16 @@ def _rewrite(
     quality = measures(Queries(array, absent, similarity=index.similarity), searched, old["parameters"], absent)
     if entry:
         quality["measured"]["bytes_on_disk"] = parts.bytes_of(entry) + index.similarity.bytes
+    known = dict(old.get("similarity") or {})
+    known.pop("transform", None)  # of an earlier version; now it is in the index
     manifest = old | {
         "removed": removed,
         **quality,
         "built_recall": old["built_recall"],
-        "similarity": kept_similarity(index.similarity, array, file, index.path, absent, old.get("similarity") or {}),
+        "similarity": kept_similarity(index.similarity, array, file, index.path, absent, known),
         "vectors": source_of(vectors, index.path, skipped),
     }
-    return write_index(index.path, index.faiss, manifest)
+    return write_index(index.path, index.faiss, manifest, index.similarity)
 
 
 def removed_rows(vectors: Vectors, path: Path) -> list[int]:

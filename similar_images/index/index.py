@@ -22,8 +22,8 @@ from similar_images.index.exact import rows_but as rows_but
 from similar_images.index.exact import unit_rows as unit_rows
 from similar_images.index.manifest import REBUILD
 from similar_images.index.recipes import RERANKED, takes_ids
-from similar_images.index.reduced import in_memory, open_similarity, remove_others
-from similar_images.index.similarity import COSINE, Similarity
+from similar_images.index.reduced import in_memory, open_transform, open_transformed, remove_others
+from similar_images.index.similarity import COSINE, Similarity, separated
 from similar_images.inputs.names import names_digest
 from similar_images.vectors.store import Vectors, fingerprint
 
@@ -50,7 +50,7 @@ class Index(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """What it takes on disk, without the similarity's files."""
+        """What it takes on disk, with the transform of its similarity."""
         return self.path.stat().st_size if isinstance(self.faiss, faiss.Index) else self.faiss.bytes
 
     @property
@@ -141,9 +141,10 @@ def open_index(path: Path, mapped: bool | None = None, with_parts: bool = True) 
                 opened = index_file.read(path)
                 if manifest is None and not opened.ntotal:
                     raise ValueError("it holds no vector: its manifest, which names its parts, may be missing")
+                similarity, opened = _separated(path, opened, manifest)
                 if manifest and manifest.get("parts") and with_parts:
                     opened = parts.open_parts(path, opened, manifest["parts"], mapped)
-                similarity, vectors = open_similarity(path, manifest and manifest.get("similarity"), opened.d)
+                vectors = open_transformed(path, manifest and manifest.get("similarity"))
             except ValueError:
                 if manifests.identity(path) == identity:
                     raise
@@ -158,8 +159,23 @@ def open_index(path: Path, mapped: bool | None = None, with_parts: bool = True) 
     return Index(path, opened, manifest, similarity, vectors)
 
 
-def write_index(path: Path, index: faiss.Index, manifest: dict) -> dict:
-    """Write an index and its manifest; return the manifest with the file's SHA-256.
+def _separated(path: Path, index: faiss.Index, manifest: dict | None) -> tuple[Similarity, faiss.Index]:
+    """Return the similarity of an index that was read, and the index of transformed vectors."""
+    if manifest is None:
+        return separated(index)
+    entry = manifest.get("similarity")
+    if entry is None:
+        return COSINE, index
+    if "transform" in entry:  # written by an earlier version
+        return open_transform(path, entry, index.d), index
+    similarity, behind = separated(index)
+    if similarity.is_cosine:
+        raise ValueError(f"it lacks the transform of its similarity, {entry['name']}")
+    return similarity, behind
+
+
+def write_index(path: Path, index: faiss.Index, manifest: dict, similarity: Similarity = COSINE) -> dict:
+    """Write an index of transformed vectors, with the transform, and its manifest; return it with the file's SHA-256.
 
     Of an index in parts it is the one without vectors; its parts are beside it, as the manifest says. Readers see the
     old files or the new ones, and so it is after a kill. The caller holds `locked(path)`.
@@ -167,9 +183,10 @@ def write_index(path: Path, index: faiss.Index, manifest: dict) -> dict:
     entry = manifest.get("parts")
     n = sum(part["n"] for part in entry["files"]) if entry else index.ntotal
     with partial_file(path) as partial:
-        faiss.write_index(as_written(index), str(partial))
+        whole = similarity.in_front_of(as_written(index))
+        faiss.write_index(whole, str(partial))
         flush(partial)
-        written = manifests.replace(path, partial, {**manifest, "n": n, "d": index.d})
+        written = manifests.replace(path, partial, {**manifest, "n": n, "d": whole.d})
     remove_others(path, written.get("similarity"))
     parts.remove_others(path, entry)
     return written

@@ -26,7 +26,6 @@ SIMILARITY = {  # None for the cosine
     "name": str,
     "n": int,  # vectors that it was fitted on
     "dimension": int,
-    "transform": str,
     "vectors": str,
     "built_moved": NUMBER,
     "moved": NUMBER,
@@ -121,6 +120,7 @@ def fault(entry: dict) -> str | None:
     found = mismatch(entry, {key: form for key, form in OPTIONAL.items() if key in entry})
     if not found and entry.get("similarity") is not None:
         found = mismatch(entry["similarity"], SIMILARITY, "similarity.")
+        found = found or mismatch(entry["similarity"].get("transform"), TEXT, "similarity.transform.")
     if not found and entry.get("parts") is not None:
         found = mismatch(entry["parts"], PARTS, "parts.")
     if not found and "similarities" in entry:

@@ -1,7 +1,8 @@
-"""The files of a similarity beside its index: its transform, and the vectors that it makes, float16, memory-mapped.
+"""The file of the vectors that a similarity makes, beside its index: float16, memory-mapped.
 
-The vectors serve exact search and re-ranking; those of the network remain the source. The name of a file contains a
-digest of its content, and the manifest of the index names it: an index never meets the files of another one.
+They serve exact search and re-ranking; those of the network remain the source. The name of the file contains a digest of
+its content, and the manifest of the index names it: an index never meets the file of another one. The transform is in
+the index. Only beside a collection in Milvus, and the indexes of earlier versions, it has a file of its own.
 
 Shape letters: n vectors in all, d numbers in a vector, c numbers of a transformed one.
 """
@@ -15,7 +16,7 @@ import numpy as np
 
 from similar_images.files import flush, partial_file, sha256
 from similar_images.index.exact import blocks, unit_rows
-from similar_images.index.similarity import COSINE, Similarity, load
+from similar_images.index.similarity import Similarity, load
 from similar_images.vectors.store import open_array, sample
 
 DIGITS = 8  # of the digest
@@ -60,29 +61,30 @@ def in_memory(array: np.ndarray, similarity: Similarity) -> np.ndarray:
 
 
 def keep(similarity: Similarity, moved: np.ndarray, partial: Path | None, index: Path) -> dict | None:
-    """Put the files beside the index, in place for the manifest that will name them; return its entry."""
+    """Put the file beside the index, in place for the manifest that will name it; return its entry."""
     if partial is None:
         return None
-    with partial_file(index.with_name(index.name + ".npy")) as transform:
-        similarity.save(transform)
-        flush(transform)
+    flush(partial)
+    name = f"{index.name}.{sample(moved)[:DIGITS]}.npy"
+    partial.replace(index.with_name(name))
+    return {"name": similarity.name, "dimension": moved.shape[1], "vectors": name}
+
+
+def keep_transform(similarity: Similarity, index: Path) -> dict:
+    """Write the transform to a file beside the index; return what the manifest's entry says of it."""
+    with partial_file(index.with_name(index.name + ".npy")) as partial:
+        similarity.save(partial)
         flush(partial)
-        names = {
-            "transform": f"{index.name}.{sha256(transform)[:DIGITS]}.transform.npy",
-            "vectors": f"{index.name}.{sample(moved)[:DIGITS]}.npy",
-        }
-        transform.replace(index.with_name(names["transform"]))
-        partial.replace(index.with_name(names["vectors"]))
-    return {"name": similarity.name, "dimension": moved.shape[1], **names}
+        name = f"{index.name}.{sha256(partial)[:DIGITS]}.transform.npy"
+        partial.replace(index.with_name(name))
+    return {"transform": name}
 
 
-def open_similarity(index: Path, entry: dict | None, c: int) -> tuple[Similarity, np.ndarray | None]:
-    """Return the similarity that a manifest's entry names, and its vectors (n, c); None if these are missing or damaged.
+def open_transform(index: Path, entry: dict, c: int) -> Similarity:
+    """Return the similarity whose transform has a file of its own, which a manifest's entry names.
 
-    Raises ValueError if the transform is missing, damaged or not to c numbers: without it the index cannot be searched.
+    Raises ValueError if the file is missing, damaged or not to c numbers: without it the index cannot be searched.
     """
-    if entry is None:
-        return COSINE, None
     path = index.with_name(entry["transform"])
     try:
         if not path.name.endswith(f".{sha256(path)[:DIGITS]}.transform.npy"):
@@ -92,18 +94,25 @@ def open_similarity(index: Path, entry: dict | None, c: int) -> tuple[Similarity
         raise ValueError(f"the transform of its similarity, {path}, is missing") from error
     if similarity.offset is None or len(similarity.offset) != c:
         raise ValueError(f"the transform of its similarity, {path}, does not give {c} numbers")
+    return similarity
+
+
+def open_transformed(index: Path, entry: dict | None) -> np.ndarray | None:
+    """Return the vectors (n, c) that a manifest's entry names; None with the cosine, or if they are missing or damaged."""
+    if entry is None:
+        return None
     vectors = index.with_name(entry["vectors"])
     try:
         array = open_array(vectors)
         whole = vectors.name.endswith(f".{sample(array)[:DIGITS]}.npy")
     except (OSError, ValueError):
         whole = False
-    return similarity, array if whole else None
+    return array if whole else None
 
 
 def remove_others(index: Path, entry: dict | None) -> None:
     """Remove the files of earlier similarities of the same index."""
-    kept = {entry["transform"], entry["vectors"]} if entry else set()
+    kept = {entry.get("transform"), entry["vectors"]} if entry else set()
     for path in index.parent.glob(f"{escape(index.name)}.{'[0-9a-f]' * DIGITS}*.npy"):
         if path.name not in kept:
             with suppress(OSError):  # Windows: a reader has it open

@@ -9,8 +9,9 @@ Shape letters: n vectors in all, m in a sample, b in a block, d numbers in a vec
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import faiss
 import numpy as np
 
 from similar_images.index.exact import products, rows_but, unit_rows
@@ -51,10 +52,31 @@ class Similarity(NamedTuple):
         lengths = np.sqrt(np.einsum("bc,bc->b", moved, moved))[:, None]
         return np.divide(moved, lengths, out=moved, where=lengths > 0)
 
+    def in_front_of(self, index: faiss.Index) -> faiss.Index:
+        """Return an index of transformed vectors as one of the network's vectors (n, d) of any length."""
+        if self.offset is None:
+            return index
+        c = len(self.offset)
+        d = c if self.matrix is None else self.matrix.shape[1]
+        transform: Any
+        if self.matrix is None:
+            transform = faiss.CenteringTransform(d)
+            faiss.copy_array_to_vector(-self.offset, transform.mean)
+        else:
+            transform = faiss.LinearTransform(d, c, True)
+            faiss.copy_array_to_vector(self.matrix.ravel(), transform.A)
+            faiss.copy_array_to_vector(self.offset, transform.b)
+        transform.is_trained = True
+        chain, last = _chain(index)
+        return _chained([faiss.NormalizationTransform(d), transform, faiss.NormalizationTransform(c), *chain], last)
+
     @property
     def bytes(self) -> int:
-        """What the transform takes on disk."""
-        return sum(2 * part.size for part in (self.offset, self.matrix) if part is not None)
+        """Bytes that the transform adds to the file of an index."""
+        if self.offset is None:
+            return 0
+        index = faiss.IndexFlat(len(self.offset))
+        return faiss.serialize_index(self.in_front_of(index)).size - faiss.serialize_index(index).size
 
     def save(self, path: Path) -> None:
         """Write the transform as float16: the offset, after it the rows of the matrix."""
@@ -70,6 +92,44 @@ def load(path: Path, name: str) -> Similarity:
     """Return the similarity of a name whose transform was saved. Raises OSError or ValueError if it cannot be read."""
     offset, *matrix = open_array(path).astype(np.float32)
     return Similarity(name, offset, np.ascontiguousarray(np.array(matrix).T) if matrix else None)
+
+
+def separated(index: faiss.Index) -> tuple[Similarity, faiss.Index]:
+    """Return the similarity in front of an index, as `Similarity.in_front_of` puts it there, and the index behind it."""
+    chain, last = _chain(index)
+    if [type(one) for one in (*chain[:1], *chain[2:3])] != 2 * [faiss.NormalizationTransform]:
+        return COSINE, index
+    transform = chain[1]
+    if type(transform) is faiss.CenteringTransform:
+        similarity = Similarity("centred", -faiss.vector_to_array(transform.mean))
+    elif type(transform) is faiss.LinearTransform and transform.have_bias:
+        matrix = faiss.vector_to_array(transform.A).reshape(transform.d_out, transform.d_in)
+        similarity = Similarity("whitened", faiss.vector_to_array(transform.b), matrix)
+        faiss.Float32Vector().swap(transform.A)  # the copy is enough
+    else:
+        return COSINE, index
+    return similarity, _chained(chain[3:], last)
+
+
+def _chain(index: faiss.Index) -> tuple[list[Any], faiss.Index]:
+    """Return the transforms in front of an index, in order, and the index behind them."""
+    if not isinstance(index, faiss.IndexPreTransform):
+        return [], index
+    found: Any = index.chain
+    chain = [faiss.downcast_VectorTransform(found.at(i)) for i in range(found.size())]
+    last: Any = faiss.downcast_index(index.index)
+    last.referenced_objects = [index]  # which owns all of them
+    return chain, last
+
+
+def _chained(chain: list[Any], index: faiss.Index) -> faiss.Index:
+    """Return an index with transforms in front of it, the first one first."""
+    if not chain:
+        return index
+    whole = faiss.IndexPreTransform(index)
+    for transform in reversed(chain):
+        whole.prepend_transform(transform)
+    return whole
 
 
 def default(network: dict | None, n: int) -> str:

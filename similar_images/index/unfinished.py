@@ -57,8 +57,8 @@ def build_in_parts(
     similarity: str,
     progress: Callable[[int], None],
     note: Callable[[str], None],
-) -> tuple[Trained, dict]:
-    """Return the trained index, without vectors, and the manifest of an index whose parts hold up to `size` rows each.
+) -> tuple[Trained, dict, Similarity]:
+    """Return the trained index, without vectors, the manifest of one whose parts hold up to `size` rows, and its similarity.
 
     The parts are in place then. Those that an earlier run of the same build completed are not made again.
     """
@@ -92,7 +92,7 @@ def build_in_parts(
     manifest = described(vectors, path, name, trained, removed, quality, kept)
     entry = work.keep(files)
     manifest["measured"]["bytes_on_disk"] = parts.bytes_of(entry) + fitted.bytes
-    return trained, manifest | {"parts": entry}
+    return trained, manifest | {"parts": entry}, fitted
 
 
 class _Unfinished:

@@ -7,9 +7,12 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
+from arrays import clustered
 from conftest import ROOT
 from PIL import Image
 
@@ -99,6 +102,42 @@ def test_the_command_lines_of_2022_run_unchanged(photos, run, tmp_path):
     found = run("search_images.py", "-i", "o.npy", "--index", "o.faiss.index", photos / "red" / "0.jpg", "-k", "2")
     assert found.returncode == 0, found.stderr
     assert found.stderr == ""
+
+
+def read_as_in_2022(folder: Path) -> np.ndarray:
+    """Return the first hit of each image of a collection, as the notebook of 2022 found it: by Faiss alone."""
+    vectors = np.load(folder / "o.npy")
+    index = faiss.read_index(str(folder / "o.faiss.index"))
+    faiss.normalize_L2(vectors)
+    return index.search(vectors, 5)[1][:, 0]
+
+
+def test_the_notebook_of_2022_reads_an_index_of_vgg16_vectors(run, tmp_path):
+    np.save(tmp_path / "o.npy", np.maximum(clustered(256, 4096), 0))
+    (tmp_path / "o.txt").write_text("".join(f"{row}.jpg\n" for row in range(256)))
+    done = run("build_search_db.py", "-i", "o.npy", "-o", "o.faiss.index", "-d", "4096")
+    assert done.returncode == 0 and "similarity whitened (32 numbers)" in done.stderr
+    assert np.array_equal(read_as_in_2022(tmp_path), np.arange(256))
+
+
+@pytest.mark.slow
+def test_the_notebook_of_2022_finds_each_of_256_photos_by_vgg16(run, data, tmp_path):
+    from similar_images.networks.keras import import_keras
+
+    photos = sorted((data / "photos" / "coco").rglob("*.jpg"))[:256]
+    assert len(photos) == 256
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    whole = keras.applications.VGG16(weights=None)
+    keras.Model(whole.inputs, whole.get_layer("fc2").output).save(tmp_path / "vgg_4096.h5")
+    (tmp_path / "list.txt").write_text("".join(f"{photo.relative_to(data)}\n" for photo in photos))
+    done = run(
+        "extract_image_vectors.py", "-l", "list.txt", "-o", "o.npy", "-m", "vgg_4096.h5", "-d", data, timeout=1800
+    )
+    assert done.returncode == 0, done.stderr
+    done = run("build_search_db.py", "-i", "o.npy", "-o", "o.faiss.index", "-d", "4096")
+    assert done.returncode == 0 and "similarity whitened (32 numbers)" in done.stderr, done.stderr
+    assert np.array_equal(read_as_in_2022(tmp_path), np.arange(256))
 
 
 def test_three_hundred_images_with_twelve_broken_ones(run, tmp_path):

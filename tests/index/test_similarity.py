@@ -3,17 +3,20 @@
 import json
 import threading
 
+import faiss
 import numpy as np
 import pytest
 from arrays import clustered
 
 from similar_images import Collection
 from similar_images.cli.options import SIMILARITIES as OFFERED
+from similar_images.files import sha256
 from similar_images.index import build as building
 from similar_images.index import similarity as similarities
 from similar_images.index.exact import exact_search, normalised
 from similar_images.index.index import open_index
 from similar_images.index.similarity import COSINE, SIMILARITIES, Similarity, fit
+from similar_images.index.tune import Target
 from similar_images.vectors.store import open_vectors
 
 N, D = 600, 160
@@ -115,7 +118,9 @@ def test_a_saved_transform_is_the_same(tmp_path, array, name):
     again = similarities.load(tmp_path / "t.npy", name)
     assert isinstance(again, Similarity) and again.name == name
     assert np.array_equal(again.transformed(normalised(array)), similarity.transformed(normalised(array)))
-    assert (tmp_path / "t.npy").stat().st_size == similarity.bytes + 128
+    numbers = sum(part.size for part in (similarity.offset, similarity.matrix) if part is not None)
+    assert (tmp_path / "t.npy").stat().st_size == 2 * numbers + 128
+    assert 4 * numbers < similarity.bytes < 4 * numbers + 200  # in the file of an index
 
 
 def test_images_of_known_networks_are_whitened_unless_they_are_few_and_texts_are_not():
@@ -143,15 +148,44 @@ def test_reranked_hits_have_the_similarities_of_an_exact_search(stored, index, r
     assert np.mean(found) > (0.99 if recipe == "flat" else 0.8)
 
 
+@pytest.mark.parametrize("recipe", ["flat", "reduced", "mapped", "classic", "PCA8,SQ8", "target"])
+@pytest.mark.parametrize("name", ["cosine", "centred", "whitened"])
+def test_faiss_alone_finds_rows_by_vectors_of_the_network(stored, index, array, recipe, name):
+    target = Target(recall=0.9, max_bytes=120_000) if recipe == "target" else None
+    building.build(stored(), index, "auto" if target else recipe, target, similarity=name)
+    building.remove(stored(), index, [3, 550])
+    whole, opened = faiss.read_index(str(index)), open_index(index)
+    unit = normalised(array[:60])
+    assert whole.d == D and whole.ntotal == N - 3 and (opened.recipe == "flat") == (recipe == "flat")
+    found = whole.search(unit, 5)[1]
+    assert not np.isin(found, [3, 7, 550]).any()
+    own = np.setdiff1d(np.arange(60), [3, 7])
+    assert np.mean(found[own, 0] == own) > (0.99 if recipe == "flat" else 0.8)
+    assert np.mean(found[own] == opened.search(unit, 5)[1][own]) > 0.99
+    if name != "cosine":
+        assert np.array_equal(whole.search(3 * unit, 5)[1][own], found[own])  # of any length
+
+
+def test_faiss_alone_finds_rows_in_parts_by_vectors_of_the_network(stored, index, array):
+    manifest = building.build(stored(), index, "reduced", similarity="whitened", part_size=250)
+    whole = faiss.read_index(str(index))
+    lists = faiss.extract_index_ivf(whole)
+    for part in manifest["parts"]["files"]:
+        lists.merge_from(faiss.read_index(str(index.with_name(part["file"]))), 0)
+    whole.ntotal = lists.ntotal
+    unit = normalised(np.delete(array, 7, axis=0)[:60])
+    assert np.array_equal(whole.search(unit, 5)[1], open_index(index).search(unit, 5)[1])
+
+
 def test_its_files_lie_beside_the_index_and_go_with_it(stored, index):
     manifest = building.build(stored(), index, similarity="whitened")
     entry = manifest["similarity"]
-    assert beside(index) == sorted([entry["vectors"], entry["transform"]]) and entry["name"] == "whitened"
+    assert beside(index) == [entry["vectors"]] and entry["name"] == "whitened"
     opened = open_index(index)
     assert opened.vectors.dtype == np.float16 and opened.vectors.shape == (N, entry["dimension"])
-    assert manifest["measured"]["bytes_on_disk"] == index.stat().st_size + opened.similarity.bytes
+    assert manifest["measured"]["bytes_on_disk"] == index.stat().st_size
     centred = building.build(stored(), index, similarity="centred")["similarity"]
-    assert beside(index) == sorted([centred["vectors"], centred["transform"]])
+    assert beside(index) == [centred["vectors"]]
     assert building.build(stored(), index)["similarity"] is None  # the network is unknown
     assert not beside(index) and open_index(index).similarity is COSINE
 
@@ -162,10 +196,6 @@ def test_adding_and_removing_keep_the_transform(stored, index, array, recipe):
     before = open_index(index)
     manifest = building.add(stored(), index)
     grown = open_index(index)
-    assert (
-        manifest["similarity"]["transform"]
-        == json.loads(index.with_name(index.name + ".json").read_text())["similarity"]["transform"]
-    )
     assert np.array_equal(before.similarity.matrix, grown.similarity.matrix)
     assert (
         np.array_equal(before.vectors, grown.vectors[:500])
@@ -174,7 +204,7 @@ def test_adding_and_removing_keep_the_transform(stored, index, array, recipe):
     )
     assert grown.faiss.ntotal == N - 1
     removed = building.remove(stored(), index, [3, 550])
-    assert removed["similarity"]["vectors"] == manifest["similarity"]["vectors"] and len(beside(index)) == 2
+    assert removed["similarity"]["vectors"] == manifest["similarity"]["vectors"] and len(beside(index)) == 1
     assert 3 not in open_index(index).search(normalised(array[3:4]), 5, array)[1]
 
 
@@ -208,7 +238,7 @@ def test_a_collection_that_has_grown_or_changed_in_kind_says_that_a_rebuild_pays
         assert "--overwrite --similarity whitened" in done.stderr
 
 
-def test_without_its_vectors_it_is_searched_the_same_and_without_its_transform_refused(stored, index, array):
+def test_without_its_vectors_it_is_searched_the_same(stored, index, array):
     vectors = stored()
     entry = building.build(vectors, index, "reduced", similarity="whitened")["similarity"]
     queries = normalised(array[:20])
@@ -219,7 +249,55 @@ def test_without_its_vectors_it_is_searched_the_same_and_without_its_transform_r
     index.with_name(entry["vectors"]).unlink()
     building.remove(vectors, index, [5])
     assert open_index(index).vectors is not None
-    transform = index.with_name(entry["transform"])
+
+
+@pytest.mark.parametrize("name", ["centred", "whitened"])
+def test_without_its_manifest_it_is_searched_the_same(stored, index, array, name):
+    building.build(stored(), index, similarity=name)
+    queries, before = normalised(array[8:20]), open_index(index)
+    index.with_name(index.name + ".json").unlink()
+    alone = open_index(index)
+    assert alone.d == D and alone.similarity.name == name
+    for one, other in zip(alone.search(queries, 5, array), before.search(queries, 5, array), strict=True):
+        assert np.allclose(one, other, atol=1e-3)
+
+
+def save_as_version_1(index) -> dict:
+    """Rewrite an index as earlier versions did: of transformed vectors, with the transform in another file."""
+    opened = open_index(index, with_parts=False)
+    faiss.write_index(opened.faiss, str(index))
+    part = index.with_name("transform.npy")
+    opened.similarity.save(part)
+    entry = opened.manifest["similarity"] | {"transform": f"{index.name}.{sha256(part)[:8]}.transform.npy"}
+    part.replace(index.with_name(entry["transform"]))
+    manifest = opened.manifest | {"similarity": entry, "sha256": sha256(index)}
+    index.with_name(index.name + ".json").write_text(json.dumps(manifest))
+    return entry
+
+
+@pytest.mark.parametrize("how", [{"recipe": "flat"}, {"recipe": "reduced"}, {"recipe": "reduced", "part_size": 250}])
+@pytest.mark.parametrize("name", ["centred", "whitened"])
+def test_an_index_of_an_earlier_version_is_searched_and_changed(stored, index, array, how, name):
+    building.build(stored(500), index, similarity=name, **how)
+    queries, before = normalised(array[:20]), open_index(index)
+    entry = save_as_version_1(index)
+    assert beside(index) == sorted([entry["transform"], entry["vectors"]])
+    opened = open_index(index)
+    assert opened.d == D and opened.similarity.name == name
+    assert np.array_equal(opened.search(queries, 5, array)[1], before.search(queries, 5, array)[1])
+    building.remove(stored(), index, [3])
+    assert len(beside(index)) == 1  # the index holds the transform now
+    save_as_version_1(index)
+    building.add(stored(), index)
+    grown = open_index(index)
+    assert len(beside(index)) == 1 and grown.faiss.ntotal == N - 2 and faiss.read_index(str(index)).d == D
+    assert 3 not in grown.search(normalised(array[3:4]), 5, array)[1]
+    assert grown.search(normalised(array[550:551]), 5, array)[1][0, 0] == 550
+
+
+def test_a_separate_transform_that_is_altered_or_missing_is_refused(stored, index):
+    building.build(stored(), index, "reduced", similarity="whitened")
+    transform = index.with_name(save_as_version_1(index)["transform"])
     content = bytearray(transform.read_bytes())
     content[-3] ^= 1
     transform.write_bytes(content)
@@ -232,6 +310,7 @@ def test_without_its_vectors_it_is_searched_the_same_and_without_its_transform_r
 
 def test_a_manifest_cannot_name_files_elsewhere(stored, index, tmp_path):
     building.build(stored(), index, similarity="centred")
+    save_as_version_1(index)
     path = index.with_name(index.name + ".json")
     manifest = json.loads(path.read_text())
     for key in ("transform", "vectors"):
@@ -276,7 +355,7 @@ def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(store
     for reader in readers:
         reader.join()
     assert not wrong and set(seen) == {"centred", "whitened"}
-    assert len(beside(index)) == 2
+    assert len(beside(index)) == 1
 
 
 def test_two_threads_that_search_one_collection_get_the_same_hits(stored, index, tmp_path, array):
