@@ -19,7 +19,7 @@ from similar_images.cli.options import (
     this_command,
 )
 from similar_images.inputs.images import LIMITS, OVER, PILLOW_LIMIT, RESAMPLINGS, Limits
-from similar_images.inputs.names import printable
+from similar_images.inputs.names import is_blank, printable
 from similar_images.networks.catalog import ENGINES, NETWORKS, OF_2022, OF_A_FOLDER, PRECISIONS
 from similar_images.vectors.store import DTYPES
 
@@ -193,8 +193,8 @@ def main(
     if gpus and not cluster:
         raise ValueError("--gpus-per-worker is for --ray: without it the network takes the GPU of this machine")
     images = list_images(list_file, place, output, bool(allow_outside))
-    for name in images.unlistable:
-        say(f"ignored {printable(name)}: expected a name that is one line of UTF-8 and a path below {place}")
+    for note in images.notes:
+        say(note)
     output = output or vectors_path(images.list_file)
     if network is None:
         network = recorded_network(output) or (OF_2022 if list_file or model_file or weights_file else OF_A_FOLDER)
@@ -229,7 +229,7 @@ def main(
         bar = stack.enter_context(tqdm(total=len(images.names), initial=writer.rows_done, unit=" images", disable=None))
 
         def progress(rows: int, newly_skipped: list) -> None:
-            for image in newly_skipped:
+            for image in (image for image in newly_skipped if not is_blank(image.name)):
                 bar.write(f"skipped {printable(image.name)}: {printable(image.reason)}", file=sys.stderr)
             bar.set_postfix(skipped=writer.skipped_count, refresh=False)
             bar.update(rows)
@@ -243,7 +243,8 @@ def main(
             raise click.ClickException(
                 f"stopped after {writer.rows_done} of {len(images.names)} images; to resume: {this_command()}"
             ) from None
-    total, skipped, where = len(images.names), writer.skipped, ""
+    total, where = sum(not is_blank(name) for name in images.names), ""
+    skipped = [image for image in writer.skipped if not is_blank(image.name)]
     if skipped:
         write_skipped(skipped_path(output), source, skipped, limits)
         where = f": see {skipped_path(output)}; use --retry-skipped to retry them"

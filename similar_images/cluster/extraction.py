@@ -17,6 +17,7 @@ from similar_images.cluster.placement import cpus_each, default_workers, room
 from similar_images.cluster.ray_session import Session
 from similar_images.cluster.worker import Job, Loading, Worker, installed_version, load
 from similar_images.inputs.images import LIMITS, Limits
+from similar_images.inputs.names import is_blank
 from similar_images.inputs.sources import Source
 from similar_images.networks.catalog import ENGINES
 from similar_images.networks.hub_files import Tell
@@ -74,7 +75,7 @@ class Workers:
         self.description, self.computed = answer["description"], answer["computed"]
         loading = loading._replace(**_chosen(self.computed))
         place = source.path.absolute()
-        known = next((name for name in names if name and source.exists(name)), "")
+        known = next((name for name in names if not is_blank(name) and source.exists(name)), "")
         where = (place, source.allow_outside, known)
         self._job = Job(loading, *where, limits, cores, self.description, installed_version())
 

@@ -93,7 +93,10 @@ def compare(
     Raises ValueError without images or labels, or if no network can be used; a single one that cannot is `failed`.
     """
     source = open_source(place_of(folder))
-    names = source.find().names
+    listed = source.find()
+    names = listed.names
+    for sentence in listed.notes():
+        note(sentence)
     if len(names) < 2:
         raise ValueError(f"expected at least 2 images in {folder}, got {len(names)}")
     known = choose_labels(labels, names)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from similar_images.inputs.images import LIMITS, OUTSIDE, OVER, Limits, UnreadableImage
-from similar_images.inputs.names import Found, found, is_image, is_inside
+from similar_images.inputs.names import ARCHIVES as ARCHIVES
+from similar_images.inputs.names import OUTSIDE_LINKS, Found, found, is_inside
 
 READERS = 32  # images that are read at once: an object storage answers slowly, but to many
 ON_THE_WEB = ("http", "https")  # opened by inputs/web.py alone, within its limits
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
 class Address(str):
@@ -63,14 +63,20 @@ class Remote:
             raise UnreadableImage(OUTSIDE)
         return self.path / name
 
+    def spelled(self, name: str) -> str:
+        """Return a name as `find` gives it."""
+        return name
+
     def exists(self, name: str = "") -> bool:
         """Return whether the folder, or a file or folder of this name in it, exists. Raises OSError."""
         return self._is_here("exists", name)
 
     def find(self) -> Found:
-        """Return the names of all images, by suffix, without hidden files and folders. Raises OSError."""
+        """Return the names of all images, by suffix, and the other files by kind. Raises OSError."""
         start = len(self._root) + 1
-        return found([path[start:] for path in self._asked("find") if is_image(path[start:])])
+        names = [path[start:] for path in self._asked("find")]
+        inside = {name for name in names if self._is_inside(name)}
+        return found(inside, {OUTSIDE_LINKS: outside} if (outside := set(names) - inside) else {})
 
     def holds_any(self, names: list[str]) -> bool:
         """Return whether at least one of the names is a file here. Raises OSError."""

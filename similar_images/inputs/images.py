@@ -13,6 +13,14 @@ from similar_images.inputs import depth, profiles
 from similar_images.inputs.pages import FORMATS, full_page, upright
 
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif"}
+# fmt: off
+UNSUPPORTED_SUFFIXES = {  # of images, drawings and raw photographs; they are reported, not read
+    ".3fr", ".arw", ".cr2", ".cr3", ".cur", ".dcm", ".dds", ".dng", ".emf", ".eps", ".erf", ".exr", ".fits",
+    ".hdr", ".heic", ".heif", ".hif", ".icns", ".ico", ".j2k", ".jp2", ".jpf", ".jpx", ".jxl", ".jxr", ".kdc",
+    ".mpo", ".mrw", ".nef", ".nrw", ".orf", ".pbm", ".pcx", ".pef", ".pgm", ".pnm", ".ppm", ".psd", ".raf",
+    ".raw", ".rw2", ".sr2", ".srw", ".svg", ".tga", ".wmf", ".x3f", ".xbm", ".xcf", ".xpm",
+}
+# fmt: on
 RESAMPLINGS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")  # Pillow's filters
 SIGNATURES = (  # how files of these formats begin
     ("JPEG", rb"\xff\xd8\xff"),

@@ -4,31 +4,117 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from similar_images.files import replacing
-from similar_images.inputs.images import SUFFIXES
+from similar_images.inputs.images import SUFFIXES, UNSUPPORTED_SUFFIXES
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 FORMULA = re.compile(r"'*[=+\-@\t\r]")  # spreadsheets compute a cell that begins so (without the quotes)
+EXAMPLES, SUFFIXES_SHOWN = 3, 6  # in a message
+
+# Kinds of files left out of a source: how they are called in a report, and the remedy or reason.
+UNSUPPORTED = ("images of unsupported formats", "convert them to JPEG or PNG")
+NESTED = ("archives", "extract each on its own, with -d")
+OUTSIDE_LINKS = ("symbolic links that lead outside", "--allow-outside follows them")
+INSIDE_LINKS = ("symbolic links to folders", "their images are found in the folders")
+ARCHIVED_LINKS = ("symbolic links in an archive", "unpack it to follow them")
+HIDDEN = ("hidden files or folders", "rename them without the leading dot")
+UNREADABLE = ("folders without permission to read", "change their permissions")
+SPECIAL = ("devices, pipes or links to missing files", "they hold no image")
+UNLISTABLE = ("absolute names, names with .. or not one line of UTF-8", "rename them")
+OTHER = ("other files", "their suffix is not of an image")
+Kind = tuple[str, str]
+
+
+class NameRows:
+    """The rows of names. A name with composed accents finds the same name with decomposed ones, and the reverse."""
+
+    def __init__(self, names: Iterable[str]):
+        self._rows: dict[str, list[int]] = {}
+        for row, name in enumerate(names):
+            self._rows.setdefault(name, []).append(row)
+
+    def __len__(self) -> int:
+        """Return the number of different names."""
+        return len(self._rows)
+
+    def __contains__(self, name: str) -> bool:
+        return bool(self[name])
+
+    def __getitem__(self, name: str) -> list[int]:
+        """Return the rows of a name, in order; none if it is unknown."""
+        return self._rows.get(name) or ([] if name.isascii() else self._composed.get(composed(name), []))
+
+    @cached_property
+    def _composed(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for name in (name for name in self._rows if not name.isascii()):
+            rows.setdefault(composed(name), []).extend(self._rows[name])
+        return {name: sorted(some) for name, some in rows.items()}
 
 
 class Found(NamedTuple):
     names: list[str]  # paths relative to the source, with /, sorted
     unlistable: list[str]  # names that do not fit on a line of a list, or that point outside the source
+    left_out: dict[Kind, list[str]]  # sorted names of everything else, which no image is taken from
+
+    def notes(self) -> list[str]:
+        """Return a sentence for each kind of left-out files."""
+        return [_note(kind, names) for kind, names in {UNLISTABLE: self.unlistable, **self.left_out}.items() if names]
 
 
 def is_image(name: str) -> bool:
     """Return whether a name has a suffix of images, and is neither hidden nor in a hidden folder."""
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") and part != ".." for part in path.parts)
-    return not hidden and path.suffix.lower() in SUFFIXES
+    return _kind(name) is None
 
 
-def found(names: list[str]) -> Found:
-    """Return names of images, sorted, those that a list can hold apart from others."""
-    listable = [name for name in names if _is_listable(name)]
-    return Found(sorted(listable), sorted(set(names) - set(listable)))
+def found(names: Iterable[str], left_out: Mapping[Kind, Iterable[str]]) -> Found:
+    """Return which of the names of all files are images, sorted, and the others by kind, added to `left_out`."""
+    images, names = set[str](), list(names)  # names may still fill left_out
+    others = {kind: set(some) for kind, some in left_out.items()}
+    for name in names:
+        kind = _kind(name)
+        (images if kind is None else others.setdefault(kind, set())).add(_hidden_part(name) if kind == HIDDEN else name)
+    listable = sorted(filter(_is_listable, images))
+    return Found(listable, sorted(images.difference(listable)), {kind: sorted(others[kind]) for kind in sorted(others)})
+
+
+def composed(name: str) -> str:
+    """Return a name with its accents composed (Unicode's NFC); macOS gives names decomposed."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def shortened(names: list[str]) -> str:
+    """Return the first names of a list, for a message."""
+    return ", ".join(printable(name) for name in names[:EXAMPLES]) + ", ..." * (len(names) > EXAMPLES)
+
+
+def folded(name: str) -> str:
+    """Return a name to compare without regard to case, and to how its accents are composed."""
+    return name.casefold() if name.isascii() else composed(composed(name).casefold())
+
+
+def is_blank(name: str) -> bool:
+    """Return whether a line of a list names no image."""
+    return not name.strip()
+
+
+def line_fault(name: str) -> str | None:
+    """Return a probable mistake in a line of a list, or None."""
+    fields = re.split(r"[,;\t]", name)
+    if len(fields) > 1 and (is_image(fields[0].strip(" \"'")) or not is_image(name.strip(" \"'"))):
+        return "several columns: keep only the paths"
+    if name != name.strip():
+        return "spaces around the path: remove them"
+    if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'`":
+        return "quotes around the path: remove them"
+    return None
 
 
 def leads_outside(name: str, folder: Path) -> bool:
@@ -95,6 +181,44 @@ def to_csv_cell(name: str) -> str:
 def from_csv_cell(cell: str) -> str:
     """Return the name in a cell of `to_csv_cell`."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def _kind(name: str) -> Kind | None:
+    """Return the kind of a file that is no image; None for an image."""
+    path = PurePosixPath(name)
+    suffix = path.suffix.lower()
+    in_hidden = any(_is_hidden(part) for part in path.parts[:-1])
+    if in_hidden or (_is_hidden(path.name) and suffix in SUFFIXES | UNSUPPORTED_SUFFIXES):
+        return HIDDEN
+    if suffix in SUFFIXES:
+        return None
+    if suffix in UNSUPPORTED_SUFFIXES:
+        return UNSUPPORTED
+    return NESTED if name.lower().endswith(ARCHIVES) else OTHER
+
+
+def _is_hidden(part: str) -> bool:
+    return part.startswith(".") and part != ".."
+
+
+def _hidden_part(name: str) -> str:
+    """Return the hidden file or folder, ending in /, that a name leads to first."""
+    parts = name.split("/")
+    end = next(i for i, part in enumerate(parts) if _is_hidden(part)) + 1
+    return "/".join(parts[:end]) + "/" * (end < len(parts))
+
+
+def _note(kind: Kind, names: list[str]) -> str:
+    several, remedy = kind
+    shown = shortened(names)
+    if kind in (UNSUPPORTED, OTHER):
+        counts = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in names).most_common()
+        counts.sort(key=lambda count: (-count[1], count[0]))
+        shown = ", ".join(f"{count} {printable(suffix)}" for suffix, count in counts[:SUFFIXES_SHOWN])
+        shown += (
+            f", {sum(count for _, count in counts[SUFFIXES_SHOWN:])} others" if len(counts) > SUFFIXES_SHOWN else ""
+        )
+    return f"left out: {several}: {len(names)} ({shown}); {remedy}"
 
 
 def _is_listable(name: str) -> bool:

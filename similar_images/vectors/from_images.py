@@ -13,7 +13,7 @@ import numpy as np
 
 from similar_images.files import replacing
 from similar_images.inputs import images
-from similar_images.inputs.names import read_names, to_csv_cell
+from similar_images.inputs.names import is_blank, line_fault, printable, read_names, shortened, to_csv_cell
 from similar_images.inputs.sources import Place, Source, digest, open_source, title
 from similar_images.networks import batch_size, loader
 from similar_images.networks.catalog import Encoder
@@ -25,6 +25,7 @@ from similar_images.vectors.writer import Writer
 CHECKPOINT_SECONDS = 1  # about so much work is repeated after a kill
 CHECKPOINT_SHARE = 0.02  # of the time goes to checkpoints, at most
 EMPTY_LINE = "an empty line in the list"
+LINES = 1000  # of a list without images in which the first fault is looked for
 AHEAD = 32  # images decoded while the network computes, at least
 AHEAD_PER_WORKER = 4
 
@@ -32,7 +33,7 @@ AHEAD_PER_WORKER = 4
 class Images(NamedTuple):
     list_file: Path
     names: list[str]  # line i is row i
-    unlistable: list[str]  # names in the folder that do not fit in a list
+    notes: list[str]  # what was left out of a folder or archive, or of a list, a sentence for each kind
     source: Source  # opened once: listing, extraction and the report of skipped images share it
 
 
@@ -51,18 +52,36 @@ def list_images(
         names = read_names(list_file)
         if not source.holds_any(names):
             raise ValueError(
-                f"expected paths of images in {source.path.absolute()}, got none in {list_file}: name their folder with -d"
+                f"expected paths of images in {source.path.absolute()}, got none in {list_file}: "
+                f"{_list_fault(names, source, place is not None)}"
             )
-        return Images(list_file, names, [], source)
+        blank = [f"line {row + 1}" for row, name in enumerate(names) if is_blank(name)]
+        notes = [f"ignored {len(blank)} blank lines of {list_file}: {shortened(blank)}"] if blank else []
+        return Images(list_file, names, notes, source)
     if place is None:
         raise ValueError("expected a list of images (-l), a folder or archive of images (-d), or both")
     found = source.find()
     if not found.names:
-        raise ValueError(f"no image in {place}: expected files ending in {', '.join(sorted(images.SUFFIXES))}")
+        suffixes = ", ".join(sorted(images.SUFFIXES))
+        raise ValueError("; ".join([f"no image in {place}: expected files ending in {suffixes}", *found.notes()]))
     list_file = list_path(output) if output else Path(f"{title(place)}_file_list.txt")
     listed = read_names(list_file) if list_file.exists() else []
-    known = set(listed)
-    return Images(list_file, listed + [name for name in found.names if name not in known], found.unlistable, source)
+    there = set(found.names)
+    known = {name if name in there else source.spelled(name) for name in listed}
+    return Images(list_file, listed + [name for name in found.names if name not in known], found.notes(), source)
+
+
+def _list_fault(names: list[str], source: Source, has_place: bool) -> str:
+    """Return why no name of a list is an image, for the first name that tells, and the remedy."""
+    lines = [(row + 1, name) for row, name in enumerate(names[:LINES]) if not is_blank(name)]
+    for line, name in lines:
+        if fault := line_fault(name):
+            return f"line {line}, {printable(name)!r:.200}, has {fault}"
+    line, name = lines[0] if lines else (1, "")
+    if source.joined(name) is None:
+        return f"line {line}, {printable(name)!r:.200}, leads outside; --allow-outside reads it"
+    remedy = "is there another folder for -d?" if has_place else "name their folder with -d"
+    return f"line {line} is {printable(name)!r:.200}; {remedy}"
 
 
 Names = list[str] | Mapping[int, str]  # by row
@@ -200,11 +219,11 @@ class BatchEncoder:
         for block in chain(blocks, [None]):
             if block is not None:
                 rows = list(block)
-                ahead.append((rows, self._decoders.begin([names[row] for row in rows if names[row]])))
+                ahead.append((rows, self._decoders.begin([names[row] for row in rows if not is_blank(names[row])])))
             while ahead and (block is None or sum(len(rows) for rows, _ in ahead) > self._ahead + len(ahead[0][0])):
                 rows, begun = ahead.popleft()
                 decoded = iter(self._decoders.result(begun))
-                pixels = [next(decoded) if names[row] else images.UnreadableImage(EMPTY_LINE) for row in rows]
+                pixels = [images.UnreadableImage(EMPTY_LINE) if is_blank(names[row]) else next(decoded) for row in rows]
                 for row, image in zip(rows, pixels, strict=True):
                     if isinstance(image, np.ndarray):
                         self._known = names[row]
@@ -246,13 +265,19 @@ def _blocks(done: int, n: int, batch: int) -> Iterator[range]:
     yield from (range(*edges) for edges in pairwise([done, *range(done - done % batch + batch, n, batch), n]))
 
 
+def _with_line(reason: str, row: int, name: str) -> str:
+    """Return the reason for a skipped image; if it is not found, with the fault of its line in the list."""
+    fault = line_fault(name) if reason.startswith("no such file") else None
+    return f"{reason}: line {row + 1} has {fault}" if fault else reason
+
+
 def _encode(
     encoder: Encoder, names: Names, rows: list[int], pixels: list, batch: int
 ) -> tuple[np.ndarray, list[Skipped]]:
     """Return vectors (b, d), zeros for what could not be read, and what was skipped."""
     vectors = np.zeros((len(rows), encoder.dimension), dtype=np.float32)
     skipped = [
-        Skipped(row, names[row], str(reason))
+        Skipped(row, names[row], _with_line(str(reason), row, names[row]))
         for row, reason in zip(rows, pixels, strict=True)
         if isinstance(reason, images.UnreadableImage)
     ]
