@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from similar_images.inputs.names import composed, folded
+
 ROW, VECTOR, NAME = "row", "vector", "name"
 FOLDED = "name_folded"  # in it a part of a name is found without regard to case
 MOST_BYTES = 65_535  # of a text in Milvus
@@ -28,7 +30,7 @@ class Field(NamedTuple):
 
     def holds(self, values: np.ndarray) -> bool:
         """Return whether values (n,), or the first of them, are what Milvus holds."""
-        return digest(values) == self.digest
+        return digest(_named(values) if self.field == FOLDED else values) == self.digest
 
 
 def digest(values: np.ndarray) -> str:
@@ -37,12 +39,21 @@ def digest(values: np.ndarray) -> str:
     return hashlib.sha256(values.dtype.kind.encode() + content).hexdigest()
 
 
+def _named(names: np.ndarray) -> np.ndarray:
+    """Return names (n,) as they are folded: composed, which versions up to 1.1 did not do."""
+    if all(map(str.isascii, names)):
+        return names
+    found = np.empty(len(names), object)
+    found[:] = [composed(name) for name in names]
+    return found
+
+
 def stored(columns: Mapping[str, np.ndarray]) -> dict[str, Field]:
     """Return the columns that Milvus can hold as they are; filters by any other are computed here."""
     found: dict[str, Field] = {}
     for column, values in columns.items():
         if column == NAME:
-            found[column] = Field(FOLDED, "O", digest(values))
+            found[column] = Field(FOLDED, "O", digest(_named(values)))
         elif _fits(values):
             plain = re.sub(r"[^A-Za-z0-9_]", "_", column)[
                 :64
@@ -84,7 +95,7 @@ def entities(
     """Yield what Milvus gets of rows (b,) with transformed unit vectors (b, c)."""
     for row, vector in zip(rows.tolist(), unit, strict=True):
         name = columns[NAME][row] if NAME in columns else ""
-        entity = {ROW: row, VECTOR: vector, NAME: _text(name), FOLDED: _text(name.casefold())}
+        entity = {ROW: row, VECTOR: vector, NAME: _text(name), FOLDED: _text(folded(name))}
         for column, field in fields.items():
             if column != NAME:
                 entity[field.field] = _value(columns[column][row]) if field.digest else EMPTY[field.kind]

@@ -15,7 +15,7 @@ import numpy as np
 from similar_images.collections.columns import ISO, NAME, texts
 from similar_images.files import locked, replacing
 from similar_images.inputs.exif import Exif, read_exif
-from similar_images.inputs.names import from_csv_cell, names_digest
+from similar_images.inputs.names import NameRows, from_csv_cell, names_digest
 from similar_images.inputs.sources import Source
 from similar_images.networks.extras import need
 
@@ -45,9 +45,7 @@ def read_table(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:
     columns = _csv(path) if path.suffix == ".csv" else _parquet(path)
     if NAME not in columns:
         raise ValueError(f"{path}: expected a column name, got {', '.join(columns)[:200] or 'nothing'}")
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        rows.setdefault(name, []).append(row)
+    rows = NameRows(names)
     listed = [name if name in rows else from_csv_cell(name) for name in columns.pop(NAME)]
     if doubled := [name for name, count in Counter(listed).items() if count > 1]:
         raise ValueError(f"{path}: {len(doubled)} names are there more than once, such as {doubled[0]}")

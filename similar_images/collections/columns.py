@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from cachetools import LRUCache
 
+from similar_images.inputs.names import composed, folded
+
 NAME, FOLDER = "name", "folder"
 LOOSE = "."  # the folder of a name without one
 ISO = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d)?)?)?)?")
@@ -98,7 +100,7 @@ class Columns(Mapping[str, np.ndarray]):
         values, kind = self[column], self.kind(column)
         if kind == "text":
             if column == NAME:
-                return np.array([any(part in name.casefold() for part in conditions) for name in values], bool)
+                return np.array([any(part in name for part in conditions) for name in map(folded, values)], bool)
             known, codes = self._coded(column)
             return np.isin(codes, [code for text, code in known.items() if _is_one_of(text, conditions, column)])
         empty = np.isnan(values) if kind == "number" else np.isnat(values)
@@ -132,6 +134,7 @@ def texts(values: Sequence[str | None]) -> np.ndarray:
 
 
 def _is_one_of(text: str, wanted: tuple, column: str) -> bool:
+    text = composed(text)
     if text in wanted:
         return True
     return column == FOLDER and any(text.startswith(f"{folder}/") for folder in wanted if folder)
@@ -153,9 +156,10 @@ def _condition(column: str, kind: str, value: Any) -> Any:
     if kind == "text":
         if not isinstance(value, str) and value is not None:
             raise ValueError(f"{column}: expected a text or a list of texts, got {value!r}")
+        value = composed(value or "")
         if column == FOLDER and value:
             return value.rstrip("/") or value
-        return (value or "").casefold() if column == NAME else value or ""
+        return folded(value) if column == NAME else value
     return None if value is None or (isinstance(value, str) and not value) else _within(column, kind, value)
 
 

@@ -12,6 +12,7 @@ from similar_images.index import index as indexes
 from similar_images.index.index import Index
 from similar_images.index.reduced import in_memory
 from similar_images.index.similarity import COSINE, Similarity
+from similar_images.inputs.names import composed
 from similar_images.inputs.sources import Place
 from similar_images.vectors.store import Vectors, index_path, list_path
 
@@ -119,11 +120,18 @@ class OpenCollection:
 
     def row_named(self, name: str) -> int | None:
         """Return the row of a name, the first of several; None if it is not in the collection."""
-        return self._rows.get(name)
+        row = self._rows.get(name)
+        if row is None and not name.isascii():  # accents that are composed here may be decomposed there
+            row = self._composed_rows.get(composed(name))
+        return row
 
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {name: row for row, name in reversed(list(enumerate(self.names)))}
+
+    @cached_property
+    def _composed_rows(self) -> dict[str, int]:
+        return {composed(name): row for name, row in reversed(self._rows.items()) if not name.isascii()}
 
     def was_skipped(self, row: int) -> bool:
         """Return whether a row has no vector."""

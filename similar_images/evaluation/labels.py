@@ -13,6 +13,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import MultiLabelBinarizer
 
+from similar_images.inputs.names import composed
+
 FOLDERS = "folders"
 LOOSE = "."  # the folder of an image that lies in no subfolder: it has no label
 BLOCK_BYTES = 64 * 2**20  # of gains at once
@@ -53,6 +55,7 @@ def read_labels(file: Path, names: list[str]) -> list[set[str]]:
             f"there is no labels file {file}: expected a CSV with the columns image and labels, or folders or none"
         )
     labels: dict[str, set[str]] = {name: set() for name in names}
+    spelled = {composed(name): name for name in names if not name.isascii()}  # accents may be composed or not
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
@@ -60,8 +63,10 @@ def read_labels(file: Path, names: list[str]) -> list[set[str]]:
                 found = ", ".join(reader.fieldnames or []) or "nothing"
                 raise ValueError(f"{file}: expected columns image and labels, got {found[:200]}")
             for line in reader:
-                if line["image"] in labels:
-                    labels[line["image"]].update(filter(None, map(str.strip, (line["labels"] or "").split(";"))))
+                image = line["image"]
+                image = image if image in labels else spelled.get(composed(image or ""))
+                if image is not None:
+                    labels[image].update(filter(None, map(str.strip, (line["labels"] or "").split(";"))))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{file} is not a CSV file in UTF-8: {error}") from error
     if not any(labels.values()):

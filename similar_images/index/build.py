@@ -38,7 +38,7 @@ from similar_images.index.steps import (
 )
 from similar_images.index.tune import Measured, Queries, Target, choose
 from similar_images.index.unfinished import build_in_parts
-from similar_images.inputs.names import read_names
+from similar_images.inputs.names import NameRows, is_blank, line_fault, printable, read_names
 from similar_images.vectors.store import Vectors, check_complete
 
 SMALL = 5_000  # vectors; below it an exact search takes less than a millisecond
@@ -143,13 +143,16 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
 
 def rows_of(vectors: Vectors, file: Path) -> list[int]:
     """Return the rows of the names in a file, a name per line. Raises ValueError for an unknown name."""
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(vectors.names or []):
-        rows.setdefault(name, []).append(row)
-    wanted = read_names(file)
-    if unknown := [name for name in wanted if name not in rows]:
-        raise ValueError(f"{file}: {len(unknown)} names are not in {vectors.path}, such as {unknown[0]}")
-    return [row for name in wanted for row in rows[name]]
+    rows = NameRows(vectors.names or [])
+    wanted = {line: name for line, name in enumerate(read_names(file), 1) if not is_blank(name)}
+    if unknown := [line for line, name in wanted.items() if name not in rows]:
+        line = next((line for line in unknown if line_fault(wanted[line])), unknown[0])
+        fault = line_fault(wanted[line])
+        raise ValueError(
+            f"{file}: {len(unknown)} names are not in {vectors.path}, such as {printable(wanted[line])}, line {line}"
+            f"{f', which has {fault}' if fault else ''}"
+        )
+    return [row for name in wanted.values() for row in rows[name]]
 
 
 def _filled(
