@@ -172,16 +172,18 @@ def only_collection_here(of_texts: bool = False) -> Path:
     Raises ClickException, which names them, if there are none or several.
     """
     from similar_images.collections.opening import is_of_texts
-    from similar_images.vectors.store import SUFFIX
+    from similar_images.vectors.store import SUFFIX, vectors_in
 
-    found = [path for path in sorted(Path().glob(f"*{SUFFIX}")) if is_of_texts(path) == of_texts]
+    found = [path for path in vectors_in(Path()) if is_of_texts(path) == of_texts]
     if len(found) == 1:
         return found[0]
     kind = "texts" if of_texts else "images"
     if not found:
         script = "extract_text_vectors.py FILE" if of_texts else "extract_image_vectors.py -d FOLDER"
         raise click.ClickException(
-            as_started(f"expected a collection of {kind} (*{SUFFIX}) in this folder, found 0: make one with {script}")
+            as_started(
+                f"expected a collection of {kind} (*{SUFFIX}, or a .npy with its manifest) in this folder, found 0: make one with {script}"
+            )
         )
     lists = [Path(path.name.removesuffix(SUFFIX)) for path in found]
     names = [printable(str(names if names.is_file() else path)) for names, path in zip(lists, found, strict=True)]

@@ -41,7 +41,7 @@ SIGNS, NUMBER = {"+", "-"}, re.compile(r"\d+(\.\d*)?|\.\d+")
     "--vectors",
     "vectors_file",
     type=FILE,
-    help="The collection: its list or its vectors.  [default: the only *.saved_predictions.npy here]",
+    help="The collection: its list or its vectors.  [default: the only collection here]",
 )
 @collection_options
 @click.option(

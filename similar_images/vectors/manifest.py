@@ -8,6 +8,7 @@ from similar_images.inputs.sources import Place, place_of
 from similar_images.networks.hub_files import versioned
 
 FORMAT = "similar-images vectors 1"
+HEAD_BYTES = 200  # of a manifest, which begins with its format
 DTYPES = ("float32", "float16")
 TEXT = str | None
 MANIFEST = {  # the form of the manifest
@@ -30,6 +31,15 @@ EARLIER: dict[str, object] = {"engine": {}, "allow_outside": False, "sample": No
 
 def manifest_path(vectors: Path) -> Path:
     return vectors.with_suffix(".json")
+
+
+def has_manifest(path: Path) -> bool:
+    """Return whether vectors have a manifest of this package beside them; only its beginning is read."""
+    try:
+        with manifest_path(path).open("rb") as file:
+            return f'"{FORMAT}"'.encode() in file.read(HEAD_BYTES)
+    except OSError:
+        return False
 
 
 def new_manifest(

@@ -16,7 +16,7 @@ from similar_images.inputs.names import names_digest, read_names
 from similar_images.inputs.sources import Place
 from similar_images.networks import catalog
 from similar_images.networks.hub_files import recorded_name
-from similar_images.vectors.manifest import DTYPES, images_of, manifest_path, read_manifest
+from similar_images.vectors.manifest import DTYPES, has_manifest, images_of, manifest_path, read_manifest
 
 SUFFIX = ".saved_predictions.npy"  # of 2022
 NPY_MAGIC = b"\x93NUMPY"
@@ -65,6 +65,11 @@ class Vectors(NamedTuple):
 def vectors_path(names: Path) -> Path:
     """Return where the vectors of a list are: LIST.saved_predictions.npy."""
     return names.with_name(names.name + SUFFIX)
+
+
+def vectors_in(folder: Path) -> list[Path]:
+    """Return the vectors in a folder: those named as in 2022, and others with a manifest beside them."""
+    return [path for path in sorted(folder.glob("*.npy")) if path.name.endswith(SUFFIX) or has_manifest(path)]
 
 
 def list_path(vectors: Path) -> Path:

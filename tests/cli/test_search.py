@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 from sample_images import encoded
 
 from similar_images.cli import search
+from similar_images.cli.main import main
 from similar_images.index.build import build
 from similar_images.inputs import web
 from similar_images.vectors.store import index_path, open_vectors
@@ -151,3 +153,29 @@ def test_several_images_as_one_query_are_not_said_to_be_like_nothing(collection,
     done = run("search_images.py", "-k", "2", "red/0.jpg", "+", "blue/1.jpg", "-", "green/2.jpg")
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 2
+
+
+def test_a_collection_is_found_by_its_manifest_whatever_its_name(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["extract", "-d", "photos", "-o", "v.npy", "--network", "hog-colour"])
+    assert done.exit_code == 0, done.output
+    np.save("foreign.npy", np.eye(3, dtype=np.float32))  # neither of these is a collection
+    np.save("other.npy", np.eye(3, dtype=np.float32))
+    Path("other.json").write_text('{"format": "of somebody else"}')
+    Path("text.npy").write_text("no array")
+    found = CliRunner().invoke(main, ["search", "red/0.jpg", "-k", "3"])
+    assert found.exit_code == 0 and len(found.stdout.splitlines()) == 3, found.output
+    for path in (*tmp_path.glob("v.*"),):
+        (tmp_path / path.name.replace("v.", "w.txt.saved_predictions.", 1)).write_bytes(path.read_bytes())
+    several = CliRunner().invoke(main, ["search", "red/0.jpg"])
+    assert several.exit_code == 1 and "found 2: v.npy, w.txt.saved_predictions.npy" in several.stderr, several.output
+
+
+def test_the_manifest_of_a_large_collection_is_not_read_to_find_it(tmp_path):
+    from similar_images.vectors.store import vectors_in
+
+    np.save(tmp_path / "v.npy", np.eye(3, dtype=np.float32))
+    with (tmp_path / "v.json").open("wb") as file:
+        file.write(b'{\n "format": "similar-images vectors 1",')
+        file.truncate(4 * 10**12)
+    assert vectors_in(tmp_path) == [tmp_path / "v.npy"]
