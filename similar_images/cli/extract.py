@@ -224,6 +224,11 @@ def main(
             say(f"{output} is already complete, {len(images.names)} rows; use --overwrite to rebuild")
             click.echo(output)
             return
+        if writer.has_older_decoding:
+            say(
+                f"{output} was made by an earlier version, which ignored colour profiles: its rows stay as they are; "
+                f"use --overwrite to recompute them"
+            )
         files = {"model": model_file or folder_of(network), "weights": weights_file}
         writer.begin(description, files, dtype, computed)
         bar = stack.enter_context(tqdm(total=len(images.names), initial=writer.rows_done, unit=" images", disable=None))

@@ -31,6 +31,7 @@ SIGNATURES = (  # how files of these formats begin
     ("WEBP", rb"RIFF.{4}WEBP"),
     ("AVIF", rb".{4}ftypavi[fs]"),
 )
+DECODING = 2  # the version of how a file becomes pixels, for manifests; before 1.1 it was 1, without colour profiles
 MAX_PIXELS = 100_000_000  # an RGB image of this size takes 300 MB
 MAX_BYTES = 200_000_000  # of a file
 PILLOW_LIMIT = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # pixels; above it Pillow itself refuses

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from similar_images.files import mismatch, read_json, relative
+from similar_images.inputs.images import DECODING
 from similar_images.inputs.names import names_digest
 from similar_images.inputs.sources import Place, place_of
 from similar_images.networks.hub_files import versioned
@@ -22,11 +23,12 @@ MANIFEST = {  # the form of the manifest
     "names": {"file": str, "sha256": str},  # relative to the manifest; over the n names
     "images": TEXT,  # the folder of images, relative to the manifest, or its address; None: the names are texts
     "allow_outside": bool,  # whether names may lead out of that folder
+    "decoding": int | None,  # images.DECODING when the rows were computed; None for texts
     "skipped": [{"row": int, "name": str, "reason": str}],
     "sha256": TEXT,  # of the .npy, once it is complete
     "sample": TEXT,  # its fingerprint over SAMPLED rows, likewise
 }
-EARLIER: dict[str, object] = {"engine": {}, "allow_outside": False, "sample": None}  # for manifests of before
+EARLIER: dict[str, object] = {"engine": {}, "allow_outside": False, "decoding": 1, "sample": None}  # for manifests of before
 
 
 def manifest_path(vectors: Path) -> Path:
@@ -66,6 +68,7 @@ def new_manifest(
         "names": {"file": relative(names_file, path.parent), "sha256": names_digest(names)},
         "images": _recorded_place(images, path.parent),
         "allow_outside": allow_outside,
+        "decoding": None if images is None else DECODING,
         "skipped": [],
         "sha256": None,
         "sample": None,

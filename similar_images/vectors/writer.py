@@ -21,6 +21,7 @@ from similar_images.files import (
     write_json,
     write_json_to,
 )
+from similar_images.inputs.images import DECODING
 from similar_images.inputs.names import names_digest, read_names, write_names
 from similar_images.inputs.sources import Place, is_same
 from similar_images.networks import catalog
@@ -42,7 +43,7 @@ def adopt(path: Path, names: Path, images: Path, network: str = "vgg16") -> None
         raise ValueError(f"{path}: expected vectors of {network}, (n, {known['dimension']}), got {array.shape}")
     manifest = new_manifest(path, known, lines, names, images, str(array.dtype))
     digests = {"sha256": sha256(path), "sample": sample(array)}
-    write_json(manifest_path(path), manifest | {"rows_done": len(array)} | digests)
+    write_json(manifest_path(path), manifest | {"rows_done": len(array), "decoding": 1} | digests)
 
 
 class Writer:
@@ -97,6 +98,11 @@ class Writer:
         """What computed the rows that are there: name, precision and batch; empty if that is not known."""
         return self._earlier["engine"] if self._earlier else {}
 
+    @property
+    def has_older_decoding(self) -> bool:
+        """Whether an earlier version of images.DECODING made the rows on disk."""
+        return self._earlier is not None and self._images is not None and self._earlier["decoding"] != DECODING
+
     def check_name(self, network: str) -> None:
         """Raise ValueError if the rows that are there were made by a network of another name."""
         if self._earlier and (made := self._earlier["network"]["name"]) != recorded_name(network):
@@ -130,7 +136,7 @@ class Writer:
             self.path, network, self._names, self._names_file, self._images, dtype, files, engine, self._allow_outside
         )
         if earlier:
-            manifest |= {key: earlier[key] for key in ("rows_done", "skipped")}
+            manifest |= {key: earlier[key] for key in ("rows_done", "skipped", "decoding")}
         self._manifest = manifest
         was_there = self.path.exists()
         held = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # what is there stays as it is
