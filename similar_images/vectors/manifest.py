@@ -28,7 +28,12 @@ MANIFEST = {  # the form of the manifest
     "sha256": TEXT,  # of the .npy, once it is complete
     "sample": TEXT,  # its fingerprint over SAMPLED rows, likewise
 }
-EARLIER: dict[str, object] = {"engine": {}, "allow_outside": False, "decoding": 1, "sample": None}  # for manifests of before
+EARLIER: dict[str, object] = {
+    "engine": {},
+    "allow_outside": False,
+    "decoding": 1,
+    "sample": None,
+}  # for manifests of before
 
 
 def manifest_path(vectors: Path) -> Path:
