@@ -93,7 +93,7 @@ def with_selector(collection: Collection, matching: np.ndarray) -> Callable[[np.
 
     def run(query: np.ndarray) -> np.ndarray:
         unit, array = collection._unit([query]), collection._reranking
-        return search(Selecting, unit, K, array, collection.index.reranked, not collection.similarity.is_cosine)[1][0]
+        return search(Selecting, unit, K, array, collection.index.reranked)[1][0]
 
     return run
 

@@ -137,7 +137,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         if not len(rows):
             return []
         asked = np.array(rows, dtype=np.int64)
-        found = cosines(self.compared, asked[None], unit, not self.similarity.is_cosine)[0]
+        found = cosines(self.compared, asked[None], unit)[0]
         hits = self._hits(found.clip(-1, 1), asked, (), len(asked))
         return [hit._replace(percentile=None) for hit in hits] if has_words(query, *negatives) else hits
 
@@ -248,7 +248,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         if exact or self.index is None:
             return self._exact.search(unit, k, self.removed)
         array = self._reranking if reranked else None
-        return search(self.index.faiss, unit, k, array, self.index.reranked, not self.similarity.is_cosine)
+        return search(self.index.faiss, unit, k, array, self.index.reranked)
 
     def _unit(self, vectors: Sequence[np.ndarray]) -> np.ndarray:
         """Return vectors (d,) as transformed unit vectors (b, c)."""

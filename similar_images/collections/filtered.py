@@ -13,7 +13,7 @@ from cachetools import LRUCache
 
 from similar_images.collections.column_files import file_columns
 from similar_images.collections.columns import Columns, name_columns
-from similar_images.collections.opened import FEW, UNLIKE, UNLIKE_TRANSFORMED, Hit, OpenCollection
+from similar_images.collections.opened import FEW, SAME, UNLIKE, UNLIKE_TRANSFORMED, Hit, OpenCollection
 from similar_images.index.exact import ExactSearch, unit_rows
 from similar_images.index.index import search
 from similar_images.index.similarity import SEED
@@ -81,7 +81,7 @@ class FilteredCollection(OpenCollection):
         """
         if where is None:
             return super().is_like_nothing(hits)
-        line = self._subset(where).unlike if hits else None
+        line = self._subset(where).unlike if hits and hits[0].similarity < SAME else None
         return line is not None and hits[0].similarity < line
 
     def _subset(self, where: Where) -> "Subset":
@@ -156,7 +156,7 @@ class Subset:
                 return np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
             array = collection._reranking if reranked else None
             depth = collection.index.reranked if collection.index else 0
-            found = search(self._index, unit, k, array, depth, not collection.similarity.is_cosine)
+            found = search(self._index, unit, k, array, depth)
             if not collection.has_vectors or (found[1] >= 0).all():
                 return found  # else the lists that were probed hold less than k that match
         return collection._exact.search(unit, k, np.flatnonzero(~self._matching))

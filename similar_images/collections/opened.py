@@ -20,6 +20,7 @@ FEW = 100  # queries; fewer say nothing about what a collection has no match for
 # Of 60 photographs of COCO, foreign to 1,515 of Caltech-101, these lines find 73% with the cosine, 68% centred and 65%
 # whitened (EfficientNet-Lite0).
 UNLIKE_TRANSFORMED = {"centred": 2, "whitened": 4}
+SAME = 1 - 1e-5  # similarity; above it the vectors are those of the same pixels
 UNLIKE = 1  # percent of a collection's own rows; a query further from its nearest hit than these has no close match
 
 
@@ -150,7 +151,7 @@ class OpenCollection:
         False if the index does not know, or if the collection is too small.
         """
         known = self._similarities
-        if not known or not hits or not self.measured or self.measured["queries"] < FEW:
+        if not known or not hits or not self.measured or self.measured["queries"] < FEW or hits[0].similarity >= SAME:
             return False
         percent = UNLIKE_TRANSFORMED.get(self.similarity.name, UNLIKE)
         return bool(hits[0].similarity < np.interp(percent, known["percentiles"], known["nearest"]))

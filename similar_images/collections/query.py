@@ -14,6 +14,7 @@ from similar_images.collections.asked import Mark as Mark
 from similar_images.collections.base import BaseCollection, Hit, Query
 from similar_images.collections.filtered import Where
 from similar_images.collections.images import Collection
+from similar_images.collections.opened import SAME as SAME
 from similar_images.index.exact import rows_but
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
@@ -21,7 +22,6 @@ from similar_images.inputs.texts import one_line
 from similar_images.networks.catalog import reads_words
 
 KEPT_SIDE = 1024  # pixels; of a new image so much is kept, to search by its parts
-SAME = 1 - 1e-5  # similarity; above it the vectors are those of the same pixels
 MIN_PART = 16  # pixels a side; less shows nothing
 
 # What to know about a network before trusting its hits.

@@ -256,15 +256,10 @@ def unit_rows(array: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return rows[kept], unit[kept]
 
 
-def cosines(array: np.ndarray, rows: np.ndarray, unit: np.ndarray, are_unit: bool = False) -> np.ndarray:
-    """Return the cosines (b, k) of unit vectors (b, d) with the rows (b, k) of vectors (n, d); 0 for zeros.
-
-    Vectors that `are_unit` are taken as such, though float16 changes their lengths by some 1e-5.
-    """
+def cosines(array: np.ndarray, rows: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return the cosines (b, k) of unit vectors (b, d) with the rows (b, k) of vectors (n, d); 0 for zeros."""
     if array.dtype != np.float32 or not array.flags.c_contiguous:
-        return np.concatenate(
-            [_cosines(array[some], one[None], are_unit) for some, one in zip(rows, unit, strict=True)]
-        )
+        return np.concatenate([_cosines(array[some], one[None]) for some, one in zip(rows, unit, strict=True)])
     rows, unit = np.ascontiguousarray(rows), np.ascontiguousarray(unit)
     dots, squares = np.empty(rows.shape, np.float32), np.empty(rows.shape, np.float32)
     given, ids, queries, products, norms = map(faiss.swig_ptr, (array, rows, unit, dots, squares))
@@ -275,10 +270,8 @@ def cosines(array: np.ndarray, rows: np.ndarray, unit: np.ndarray, are_unit: boo
     return np.divide(dots, np.sqrt(squares), out=np.zeros_like(dots), where=squares > 0)
 
 
-def _cosines(vectors: np.ndarray, unit: np.ndarray, are_unit: bool) -> np.ndarray:
+def _cosines(vectors: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Return the cosines (1, k) of a unit vector (1, d) with vectors (k, d); 0 for zeros."""
-    if are_unit:
-        return products(unit, vectors)
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     lengths = np.sqrt(np.einsum("kd,kd->k", vectors, vectors))
     return np.divide(unit @ vectors.T, lengths, out=np.zeros((1, len(vectors)), np.float32), where=lengths > 0)

@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 
 from similar_images.files import flush, partial_file
-from similar_images.index import index_file, parts
+from similar_images.index import engine, index_file, parts
 from similar_images.index import manifest as manifests
 from similar_images.index.engine import Engine
 from similar_images.index.exact import blocks as blocks
@@ -77,9 +77,7 @@ class Index(NamedTuple):
         """
         if array is not None:
             array = in_memory(array, self.similarity) if self.vectors is None else self.vectors
-        return search(
-            self.faiss, self.similarity.transformed(unit), k, array, self.reranked, not self.similarity.is_cosine
-        )
+        return search(self.faiss, self.similarity.transformed(unit), k, array, self.reranked)
 
 
 def search(
@@ -88,13 +86,12 @@ def search(
     k: int,
     array: np.ndarray | None = None,
     reranked: int = 0,
-    are_unit: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Search as `Index.search` does, in transformed vectors, with the number of hits that are re-ranked.
 
-    `are_unit`: those in `array` are.
+    With 0 they are as the index found them, but the similarities of inverted lists, whose codes are coarse, are exact.
     """
-    if array is None or not reranked:
+    if array is None or (not reranked and engine.inverted(index) is None):
         found, rows = _found(index, unit, k)
         if index.metric_type == faiss.METRIC_L2:
             found = 1 - found / 2  # unit vectors: |x - y|^2 = 2 - 2 cos
@@ -102,7 +99,7 @@ def search(
     _, candidates = _found(index, unit, min(max(reranked, 2 * k), index.ntotal))
     candidates[candidates >= len(array)] = -1  # of an altered file without a manifest
     candidates.sort(axis=1)  # the file is read in one direction, and equal similarities go by row
-    similarities = cosines(array, np.maximum(candidates, 0), unit, are_unit)
+    similarities = cosines(array, np.maximum(candidates, 0), unit)
     similarities[candidates < 0] = -np.inf
     return _best(similarities, candidates, k)
 

@@ -88,7 +88,5 @@ def nearest(
     reranked = k if index.reranked else 0
     if index.similarity.is_cosine:
         return search(index.faiss, unit, k, vectors, reranked)
-    _, rows = search(
-        index.faiss, index.similarity.transformed(unit), k, index.vectors, reranked, True
-    )  # only proposes rows
+    _, rows = search(index.faiss, index.similarity.transformed(unit), k, index.vectors, reranked)  # only proposes rows
     return np.where(rows < 0, -np.inf, cosines(vectors, np.maximum(rows, 0), unit)), rows

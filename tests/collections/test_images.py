@@ -3,14 +3,16 @@ import json
 
 import numpy as np
 import pytest
+from arrays import clustered
 from PIL import Image
 
 from similar_images import Collection
 from similar_images.collections.base import Query
+from similar_images.collections.query import SAME, meaning
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels
 from similar_images.index.build import build
-from similar_images.index.index import normalised, recall
+from similar_images.index.index import normalised, open_index, recall
 from similar_images.index.similarity import fit
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.sources import open_source
@@ -56,6 +58,35 @@ def test_hits_are_sorted_by_cosine_and_named_by_their_line(stored, recipe):
 
 def test_a_row_is_left_out_of_its_own_hits(stored):
     assert [hit.row for hit in stored(COMPASS).nearest(1, k=2)] == [0, 2]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("similarity", ["cosine", "centred", "whitened"])
+@pytest.mark.parametrize("recipe", ["flat", "reduced", "codes alone", "none"])
+def test_identical_vectors_are_always_the_same_image(tmp_path, recipe, similarity, dtype):
+    array = np.tile(clustered(400, 64), (2, 1)).astype(dtype)
+    np.save(tmp_path / "v.npy", array)
+    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(800)))
+    vectors, path = open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index"
+    if recipe == "none":
+        collection = Collection(vectors).with_similarity(similarity)
+    else:
+        build(vectors, path, "IVF10,SQ4" if recipe == "codes alone" else recipe, similarity=similarity)
+        index = open_index(path)
+        if recipe == "codes alone":  # a build for a target may choose to re-rank none
+            index.manifest["parameters"]["reranked"] = 0
+        collection = Collection(vectors, index)
+    for row in range(0, 400, 4):
+        for where in (None, list(range(800))):
+            hits, exact = collection.nearest(row, 5, where=where), collection.nearest(row, 5, exact=True, where=where)
+            assert hits[0].row == exact[0].row == row + 400
+            assert (
+                meaning(collection, hits[0].similarity) == meaning(collection, exact[0].similarity) == "the same image"
+            )
+            assert not collection.is_like_nothing(hits, where) and not collection.is_like_nothing(exact, where)
+            known = {hit.row: hit.similarity for hit in exact}
+            assert all(abs(known[hit.row] - hit.similarity) < 1e-3 for hit in hits if hit.row in known)
+        assert collection.compare(row, [row + 400])[0].similarity >= SAME
 
 
 def test_k_larger_than_the_collection_gives_all(stored):

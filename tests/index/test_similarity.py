@@ -259,7 +259,7 @@ def test_without_its_manifest_it_is_searched_the_same(stored, index, array, name
     alone = open_index(index)
     assert alone.d == D and alone.similarity.name == name
     for one, other in zip(alone.search(queries, 5, array), before.search(queries, 5, array), strict=True):
-        assert np.allclose(one, other, atol=1e-3)
+        assert np.allclose(one, other, atol=1e-6)
 
 
 def save_as_version_1(index) -> dict:
