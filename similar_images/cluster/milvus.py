@@ -53,24 +53,41 @@ class MilvusSearch:
         """What Milvus Lite takes on disk; of a server what its index takes in memory, by the type of the index."""
         return self.manifest["bytes"]
 
+    @property
+    def lists(self) -> tuple[int, int]:
+        """How many inverted lists a search probes, and how many there are; (0, 0): it has none."""
+        nprobe = self.parameters.get("nprobe", 0)
+        return nprobe, self.manifest["index"]["built_with"].get("nlist", nprobe)
+
+    @property
+    def most_hits(self) -> int:
+        return min(self.ntotal, MOST_HITS)
+
     def search(
-        self, unit: np.ndarray, k: int, where: str = "", everywhere: bool = False
+        self, unit: np.ndarray, k: int, nprobe: int | None = None, where: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return similarities (b, k) and rows (b, k) of unit vectors (b, c), row -1: no hit.
 
-        Only rows that the expression `where` holds for are searched; `everywhere`: in all lists. Raises OSError or
-        ValueError, in one line, where Milvus does not answer.
+        `nprobe` lists are probed, if there are lists, by default as many as the manifest says. Only rows that the
+        expression `where` holds for are searched. Raises OSError or ValueError, in one line, where Milvus does not answer.
         """
+        if min(k, self.ntotal) > MOST_HITS:
+            raise ValueError(
+                f"expected k of at most {MOST_HITS:,}, the most hits of a search in Milvus, got {k:,}: ask for fewer, or "
+                "search exactly (--exact, exact=True), which needs the vectors"
+            )
         limit = min(k, MOST_HITS)
         similarities = np.full((len(unit), k), -1, np.float32)
         rows = np.full((len(unit), k), -1, np.int64)
         step = max(1, min(FOUND // limit, SENT // (4 * unit.shape[1])))
         for start in range(0, len(unit), step):
             some = list(np.ascontiguousarray(unit[start : start + step], np.float32))
-            for i, hits in enumerate(self._asked(some, limit, where, everywhere), start):
+            for i, hits in enumerate(self._asked(some, limit, where, nprobe), start):
                 count = len(hits.ids)
                 rows[i, :count], similarities[i, :count] = hits.ids, hits.distances
-        rows[np.isin(rows, self._removed)] = -1
+        if len(self._removed):
+            places = np.minimum(np.searchsorted(self._removed, rows), len(self._removed) - 1)
+            rows[self._removed[places] == rows] = -1
         return similarities, rows
 
     def count(self, where: str = "", consistency: str = "Strong") -> int:
@@ -130,7 +147,7 @@ class MilvusSearch:
             known = self._compared[column] = values, holds
         return known[1]
 
-    def _asked(self, some: list[np.ndarray], limit: int, where: str, everywhere: bool) -> Any:
+    def _asked(self, some: list[np.ndarray], limit: int, where: str, nprobe: int | None) -> Any:
         return self.loaded(
             lambda: self.connection.call(
                 "search",
@@ -140,15 +157,15 @@ class MilvusSearch:
                 limit=limit,
                 filter=where,
                 output_fields=[ROW],
-                search_params={"metric_type": "IP", "params": self._parameters(limit, everywhere)},
+                search_params={"metric_type": "IP", "params": self._parameters(limit, nprobe)},
                 consistency_level=CONSISTENCY,
             )
         )
 
-    def _parameters(self, limit: int, everywhere: bool) -> dict[str, int]:
+    def _parameters(self, limit: int, nprobe: int | None) -> dict[str, int]:
         parameters = dict(self.parameters)
-        if everywhere and "nprobe" in parameters:
-            parameters["nprobe"] = self.manifest["index"]["built_with"].get("nlist", parameters["nprobe"])
+        if nprobe and "nprobe" in parameters:
+            parameters["nprobe"] = nprobe
         return {name: value if name == "nprobe" else max(value, limit) for name, value in parameters.items()}
 
     def _replaced(self) -> bool:
@@ -178,9 +195,19 @@ class MilvusPart:
         """What the whole takes."""
         return self._whole.bytes
 
-    def search(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def lists(self) -> tuple[int, int]:
+        """The same as MilvusSearch.lists."""
+        nprobe, nlist = self._whole.lists
+        return (nlist if self._everywhere else nprobe), nlist
+
+    @property
+    def most_hits(self) -> int:
+        return min(self.ntotal, MOST_HITS)
+
+    def search(self, unit: np.ndarray, k: int, nprobe: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return the same as MilvusSearch.search, of these rows."""
-        return self._whole.search(unit, k, self.where, self._everywhere)
+        return self._whole.search(unit, k, nprobe or self.lists[0], self.where)
 
 
 def size(connection: Connection, index_type: str, n: int, c: int) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from similar_images.cluster.index_types import TYPES
 from similar_images.cluster.milvus import MilvusSearch
-from similar_images.index import index as indexes
 from similar_images.index.tune import RERANKED, K, Measured, Queries, interval
 
 RECALL = 0.95  # recall@10 after re-ranking, with 95% confidence
@@ -32,9 +31,9 @@ def tune(
     for rung in rungs:
         search.parameters = rung
         _, rows = search.search(queries.unit, min(max(max(depths), K) + 1, search.ntotal))
-        found = queries.others(rows, max(max(depths), K))
+        hits = queries.hits(queries.others(rows, max(max(depths), K)))
         for depth in depths:
-            _, low, _ = interval(indexes.recall(found[:, : depth or K], queries.true))
+            _, low, _ = interval(queries.recalls(hits[:, : depth or K]))
             best = max(best, (low, rung, depth), key=lambda one: one[0])
             if low >= RECALL:
                 break

@@ -82,7 +82,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
     def with_index(self, index: Index | None, similarity: Similarity | None = None) -> Self:
         """Return the collection searched with another index of its vectors, or without one exactly by a similarity."""
         other = copy.copy(self)
-        for cached in ("_exact", "compared", "_similarities", "_subsets", "_sampled"):
+        for cached in ("_exact", "compared", "_similarities", "_subsets", "_sampled", "_removed_mask", "_left_out"):
             other.__dict__.pop(cached, None)
         other.index, other._similarity, other._absent = index, similarity, self.removed
         return other
@@ -245,10 +245,13 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
     ) -> tuple[np.ndarray, np.ndarray]:
         if subset is not None:
             return subset.search(unit, k, exact, reranked)
-        if exact or self.index is None:
-            return self._exact.search(unit, k, self.removed)
+        if exact or self.index is None or (reranked and self._is_better_exact(k, self.index.ntotal)):
+            return self._exact.search(unit, k, self._removed_mask)
         array = self._reranking if reranked else None
-        return search(self.index.faiss, unit, k, array, self.index.reranked)
+        found = search(self.index.faiss, unit, min(k, self.index.ntotal), array, self.index.reranked)
+        if reranked and self.has_vectors and (found[1] < 0).any():  # the index does not reach all of its rows
+            return self._exact.search(unit, k, self._removed_mask)
+        return found
 
     def _unit(self, vectors: Sequence[np.ndarray]) -> np.ndarray:
         """Return vectors (d,) as transformed unit vectors (b, c)."""

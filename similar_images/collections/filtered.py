@@ -15,7 +15,7 @@ from similar_images.collections.column_files import file_columns
 from similar_images.collections.columns import Columns, name_columns
 from similar_images.collections.opened import FEW, SAME, UNLIKE, UNLIKE_TRANSFORMED, Hit, OpenCollection
 from similar_images.index.exact import ExactSearch, unit_rows
-from similar_images.index.index import search
+from similar_images.index.index import is_better_exact, search
 from similar_images.index.similarity import SEED
 from similar_images.index.subset import FEW as FEW_NUMBERS
 from similar_images.index.subset import FewRows, is_inverted, only
@@ -110,6 +110,10 @@ class FilteredCollection(OpenCollection):
             for name in (self.names[row],)
         ]
 
+    def _is_better_exact(self, k: int, m: int) -> bool:
+        """Return whether k hits of m rows of the index are found exactly in less time than with the recall of the index."""
+        return self.has_vectors and self.index is not None and is_better_exact(k, self.index.reranked, m)
+
     @cached_property
     def _exact(self) -> ExactSearch:
         """An exact search over all rows."""
@@ -133,7 +137,7 @@ class Subset:
         self._collection = collection
         self._matching = matching.copy()
         self._matching[collection.removed] = False
-        self._rows = np.flatnonzero(self._matching)
+        self._rows, self._absent = np.flatnonzero(self._matching), ~self._matching
         index, everywhere = collection.index, not collection.has_vectors
         self._are_few = collection.has_vectors and len(self._rows) * self._c <= FEW_NUMBERS
         self._index: Any = None
@@ -150,7 +154,7 @@ class Subset:
         if self._are_few and (exact or self._index is None):
             return self._few.search(unit, k)
         collection = self._collection
-        if self._index is not None and not exact:
+        if self._index is not None and not exact and not (reranked and collection._is_better_exact(k, len(self._rows))):
             k = min(k, self._index.ntotal)
             if not k:
                 return np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
@@ -159,7 +163,7 @@ class Subset:
             found = search(self._index, unit, k, array, depth)
             if not collection.has_vectors or (found[1] >= 0).all():
                 return found  # else the lists that were probed hold less than k that match
-        return collection._exact.search(unit, k, np.flatnonzero(~self._matching))
+        return collection._exact.search(unit, k, self._absent)
 
     @cached_property
     def _few(self) -> FewRows:

@@ -94,13 +94,22 @@ class OpenCollection:
         """The rows that were removed from the index; no search finds them."""
         return self.index.removed if self.index else self._absent
 
+    @cached_property
+    def _removed_mask(self) -> np.ndarray:
+        """Which rows were removed, bool (n,)."""
+        return indexes.mask_of(self.removed, len(self))
+
     @property
     def not_indexed(self) -> int:
         """How many rows have a vector but are not in the index, so that only an exact search finds them."""
         if self.index is None:
             return 0
-        left_out = len(self._skipped) + sum(row not in self._skipped for row in self.removed)
-        return max(0, len(self) - left_out - self.index.ntotal)
+        return max(0, len(self) - self._left_out - self.index.ntotal)
+
+    @cached_property
+    def _left_out(self) -> int:
+        """How many rows are not to be found: they were skipped or removed."""
+        return len(self._skipped.union(self.removed))
 
     @cached_property
     def _skipped(self) -> frozenset[int]:

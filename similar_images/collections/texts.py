@@ -8,7 +8,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from similar_images.collections.base import BaseCollection, Hit, Query, Where, open_index
-from similar_images.index.index import Index, normalised
+from similar_images.index.index import Index, depth, normalised, ranked
 from similar_images.inputs.texts import ENCODING, columns, fault, list_file, read_texts
 from similar_images.networks import text as text_networks
 from similar_images.networks.catalog import reads_text
@@ -134,15 +134,15 @@ class TextCollection(BaseCollection[TextEncoder]):
         """Search as any collection does; hits without stored vectors are encoded to re-rank them."""
         if self.has_vectors or exact or not reranked or self.index is None or not self.index.reranked:
             return super()._search(unit, k, exact, reranked, without, where)
-        found = super()._search(unit, max(self.index.reranked, 2 * k), exact, reranked, without, where)
+        found = super()._search(unit, depth(k, self.index.reranked), exact, reranked, without, where)
         return [self._reranked(query, hits)[:k] for query, hits in zip(unit, found, strict=True)]
 
     def _reranked(self, unit: np.ndarray, hits: list[Hit]) -> list[Hit]:
         encoded = normalised(np.stack(self._encode_rows([hit.row for hit in hits])))
         similarities = self.similarity.transformed(encoded) @ unit
-        order = np.argsort(-similarities, kind="stable")
-        rows = np.array([hits[i].row for i in order], np.int64)
-        return self._hits(similarities[order], rows, (), len(order))
+        rows = np.array([hit.row for hit in hits], np.int64)
+        similarities, rows = ranked(similarities[None], rows[None], len(rows))
+        return self._hits(similarities[0], rows[0], (), len(hits))
 
     def _encode_rows(self, rows: Sequence[int]) -> list[np.ndarray]:
         """Return the vectors (d,) of rows, encoded unless the cache holds them."""

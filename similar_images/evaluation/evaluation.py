@@ -182,7 +182,7 @@ def evaluate(
             timed, size_bytes = rows[:TIMED_EXACT], config.collection.compared.nbytes
         else:
             recalls = {
-                size: indexes.recall(config.others(rows, unit, size)[1], true.rows[:, :size])
+                size: _recall(config, config.others(rows, unit, size)[1], true.rows[:, :size], unit)
                 for size in track(RECALL_AT, f"{config.recipe}: recall", len(RECALL_AT))
             }
             found, curve = _timed_others(config, rows, unit, k), _curve(config, rows, unit, true.rows, track)
@@ -262,6 +262,11 @@ def _exact(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, k: int, tra
     return found
 
 
+def _recall(config: SearchConfig, found: np.ndarray, true: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return the recall (q,) of found rows for the network's unit vectors (q, d)."""
+    return indexes.recall(found, true, config.collection.compared, config.collection.similarity.transformed(unit))
+
+
 def _curve(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, true: np.ndarray, track: Track) -> list[Point]:
     """Measure an index of inverted lists for each nprobe, and restore its own."""
     inverted = engine.inverted(config.used_index.faiss)
@@ -272,7 +277,7 @@ def _curve(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, true: np.nd
     probes = [probe for probe in PROBES if probe <= inverted.nlist]
     for nprobe in track(probes, f"{config.recipe}: nprobe", len(probes)):
         inverted.nprobe = nprobe
-        recall = indexes.recall(config.others(rows, unit, K)[1], true[:, :K]).mean()
+        recall = _recall(config, config.others(rows, unit, K)[1], true[:, :K], unit).mean()
         points.append(Point(nprobe, float(recall), float(np.median(config.milliseconds(rows[:TIMED_PROBES], K)))))
     inverted.nprobe = chosen
     return points

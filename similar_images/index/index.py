@@ -4,6 +4,8 @@ Shape letters: n vectors in all, b in a block or batch, d numbers in a vector, k
 """
 
 from contextlib import nullcontext
+from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +16,12 @@ from similar_images.files import flush, partial_file
 from similar_images.index import engine, index_file, parts
 from similar_images.index import manifest as manifests
 from similar_images.index.engine import Engine
+from similar_images.index.exact import ROUNDING, cosines, omp_threads, taken
 from similar_images.index.exact import blocks as blocks
-from similar_images.index.exact import cosines, omp_threads
 from similar_images.index.exact import exact_search as exact_search
+from similar_images.index.exact import mask_of as mask_of
 from similar_images.index.exact import normalised as normalised
+from similar_images.index.exact import ranked as ranked
 from similar_images.index.exact import rows_but as rows_but
 from similar_images.index.exact import unit_rows as unit_rows
 from similar_images.index.manifest import REBUILD
@@ -26,6 +30,12 @@ from similar_images.index.reduced import in_memory, open_transform, open_transfo
 from similar_images.index.similarity import COSINE, Similarity, separated
 from similar_images.inputs.names import names_digest
 from similar_images.vectors.store import Vectors, fingerprint
+
+MEASURED_K = 10  # of the recall that an index is built for; one more hit may be the query itself
+# Of the rows of an index; if more are re-ranked, an exact search takes less time: on 9,144 vectors of 1,280 numbers it
+# takes as long as re-ranking 300, for 1,000 queries at once less.
+EXACT_SHARE = 0.05
+WIDER = 4  # times as many hits are asked for if more rows than fit are equal
 
 
 class Index(NamedTuple):
@@ -91,32 +101,112 @@ def search(
 
     With 0 they are as the index found them, but the similarities of inverted lists, whose codes are coarse, are exact.
     """
-    if array is None or (not reranked and engine.inverted(index) is None):
-        found, rows = _found(index, unit, k)
-        if index.metric_type == faiss.METRIC_L2:
-            found = 1 - found / 2  # unit vectors: |x - y|^2 = 2 - 2 cos
-        return np.clip(found, -1, 1), rows
-    _, candidates = _found(index, unit, min(max(reranked, 2 * k), index.ntotal))
+    attempt, width, most = _as_found, k + 1, engine.most_hits(index)
+    if array is not None and (reranked or engine.inverted(index) is not None):
+        attempt, width = partial(_reranked, array=array), depth(k, reranked)
+    width = max(k, min(width, most))
+    nprobe = None if k <= MEASURED_K + 1 else _probes(index, k)
+    similarities, rows, is_cut = attempt(index, unit, k, width, nprobe)
+    if (rows[:, : min(k, most)] < 0).any() and nprobe != (nlist := engine.lists(index)[1]):
+        nprobe = nlist  # the lists that were probed hold less than k
+        again = np.flatnonzero((rows < 0).any(axis=1))
+        similarities[again], rows[again], is_cut[again] = attempt(index, unit[again], k, width, nprobe)
+    while is_cut.any() and width < most:  # more rows than were asked for are equal: find the lowest
+        width = min(WIDER * width, most)
+        again = np.flatnonzero(is_cut)
+        similarities[again], rows[again], is_cut[again] = attempt(index, unit[again], k, width, nprobe)
+    return np.clip(similarities, -1, 1), rows
+
+
+def _probes(index: faiss.Index | Engine, k: int) -> int | None:
+    """Return how many inverted lists to probe for the recall@k that was measured as recall@10; None: it has none."""
+    nprobe, nlist = engine.lists(index)
+    return min(nlist, ceil(nprobe * ((k - 1) / MEASURED_K) ** 0.5)) or None
+
+
+def depth(k: int, reranked: int) -> int:
+    """Return how many hits are re-ranked for the recall@k that was measured as recall@10 with `reranked`."""
+    return max(reranked, 2 * k, ceil(reranked * (k - 1) / MEASURED_K))
+
+
+def is_better_exact(k: int, reranked: int, n: int) -> bool:
+    """Return whether an exact search takes less time than an index of n rows that reaches the recall@k of a recall@10."""
+    return k > MEASURED_K + 1 and depth(k, reranked) > EXACT_SHARE * n
+
+
+def _as_found(
+    index: faiss.Index | Engine, unit: np.ndarray, k: int, width: int, nprobe: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return similarities and rows (b, k) as an index gives them, and whether rows equal to the last are left out."""
+    found, rows = _found(index, unit, width, nprobe)
+    if index.metric_type == faiss.METRIC_L2:
+        found = 1 - found / 2  # unit vectors: |x - y|^2 = 2 - 2 cos
+    is_cut = (rows[:, -1] >= 0) & (found[:, k - 1] - found[:, -1] <= ROUNDING)
+    return *ranked(found, rows, k), is_cut
+
+
+def _reranked(
+    index: faiss.Index | Engine, unit: np.ndarray, k: int, width: int, nprobe: int | None, array: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the same for the hits that an index proposes, ranked by their exact similarities."""
+    found, candidates = _found(index, unit, width, nprobe)
     candidates[candidates >= len(array)] = -1  # of an altered file without a manifest
-    candidates.sort(axis=1)  # the file is read in one direction, and equal similarities go by row
-    similarities = cosines(array, np.maximum(candidates, 0), unit)
-    similarities[candidates < 0] = -np.inf
-    return _best(similarities, candidates, k)
+    order = candidates.argsort(axis=1)  # the file is read in one direction
+    is_last = taken(np.abs(found - found[:, -1:]) <= ROUNDING, order)
+    candidates = taken(candidates, order)
+    candidates[:, 1:][candidates[:, 1:] == candidates[:, :-1]] = -1
+    exact = cosines(array, np.maximum(candidates, 0), unit)
+    exact[candidates < 0] = -np.inf
+    similarities, rows = ranked(exact, candidates, k)
+    is_cut = is_last & (candidates >= 0) & (exact >= similarities[:, -1:] - ROUNDING)
+    return similarities, rows, np.asarray(is_cut.any(axis=1))
 
 
-def _found(index: faiss.Index | Engine, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Search; a single query on one thread, as more would wait for the network's, which have just worked on it."""
+def _found(index: faiss.Index | Engine, unit: np.ndarray, k: int, nprobe: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Search in so many lists, by default in as many as the index says.
+
+    A single query is searched on one thread: more would wait for the network's, which have just worked on it.
+    """
     with omp_threads(1) if len(unit) == 1 else nullcontext():
-        return index.search(unit, k)
+        if not nprobe:
+            return index.search(unit, k)
+        if isinstance(index, faiss.Index):
+            return index.search(unit, k, params=engine.parameters(index, nprobe))
+        return index.search(unit, k, nprobe)
 
 
-def recall(found: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Return for each query the share of its true nearest rows (q, k) that are among the found rows (q, any)."""
+def recall(
+    found: np.ndarray, true: np.ndarray, array: np.ndarray | None = None, unit: np.ndarray | None = None
+) -> np.ndarray:
+    """Return for each query the share of its true nearest rows (q, k) that are among the found rows (q, any).
+
+    With vectors (n, d) and the queries' unit vectors (q, d) a row as similar as the last true one counts as well.
+    """
+    return recall_of(are_hits(found, true, array, unit), true.shape[1])
+
+
+def recall_of(hits: np.ndarray, k: int) -> np.ndarray:
+    """Return the recall (q,) of found rows, of which `hits` (q, any) are hits; there are k true ones for each query."""
+    return np.minimum(hits.sum(axis=1), k) / k if k else np.ones(len(hits))  # none: of a single vector
+
+
+def are_hits(
+    found: np.ndarray, true: np.ndarray, array: np.ndarray | None = None, unit: np.ndarray | None = None
+) -> np.ndarray:
+    """Return which found rows (q, any) are hits, as `recall` counts them: a row that was found twice counts once."""
     if len(found) != len(true):  # a single one would be compared with all
         raise ValueError(f"expected the found rows of {len(true)} queries, got those of {len(found)}")
-    if not true.size:  # of a single vector
-        return np.ones(len(true))
-    return np.mean([(found == column[:, None]).any(axis=1) for column in true.T], axis=0)
+    hits = np.zeros(found.shape, bool)
+    for column in true.T:
+        hits |= found == column[:, None]
+    if array is not None and unit is not None and hits.size and true.size:
+        others = np.where(hits | (found < 0), true[:, -1:], found)
+        hits = (found >= 0) & (cosines(array, others, unit) >= cosines(array, true[:, -1:], unit) - ROUNDING)
+    order = np.argsort(found, axis=1, kind="stable")
+    ordered = np.take_along_axis(found, order, axis=1)
+    repeated = np.zeros(found.shape, bool)
+    np.put_along_axis(repeated, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+    return hits & ~repeated
 
 
 def others(rows: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
@@ -234,14 +324,3 @@ def _are_the_first(vectors: Vectors, built: dict) -> bool:
     if network and network.get("reads") == "text":  # its names say all; another processor's last digits differ
         return network == vectors.network and built["names"] == names_digest((vectors.names or [])[: built["n"]])
     return built["fingerprint"] == fingerprint(vectors.stored[: built["n"]], built.get("skipped", ()))
-
-
-def _best(similarities: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the k highest similarities (b, <= k) and their rows, highest first; equal ones as they come."""
-    if similarities.shape[1] > max(1000, 4 * k):
-        chosen = np.sort(np.argpartition(-similarities, k, axis=1)[:, :k], axis=1)
-        similarities, rows = (np.take_along_axis(part, chosen, axis=1) for part in (similarities, rows))
-    order = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
-    if len(order) == 1:
-        return similarities[:, order[0]], rows[:, order[0]]
-    return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(rows, order, axis=1)

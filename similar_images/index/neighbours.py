@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similar_images.index.exact import ExactSearch, blocks, cosines
+from similar_images.index.exact import ExactSearch, blocks, cosines, mask_of
 from similar_images.index.index import Index, others, search
 from similar_images.vectors.store import BLOCK_BYTES
 
 QUERIES = 4096  # that are compared with all vectors at once
+RERANKED = 20  # hits for 10 neighbours
 EXACT = 20_000  # vectors; the neighbours of fewer are found exactly within seconds
 
 
@@ -64,14 +65,14 @@ def neighbour_blocks(
 
     The vectors of all neighbours of a block fit into memory. Rows of zeros and `removed` rows are left out.
     """
-    exact = ExactSearch(vectors) if index is None else None
+    exact, absent = ExactSearch(vectors) if index is None else None, mask_of(removed, len(vectors))
     for rows, unit in blocks(vectors):
-        kept = ~np.isin(rows, removed)
+        kept = ~absent[rows]
         rows, unit = rows[kept], unit[kept]
         step = QUERIES if index is None else max(1, BLOCK_BYTES // (4 * k * vectors.shape[1]))
         for start in range(0, len(rows), step):
             some = unit[start : start + step]
-            found = exact.search(some, k, removed) if exact else nearest(vectors, index, some, k)
+            found = exact.search(some, k, absent) if exact else nearest(vectors, index, some, k)
             yield rows[start : start + step], *found
 
 
@@ -85,7 +86,7 @@ def nearest(
     """
     if index is None:
         return ExactSearch(vectors).search(unit, k, removed)
-    reranked = k if index.reranked else 0
+    reranked = min(index.reranked, RERANKED)
     if index.similarity.is_cosine:
         return search(index.faiss, unit, k, vectors, reranked)
     _, rows = search(index.faiss, index.similarity.transformed(unit), k, index.vectors, reranked)  # only proposes rows

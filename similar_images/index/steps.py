@@ -113,7 +113,8 @@ def left(
     blocks: Iterable[tuple[np.ndarray, np.ndarray]], removed: list[int], progress: Callable[[int], None]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield rows and unit vectors without those that are removed."""
+    absent = np.array(removed, np.int64)  # once: NumPy would convert the list for each block
     for rows, unit in blocks:
-        kept = ~np.isin(rows, removed)
+        kept = ~np.isin(rows, absent)
         yield rows[kept], unit[kept]
         progress(len(rows))

@@ -6,13 +6,13 @@ same probes take twice as long where a tenth of the rows matches, and as long wh
 Shape letters: n vectors in all, m of them searched, b queries, c numbers in a transformed vector, k hits.
 """
 
-from contextlib import nullcontext
 from typing import Any
 
 import faiss
 import numpy as np
 
-from similar_images.index.exact import omp_threads
+from similar_images.index.engine import parameters
+from similar_images.index.exact import ExactSearch
 from similar_images.index.index import with_ids
 from similar_images.index.parts import is_mapped
 
@@ -26,19 +26,12 @@ class FewRows:
     """Exact search over the unit vectors (m, c) of some rows int64 (m,), which are copied."""
 
     def __init__(self, rows: np.ndarray, unit: np.ndarray):
-        self._rows, self._flat = rows, faiss.IndexFlatIP(unit.shape[1])
-        self._flat.add(np.ascontiguousarray(unit, dtype=np.float32))
+        self._rows, self._exact = rows, ExactSearch(unit)
 
     def search(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return similarities and rows (b, <= k) for unit vectors (b, c), equal similarities by row."""
-        k = min(k, len(self._rows))
-        if not k:
-            return np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
-        with omp_threads(1) if len(unit) == 1 else nullcontext():
-            similarities, found = self._flat.search(unit, k)
-        rows = self._rows[found]
-        order = np.lexsort((rows, -similarities), axis=1)
-        return np.clip(np.take_along_axis(similarities, order, 1), -1, 1), np.take_along_axis(rows, order, 1)
+        similarities, found = self._exact.search(unit, k)
+        return similarities, self._rows[found]
 
 
 def is_inverted(index: faiss.Index) -> bool:
@@ -90,15 +83,15 @@ class Selected:
         found = _matching_sizes(lists.invlists, matching)
         nprobe = lists.nlist if everywhere else _probes(lists, _sizes(index), found)
         self._bits = np.packbits(matching, bitorder="little")
-        selector = faiss.IDSelectorBitmap(self._bits)  # type: ignore[call-arg, arg-type]
-        self._parameters: Any = faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)  # type: ignore[call-arg]
-        if isinstance(index, faiss.IndexPreTransform):
-            self._parameters = faiss.SearchParametersPreTransform(index_params=self._parameters)  # type: ignore[call-arg]
-        self._index, self.ntotal, self.metric_type = index, int(found.sum()), index.metric_type
+        self._selector = faiss.IDSelectorBitmap(self._bits)  # type: ignore[call-arg, arg-type]
+        self.lists = nprobe, lists.nlist
+        self._index, self.metric_type = index, index.metric_type
+        self.ntotal = self.most_hits = int(found.sum())
 
-    def search(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, unit: np.ndarray, k: int, nprobe: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return distances and rows (b, k) for vectors (b, c), row -1: none."""
-        return self._index.search(unit, k, params=self._parameters)
+        chosen = parameters(self._index, nprobe or self.lists[0], sel=self._selector)
+        return self._index.search(unit, k, params=chosen)
 
 
 def _matching_sizes(lists: Any, matching: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from similar_images.index.parts import inverted, is_mapped
 from similar_images.index.recipes import SEED, Reduction, Trained, lists, reduced, train
 from similar_images.index.similarity import COSINE, Similarity
 
-K = 10  # recall@10
+K = indexes.MEASURED_K  # recall@10
 QUERIES = 1_000  # or a fifth of the collection
 FEW = 200  # vectors; so many queries are taken of a small collection all the same
 TIMED = 200  # queries, one at a time
@@ -80,17 +80,37 @@ class Queries:
 
     @cached_property
     def _exact(self) -> tuple[np.ndarray, np.ndarray]:
-        return indexes.exact_search(self.array, self.unit, K + 1, self._removed)
+        return indexes.exact_search(self.array, self.unit, K + 2, self._removed)  # one more shows ties
 
     @property
     def similarities(self) -> np.ndarray:
-        """Those of the exact hits (q, k + 1), the query itself among them."""
+        """Those of the exact hits (q, k + 2), the query itself among them."""
         return self._exact[0]
 
     @cached_property
     def true(self) -> np.ndarray:
         """The rows of the exact hits (q, k)."""
         return self.others(self._exact[1], K)
+
+    def hits(self, found: np.ndarray) -> np.ndarray:
+        """Return which found rows (q, any) are hits, as `indexes.are_hits` does."""
+        hits, tied = indexes.are_hits(found, self.true), self._tied
+        if len(tied):  # others need no vectors
+            hits[tied] = indexes.are_hits(found[tied], self.true[tied], self.array, self.unit[tied])
+        return hits
+
+    def recalls(self, hits: np.ndarray) -> np.ndarray:
+        """Return the recall (q,) of found rows, of which `hits` (q, any) are hits."""
+        return indexes.recall_of(hits, self.true.shape[1])
+
+    @cached_property
+    def _tied(self) -> np.ndarray:
+        """The queries whose last exact hit is as similar as a row that is left out."""
+        similarities, rows = self._exact
+        if rows.shape[1] < K + 2:
+            return np.empty(0, np.int64)
+        nearest = np.take_along_axis(similarities, indexes.others(rows, self.rows, K + 1), axis=1)
+        return np.flatnonzero(nearest[:, K - 1] - nearest[:, K] <= indexes.ROUNDING)
 
     def others(self, rows: np.ndarray, k: int) -> np.ndarray:
         """Return the first k of rows (q, any) that are not the query itself."""
@@ -108,15 +128,15 @@ class Queries:
     def recall(self, index: faiss.Index | Engine) -> float:
         """Return the recall@10 of an index alone, without re-ranking."""
         _, rows = index.search(self.unit, min(K + 1, index.ntotal))
-        return float(indexes.recall(self.others(rows, K), self.true).mean())
+        return float(self.recalls(self.hits(self.others(rows, K))).mean())
 
     def measure(self, recipe: str, index: faiss.Index | Engine, reranked: int) -> Measured:
         """Return what an index reaches with the number of hits that are re-ranked."""
         _, rows = index.search(self.unit, min(max(reranked, K) + 1, index.ntotal))
-        return self.measured(recipe, index, reranked, self.others(rows, max(reranked, K)))
+        return self.measured(recipe, index, reranked, self.hits(self.others(rows, max(reranked, K))))
 
-    def measured(self, recipe: str, index: faiss.Index | Engine, reranked: int, found: np.ndarray) -> Measured:
-        """Return the same for hits (q, reranked or 10) that were found already.
+    def measured(self, recipe: str, index: faiss.Index | Engine, reranked: int, hits: np.ndarray) -> Measured:
+        """Return the same for rows that were found already, of which `hits` (q, reranked or 10) are hits.
 
         What is re-ranked by the exact vectors has all true hits that are in it at its head.
         """
@@ -127,7 +147,7 @@ class Queries:
             recipe,
             nprobe,
             reranked,
-            *interval(indexes.recall(found, self.true)),
+            *interval(self.recalls(hits)),
             p50,
             p95,
             size(index) + self.similarity.bytes,
@@ -231,14 +251,14 @@ def _tuned(queries: Queries, recipe: str, trained: Trained, target: Target) -> I
     for nprobe in (probe for probe in PROBES if probe <= inverted.nlist):
         inverted.nprobe = nprobe
         _, rows = trained.faiss.search(queries.unit, min(max(RERANKED) + 1, trained.faiss.ntotal))
-        found = queries.others(rows, max(RERANKED))
+        hits = queries.hits(queries.others(rows, max(RERANKED)))
         for reranked in RERANKED:
-            _, low, _ = interval(indexes.recall(found[:, : reranked or K], queries.true))
+            _, low, _ = interval(queries.recalls(hits[:, : reranked or K]))
             if target.recall is None or low >= target.recall:
                 if target.recall is not None and fewest is not None and reranked >= fewest:
                     return  # more probes only take longer, since they no longer spare re-ranking
                 fewest = reranked
-                yield queries.measured(recipe, trained.faiss, reranked, found[:, : reranked or K])
+                yield queries.measured(recipe, trained.faiss, reranked, hits[:, : reranked or K])
                 if target.recall is not None:
                     break  # more hits re-ranked only take longer
             elif low > closest[0]:

@@ -65,3 +65,14 @@ def test_a_build_keeps_no_pages_of_the_vectors_in_this_process(tmp_path):
     mapped = Path("/proc/self/smaps").read_text().split(str(file))[1]
     kib = int(re.search(r"Rss:\s+(\d+) kB", mapped)[1])
     assert kib < array.nbytes / 1024 / 10
+
+
+def test_removed_rows_are_given_as_rows_or_as_a_mask():
+    array = np.random.default_rng(4).normal(size=(500, 16)).astype(np.float32)
+    removed = np.random.default_rng(5).permutation(500)[:300]
+    mask = np.zeros(500, bool)
+    mask[removed] = True
+    unit = normalised(array[:4])
+    for given in (removed.tolist(), removed, mask):
+        assert np.array_equal(exact_search(array, unit, 7, given)[1], oracle(array, unit, 7, removed.tolist()))
+    assert exact_search(array, unit, 7, np.ones(500, bool))[1].shape == (4, 0)
