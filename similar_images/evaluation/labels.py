@@ -14,6 +14,7 @@ from scipy import sparse
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from similar_images.inputs.names import composed
+from similar_images.inputs.tables import find_separator
 
 FOLDERS = "folders"
 LOOSE = "."  # the folder of an image that lies in no subfolder: it has no label
@@ -58,7 +59,9 @@ def read_labels(file: Path, names: list[str]) -> list[set[str]]:
     spelled = {composed(name): name for name in names if not name.isascii()}  # accents may be composed or not
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
+            separator = find_separator(lines.readline(), "image")
+            lines.seek(0)
+            reader = csv.DictReader(lines, delimiter=separator)
             if not {"image", "labels"} <= set(reader.fieldnames or []):
                 found = ", ".join(reader.fieldnames or []) or "nothing"
                 raise ValueError(f"{file}: expected columns image and labels, got {found[:200]}")

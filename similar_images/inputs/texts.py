@@ -1,13 +1,13 @@
 """Texts in a file: one per line, or a column of a table."""
 
 import codecs
-import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from similar_images.inputs.names import read_names
+from similar_images.inputs.tables import read_table
 
 TABLES = (".csv", ".tsv", ".jsonl")
 SUFFIXES = (".txt", *TABLES)
@@ -15,14 +15,14 @@ COLUMN = "text"  # the default if there are several columns
 ENCODING = "utf-8"
 PLACE = "{}"  # of the words, in a prompt; alone it is the words as they are
 CHARACTERS = 100_000  # of a text; a longer one is taken for a mistake
-FIELD_CHARS = 2**27  # of a cell of a CSV; the csv module's default is shorter than some texts
 
 
 def read_texts(path: Path, column: str | None = None, encoding: str = ENCODING) -> list[str]:
     """Return the texts of a .txt, one per line, or of a column of a .csv, .tsv or .jsonl, each as a single line.
 
-    A .csv quotes texts with commas, quotes or line breaks (RFC 4180), a .tsv has no quotes; the first line names the
-    columns. The default column is "text", or the only one.
+    A .csv quotes texts with separators, quotes or line breaks (RFC 4180). A .tsv has no quotes, unless its header is
+    quoted. The first line names the columns; they are separated by commas, semicolons or tabs. The default column is
+    "text", or the only one.
     Raises ValueError, with the line number, if the file does not have the format of its suffix.
     """
     if path.suffix not in SUFFIXES:
@@ -37,7 +37,7 @@ def read_texts(path: Path, column: str | None = None, encoding: str = ENCODING) 
             texts = list(read(file, column))
     except UnicodeError as error:
         raise ValueError(f"{path} is not in {encoding}: specify its encoding with --encoding ({error})") from error
-    except (ValueError, csv.Error) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if not any(texts):
         raise ValueError(f"{path} is empty: expected texts")
@@ -51,8 +51,8 @@ def columns(path: Path, encoding: str = ENCODING) -> list[str | None]:
             if path.suffix == ".jsonl":
                 found = list(dict(json.loads(next((line for line in file if line.strip()), "{}"))))
             else:
-                found = [] if path.suffix == ".txt" else next(csv.reader(file, **_form(path)), [])
-    except (TypeError, ValueError, csv.Error):
+                found = [] if path.suffix == ".txt" else list(filter(None, _open_table(file, None)[0]))
+    except (TypeError, ValueError):
         found = []  # read_texts gives the reason
     return sorted(found, key=lambda name: name != COLUMN) or [None]
 
@@ -103,22 +103,16 @@ def _lines(file: TextIO, _: str | None) -> Iterator[str]:
 
 
 def _table(file: TextIO, column: str | None) -> Iterator[str]:
-    csv.field_size_limit(FIELD_CHARS)
-    rows = csv.reader(file, **_form(Path(file.name)))
-    try:
-        header = next(rows, [])
-        position = header.index(_column(column, header)) if header else 0
+    header, rows = _open_table(file, column)
+    if header:
+        position = header.index(_column(column and column.strip(), header))
         for row in rows:
-            if len(row) not in (0, len(header)):
-                raise ValueError(f"line {rows.line_num}: expected {len(header)} fields, as in line 1, got {len(row)}")
-            if row:
-                yield one_line(row[position])
-    except csv.Error as error:
-        raise ValueError(f"line {rows.line_num}: expected a CSV table with quoted texts: {error}") from error
+            yield one_line(row[position])
 
 
-def _form(path: Path) -> dict[str, Any]:
-    return {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if path.suffix == ".tsv" else {"strict": True}
+def _open_table(file: TextIO, column: str | None) -> tuple[list[str], Iterator[list[str]]]:
+    preferred = "\t" if file.name.endswith(".tsv") else ","
+    return read_table(file, column.strip() if column else COLUMN, preferred=preferred)
 
 
 def _objects(file: TextIO, column: str | None) -> Iterator[str]:

@@ -49,6 +49,13 @@ def test_a_csv_gives_an_image_several_labels_in_one_line_or_many(tmp_path):
     assert (found.source, found.classes.tolist()) == (str(file), ["boat", "sea", "sun"])
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_labels_of_a_table_with_other_separators(tmp_path, separator):
+    file = tmp_path / "labels.csv"
+    file.write_text(separator.join(("image", "labels")) + "\n" + separator.join(("a/1.jpg", '"boat;sea"')) + "\n")
+    assert read_labels(file, NAMES)[0] == {"boat", "sea"}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -58,6 +58,23 @@ def test_a_tsv_quotes_nothing(file):
     assert read_texts(file("a.tsv", 'text\tid\n"unbalanced\t1\nplain\t2\n')) == ['"unbalanced', "plain"]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "column"),
+    [
+        ("a.csv", 'id;text\n1;"one; two, three"\n2;four, five\n', None),
+        ("a.csv", 'id\ttext\n1\t"one; two, three"\n2\tfour, five\n', None),
+        ("a.csv", 'id, stars;said\n1;"one; two, three"\n2;four, five\n', "said"),
+        ("a.csv", ';"text";x\n1;"one; two, three";\n2;"four, five";\n', None),
+        ("a.csv", 'id, text\n1,"one; two, three"\n2,"four, five"\n', None),
+        ("a.tsv", 'id;text\n1;"one; two, three"\n2;four, five\n', None),
+        ("a.tsv", '"id"\t"text"\n"1"\t"one; two, three"\n"2"\t"four, five"\n', None),
+        ("a.tsv", "id\ttext\n1\tone; two, three\n2\tfour, five\n", None),
+    ],
+)
+def test_the_separator_and_the_quotes_are_those_of_the_header(file, name, content, column):
+    assert read_texts(file(name, content), column) == ["one; two, three", "four, five"]
+
+
 def test_the_key_of_json_lines(file):
     lines = [json.dumps({"id": 1, "text": text}) for text in SAID] + ["", '{"id": 2, "text": null}']
     assert read_texts(file("a.jsonl", "\n".join(lines))) == [*SAID, ""]
@@ -100,6 +117,9 @@ def test_a_text_is_one_line_of_the_list_whatever_breaks_it(broken, tmp_path):
         ("a.csv", "id,said\n1,x\n", {}, "no column text: choose one of id, said with --column"),
         ("a.csv", "id,text\n1,x\n", {"column": "said"}, "no column said: choose one of id, text"),
         ("a.csv", "id,text\n1,x\n2,a, b\n", {}, "line 3: expected 2 fields, as in line 1, got 3"),
+        ("a.csv", "id;said\n1;x\n", {}, "no column text: choose one of id, said with --column"),
+        ("a.csv", "\nid,text\n1,x\n", {}, "line 1 is empty: expected the names of the columns"),
+        ("a.csv", "id;text\n1;x\n2,y\n", {}, "line 3: expected 2 fields, as in line 1, got 1"),
         ("a.csv", 'text\n"never closed\n', {}, "line 2: expected a CSV table with quoted texts"),
         ("a.tsv", "id\ttext\n1\tx\ntwo\n", {}, "line 3: expected 2 fields, as in line 1, got 1"),
         ("a.jsonl", '{"text": "x"}\n{"text"\n', {}, "line 2: Expecting"),
