@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from similar_images.cluster.fields import FOLDED, NAME, NO_DATE, NO_NUMBER, ROW
+from similar_images.cluster.fields import EMPTY, FOLDED, NAME, ROW, stored_kind
 
 NEVER, ALWAYS = f"{ROW} < 0", f"{ROW} >= 0"
 FEW_TEXTS = 1_000  # in one condition
@@ -43,7 +43,7 @@ def expression(
         field = fields.get(column)
         if field is None:
             return None
-        one = _parts(some, finds_parts) if column == NAME else _column(field, values.dtype.kind, some)
+        one = _parts(some, finds_parts) if column == NAME else _column(field, stored_kind(values), some)
         if one is None:
             return None
         said.append(f"({one})")
@@ -55,9 +55,9 @@ def _parts(parts: tuple, finds_parts: bool) -> str | None:
         return NEVER
     if "" in parts:
         return ALWAYS
-    if not finds_parts or len(parts) > FEW_TEXTS or any(WILD.intersection(part) for part in parts):
+    if not finds_parts or len(parts) > FEW_TEXTS or any(WILD.intersection(part or "") for part in parts):
         return None
-    return " or ".join(f"{FOLDED} like {literal(f'%{part}%')}" for part in parts)
+    return " or ".join(f'{FOLDED} == ""' if part is None else f"{FOLDED} like {literal(f'%{part}%')}" for part in parts)
 
 
 def _column(field: str, kind: str, conditions: tuple) -> str | None:
@@ -67,7 +67,7 @@ def _column(field: str, kind: str, conditions: tuple) -> str | None:
         return None
     if kind == "O":
         return f"{field} in [{', '.join(map(literal, conditions))}]"
-    empty: float = NO_NUMBER if kind == "f" else NO_DATE
+    empty: float = EMPTY[kind]
     return " or ".join(
         f"({field} == {literal(empty)})" if one is None else f"({_range(field, empty, *one)})" for one in conditions
     )

@@ -1,7 +1,7 @@
 """What Milvus holds of every row beside its vector: its name, and the columns that filters use.
 
-A column becomes a field of the same kind: texts are text, numbers DOUBLE, dates INT64 (seconds since 1970). What is empty has a
-value of its own below all others. Shape letter: n rows.
+Texts become text, numbers DOUBLE, dates INT64 (seconds since 1970), and whole numbers that a DOUBLE cannot hold INT64.
+An empty value is stored as a value below all others. Shape letter: n rows.
 """
 
 import hashlib
@@ -16,8 +16,9 @@ from similar_images.inputs.names import composed, folded
 ROW, VECTOR, NAME = "row", "vector", "name"
 FOLDED = "name_folded"  # in it a part of a name is found without regard to case
 MOST_BYTES = 65_535  # of a text in Milvus
-NO_NUMBER, NO_DATE = -float(np.finfo(np.float64).max), -(2**62)
-EMPTY: dict[str, Any] = {"O": "", "f": NO_NUMBER, "M": NO_DATE}
+NO_NUMBER, NO_DATE, NO_INTEGER = -float(np.finfo(np.float64).max), -(2**62), 1 - 2**63
+EMPTY: dict[str, Any] = {"O": "", "f": NO_NUMBER, "M": NO_DATE, "i": NO_INTEGER}
+MAX_EXACT_DOUBLE = 2**53  # up to it, a DOUBLE holds every whole number
 KNOWN = ("folder", "date", "camera")
 
 
@@ -25,7 +26,7 @@ class Field(NamedTuple):
     """A column as Milvus holds it."""
 
     field: str
-    kind: str  # of NumPy's dtype: O, f or M
+    kind: str  # of NumPy's dtype: O, f, M or i
     digest: str  # of its values; empty if Milvus does not hold them
 
     def holds(self, values: np.ndarray) -> bool:
@@ -33,8 +34,27 @@ class Field(NamedTuple):
         return digest(_named(values) if self.field == FOLDED else values) == self.digest
 
 
+def stored_kind(values: np.ndarray) -> str:
+    """Return the kind of NumPy's dtype, O, f, M or i, as which Milvus holds values (n,) of a column."""
+    if values.dtype.kind not in "iu":
+        return values.dtype.kind
+    numbers = np.ma.getdata(values)
+    return "f" if ((numbers <= MAX_EXACT_DOUBLE) & (numbers >= -MAX_EXACT_DOUBLE)).all() else "i"
+
+
+def as_stored(values: np.ndarray) -> np.ndarray:
+    """Return values (n,) of a column with the dtype that Milvus holds."""
+    match stored_kind(values):
+        case "f":
+            return np.ma.filled(values.astype(np.float64), np.nan)
+        case "i":
+            return np.ma.filled(values, NO_INTEGER if values.dtype.kind == "i" else None)
+    return values
+
+
 def digest(values: np.ndarray) -> str:
     """Return a SHA-256 over the values (n,) of a column."""
+    values = as_stored(values)
     content = repr(values.tolist()).encode("utf-8", "surrogatepass") if values.dtype == object else values.tobytes()
     return hashlib.sha256(values.dtype.kind.encode() + content).hexdigest()
 
@@ -59,7 +79,7 @@ def stored(columns: Mapping[str, np.ndarray]) -> dict[str, Field]:
                 :64
             ]  # of a table of the user's, whose words may be Milvus' own
             field = column if column in KNOWN else f"c{len(found)}_{plain}"
-            found[column] = Field(field, values.dtype.kind, digest(values))
+            found[column] = Field(field, stored_kind(values), digest(values))
     return found
 
 
@@ -83,7 +103,7 @@ def schema(c: int, fields: Mapping[str, Field]) -> Any:
         made.add_field(name, DataType.VARCHAR, max_length=MOST_BYTES)
     for column, field in fields.items():
         if column != NAME:
-            kind = {"O": DataType.VARCHAR, "f": DataType.DOUBLE, "M": DataType.INT64}[field.kind]
+            kind = {"O": DataType.VARCHAR, "f": DataType.DOUBLE}.get(field.kind, DataType.INT64)
             length = {"max_length": MOST_BYTES} if kind == DataType.VARCHAR else {}
             made.add_field(field.field, kind, **length)
     return made
@@ -98,15 +118,19 @@ def entities(
         entity = {ROW: row, VECTOR: vector, NAME: _text(name), FOLDED: _text(folded(name))}
         for column, field in fields.items():
             if column != NAME:
-                entity[field.field] = _value(columns[column][row]) if field.digest else EMPTY[field.kind]
+                entity[field.field] = _value(columns[column][row], field.kind) if field.digest else EMPTY[field.kind]
         yield entity
 
 
-def _value(value: Any) -> str | float | int:
+def _value(value: Any, kind: str) -> str | float | int:
+    if value is np.ma.masked:
+        return EMPTY[kind]
     if isinstance(value, str):
         return value
     if isinstance(value, np.datetime64):
         return NO_DATE if np.isnat(value) else int(value.astype("datetime64[s]").astype(np.int64))
+    if kind == "i":
+        return int(value)
     return NO_NUMBER if np.isnan(value) else float(value)
 
 
@@ -121,4 +145,7 @@ def _fits(values: np.ndarray) -> bool:
         return all(_text(value) == value for value in set(values.tolist()))
     if values.dtype.kind == "M":
         return True
+    if stored_kind(values) == "i":
+        numbers = np.ma.getdata(values)
+        return bool(((numbers > NO_INTEGER) & (numbers <= np.iinfo(np.int64).max)).all())
     return not np.isinf(values).any() and not (values == NO_NUMBER).any()

@@ -3,27 +3,37 @@
 Shape letter: n rows.
 """
 
-import csv
 import re
+import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from similar_images.collections.columns import ISO, NAME, texts
+from similar_images.collections.columns import ISO, NAME, VECTOR, texts
 from similar_images.files import locked, replacing
 from similar_images.inputs.exif import Exif, read_exif
 from similar_images.inputs.names import NameRows, from_csv_cell, names_digest
 from similar_images.inputs.sources import Source
+from similar_images.inputs.tables import read_table as read_csv
 from similar_images.networks.extras import need
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 TABLES = (".columns.csv", ".columns.parquet")  # in place of the .txt of the list
 EXIF = ".exif.npz"
 EXIF_COLUMNS = ("date", "camera")
 FORMAT = "similar-images-exif 1"
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+# Numbers as programs write them. A leading zero, or a plus before digits, belongs to a code or to a telephone number.
+WHOLE = re.compile(r"0|-?[1-9][0-9]*")
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)|[+-]?((0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?|-?inf")
+MAX_CELL_CHARS = 2**20
+MAX_TEXT_BYTES, MAX_TEXT_BYTES_PER_ROW = 2**26, 2**10  # of a Parquet column before it is read, uncompressed; their sum
 
 
 def beside(list_file: Path, suffix: str) -> Path:
@@ -34,7 +44,8 @@ def beside(list_file: Path, suffix: str) -> Path:
 def read_table(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:
     """Return the columns (n,) of the table beside a list; none if there is no table.
 
-    Raises ValueError for a table without a column `name`, and for names that it has twice or that the list has not.
+    Warns of columns that are skipped. Raises ValueError for a table without a column `name`, and for names that it has
+    twice or that the list has not.
     """
     found = [path for suffix in TABLES if (path := beside(list_file, suffix)).is_file()]
     if len(found) > 1:
@@ -42,10 +53,12 @@ def read_table(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:
     if not found:
         return {}
     path = found[0]
-    columns = _csv(path) if path.suffix == ".csv" else _parquet(path)
-    if NAME not in columns:
-        raise ValueError(f"{path}: expected a column name, got {', '.join(columns)[:200] or 'nothing'}")
     rows = NameRows(names)
+    table = _csv(path, len(rows)) if path.suffix == ".csv" else _parquet(path, len(rows))
+    columns = table.columns
+    if table.skipped:
+        left_out = ", ".join(f"{column or 'one without a name'} ({why})" for column, why in table.skipped.items())
+        warnings.warn(f"{path}: skipped columns: {left_out}", stacklevel=2)
     listed = [name if name in rows else from_csv_cell(name) for name in columns.pop(NAME)]
     if doubled := [name for name, count in Counter(listed).items() if count > 1]:
         raise ValueError(f"{path}: {len(doubled)} names are there more than once, such as {doubled[0]}")
@@ -122,63 +135,197 @@ def file_columns(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:
 
 def _spread(values: np.ndarray, lines: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
     """Return values (n,) of rows from those of lines; a row without a line is empty."""
+    if values.dtype.kind in "iu":
+        whole = np.ma.array(np.zeros(n, values.dtype), mask=True)
+        whole[rows] = values[lines]
+        return whole if whole.mask.any() else whole.data
     empty: Any = {"O": "", "f": np.nan, "M": np.datetime64("NaT")}[values.dtype.kind]
     spread = np.full(n, empty, values.dtype)
     spread[rows] = values[lines]
     return spread
 
 
-def _csv(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header, lines = next(reader, []), []
-            for line in reader:
-                if line and len(line) != len(header):
-                    raise ValueError(
-                        f"{path}: line {reader.line_num}: expected {len(header)} fields, as in line 1, got {len(line)}"
-                    )
-                lines += [line] if line else []
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is not a CSV file in UTF-8: {error}") from error
+class Table(NamedTuple):
+    """The columns of a table, an array with a value per line each, and why others were skipped."""
+
+    columns: dict[str, np.ndarray]
+    skipped: dict[str, str]
+
+
+def _too_many_rows(path: Path, most: int, rows: str) -> ValueError:
+    return ValueError(f"{path}: expected at most {most:,} rows, one for each name of the list, got {rows}")
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    """Raise ValueError unless the columns have different names, and one of them is `name`."""
+    if NAME not in header:
+        raise ValueError(f"{path}: expected a column name, got {', '.join(header)[:200] or 'nothing'}")
     if len(set(header)) < len(header):
         raise ValueError(f"{path}: expected columns of different names, got {', '.join(header)[:200]}")
+
+
+def _csv(path: Path, most_rows: int) -> Table:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header, rows = read_csv(file, NAME, MAX_CELL_CHARS)
+            header = [from_csv_cell(name) for name in header]
+            _check_header(path, [name for name in header if name])
+            lines = list(islice(rows, most_rows + 1))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a CSV file in UTF-8: {error}") from error
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
+    if len(lines) > most_rows:
+        raise _too_many_rows(path, most_rows, "more")
     cells = zip(*lines, strict=True) if lines else ([] for _ in header)
-    return {name: texts(column) if name == NAME else _typed(column) for name, column in zip(header, cells, strict=True)}
+    columns = {name: texts(some) if name == NAME else _typed(some) for name, some in zip(header, cells, strict=True)}
+    return Table(columns, {"": "no name"} if columns.pop("", None) is not None else {})
 
 
-def _typed(cells: Any) -> np.ndarray:
+def _typed(cells: Sequence[str]) -> np.ndarray:
     """Return cells as numbers or dates if all that are not empty are such, else as texts."""
     filled = [cell.strip() for cell in cells]
-    if any(filled) and all(not cell or NUMBER.fullmatch(cell) for cell in filled):
+    known = [cell for cell in filled if cell]
+    if known and all(map(WHOLE.fullmatch, known)):
+        whole = _whole([int(cell[:99]) if cell else None for cell in filled])  # of so many digits none fits
+        return texts(cells) if whole is None else whole
+    if known and all(NUMBER.fullmatch(cell) and _fits_float(cell) for cell in known):
         return np.array([float(cell) if cell else np.nan for cell in filled])
-    if any(filled) and all(not cell or ISO.fullmatch(cell) for cell in filled):
+    if known and all(map(ISO.fullmatch, known)):
         try:
             return np.array([cell.replace(" ", "T") or "NaT" for cell in filled], "datetime64[s]")
         except ValueError:  # such as 2019-13-01
             pass
-    return texts(cells)
+    return texts([from_csv_cell(cell) for cell in cells])
 
 
-def _parquet(path: Path) -> dict[str, np.ndarray]:
+def _whole(values: Sequence[int | None]) -> np.ndarray | None:
+    """Return whole numbers as int64 or uint64, masked where there is none; None if they have more than 64 bits."""
+    empty = np.array([value is None for value in values], bool)
+    numbers = [value or 0 for value in values]
+    low, high = min(numbers, default=0), max(numbers, default=0)
+    for dtype in (np.int64, np.uint64):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            whole = np.array(numbers, dtype)
+            return np.ma.array(whole, mask=empty) if empty.any() else whole
+    return None
+
+
+def _fits_float(cell: str) -> bool:
+    """Return whether a number is as near as possible to a float: not beyond its range, and exact if it is whole."""
+    number = float(cell)
+    if np.isinf(number):
+        return cell.endswith("inf")
+    return not WHOLE.fullmatch(cell) or int(cell) == number
+
+
+def _parquet(path: Path, most_rows: int) -> Table:
     need("pyarrow", "table", f"reading {path}")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            metadata, schema = file.metadata, file.schema_arrow
+        _check_header(path, schema.names)
+        if metadata.num_rows > most_rows:
+            raise _too_many_rows(path, most_rows, f"{metadata.num_rows:,}")
+        kinds = {field.name: _value_type(field.type) for field in schema}
+        found = Table({}, _unusable(kinds, metadata))
+        as_codes = [name for name, kind in kinds.items() if _is_text(kind)]
+        with pq.ParquetFile(path, metadata=metadata, read_dictionary=as_codes) as file:
+            for name in (name for name in kinds if name not in found.skipped):
+                column = file.read(columns=[name]).column(name)
+                try:
+                    found.columns[name] = _array(column, kinds[name])
+                except (ValueError, pa.ArrowException) as error:
+                    found.skipped[name] = str(error).splitlines()[0]
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{path} is damaged or not a Parquet file: {str(error).splitlines()[0]}") from error
-    columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-        if pa.types.is_nested(kind) or pa.types.is_null(kind):
-            continue  # vectors, for one
-        if pa.types.is_temporal(kind):
-            moments = column.cast(pa.timestamp("s", tz=getattr(kind, "tz", None)), safe=False)
-            columns[name] = moments.to_numpy().astype("datetime64[s]")
-        elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-            columns[name] = texts([value or "" for value in column.to_pylist()])
-        else:
-            columns[name] = column.cast(pa.float64(), safe=False).to_numpy()
-    return columns
+    if NAME in found.skipped or not _is_text(kinds[NAME]):
+        raise ValueError(f"{path}: expected texts in the column name, got {found.skipped.get(NAME, kinds[NAME])}")
+    if VECTOR in kinds and pa.types.is_nested(kinds[VECTOR]):
+        del found.skipped[VECTOR]  # an export has them
+    return found
+
+
+def _unusable(kinds: "dict[str, pa.DataType]", metadata: "pq.FileMetaData") -> dict[str, str]:
+    """Return why columns of a Parquet file are not read: they have another kind than filters, or too much text."""
+    most = MAX_TEXT_BYTES + MAX_TEXT_BYTES_PER_ROW * metadata.num_rows
+    sizes = _column_bytes(metadata)
+    found = {}
+    for name, kind in kinds.items():
+        if not (_is_text(kind) or _is_number(kind) or _is_moment(kind)):
+            found[name] = str(kind)
+        elif _is_text(kind) and sizes[name] > most:
+            found[name] = f"{sizes[name]:,} bytes of text, expected at most {most:,}"
+    return found
+
+
+def _value_type(kind: "pa.DataType") -> "pa.DataType":
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_number(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    types = pa.types
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+
+
+def _is_moment(kind: "pa.DataType") -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+
+
+def _column_bytes(metadata: "pq.FileMetaData") -> Counter[str]:
+    """Return the bytes of each column of a Parquet file when they are uncompressed."""
+    sizes: Counter[str] = Counter()
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            sizes[column.path_in_schema] += column.total_uncompressed_size
+    return sizes
+
+
+def _array(column: "pa.ChunkedArray", kind: "pa.DataType") -> np.ndarray:
+    """Return the values of a column that holds values of a kind. Raises ValueError or ArrowException if they do not fit."""
+    import pyarrow as pa
+
+    if _is_text(kind):
+        return texts(_known_texts(column))
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(kind)
+    if pa.types.is_decimal(kind):
+        return _typed(["" if value is None else f"{value:f}" for value in column.to_pylist()])
+    if _is_moment(kind):
+        moments = column.cast(pa.timestamp("s", tz=getattr(kind, "tz", None)), safe=False)
+        return moments.to_numpy().astype("datetime64[s]")  # in UTC if they have a time zone
+    if pa.types.is_floating(kind):
+        return column.to_numpy()
+    whole = column.cast(pa.uint64() if pa.types.is_uint64(kind) else pa.int64())
+    values = whole.fill_null(0).to_numpy()
+    if values.dtype == np.uint64 and (values <= np.iinfo(np.int64).max).all():
+        values = values.astype(np.int64)
+    return np.ma.array(values, mask=whole.is_null().to_numpy()) if whole.null_count else values
+
+
+def _known_texts(column: "pa.ChunkedArray") -> list[str]:
+    """Return texts, "" for null; equal ones share their memory. Raises ValueError for one that is too long."""
+    found: list[str] = []
+    for chunk in column.chunks:
+        encoded = chunk if hasattr(chunk, "dictionary") else chunk.dictionary_encode()
+        known = [text or "" for text in encoded.dictionary.to_pylist()]
+        if (longest := max(map(len, known), default=0)) > MAX_CELL_CHARS:
+            raise ValueError(f"a text of {longest:,} characters, expected at most {MAX_CELL_CHARS:,}")
+        known.append("")
+        found += [known[code] for code in encoded.indices.fill_null(-1).to_pylist()]
+    return found

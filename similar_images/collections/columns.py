@@ -3,6 +3,7 @@
 Shape letter: n rows.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
@@ -15,22 +16,27 @@ from cachetools import LRUCache
 from similar_images.inputs.names import composed, folded
 
 NAME, FOLDER = "name", "folder"
+VECTOR = "vector"  # of an export; no filter uses it
 LOOSE = "."  # the folder of a name without one
 ISO = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d)?)?)?)?")
+WHOLE = re.compile(r"[+-]?\d+")
 KEPT = 16  # masks of conditions
-KINDS = {"O": "text", "f": "number", "M": "date"}  # by the kind of NumPy's dtype
+KINDS = {"O": "text", "f": "number", "i": "number", "u": "number", "M": "date"}  # by the kind of NumPy's dtype
 EXPECTED = {"number": "a number", "date": "a date such as 2019, 2019-07 or 2019-07-31"}
 
 
 class Within(NamedTuple):
-    """Values from `low` to `high`, both included."""
+    """Values from `low` to `high`, both included; int for whole numbers and dates, or infinite."""
 
     low: float
     high: float
 
 
 class Columns(Mapping[str, np.ndarray]):
-    """Arrays (n,) by name: texts as str in objects, numbers as float64, dates as datetime64[s]."""
+    """Arrays (n,) by name: texts as str in objects, whole numbers as int64 or uint64, others as floats, dates as datetime64[s].
+
+    A row without a value has "", NaN or NaT. An array of whole numbers is masked there (`numpy.ma`).
+    """
 
     def __init__(self, arrays: dict[str, np.ndarray]):
         self._arrays = arrays
@@ -65,29 +71,34 @@ class Columns(Mapping[str, np.ndarray]):
                 raise ValueError(f"expected COLUMN=VALUE or COLUMN=LOW..HIGH, got {condition}")
             low, dots, high = value.partition("..")
             is_range = dots and self.kind(column) != "text"
-            where.setdefault(column, []).append((low or None, high or None) if is_range else value)
+            where.setdefault(column, []).append((low or None, high or None) if is_range else value or None)
         return where
 
     def matching(self, where: Mapping[str, Any]) -> np.ndarray:
         """Return which rows match all conditions, bool (n,), as `Collection.matching` takes them."""
-        kinds = {column: self.kind(column) for column in where}
-        masks = [self._matching(column, _conditions(column, kinds[column], where[column])) for column in where]
+        conditions = {column: self._conditions(column, value) for column, value in where.items()}
+        masks = [self._matching(column, some) for column, some in conditions.items()]
         return np.logical_and.reduce(masks) if masks else np.ones(len(self[NAME]), bool)
 
     def conditions(self, where: Mapping[str, Any]) -> dict[str, tuple]:
         """Return what may hold of each column, any of it, in a form for other engines.
 
-        Of `name` parts, which are compared without regard to case; of other texts those of the column that match; of
-        numbers, and of dates in seconds, (low, high) with both ends, or None for what is empty.
+        Of `name` parts, which are compared without regard to case, or None for an empty name; of other texts those of
+        the column that match; of numbers, and of dates in seconds, (low, high) with both ends, or None for what is empty.
         """
         found = {}
         for column, value in where.items():
-            kind = self.kind(column)
-            conditions = _conditions(column, kind, value)
-            if kind == "text" and column != NAME:
+            conditions = self._conditions(column, value)
+            if self.kind(column) == "text" and column != NAME:
                 conditions = tuple(text for text in self._coded(column)[0] if _is_one_of(text, conditions, column))
             found[column] = conditions
         return found
+
+    def _conditions(self, column: str, value: Any) -> tuple:
+        """Return what may hold for a row of a column, in a form that can be compared. Raises ValueError for another value."""
+        dtype = self[column].dtype
+        several = list(value) if isinstance(value, (list, set, frozenset, np.ndarray)) else [value]
+        return tuple(_condition(column, dtype, one) for one in several)
 
     def _matching(self, column: str, conditions: tuple) -> np.ndarray:
         with self._lock:
@@ -100,11 +111,11 @@ class Columns(Mapping[str, np.ndarray]):
         values, kind = self[column], self.kind(column)
         if kind == "text":
             if column == NAME:
-                return np.array([any(part in name for part in conditions) for name in map(folded, values)], bool)
+                return np.array([_has_part(name, conditions) for name in values], bool)
             known, codes = self._coded(column)
             return np.isin(codes, [code for text, code in known.items() if _is_one_of(text, conditions, column)])
-        empty = np.isnan(values) if kind == "number" else np.isnat(values)
-        numbers = values if kind == "number" else values.astype(np.int64)
+        empty = is_empty(values)
+        numbers = values.astype(np.int64) if kind == "date" else np.ma.getdata(values)
         mask = np.zeros(len(values), bool)
         for condition in conditions:
             mask |= empty if condition is None else (numbers >= condition.low) & (numbers <= condition.high) & ~empty
@@ -133,6 +144,18 @@ def texts(values: Sequence[str | None]) -> np.ndarray:
     return array
 
 
+def is_empty(values: np.ndarray) -> np.ndarray:
+    """Return which values (n,) of a column are none, bool (n,)."""
+    match values.dtype.kind:
+        case "O":
+            return values == ""
+        case "M":
+            return np.isnat(values)
+        case "f":
+            return np.isnan(values)
+    return np.ma.getmaskarray(values)
+
+
 def _is_one_of(text: str, wanted: tuple, column: str) -> bool:
     text = composed(text)
     if text in wanted:
@@ -140,47 +163,77 @@ def _is_one_of(text: str, wanted: tuple, column: str) -> bool:
     return column == FOLDER and any(text.startswith(f"{folder}/") for folder in wanted if folder)
 
 
-def _conditions(column: str, kind: str, value: Any) -> tuple:
-    """Return what may hold for a row of a column, in a form that can be compared. Raises ValueError where it cannot be."""
-    several = list(value) if isinstance(value, (list, set, frozenset, np.ndarray)) else [value]
-    return tuple(_condition(column, kind, one) for one in several)
+def _has_part(name: str, parts: tuple) -> bool:
+    whole = folded(name)
+    return any(part in whole if part is not None else not name for part in parts)
 
 
-def _condition(column: str, kind: str, value: Any) -> Any:
+def _condition(column: str, dtype: np.dtype, value: Any) -> Any:
+    kind = KINDS[dtype.kind]
     if isinstance(value, tuple):
         if kind == "text" or len(value) != 2:
             expected = "a text or a list of texts" if kind == "text" else "a pair (low, high)"
             raise ValueError(f"{column}: expected {expected}, got {value}")
-        low, high = (None if end is None or end == "" else _within(column, kind, end) for end in value)
+        low, high = (None if end is None or end == "" else _within(column, dtype, end) for end in value)
         return Within(low.low if low else -np.inf, high.high if high else np.inf)
+    if _is_none(value):
+        return "" if kind == "text" and column != NAME else None
     if kind == "text":
-        if not isinstance(value, str) and value is not None:
+        if not isinstance(value, str):
             raise ValueError(f"{column}: expected a text or a list of texts, got {value!r}")
-        value = composed(value or "")
+        value = composed(value)
         if column == FOLDER and value:
             return value.rstrip("/") or value
         return folded(value) if column == NAME else value
-    return None if value is None or (isinstance(value, str) and not value) else _within(column, kind, value)
+    return None if isinstance(value, str) and not value else _within(column, dtype, value)
 
 
-def _within(column: str, kind: str, value: Any) -> Within:
-    """Return the numbers, or the seconds, that a value stands for."""
+def _is_none(value: Any) -> bool:
+    """Return whether a value stands for none: None, NaN, NaT or pandas.NA."""
+    if value is None or value is np.ma.masked:
+        return True
     try:
-        if kind == "number":
-            return Within(float(value), float(value))
-        if isinstance(value, (str, int, np.integer)):
-            if not ISO.fullmatch(str(value)):
-                raise ValueError
-            moment = np.datetime64(str(value).replace(" ", "T"))
-        elif isinstance(value, datetime) and value.tzinfo is not None:
+        return bool(value != value)
+    except TypeError:  # of pandas.NA
+        return True
+
+
+def _within(column: str, dtype: np.dtype, value: Any) -> Within:
+    """Return the numbers, or the seconds, that a value stands for. Raises ValueError if it is none."""
+    kind = KINDS[dtype.kind]
+    try:
+        return _number(dtype, value) if kind == "number" else _moment(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{column}: expected {EXPECTED[kind]}, got {value!r:.80}") from None
+
+
+def _number(dtype: np.dtype, value: Any) -> Within:
+    """Return the numbers of a dtype that a value stands for: a float is the nearest of its precision."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            low = high = float(dtype.type(value))
+    elif isinstance(value, (int, np.integer)) or (isinstance(value, str) and WHOLE.fullmatch(value.strip())):
+        low = high = int(value)
+    else:
+        low = high = float(value)
+        if math.isfinite(low):
+            low, high = math.ceil(low), math.floor(high)
+    if low != low:
+        raise ValueError
+    return Within(low, high)
+
+
+def _moment(value: Any) -> Within:
+    """Return the seconds since 1970 that a date stands for."""
+    if isinstance(value, (str, int, np.integer)):
+        if not ISO.fullmatch(str(value)):
             raise ValueError
-        elif isinstance(value, (date, np.datetime64)):
-            moment = np.datetime64(value)
-        else:
-            raise ValueError
-        if np.isnat(moment):
-            raise ValueError
-    except (TypeError, ValueError):
-        raise ValueError(f"{column}: expected {EXPECTED[kind]}, got {value!r}") from None
+        moment = np.datetime64(str(value).replace(" ", "T"))
+    elif isinstance(value, (date, np.datetime64)) and not (isinstance(value, datetime) and value.tzinfo is not None):
+        moment = np.datetime64(value)
+    else:
+        raise ValueError
+    if np.isnat(moment):
+        raise ValueError
     first, after = (one.astype("datetime64[s]").astype(np.int64) for one in (moment, moment + 1))
     return Within(int(first), max(int(first), int(after) - 1))

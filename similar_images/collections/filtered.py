@@ -38,8 +38,10 @@ class FilteredCollection(OpenCollection):
         """What is known of every row: a mapping of the names of columns to arrays (n,), read when it is first used.
 
         `name`, `folder` (of images), the columns of a table LIST.columns.csv or .parquet beside the list, and `date`
-        and `camera` once they were read. Texts are str, "" where there is none, numbers float64 or NaN, dates
-        datetime64[s] or NaT. Raises ValueError, with the remedy, for a table that does not fit the names.
+        and `camera` once they were read. Texts are str, "" where there is none. Whole numbers are int64 or uint64,
+        masked if they are missing (`numpy.ma`); other numbers are floats or NaN, dates datetime64[s] or NaT, in UTC if
+        they had a time zone. Warns of columns of other kinds, which are skipped. Raises ValueError, with the remedy, for
+        a table that does not fit the names.
         """
         own = name_columns(self.names, folders=self.noun == "image")
         return Columns(own | file_columns(list_path(self.vectors.path), self.names))
@@ -50,13 +52,15 @@ class FilteredCollection(OpenCollection):
         `where` maps columns to a value, a list of values (any of them), or a pair (low, high) of a range with both
         ends, either may be None. Of `name` a part is enough, in upper or lower case; a `folder` includes its
         subfolders; a date may be `datetime.date` or ISO such as "2019" or "2019-07-31", and stands for all of that
-        year, month or day; None is what is empty. Or it is a bool array (n,), or rows.
+        year, month or day; a number is compared in the precision of its column; None, NaN and NaT match empty values.
+        Or `where` is a bool array (n,), or rows.
         Raises ValueError for an unknown column or a value that does not fit, IndexError for a row that does not exist.
         """
         if isinstance(where, Mapping):
             return self.columns.matching(where)
         given, n = np.asarray(where), len(self)
         if given.dtype == bool:
+            given = np.ma.filled(where, False) if isinstance(where, np.ma.MaskedArray) else given
             if given.shape != (n,):
                 raise ValueError(f"expected a bool array of shape ({n},), got {given.shape}")
             return given

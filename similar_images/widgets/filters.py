@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from similar_images.collections.columns import NAME, Columns
+from similar_images.collections.columns import NAME, Columns, is_empty
 
-CHOICES = 2_000  # different texts that are offered as a list; a column with more of them is not
+MAX_CHOICES = 2_000  # different texts that are offered as a list; a column with more of them is not
+MAX_CHOICE_CHARS = 200  # a column with a longer text is not offered
+MAX_SAFE_INTEGER = 2**53 - 1  # of JavaScript; larger whole numbers are sent as texts
 
 
 def offered(columns: Columns) -> list[dict]:
@@ -18,13 +20,18 @@ def offered(columns: Columns) -> list[dict]:
         kind = columns.kind(column)
         if column == NAME:
             fields.append({"column": column, "kind": "part"})
-        elif kind == "text":
-            texts = sorted(set(values.tolist()) - {""})
-            if 1 < len(texts) <= CHOICES or (texts and not values.all()):
-                fields.append({"column": column, "kind": kind, "texts": texts[:CHOICES]})
-        elif len(known := np.unique(values[values == values])) > 1:  # neither NaN nor NaT
-            ends = [str(end.astype("datetime64[D]")) if kind == "date" else float(end) for end in (known[0], known[-1])]
-            fields.append({"column": column, "kind": kind, "ends": ends})
+            continue
+        empty = is_empty(values)
+        if kind == "text":
+            texts = sorted(set(values[~empty].tolist()))
+            can_tell_apart = len(texts) + empty.any() > 1
+            if can_tell_apart and len(texts) <= MAX_CHOICES and max(map(len, texts)) <= MAX_CHOICE_CHARS:
+                fields.append({"column": column, "kind": kind, "texts": texts})
+            continue
+        known = np.unique(np.ma.getdata(values)[~empty])
+        known = known[np.isfinite(known)]
+        if len(known) > 1:
+            fields.append({"column": column, "kind": kind, "ends": [_end(end) for end in (known[0], known[-1])]})
     return fields
 
 
@@ -32,6 +39,13 @@ def chosen(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return `where` of what a page sends for each column: a text, or low and high, each of which may be null."""
     found = {column: tuple(value) if isinstance(value, list) else value for column, value in fields.items()}
     return {column: value for column, value in found.items() if value not in ("", None, (None, None))}
+
+
+def _end(end: np.generic) -> Any:
+    """Return the least or greatest value of a column as a page shows it."""
+    if isinstance(end, np.datetime64):
+        return str(end.astype("datetime64[D]"))
+    return float(str(end)) if isinstance(end, np.floating) else _plain(end)
 
 
 def shown(where: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,4 +58,6 @@ def _plain(value: Any) -> Any:
         return [_plain(one) for one in value]
     if isinstance(value, date):
         return value.isoformat()
-    return value.item() if isinstance(value, np.generic) else value
+    value = value.item() if isinstance(value, np.generic) else value
+    is_large = isinstance(value, int) and abs(value) > MAX_SAFE_INTEGER
+    return str(value) if is_large else None if value in (np.inf, -np.inf) else value

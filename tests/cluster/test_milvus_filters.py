@@ -35,6 +35,10 @@ WHERES = [
     {"number": [3, (7, 8.25), None]},
     {"number": None},
     {"number": (None, None)},
+    {"id": 2**60 + 7},
+    {"id": [(2**60 + 3, 2**60 + 9), -5]},
+    {"id": (None, 2**60 + 300)},
+    {"id": [None, 2**60 + 50.5]},
     {"taken": "2019"},
     {"taken": ("2019-02", "2019-03-15")},
     {"taken": (date(2019, 3, 1), None)},
@@ -52,6 +56,8 @@ WHERES = [
     {"name": '"'},
     {"name": ""},
     {"name": []},
+    {"name": None},
+    {"name": ["IMAGE 7", None]},
 ]
 
 
@@ -66,12 +72,13 @@ def collection(milvus, tmp_path_factory):
     vectors = saved(folder, clustered(N, 24), names)
     with (folder / "v.columns.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "number", "taken", "owner", "like"])
+        writer.writerow(["name", "number", "id", "taken", "owner", "like"])
         for row, name in enumerate(names):
             number = "" if row % 11 == 0 else f"{random.normal() * 10:.3f}" if row % 3 else str(row % 9)
             taken = "" if row % 13 == 0 else str(np.datetime64("2019-01-01") + row % 500)
             owner = "" if row % 7 == 0 else ("Ann", "Bob", *HOSTILE)[row % 14]
-            writer.writerow([name, number, taken, owner, "in" if row % 2 else "like"])
+            large = "" if row % 17 == 0 else 2**60 + row
+            writer.writerow([name, number, large, taken, owner, "in" if row % 2 else "like"])
     return opened(vectors, milvus.build(vectors, "filters", similarity="cosine"))
 
 

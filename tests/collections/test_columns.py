@@ -2,11 +2,13 @@
 
 import datetime
 import sys
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from similar_images import Collection
+from similar_images.collections import column_files
 from similar_images.collections.column_files import beside
 from similar_images.collections.columns import Columns, name_columns
 
@@ -70,6 +72,14 @@ def test_a_table_gives_columns_by_name_in_any_order(opened):
         ({"stars": (None, 4)}, [2]),
         ({"stars": [(4, None), 3]}, [0, 2]),
         ({"stars": None}, [1, 3]),
+        ({"stars": float("nan")}, [1, 3]),
+        ({"stars": [np.float64("nan"), 3]}, [1, 2, 3]),
+        ({"label": float("nan")}, [1, 3]),
+        ({"name": None}, []),
+        ({"name": [None, "old"]}, [1]),
+        ({"name": ""}, [0, 1, 2, 3]),
+        ({"folder": None}, []),
+        ({"date": np.datetime64("NaT")}, [1]),
         ({"date": "2019"}, [0, 2]),
         ({"date": 2020}, [3]),
         ({"date": "2019-07-31"}, [0, 2]),
@@ -93,6 +103,8 @@ def test_conditions_as_they_are_written_in_a_shell(opened):
     assert where == {"date": [("2019-01-01", "2019-12-31")], "label": ["dog", "cat"], "stars": [(None, "4")]}
     assert np.flatnonzero(columns.matching(where)).tolist() == [2]
     assert columns.parsed(["name=a..b"]) == {"name": ["a..b"]}
+    assert matches(opened(), columns.parsed(["name="])) == []
+    assert matches(opened(), columns.parsed(["stars=", "label="])) == [1, 3]
     with pytest.raises(ValueError, match=r"expected COLUMN=VALUE or COLUMN=LOW\.\.HIGH, got beach"):
         columns.parsed(["beach"])
 
@@ -102,6 +114,9 @@ def test_conditions_as_they_are_written_in_a_shell(opened):
     [
         ({"colour": "red"}, "there is no column colour: expected one of name, folder, label, stars, date, note$"),
         ({"stars": "many"}, "stars: expected a number, got 'many'"),
+        ({"stars": 10**400}, "stars: expected a number, got 1000"),
+        ({"stars": "nan"}, "stars: expected a number, got 'nan'"),
+        ({"stars": (float("nan"), 2)}, "stars: expected a number, got nan"),
         ({"stars": (1, 2, 3)}, r"stars: expected a pair \(low, high\), got"),
         ({"date": "31.7.2019"}, "date: expected a date such as 2019, 2019-07 or 2019-07-31, got '31.7.2019'"),
         ({"date": ("2019-13", None)}, "date: expected a date such as"),
@@ -122,6 +137,16 @@ def test_a_condition_that_does_not_fit_is_one_line(opened, where, error):
         ("name,label\nd.jpg\n", "line 2: expected 2 fields, as in line 1, got 1"),
         (b"name,label\nd.jpg,\xff\n", "is not a CSV file in UTF-8"),
         ("", "expected a column name, got nothing"),
+        ("\nname,label\nd.jpg,a\n", "line 1 is empty: expected the names of the columns"),
+        ("image;label\nd.jpg;a\n", "expected a column name, got image, label"),
+        ("name;label\nd.jpg;a\na.jpg,b\n", "line 3: expected 2 fields, as in line 1, got 1"),
+        ('name,label\nd.jpg,"a\n', "line 2: expected a CSV table with quoted texts"),
+        ("name,label\n" + "d.jpg,a\n" * 5, "expected at most 4 rows, one for each name of the list, got more"),
+        (f"name,label\nd.jpg,{'x' * 2**20}\n", "line 2: expected a row of at most 1,048,576 characters, got more"),
+        (
+            f'name,label\nd.jpg,"{"xy" + chr(10)}{"z" * 2**20}"\n',
+            "line 2: expected a row of at most 1,048,576 characters",
+        ),
     ],
 )
 def test_a_table_that_does_not_fit_is_one_line(opened, table, error):
@@ -134,6 +159,153 @@ def test_a_table_that_does_not_fit_is_one_line(opened, table, error):
 def test_numbers_and_dates_only_where_all_cells_are_such(opened):
     columns = opened("name,a,b,c,d\nd.jpg,1e3,2019-02-30,nan,1\ncats/a.jpg,-.5,2019-01-01,1,x\n").columns
     assert [columns.kind(column) for column in "abcd"] == ["number", "text", "text", "text"]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_with_other_separators(opened, separator):
+    lines = [("name", "label", "stars"), ("d.jpg", f'"a{separator} b"', "3"), ("dogs/c.jpg", "1,5", "4")]
+    columns = opened("".join(separator.join(line) + "\r\n" for line in lines)).columns
+    assert columns["label"].tolist() == ["", "", "1,5", f"a{separator} b"]
+    assert columns["stars"].tolist() == [None, None, 4, 3]
+
+
+def test_a_column_without_a_name_is_skipped_with_a_line(opened):
+    with pytest.warns(UserWarning, match=r"photos.columns.csv: skipped columns: one without a name \(no name\)"):
+        columns = opened(",name, label \n0,d.jpg,a\n1,dogs/c.jpg,b\n").columns
+    assert list(columns) == ["name", "folder", "label"]
+
+
+def test_each_of_many_large_numbers_matches_its_own_row_alone(opened):
+    first = 1234567890123456000
+    lines = [f"{name},{first + row},{2**64 - 1 - row}" for row, name in enumerate(NAMES)]
+    collection = opened("name,id,unsigned\n" + "\n".join(lines))
+    columns = collection.columns
+    assert (columns["id"].dtype, columns["unsigned"].dtype) == (np.int64, np.uint64)
+    for row in range(4):
+        for value in (first + row, str(first + row), np.int64(first + row)):
+            assert matches(collection, {"id": value}) == [row]
+        assert matches(collection, {"unsigned": 2**64 - 1 - row}) == [row]
+        assert matches(collection, columns.parsed([f"id={first + row}..{first + row}"])) == [row]
+    assert matches(collection, {"id": (first + 1, first + 2)}) == [1, 2]
+    assert matches(collection, {"id": [(10**30, None), first + 0.5, (None, 10**400)]}) == [0, 1, 2, 3]
+    assert matches(collection, {"id": 10**400}) == []
+
+
+def test_whole_numbers_with_empty_cells_stay_whole(opened):
+    collection = opened(f"name,id\nd.jpg,{2**60 + 1}\ndogs/c.jpg,-3\ncats/a.jpg,\n")
+    values = collection.columns["id"]
+    assert values.dtype == np.int64 and values.tolist() == [None, None, -3, 2**60 + 1]
+    assert matches(collection, {"id": 2**60 + 1}) == [3] and matches(collection, {"id": 2**60}) == []
+    assert matches(collection, {"id": None}) == [0, 1] and matches(collection, {"id": (None, 5)}) == [2]
+    assert matches(collection, {"id": 2.5}) == [] and matches(collection, {"id": (-3.5, 2.5)}) == [2]
+    assert np.flatnonzero(collection.matching(values < 5)).tolist() == [2]
+    assert np.flatnonzero(collection.matching(values != -3)).tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["00001", "2"], ["00001", "2"]),
+        (["007.5", "2"], ["007.5", "2"]),
+        (["+491701", "2"], ["+491701", "2"]),
+        ([str(2**64), "2"], [str(2**64), "2"]),
+        (["-1", str(2**63)], ["-1", str(2**63)]),
+        (["1" * 5000, "2"], ["1" * 5000, "2"]),
+        (["1e999", "2"], ["1e999", "2"]),
+        ([str(2**53 + 1), "0.5"], [str(2**53 + 1), "0.5"]),
+        (["\u0663", "2"], ["\u0663", "2"]),
+        (["0", "-12"], [0, -12]),
+        (["0.1", "-12"], [0.1, -12.0]),
+        (["+.5", "1E-3"], [0.5, 0.001]),
+        (["inf", "-1.5"], [np.inf, -1.5]),
+    ],
+)
+def test_a_cell_is_a_number_only_if_nothing_of_it_gets_lost(opened, cells, expected):
+    values = opened(f"name,x\ncats/a.jpg,{cells[0]}\ncats/old/b.jpg,{cells[1]}\n").columns["x"].tolist()[:2]
+    assert values == expected and list(map(type, values)) == list(map(type, expected))
+
+
+def test_a_float_matches_the_number_that_is_displayed(opened, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    kinds = {"half": pa.float16(), "single": pa.float32(), "double": pa.float64()}
+    arrays = {name: pa.array([0.1, 0.2, None, 512.0], kind) for name, kind in kinds.items()}
+    pq.write_table(pa.table({"name": NAMES, **arrays}), tmp_path / "photos.columns.parquet")
+    collection = opened(None)
+    for name in kinds:
+        assert [matches(collection, {name: value}) for value in (0.1, "0.2", 0.15)] == [[0], [1], []]
+        assert matches(collection, {name: (0.1, 0.2)}) == [0, 1]
+        assert matches(collection, {name: None}) == [2]
+    assert matches(collection, {"double": 0.1 + 1e-9}) == []
+
+
+def test_kinds_of_parquet_are_read_or_skipped_with_a_line(opened, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    moment = datetime.datetime(2020, 1, 2, 23, 30, tzinfo=datetime.UTC)
+    read = {
+        "view": (pa.array(["x", None, "y", "x"], pa.string_view()), ["x", "", "y", "x"]),
+        "large": (pa.array(["x", None, "y", "x"], pa.large_string()), ["x", "", "y", "x"]),
+        "coded": (pa.array(["x", None, "y", "x"]).dictionary_encode(), ["x", "", "y", "x"]),
+        "coded_numbers": (pa.array([5, None, 2**60 + 1, 5]).dictionary_encode(), [5, None, 2**60 + 1, 5]),
+        "zoned": (
+            pa.array([moment, None] * 2, pa.timestamp("us", "Europe/Berlin")),
+            [moment.replace(tzinfo=None), None] * 2,
+        ),
+        "price": (pa.array([Decimal("1.10"), None] * 2), [1.1, None] * 2),
+        "huge": (pa.array([Decimal(10**37), Decimal(1)] * 2), [str(10**37), "1"] * 2),
+        "half": (pa.array([np.float16(0.5), None] * 2), [0.5, None] * 2),
+        "unsigned": (pa.array([2**64 - 1, 0] * 2, pa.uint64()), [2**64 - 1, 0] * 2),
+        "good": (pa.array([True, None] * 2), [1, None] * 2),
+    }
+    skipped = {
+        "time": pa.array([datetime.time(1, 2), None] * 2),
+        "took": pa.array([datetime.timedelta(1), None] * 2),
+        "bytes": pa.array([b"x", None] * 2),
+        "fixed": pa.array([b"x", None] * 2, pa.binary(1)),
+        "none": pa.nulls(4),
+        "tags": pa.array([["x"], None] * 2),
+        "place": pa.array([{"x": 1.0}, None] * 2),
+    }
+    table = {"name": NAMES} | {name: array for name, (array, _) in read.items()} | skipped
+    pq.write_table(pa.table(table), tmp_path / "photos.columns.parquet")
+    collection = opened(None)
+    with pytest.warns(UserWarning, match="photos.columns.parquet: skipped columns: ") as caught:
+        columns = collection.columns
+    assert len(caught) == 1 and all(f"{name} (" in str(caught[0].message) for name in skipped)
+    assert list(columns) == ["name", "folder", *read]
+    for name, (_, expected) in read.items():
+        assert [None if value != value else value for value in columns[name].tolist()] == expected, name
+    for suffix in (".csv", ".parquet"):
+        collection.export(tmp_path / f"out{suffix}")
+    assert matches(collection, {"zoned": "2020-01-02", "price": "1.10", "view": "x"}) == [0]
+
+
+def test_texts_of_parquet_share_their_memory_and_have_a_limit(opened, tmp_path, monkeypatch):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    table = {"name": NAMES, "note": ["x" * 1000] * 3 + ["y"], "long": ["z" * 2**20 + "z"] * 4}
+    pq.write_table(pa.table(table), tmp_path / "photos.columns.parquet")
+    with pytest.warns(UserWarning, match=r"skipped columns: long \(a text of 1,048,577 characters, expected at most"):
+        note = opened(None).columns["note"]
+    assert note.tolist() == table["note"] and note[0] is note[2]
+    monkeypatch.setattr(column_files, "MAX_TEXT_BYTES", 2**20 - 2**12)
+    monkeypatch.setattr(column_files, "_known_texts", lambda column: known.append(column.length()) or NAMES)
+    known = []
+    with pytest.warns(
+        UserWarning, match=r"skipped columns: long \(1,048,\d+ bytes of text, expected at most 1,048,576"
+    ):
+        _ = opened(None).columns
+    assert len(known) == 2  # name and note: the third was not read
+
+
+def test_a_table_with_more_rows_than_names_is_refused_from_its_footer(opened, tmp_path, monkeypatch):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    pq.write_table(pa.table({"name": ["x"] * 100_000}), tmp_path / "photos.columns.parquet")
+    monkeypatch.setattr(pq.ParquetFile, "read", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(ValueError, match="expected at most 4 rows, one for each name of the list, got 100,000"):
+        _ = opened(None).columns
 
 
 def test_a_table_of_parquet_has_its_types(opened, tmp_path):

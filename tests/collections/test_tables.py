@@ -131,6 +131,100 @@ def test_a_csv_that_was_exported_can_be_the_table_beside_the_list(mapped, tmp_pa
     assert again.kind("x") == "number"
 
 
+HOSTILE = [
+    "=cmd()",
+    "'=x",
+    "+1",
+    "-5 m",
+    "@a",
+    '"',
+    "a,b",
+    "a;b\tc",
+    "two\nlines",
+    "a\rb",
+    "a\r\nb",
+    " x ",
+    "",
+    "00012",
+    "\x1b[31m",
+]
+VALUES = {
+    "=cmd()": [HOSTILE[row % len(HOSTILE)] for row in range(N)],
+    "id": [1234567890123456000 + row for row in range(N)],
+    "sparse": [None if row % 3 else 2**60 + row for row in range(N)],
+    "unsigned": [2**64 - 1 - row for row in range(N)],
+    "small": [None if row % 5 else -row for row in range(N)],
+    "ratio": [None if row % 7 == 1 else 0.1 * row for row in range(N)],
+    "extreme": [(5e-324, 1.7976931348623157e308, float("inf"), -0.0)[row % 4] for row in range(N)],
+    "single": np.linspace(0.1, 1, N, dtype=np.float32),
+}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_an_exported_table_imports_with_equal_values(collection, tmp_path, suffix):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    kinds = {"unsigned": pa.uint64(), "single": pa.float32()}
+    table = {"name": collection.names} | {name: pa.array(some, kinds.get(name)) for name, some in VALUES.items()}
+    (tmp_path / "v.columns.csv").unlink()
+    pq.write_table(pa.table(table), tmp_path / "v.columns.parquet")
+    imported = Collection.open(tmp_path / "v.npy")
+    imported.export(tmp_path / f"out{suffix}")
+    (tmp_path / "v.columns.parquet").unlink()
+    (tmp_path / f"out{suffix}").replace(tmp_path / f"v.columns{suffix}")
+    again = Collection.open(tmp_path / "v.npy")
+    assert list(again.columns) == list(imported.columns)
+    for name, values in VALUES.items():
+        for columns in (imported.columns, again.columns):
+            assert columns.kind(name) == ("text" if name == "=cmd()" else "number")
+            found = [None if value != value else value for value in columns[name].tolist()]
+            if name == "single" and suffix == ".csv" and columns is again.columns:
+                found = np.array(found, np.float32).tolist()  # a CSV has 0.1 for it
+            assert found == (values if isinstance(values, list) else values.tolist()), name
+    for collection in (imported, again):
+        assert np.flatnonzero(collection.matching({"id": VALUES["id"][9]})).tolist() == [9]
+        assert collection.matching({"single": str(VALUES["single"][2])}).sum() == 1
+        assert np.flatnonzero(collection.matching({"sparse": None})).tolist() == [row for row in range(N) if row % 3]
+
+
+def test_a_spreadsheet_computes_neither_a_cell_nor_a_header_of_an_export(collection, tmp_path):
+    (tmp_path / "v.columns.csv").write_text("name,=cmd(),@b\n3/3.jpg,=1+1,-x\n")
+    exported = Collection.open(tmp_path / "v.npy")
+    exported.export(tmp_path / "out.csv")
+    lines = list(csv.reader((tmp_path / "out.csv").read_text().splitlines()))
+    assert lines[0] == ["name", "folder", "'=cmd()", "'@b"] and lines[4] == ["3/3.jpg", "3", "'=1+1", "'-x"]
+
+
+def test_large_whole_numbers_stay_exact_in_other_tools(collection, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pytest.importorskip("pandas")
+    lines = [f"{row % 7}/{row}.jpg,{2**60 + row},{row}" for row in range(1, N)]
+    (tmp_path / "v.columns.csv").write_text("name,id,count\n" + "\n".join(lines))
+    read = Collection.open(tmp_path / "v.npy")
+    frame, table = read.to_pandas(), read.to_arrow().read_all()
+    assert frame["id"].isna().tolist()[:2] == [True, False] and frame["id"][7] == 2**60 + 7
+    assert frame["count"].dtype == float and frame["count"].isna().sum() == 1 and frame["count"][7] == 7
+    assert table.schema.field("id").type == table.schema.field("count").type == pa.int64()
+    assert table["id"].to_pylist()[:2] == [None, 2**60 + 1]
+    hits = read.hits_to_pandas([Hit(9, "2/9.jpg", 0.5)])
+    assert hits["id"].tolist() == [2**60 + 9] and hits["count"].tolist() == [9]
+
+
+def test_hits_of_several_queries_are_one_data_frame(mapped):
+    pytest.importorskip("pandas")
+    found = [mapped.nearest(row, count) for row, count in ((9, 3), (20, 1))]
+    frame = mapped.hits_to_pandas([found[0], [], found[1]])
+    assert frame["query"].tolist() == [0, 0, 0, 2]
+    one = mapped.hits_to_pandas([*found[0], *found[1]])
+    assert frame.drop(columns="query").equals(one) and "query" not in one
+    many = mapped.hits_to_pandas(mapped.nearest_many([9, 20], 3))
+    assert many["query"].tolist() == [0, 0, 0, 1, 1, 1] and many["row"].tolist()[:3] == [hit.row for hit in found[0]]
+    assert list(mapped.hits_to_pandas([[], []])) == list(frame)
+    for wrong in ([9, 20], [found[0], 9], [[9]]):
+        with pytest.raises(TypeError, match="expected hits, or a list of hits for each query, got int"):
+            mapped.hits_to_pandas(wrong)
+
+
 def test_a_collection_of_texts_has_tables_too(tmp_path):
     pytest.importorskip("pandas")
     collection = TextCollection.open(vectors_path(save_texts(tmp_path / "t.txt", ["one dog", "two cats"])))

@@ -32,6 +32,32 @@ def test_each_column_is_offered_with_its_kind_and_values(shown):
     assert offered["day"] == {"column": "day", "kind": "date", "ends": ["2020-01-01", "2020-01-12"]}
 
 
+def test_numbers_that_javascript_cannot_hold_stay_exact(collection, tmp_path):
+    lines = [f"{name},{2**60 + row},{row / 10 if row else 'inf'}" for row, name in enumerate(collection.names[:-1])]
+    (tmp_path / TABLE).write_text("name,id,share\n" + "\n".join(lines))
+    gallery = Gallery(Collection.open(tmp_path / "sample_file_list.txt"), seed=1)
+    gallery.wait()
+    tell(gallery, do="filters")
+    offered = {field["column"]: field for field in gallery.filters}
+    assert offered["id"]["ends"] == [str(2**60), str(2**60 + 10)] and offered["share"]["ends"] == [0.1, 1.0]
+    tell(gallery, do="where", where={"id": [str(2**60 + 4), str(2**60 + 6)]})
+    assert {row for row, _, _ in hits(gallery)} == {4, 5, 6} - {collection.names.index(query(gallery))}
+    gallery.where = {"id": (2**60 + 4, None)}
+    gallery.wait()
+    assert gallery.get_state()["where"] == {"id": [str(2**60 + 4), None]}
+
+
+def test_a_column_of_long_texts_does_not_hide_the_other_columns(collection, tmp_path):
+    lines = [
+        f"{name},{'x' * 60_000 if row == 3 else 'short'},{'ab'[row % 2]}" for row, name in enumerate(collection.names)
+    ]
+    (tmp_path / TABLE).write_text("name,note,part\n" + "\n".join(lines))
+    gallery = Gallery(Collection.open(tmp_path / "sample_file_list.txt"), seed=1)
+    gallery.wait()
+    tell(gallery, do="filters")
+    assert [field["column"] for field in gallery.filters] == ["name", "folder", "part"]
+
+
 def test_only_what_matches_is_found_and_the_status_says_how_many_do(shown):
     tell(shown, do="where", where={"name": "", "part": "b", "size": [3, None], "day": [None, None]})
     assert shown.where == {"part": "b", "size": (3, None)}

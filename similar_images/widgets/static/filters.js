@@ -21,7 +21,9 @@ function filtering({ model, ask }) {
     }
     const [low, high] = ["from", "to"].map((end, i) => h("input", { type: kind, step: "any", min: ends[0], max: ends[1],
       placeholder: ends[i], "aria-label": `${column} ${end}`, onchange: changed }));
-    const value = input => (input.value === "" ? null : kind === "number" ? Number(input.value) : input.value);
+    // A whole number that JavaScript cannot hold stays a text.
+    const isNumber = text => kind === "number" && (Number.isSafeInteger(Number(text)) || !/^-?\d+$/.test(text));
+    const value = input => (input.value === "" ? null : isNumber(input.value) ? Number(input.value) : input.value);
     return { column, inputs: [low, high], label: h("span", { class: "range" }, `${column} `, low, " to ", high), read: () => [value(low), value(high)] };
   }
 
