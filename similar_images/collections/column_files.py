@@ -15,7 +15,7 @@ import numpy as np
 
 from similar_images.collections.columns import ISO, NAME, VECTOR, texts
 from similar_images.files import locked, replacing
-from similar_images.inputs.exif import Exif, read_exif
+from similar_images.inputs.exif import MAX_CHARS, Exif, read_exif
 from similar_images.inputs.names import NameRows, from_csv_cell, names_digest
 from similar_images.inputs.sources import Source
 from similar_images.inputs.tables import read_table as read_csv
@@ -73,7 +73,10 @@ def known_exif(list_file: Path, names: list[str]) -> Exif | None:
     """Return what was kept of the EXIF of these names, or of the first of them; None if nothing was."""
     try:
         with beside(list_file, EXIF).open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            exif = Exif(kept["dates"].astype("datetime64[s]"), texts(kept["cameras"][kept["codes"]].tolist()))
+            cameras = [camera[:MAX_CHARS] for camera in kept["cameras"].tolist()]
+            exif = Exif(
+                kept["dates"].astype("datetime64[s]"), texts([cameras[code] for code in kept["codes"].tolist()])
+            )
             known = str(kept["format"]) == FORMAT and len(exif.dates) == len(exif.cameras) <= len(names)
             return exif if known and names_digest(names[: len(exif.dates)]) == str(kept["names"]) else None
     except FileNotFoundError:
@@ -111,15 +114,16 @@ def _count(exif: Exif | None) -> int:
 
 
 def _write_exif(path: Path, names: list[str], exif: Exif) -> None:
-    cameras, codes = np.unique(exif.cameras.astype(str), return_inverse=True)
+    cameras = sorted(set(exif.cameras.tolist()))
+    code = {camera: number for number, camera in enumerate(cameras)}
     with replacing(path) as partial:
         np.savez(
             partial,
             format=np.array(FORMAT),
             names=np.array(names_digest(names)),
             dates=exif.dates,
-            cameras=cameras,
-            codes=codes.astype(np.int32),
+            cameras=np.array(cameras, str),
+            codes=np.array([code[camera] for camera in exif.cameras], np.int32),
         )
 
 

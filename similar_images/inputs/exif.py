@@ -19,6 +19,7 @@ from similar_images.inputs.sources import Folder, Place, Source, open_source
 
 BLOCK = 256  # images that a process reads at once
 TAGS = ExifTags.Base
+MAX_CHARS = 200  # of a camera; longer texts are damaged
 MOMENT = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d):(\d\d):(\d\d)")
 
 
@@ -61,7 +62,7 @@ def exif_of(file: IO[bytes]) -> tuple[datetime | None, str]:
     moment = next((found for value in stated if (found := _moment(value))), None)
     maker, model = (_text(exif.get(tag)) for tag in (TAGS.Make, TAGS.Model))
     is_repeated = maker and model.casefold().startswith(maker.split()[0].casefold())
-    return moment, model if is_repeated else f"{maker} {model}".strip()
+    return moment, (model if is_repeated else f"{maker} {model}".strip())[:MAX_CHARS].strip()
 
 
 def _picklable(source: Source) -> Place | Source:
@@ -92,5 +93,6 @@ def _moment(value: object) -> datetime | None:
 
 def _text(value: object) -> str:
     """Return a value of EXIF as a text of one line."""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+    part = value[: 4 * MAX_CHARS] if isinstance(value, (bytes, str)) else value  # UTF-8 has up to 4 bytes a character
+    text = part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part or "")
     return " ".join(text.replace("\0", " ").split())

@@ -1,6 +1,7 @@
 """What EXIF says: in a folder and in an archive, kept beside the list, read once; damage is no more than unknown."""
 
 import io
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -9,9 +10,12 @@ from PIL import ExifTags, Image, ImageFile
 from sample_images import encoded
 
 from similar_images import Collection
+from similar_images.collections import column_files
 from similar_images.collections.column_files import EXIF, beside
+from similar_images.collections.columns import texts
 from similar_images.inputs import exif
-from similar_images.inputs.exif import exif_of
+from similar_images.inputs.exif import MAX_CHARS, Exif, exif_of
+from similar_images.widgets.filters import offered
 
 TAGS = ExifTags.Base
 
@@ -131,6 +135,30 @@ def test_damaged_exif_is_not_known():
     for damage in range(place, place + 60):
         found = exif_of(io.BytesIO(content[:damage] + b"\xff\xff" + content[damage + 2 :]))
         assert isinstance(found[1], str)
+
+
+@pytest.mark.parametrize("length", [1_000, 60_000])
+def test_a_long_text_is_cut_and_the_filter_still_offers_all_columns(opened, tmp_path, length):
+    collection = opened()
+    (tmp_path / "photos" / "e.jpg").write_bytes(photograph(Model="x" * length))
+    collection.read_exif()
+    assert collection.columns["camera"].tolist() == [*CAMERAS[:4], "x" * MAX_CHARS, ""]
+    assert [field["column"] for field in offered(collection.columns)] == ["name", "folder", "date", "camera"]
+
+
+@pytest.mark.parametrize("length", [MAX_CHARS, 60_000])
+def test_memory_for_cameras_is_that_of_their_texts_not_of_the_longest_for_all(tmp_path, length):
+    names = [f"{row}.jpg" for row in range(20_000)]
+    cameras = texts(["x" * length, *(f"Camera {row % 7}" for row in range(19_999))])
+    tracemalloc.start()
+    try:
+        column_files._write_exif(tmp_path / "v.exif.npz", names, Exif(np.full(20_000, "NaT", "datetime64[s]"), cameras))
+        read = column_files.known_exif(tmp_path / "v.txt", names)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert read.cameras.tolist() == ["x" * MAX_CHARS, *cameras[1:]]
+    assert peak < 8e6, f"{peak / 1e6:.1f} MB"  # 16 MB if each row took 200 characters of 4 bytes
 
 
 def test_unknown_and_missing_folders_are_one_line(opened, tmp_path):
