@@ -34,7 +34,7 @@ def warn(
 def warn_not_indexed(collection: BaseCollection, exact: bool) -> None:
     """Say on stderr how many rows the index lacks, and how to add them."""
     if not exact and (lacking := missing(collection)):
-        click.echo(as_started(lacking), err=True)
+        click.echo(as_started(printable(lacking)), err=True)
 
 
 def print_json(answers: list[Answered], paths: bool = False) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from similar_images.cli.options import FILE, MILVUS_INDEXES, SIMILARITIES, Bytes, Command
+from similar_images.inputs.names import escape_controls
 
 
 @click.command("build", cls=Command)
@@ -221,7 +222,7 @@ def main(
 
 
 def _say(message: str) -> None:
-    click.echo(message, err=True)
+    click.echo(escape_controls(message), err=True)
 
 
 def _refuse(*cases: tuple[object, str]) -> None:
@@ -262,7 +263,7 @@ def _chosen(vectors, labels: str, removed: list[int]) -> str:
     from similar_images.evaluation.similarities import choose_similarity
 
     chosen = choose_similarity(vectors, choose_labels(labels, vectors.names or []), removed)
-    click.echo(chosen.said, err=True)
+    _say(chosen.said)
     return chosen.name
 
 

@@ -41,6 +41,7 @@ def main(
     from similar_images.collections.images import Collection
     from similar_images.evaluation import cluster_page
     from similar_images.files import check_new, replacing
+    from similar_images.inputs.names import printable
 
     for file in filter(None, (csv_file, html_file)):
         check_new(file, overwrite)
@@ -52,7 +53,7 @@ def main(
     ):
         clusters = collection.clusters(lambda done, n: bar.update(done - bar.n))
     for warning in caught:  # they cannot be kept
-        click.echo(warning.message, err=True)
+        click.echo(printable(str(warning.message)), err=True)
     if csv_file:
         with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
             cluster_page.write_csv(table, collection, clusters)

@@ -19,6 +19,7 @@ from similar_images.cli.options import (
     sigterm_interrupts,
 )
 from similar_images.inputs.address import Address
+from similar_images.inputs.names import escape_controls, printable
 from similar_images.networks.catalog import NETWORKS
 
 OF_NETWORKS = {"collections", "networks", "sample", "k", "labels", "alterations", "as_json", "report_file", "overwrite"}
@@ -184,7 +185,7 @@ def main(
     if as_json:
         click.echo(json.dumps([report.summary(one) for one in evaluations], indent=1))
     else:
-        click.echo(report.as_csv(evaluations).rstrip() if as_csv else report.as_table(evaluations))
+        click.echo(escape_controls(report.as_csv(evaluations).rstrip()) if as_csv else report.as_table(evaluations))
     if report_file:
         report.write(report_file, evaluations)
         click.echo(f"report {report_file}", err=True)
@@ -197,8 +198,6 @@ def _track(items: Iterable, what: str, total: int | None) -> Iterable:
 
 
 def _note(message: str) -> None:
-    from similar_images.inputs.names import printable
-
     click.echo(printable(message), err=True)
 
 
@@ -251,4 +250,4 @@ def _print_agreement(file: Path, collections: tuple[Path, ...], as_json: bool) -
         click.echo(json.dumps({name: one._asdict() for name, one in found.items()}, indent=1))
         return
     for name, one in found.items():
-        click.echo(f"{name}: Spearman {one.spearman:.4f}, Pearson {one.pearson:.4f} on {one.pairs:,} pairs")
+        click.echo(f"{printable(name)}: Spearman {one.spearman:.4f}, Pearson {one.pearson:.4f} on {one.pairs:,} pairs")

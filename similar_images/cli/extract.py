@@ -19,7 +19,7 @@ from similar_images.cli.options import (
     this_command,
 )
 from similar_images.inputs.images import LIMITS, OVER, PILLOW_LIMIT, RESAMPLINGS, Limits
-from similar_images.inputs.names import is_blank, printable
+from similar_images.inputs.names import escape_controls, is_blank, printable
 from similar_images.networks.catalog import ENGINES, NETWORKS, OF_2022, OF_A_FOLDER, PRECISIONS
 from similar_images.vectors.store import DTYPES
 
@@ -188,7 +188,7 @@ def main(
     from similar_images.vectors.writer import Writer
 
     def say(message: object) -> None:
-        click.echo(message, err=True)
+        click.echo(escape_controls(str(message)), err=True)
 
     if gpus and not cluster:
         raise ValueError("--gpus-per-worker is for --ray: without it the network takes the GPU of this machine")

@@ -6,8 +6,11 @@ from pathlib import Path
 import click
 
 from similar_images.cli.options import FILE, Command, Encoding, sigterm_interrupts, this_command
+from similar_images.inputs.names import escape_controls
 from similar_images.networks.text import DEFAULT, ENGINES, PRECISIONS
 from similar_images.vectors.store import DTYPES
+
+SHOWN_CHARS = 80  # of a skipped text
 
 
 @click.command("extract-texts", cls=Command)
@@ -76,7 +79,7 @@ def main(
     from similar_images.vectors.writer import Writer
 
     def say(message: object) -> None:
-        click.echo(message, err=True)
+        click.echo(escape_controls(str(message)), err=True)
 
     texts, names = read_texts(file, column, encoding), list_file(file, encoding)
     check_list(names, texts, overwrite)
@@ -99,7 +102,7 @@ def main(
 
         def progress(rows: int, newly_skipped: list) -> None:
             for text in newly_skipped:
-                bar.write(f"skipped text {text.row + 1}, {text.name!r}: {text.reason}", file=sys.stderr)
+                bar.write(f"skipped text {text.row + 1}, {text.name[:SHOWN_CHARS]!r}: {text.reason}", file=sys.stderr)
             bar.update(rows)
 
         try:

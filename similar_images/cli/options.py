@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from similar_images.collections.images import Collection
     from similar_images.vectors.store import Vectors
 
+PACKAGE = Path(__file__).parents[1]
 EXISTING = click.Path(exists=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 AS_EXTRACTED = "[default: as when the images were extracted]"
@@ -156,14 +158,34 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            with redirect_stderr(sys.stdout) if in_kernel() else nullcontext():  # a notebook shows stderr as errors
+            with (
+                redirect_stderr(sys.stdout) if in_kernel() else nullcontext(),  # a notebook shows stderr as errors
+                _warnings_as_lines(),
+            ):
                 return super().invoke(ctx)
         except (OSError, ValueError) as error:
-            raise click.ClickException(as_started(" ".join(str(error).split()))) from error
+            raise click.ClickException(as_started(printable(" ".join(str(error).split())))) from error
 
     def get_help(self, ctx: click.Context) -> str:
         with ctx.scope(cleanup=False):
             return as_started(super().get_help(ctx))
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Print each warning of this package as one line on stderr."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **place: Any) -> None:
+            if Path(filename).is_relative_to(PACKAGE):
+                click.echo(as_started(printable(str(message))), err=True)
+            else:
+                shown(message, category, filename, *rest, **place)
+
+        warnings.filterwarnings("always", category=UserWarning, module=PACKAGE.name)
+        warnings.showwarning = show
+        yield
 
 
 def only_collection_here(of_texts: bool = False) -> Path:
@@ -232,7 +254,7 @@ def silent_decoders() -> Iterator[None]:
 def report_assumption(vectors: "Vectors") -> None:
     """Say on stderr if the network of vectors is assumed, and how to name another."""
     if vectors.assumption:
-        click.echo(f"{vectors.assumption}; use --network to name another", err=True)
+        click.echo(f"{printable(vectors.assumption)}; use --network to name another", err=True)
 
 
 def read_exif(collection: "Collection") -> None:

@@ -1,6 +1,8 @@
 """Search a collection of images for those most like a given one."""
 
+import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,7 +139,7 @@ def main(
     elif paths:
         for hit in (hit for answer in answers for hit in answer.hits):
             if hit.path is not None:
-                click.echo(hit.path)
+                click.echo(_path_to_print(hit.path))
     else:
         print_hits(answers, len(parsed) > 1)
     if failed:
@@ -227,6 +229,11 @@ def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | 
             raise ValueError(f"no such file; {error}") from error
     with silent_decoders():
         return open_image(Path(query))
+
+
+def _path_to_print(path: object) -> str | bytes:
+    """Return a path without control characters for a terminal, and as bytes, which click does not change, for a command."""
+    return printable(str(path)) if sys.stdout.isatty() else os.fsencode(str(path))
 
 
 def is_path(query: str) -> bool:

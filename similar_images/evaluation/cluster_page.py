@@ -9,7 +9,7 @@ import numpy as np
 
 from similar_images.collections.images import Collection
 from similar_images.collections.opened import Hit
-from similar_images.inputs.names import printable, to_csv_cell
+from similar_images.inputs.names import csv_cell_for
 from similar_images.overview.clusters import Clusters
 from similar_images.templates import pages
 
@@ -25,8 +25,8 @@ def summary(clusters: Clusters, removed: Sequence[int] = ()) -> str:
 
 
 def write_csv(file: TextIO, collection: Collection, clusters: Clusters) -> None:
-    """Write cluster, place, row and name of every image that was not removed, by cluster; in a terminal without control characters."""
-    cell = printable if file.isatty() else to_csv_cell
+    """Write cluster, place, row and name of every image that was not removed, by cluster; on stdout without control characters."""
+    cell = csv_cell_for(file)
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("cluster", "place", "row", "name"))
     for cluster in clusters:

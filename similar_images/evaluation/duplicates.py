@@ -21,7 +21,7 @@ from similar_images.evaluation.duplicate_threshold import (
 )
 from similar_images.index.index import Index
 from similar_images.inputs import images
-from similar_images.inputs.names import names_digest, printable, to_csv_cell
+from similar_images.inputs.names import csv_cell_for, names_digest
 from similar_images.inputs.sources import digest
 from similar_images.templates import pages
 
@@ -97,8 +97,8 @@ def summary(collection: Collection, members: list[Member], threshold: float) -> 
 
 
 def write_csv(file: TextIO, members: list[Member]) -> None:
-    """Write one line per member below the names of the columns; in a terminal without control characters."""
-    cell = printable if file.isatty() else to_csv_cell
+    """Write one line per member below the names of the columns; on stdout without control characters."""
+    cell = csv_cell_for(file)
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(Member._fields)
     for member in members:

@@ -114,12 +114,12 @@ def prompt_verdict(found: NetworkComparison) -> list[str]:
 def as_text(found: NetworkComparison) -> str:
     """Return the comparison for a terminal."""
     parts = [
-        aligned([("", [printable(name) for name in names(found)]), *lines(found)]),
+        aligned([("", names(found)), *lines(found)]),
         "\n".join(map(printable, verdict(found))),
     ]
     if prompts := prompt_lines(found):
         head = ("network", ["prompt", f"precision@{found.k} of words", f'less "{PLACE}"'])
-        parts.append(aligned([head, *((printable(name), list(rest)) for name, *rest in prompts)]))
+        parts.append(aligned([head, *((name, list(rest)) for name, *rest in prompts)]))
         parts.append("\n".join(map(printable, prompt_verdict(found))))
     return "\n\n".join(parts)
 

@@ -101,8 +101,9 @@ def csv_of(summaries: list[dict]) -> str:
     """Return nested dictionaries as CSV, one row each, without lists; column `a.b` is key b of a."""
     rows = [dict(_flat(one)) for one in summaries]
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writerow({column: to_csv_cell(column) for column in columns})
     writer.writerows(
         {key: to_csv_cell(cell) if isinstance(cell, str) else cell for key, cell in row.items()} for row in rows
     )
@@ -111,11 +112,12 @@ def csv_of(summaries: list[dict]) -> str:
 
 def as_table(evaluations: list[Evaluation]) -> str:
     """Return the measures for a terminal, one column per evaluation."""
-    return aligned([("", [printable(title) for title in titles(evaluations)]), *lines(evaluations)])
+    return aligned([("", titles(evaluations)), *lines(evaluations)])
 
 
 def aligned(rows: list[tuple[str, list[str]]]) -> str:
-    """Return rows, each a name and its cells, with their columns aligned."""
+    """Return rows for a terminal, each a name and its cells, with their columns aligned."""
+    rows = [(printable(name), list(map(printable, cells))) for name, cells in rows]
     first = max(len(name) for name, _ in rows)
     widths = [max(len(cell) for cell in column) for column in zip(*(cells for _, cells in rows), strict=True)]
     return "\n".join(

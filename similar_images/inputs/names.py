@@ -3,18 +3,20 @@
 import hashlib
 import os
 import re
+import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from similar_images.files import replacing
 from similar_images.inputs.images import SUFFIXES, UNSUPPORTED_SUFFIXES
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tab and line feed
 FORMULA = re.compile(r"'*[=+\-@\t\r]")  # spreadsheets compute a cell that begins so (without the quotes)
 EXAMPLES, SUFFIXES_SHOWN = 3, 6  # in a message
 
@@ -171,6 +173,18 @@ def printable(name: str) -> str:
         else character.encode("unicode_escape").decode()
         for character in name
     )
+
+
+def escape_controls(text: str) -> str:
+    """Return a text of several lines or cells for stdout or stderr: control characters, which a terminal would obey, as escapes."""
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def csv_cell_for(file: TextIO) -> Callable[[str], str]:
+    """Return a function that gives the cell for a name: exact in a file, on stdout without control characters."""
+    if file.isatty():
+        return printable
+    return (lambda name: escape_controls(to_csv_cell(name))) if file is sys.stdout else to_csv_cell
 
 
 def to_csv_cell(name: str) -> str:

@@ -246,7 +246,9 @@ def write_skipped(
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("name", "reason", "bytes", "sha256"))
         for entry in skipped:
-            rows.writerow((to_csv_cell(entry.name), entry.reason, *_size_and_digest(source, entry.name, limits)))
+            rows.writerow(
+                (to_csv_cell(entry.name), to_csv_cell(entry.reason), *_size_and_digest(source, entry.name, limits))
+            )
 
 
 def _size_and_digest(source: Source, name: str, limits: images.Limits) -> tuple[int | str, str]:
