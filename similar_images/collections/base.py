@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
 from threading import Lock
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from similar_images.collections.opened import open_index as open_index
 from similar_images.collections.overview import OverviewedCollection
 from similar_images.index.exact import cosines, rows_but, unit_rows
 from similar_images.index.index import Index, normalised, search
+from similar_images.index.neighbours import check_k
 from similar_images.index.similarity import SEED, Similarity, fit
 from similar_images.inputs.texts import PLACE
 from similar_images.networks import catalog
@@ -24,6 +25,7 @@ from similar_images.vectors.store import Vectors
 
 # Of the mean of the negatives, subtracted from that of several positives, or from one: benchmarks/similarity.py.
 SHARE, SHARE_OF_ONE = 0.5, 0.25
+SMALLEST, LARGEST = 1e-15, 1e15  # numbers of a vector whose squares float32 holds
 SAMPLE = 1000  # rows whose similarities say how much those of a query differ
 
 
@@ -34,6 +36,20 @@ class Described(Protocol):
 
 
 E = TypeVar("E", bound=Described)
+
+
+def is_row(query: object) -> TypeGuard[int | np.integer]:
+    """Return whether a query is the number of a row; True and False are none."""
+    return isinstance(query, int | np.integer) and not isinstance(query, bool)
+
+
+def is_vector(query: object) -> bool:
+    """Return whether a query is an array of numbers, and not the pixels of an image."""
+    return isinstance(query, np.ndarray) and query.dtype != np.uint8 and query.ndim < 3
+
+
+def _without_percentiles(hits: list[Hit]) -> list[Hit]:
+    return [hit._replace(percentile=None) for hit in hits]
 
 
 class BaseCollection(OverviewedCollection, ABC, Generic[E]):
@@ -117,7 +133,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         if not has_words(query, *negatives):
             return self._search(unit, k, exact, reranked, [rows], where)[0]
         exact = exact or self.has_vectors  # the index was measured with images, and so were the percentiles
-        return [hit._replace(percentile=None) for hit in self._search(unit, k, exact, reranked, [rows], where)[0]]
+        return _without_percentiles(self._search(unit, k, exact, reranked, [rows], where)[0])
 
     def encode_text(self, text: str, prompt: str = PLACE) -> Query:
         """Return the query of words, as `nearest` takes it also in a list. The first call loads the network.
@@ -139,7 +155,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         asked = np.array(rows, dtype=np.int64)
         found = cosines(self.compared, asked[None], unit)[0]
         hits = self._hits(found.clip(-1, 1), asked, (), len(asked))
-        return [hit._replace(percentile=None) for hit in hits] if has_words(query, *negatives) else hits
+        return _without_percentiles(hits) if has_words(query, *negatives) else hits
 
     def nearest_many(
         self,
@@ -154,9 +170,22 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
             raise ValueError(f"expected vectors (q, d) or a list of queries, got an array of shape {queries.shape}")
         if not len(queries):
             return []
-        vectors, rows = zip(*map(self._vector_of, queries), strict=True)
-        own = [[] if row is None else [row] for row in rows]
-        return self._search(self._unit(vectors), k, exact, reranked, own, where)
+        vectors, own = [], []
+        for i, query in enumerate(queries):
+            try:
+                vector, row = self._vector_of(query)
+                vectors.append(self._checked(vector))
+            except (ValueError, TypeError, IndexError) as error:
+                raise type(error)(f"query {i}: {error}") from error
+            own.append([] if row is None else [row])
+        hits: dict[int, list[Hit]] = {}
+        for are_words in (False, True):
+            some = [i for i, query in enumerate(queries) if has_words(query) == are_words]
+            if some:
+                unit, without = self._unit([vectors[i] for i in some]), [own[i] for i in some]
+                found = self._search(unit, k, exact or (are_words and self.has_vectors), reranked, without, where)
+                hits |= zip(some, map(_without_percentiles, found) if are_words else found, strict=True)
+        return [hits[i] for i in range(len(queries))]
 
     def _unit_of(self, query: Any, negatives: Sequence[Any]) -> tuple[np.ndarray, list[int]]:
         """Return a query, with its negatives, as one transformed unit vector (1, c), and the rows that it is made of."""
@@ -167,9 +196,9 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
 
     def _vector_of(self, query: Any) -> tuple[np.ndarray, int | None]:
         """Return the vector (d,) of a query, and its row if it is one of the collection."""
-        if isinstance(query, (int, np.integer)):
+        if is_row(query):
             return self.vector(int(query)), int(query)
-        if isinstance(query, np.ndarray) and query.dtype != np.uint8:
+        if is_vector(query):
             return query, None
         if not isinstance(query, Query):
             query = self.encode(query)
@@ -223,8 +252,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         where: Where | None = None,
     ) -> list[list[Hit]]:
         """Return up to k hits of each transformed unit vector (q, c), but the rows that are its own."""
-        if k < 1:
-            raise ValueError(f"expected k of at least 1, got {k}")
+        check_k(k)
         n = len(self)
         subset = None if where is None else self._subset(where)
         similarities, rows = self._found(unit, min(k + max(map(len, without)), n), exact, reranked, subset)
@@ -255,18 +283,29 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
 
     def _unit(self, vectors: Sequence[np.ndarray]) -> np.ndarray:
         """Return vectors (d,) as transformed unit vectors (b, c)."""
+        return self.similarity.transformed(normalised(np.stack([self._checked(vector) for vector in vectors])))
+
+    def _checked(self, vector: np.ndarray) -> np.ndarray:
+        """Return a vector (d,) whose numbers float32 can hold; its length may change.
+
+        Raises ValueError for another shape, for anything but finite numbers, and for zeros.
+        """
         d = self.index.d if self.index else self.array.shape[1]
-        for vector in vectors:
-            if vector.shape != (d,):
-                raise ValueError(f"expected a vector of shape ({d},), made by {self._name()}, got {vector.shape}")
-        try:
-            unit = normalised(np.stack(vectors))
-        except ValueError as error:
-            wrong = next(vector for vector in vectors if not np.isfinite(vector.astype(np.float32)).all())
-            raise ValueError(f"expected a vector of numbers, got NaN or infinity in {wrong}") from error
-        if not unit.any(axis=1).all():
+        if vector.ndim != 1:
+            raise ValueError(
+                f"expected one vector ({d},), got {vector.dtype} {vector.shape}: nearest_many takes several"
+            )
+        if vector.shape != (d,):
+            raise ValueError(f"expected a vector of shape ({d},), made by {self._name()}, got {vector.shape}")
+        if vector.dtype.kind not in "fiu":
+            raise ValueError(f"expected a vector of numbers, got {vector.dtype}")
+        if not (finite := np.isfinite(vector)).all():
+            at = int(np.argmin(finite))
+            raise ValueError(f"expected a vector of numbers, got {vector[at]} at position {at}")
+        largest = np.abs(vector).max()
+        if largest == 0:
             raise ValueError("expected a vector with a direction, got zeros")
-        return self.similarity.transformed(unit)
+        return vector if SMALLEST < largest < LARGEST else vector / largest
 
     def _wrong(self, new: object) -> TypeError:
         """Return the error for a query of a type that `encode` does not take."""

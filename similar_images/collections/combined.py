@@ -9,6 +9,7 @@ WITH_WORDS = (
     "make the collection with a network that does, such as `similar-images extract -d FOLDER --network "
     "hf:openai/clip-vit-base-patch32`"
 )
+MAX_WEIGHT = 1e9  # of a part of a query
 
 
 class Query(NamedTuple):
@@ -29,16 +30,21 @@ class Part(NamedTuple):
 
     @classmethod
     def of(cls, unit: np.ndarray, weight: Any, row: int | None, is_words: bool) -> "Part":
-        """Raises ValueError for a weight that is not above 0."""
-        if not (isinstance(weight, (int, float, np.number)) and 0 < weight < np.inf):
-            raise ValueError(f"expected a weight above 0 in (query, weight), got {weight}")
+        """Raises ValueError for a weight of 0 or less, or above MAX_WEIGHT."""
+        if not (isinstance(weight, (int, float, np.number)) and 0 < weight <= MAX_WEIGHT):
+            raise ValueError(
+                f"expected a weight above 0 in (query, weight), at most {MAX_WEIGHT:g}, got {weight!s:.60}"
+            )
         return cls(unit, float(weight), row, is_words)
 
 
 def mean(parts: Sequence[Part]) -> np.ndarray:
     """Return the weighted mean (c,) of parts, 0 if there are none."""
-    total = sum((part.weight * part.unit for part in parts), np.zeros(1, np.float32))
-    return total / max(sum(part.weight for part in parts), 1e-30)
+    if not parts:
+        return np.zeros(1, np.float32)
+    largest = max(part.weight for part in parts)  # float32 would lose the smallest weights
+    weights = [part.weight / largest for part in parts]
+    return np.average([part.unit for part in parts], axis=0, weights=weights).astype(np.float32)
 
 
 def has_words(*queries: Any) -> bool:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from similar_images.collections.base import BaseCollection, Query, open_index
+from similar_images.collections.base import BaseCollection, Query, is_row, is_vector, open_index
 from similar_images.collections.column_files import update_exif
 from similar_images.collections.explanation import Explanation, explain
 from similar_images.collections.filtered import Where
@@ -20,7 +21,7 @@ from similar_images.index.exact import normalised, unit_rows
 from similar_images.index.index import Index
 from similar_images.inputs import images
 from similar_images.inputs.sources import Place, open_source, place_of
-from similar_images.inputs.texts import PLACE, TABLES, fault, prompted
+from similar_images.inputs.texts import PLACE, TABLES, fault, one_line, prompted
 from similar_images.networks import catalog, loader
 from similar_images.networks.catalog import Encoder, reads_text
 from similar_images.networks.hub_files import versioned
@@ -85,7 +86,7 @@ class Collection(BaseCollection[Encoder]):
         others with `images`.
         Raises OSError or ValueError, with the remedy, where files are missing, damaged or of something else.
         """
-        path = Path(path)
+        path = _as_path(path, "the list or the vectors of a collection")
         if path.suffix != ".npy":
             names, path = path, vectors_path(path)
         if not path.is_file() and names is not None and Path(names).suffix in TABLES:
@@ -120,26 +121,29 @@ class Collection(BaseCollection[Encoder]):
         """
         from similar_images.collections.create import create_files
 
+        images = _as_path(images, "a folder or archive of images") if not isinstance(images, str) else images
         return cls.open(create_files(place_of(images), Path(output), network, progress, allow_outside))
 
     def image(self, row: int) -> Path | bytes:
         """Return the image of a row as images.open_image takes it.
 
-        Raises ValueError if the folder or archive is unknown, UnreadableImage if it does not hold the image, or
-        if the name leads out of it.
+        Raises IndexError for a row that does not exist, ValueError if the folder or archive is unknown, UnreadableImage
+        if it does not hold the image, or if the name leads out of it.
         """
         if self.source is None:
             raise ValueError("the folder of the images is unknown: give it with images=FOLDER (-d)")
+        self._check_row(row)
         return self.source.image(self.names[row])
 
     def path(self, row: int) -> Place:
         """Return the path of a row's image; in an archive, the archive's path followed by the name in it.
 
-        `row` takes both back. Raises ValueError if the folder or archive is unknown, UnreadableImage if the name
-        leads out of it.
+        `row` takes both back. Raises IndexError for a row that does not exist, ValueError if the folder or archive is
+        unknown, UnreadableImage if the name leads out of it.
         """
         if self.source is None:
             raise ValueError("the folder of the images is unknown: give it with images=FOLDER (-d)")
+        self._check_row(row)
         return self.source.locate(self.names[row])
 
     def read_exif(self, progress: Callable[[int, int], None] = lambda done, n: None) -> None:
@@ -198,9 +202,11 @@ class Collection(BaseCollection[Encoder]):
         Raises ValueError for an empty text, a prompt without {}, a network that does not read words, or a collection
         in another similarity than the cosine, which is made from vectors of images.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"expected words as str, got {type(text).__name__}")
         if reason := fault(text):
             raise ValueError(f"expected words to search for: {reason}")
-        asked = prompted(text, prompt)
+        asked = prompted(one_line(text), prompt)
         if not catalog.reads_words(self.network):
             return super().encode_text(text, prompt)
         if not self.similarity.is_cosine:
@@ -255,25 +261,30 @@ class Collection(BaseCollection[Encoder]):
                 raise ValueError("words match no parts that can be shown: give an image to explain a hit with")
             self._check_network(query.network)
         encoder = self._loaded()
-        hit = images.open_image(self.image(row))
-        if isinstance(query, int | np.integer):
+        hit = self._opened_row(row)
+        if is_row(query):
             self.vector(int(query))
-            return explain(encoder, self.similarity, images.open_image(self.image(int(query))), hit)
-        if isinstance(query, Query) or (isinstance(query, np.ndarray) and query.dtype != np.uint8):
+            return explain(encoder, self.similarity, self._opened_row(int(query)), hit)
+        if isinstance(query, Query) or is_vector(query):
             vector, _ = self._vector_of(query)
             self._unit([vector])  # checks it
             return explain(encoder, self.similarity, vector, hit)
         return explain(encoder, self.similarity, self._opened(query), hit)
 
-    def _opened(self, new: images.Source | np.ndarray) -> Image.Image:
+    def _opened(self, new: object) -> Image.Image:
         """Return a new image, upright and RGB."""
         if isinstance(new, np.ndarray):
-            if new.dtype != np.uint8 or new.ndim not in (2, 3):
-                raise ValueError(f"expected an image as uint8 (height, width, 3), got {new.dtype} {new.shape}")
+            if new.dtype != np.uint8 or new.size == 0 or (new.ndim != 2 and new.shape[2:] not in ((3,), (4,))):
+                remedy = ": convert it, such as (255 * image).astype(np.uint8)" if new.dtype.kind == "f" else ""
+                raise ValueError(f"expected an image as uint8 (height, width, 3), got {new.dtype} {new.shape}{remedy}")
             new = Image.fromarray(new)
         if not isinstance(new, (str, Path, bytes, Image.Image)):
             raise self._wrong(new)
-        return images.open_image(new)
+        return _open_named(new, new) if isinstance(new, str | Path) else images.open_image(new)
+
+    def _opened_row(self, row: int) -> Image.Image:
+        """Return the image of a row, upright and RGB."""
+        return _open_named(self.image(row), self.names[row])
 
     def _load(self) -> Encoder:
         if self.network is None:
@@ -287,6 +298,21 @@ class Collection(BaseCollection[Encoder]):
         folder = files.get("model")  # of a network of the hub's form; those of the hub have a commit instead
         name = str(folder) if folder else versioned(self.network)
         return loader.load(name, export=False)
+
+
+def _open_named(image: images.Source, name: str | Path) -> Image.Image:
+    """Return an image, upright and RGB. Raises UnreadableImage with its name."""
+    try:
+        return images.open_image(image)
+    except images.UnreadableImage as error:
+        raise images.UnreadableImage(f"{name}: {error}") from error
+
+
+def _as_path(path: object, meaning: str) -> Path:
+    """Return a path. Raises TypeError, saying what it was to be, for anything else."""
+    if not isinstance(path, str | PathLike):
+        raise TypeError(f"expected {meaning} as a path, got {type(path).__name__}")
+    return Path(path)
 
 
 def _path(path: str | Path | None) -> Path | None:

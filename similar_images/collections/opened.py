@@ -143,6 +143,11 @@ class OpenCollection:
     def _composed_rows(self) -> dict[str, int]:
         return {composed(name): row for name, row in reversed(self._rows.items()) if not name.isascii()}
 
+    def _check_row(self, row: int) -> None:
+        """Raise IndexError for a row that does not exist."""
+        if not 0 <= row < len(self):
+            raise IndexError(f"expected a row from 0 to {len(self) - 1}, got {row}")
+
     def was_skipped(self, row: int) -> bool:
         """Return whether a row has no vector."""
         return not self.array[row].any()
@@ -182,8 +187,7 @@ class OpenCollection:
 
     def vector(self, row: int) -> np.ndarray:
         """Return the stored vector (d,) of a row. Raises IndexError, and ValueError for a skipped row."""
-        if not 0 <= row < len(self):
-            raise IndexError(f"expected a row from 0 to {len(self) - 1}, got {row}")
+        self._check_row(row)
         vector = np.array(self.array[row], dtype=np.float32)
         if not vector.any():
             reasons = [entry.reason for entry in self.vectors.skipped if entry.row == row]

@@ -14,7 +14,7 @@ from similar_images.collections.opened import Hit
 from similar_images.collections.tables import TabularCollection
 from similar_images.files import locked, replacing
 from similar_images.index.index import Index
-from similar_images.index.neighbours import EXACT, Neighbours, find_neighbours
+from similar_images.index.neighbours import EXACT, Neighbours, check_k, find_neighbours
 from similar_images.index.similarity import COSINE
 from similar_images.inputs.names import names_digest
 from similar_images.vectors.store import Vectors, fingerprint, index_path, sample
@@ -45,16 +45,16 @@ class OverviewedCollection(TabularCollection):
         self._unkept: dict[Path, dict[str, Any]] = {}  # the content of files that cannot be written
 
     def neighbours(self, k: int = NEIGHBOURS, progress: Progress = _silent) -> Neighbours:
-        """Return the k nearest rows of every row and their similarities, (n, k); row -1: none.
+        """Return the k nearest rows of every row and their similarities, (n, k), at most n - 1 of them; row -1: none.
 
         A row is not its own neighbour; skipped and removed rows have no neighbours and are none. The index finds those
         of a large collection, re-ranked exactly; in a small one the search is exact. `progress` gets the number of rows
         that are done, and n. Raises ValueError if k is below 1, or if there are no vectors.
         """
-        _check(k)
+        check_k(k)
         with self._locks["neighbours"]:
             digest, found = self._digest(), self._neighbours
-            if found is None or found[0] != digest or found[1].rows.shape[1] < k:
+            if found is None or found[0] != digest or found[1].rows.shape[1] < min(k, len(self) - 1):
                 found = self._neighbours = digest, self._found_neighbours(max(k, NEIGHBOURS), progress)
         return Neighbours(found[1].rows[:, :k], found[1].similarities[:, :k])
 
@@ -135,7 +135,7 @@ class OverviewedCollection(TabularCollection):
         """Return the k most isolated rows, the most isolated first; `similarity` is the mean to the 8 nearest rows."""
         from similar_images.overview.representatives import isolation
 
-        _check(k)
+        check_k(k)
         similarities = isolation(self.neighbours(progress=progress))
         rows = np.argsort(similarities, kind="stable")[:k]  # NaN comes last
         return self._found_hits((row, similarities[row]) for row in rows if not np.isnan(similarities[row]))
@@ -147,7 +147,7 @@ class OverviewedCollection(TabularCollection):
         """
         from similar_images.overview.representatives import popularity
 
-        _check(k)
+        check_k(k)
         sums, similarities = popularity(self.neighbours(progress=progress))
         return self._found_hits(
             (row, similarities[row]) for row in np.argsort(-sums, kind="stable")[:k] if sums[row] > 0
@@ -160,7 +160,7 @@ class OverviewedCollection(TabularCollection):
         """
         from similar_images.overview.representatives import covering
 
-        _check(k)
+        check_k(k)
         return self._found_hits(zip(*covering(self.compared, k, self.removed), strict=True))
 
     def _layers(self) -> dict[str, np.ndarray]:
@@ -247,8 +247,3 @@ def _read(path: Path) -> dict[str, Any] | None:
             return dict(kept) if str(kept["format"]) == FORMAT else None
     except Exception:  # damaged, in any of the ways in which a zip or an array can be: it is made again
         return None
-
-
-def _check(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"expected k of at least 1, got {k}")

@@ -12,6 +12,7 @@ from similar_images.comparison.statistics import Result, preference
 from similar_images.comparison.votes import Vote, append, check_voter, latest, read, remove_last, timestamp
 from similar_images.evaluation.evaluation import SearchConfig
 from similar_images.files import check_writeable
+from similar_images.index.neighbours import check_k
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.sources import open_source, place_of
 from similar_images.networks.extras import need
@@ -51,8 +52,7 @@ class Comparison:
         """
         if len(systems) != 2:
             raise ValueError(f"expected two systems, got {len(systems)}: {', '.join(systems) or 'none'}")
-        if k < 1:
-            raise ValueError(f"expected k of at least 1, got {k}")
+        check_k(k)
         check_voter(voter)
         self.names, self.file, self.voter, self.k = tuple(systems), Path(votes), voter, k
         configs = {name: SearchConfig(one) if isinstance(one, BaseCollection) else one for name, one in systems.items()}

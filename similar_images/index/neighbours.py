@@ -29,6 +29,14 @@ class Neighbours(NamedTuple):
         return self.rows[:, 0] >= 0
 
 
+def check_k(k: int) -> None:
+    """Raise ValueError for a number of hits or neighbours below 1, TypeError for anything else than a whole number."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise TypeError(f"expected k as a whole number, got {k!r:.60}")
+    if k < 1:
+        raise ValueError(f"expected k of at least 1, got {k}")
+
+
 def find_neighbours(
     vectors: np.ndarray,
     k: int,
@@ -36,15 +44,15 @@ def find_neighbours(
     removed: Sequence[int] = (),
     progress: Callable[[int], object] = lambda rows: None,
 ) -> Neighbours:
-    """Return the k nearest rows of every row of vectors (n, d), without the row itself.
+    """Return the k nearest rows of every row of vectors (n, d), without the row itself; all n - 1 if k is larger.
 
     The index finds them, re-ranked with the exact vectors; without an index the search is exact. Rows of zeros (skipped
     images) and `removed` rows have no neighbours and are none. `progress` gets the number of rows of each block that is
     done; in all n. Raises ValueError if k is below 1.
     """
-    if k < 1:
-        raise ValueError(f"expected k of at least 1, got {k}")
+    check_k(k)
     n, done = len(vectors), 0
+    k = min(k, max(1, n - 1))
     found = Neighbours(np.full((n, k), -1, np.int64), np.full((n, k), -1, np.float32))
     for block_rows, similarities, rows in neighbour_blocks(vectors, k + 1, index, removed):
         columns = others(rows, block_rows, k)

@@ -183,7 +183,7 @@ def describe(network: Network, resampling: str | None = None, weights: str | Non
 
 def same(one: dict, other: dict) -> bool:
     """Return whether two descriptions are of the same network; weights are compared if both are known."""
-    weights = {one["weights"], other["weights"]} - {None}
+    weights = {one.get("weights"), other.get("weights")} - {None}
     return {**one, "weights": None} == {**other, "weights": None} and len(weights) <= 1
 
 
