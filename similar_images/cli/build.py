@@ -127,7 +127,7 @@ def main(
     """
     from similar_images.cli import milvus
     from similar_images.cluster.manifest import is_milvus
-    from similar_images.files import check_new, check_writeable
+    from similar_images.files import check_writeable
     from similar_images.index import build as building
     from similar_images.index.tune import Target
     from similar_images.vectors.store import open_vectors, vectors_path
@@ -173,7 +173,10 @@ def main(
     if changes and not output.exists():
         raise FileNotFoundError(f"there is no index {output}: build it first")
     if not changes:
-        check_new(output, overwrite)
+        if output.is_file() and not overwrite:
+            raise FileExistsError(
+                f"{output} exists: add new images with --add, rebuild it with --overwrite, or choose another -o"
+            )
         if labels:
             similarity = _chosen(vectors, labels, [] if restore else _removed(vectors, output, on_milvus))
     if changes and on_milvus:

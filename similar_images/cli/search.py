@@ -124,14 +124,19 @@ def main(
             )
             whole = given[0] if len(given) == 1 and not others else given
             hits = collection.nearest(whole, k, exact, negatives=others, where=where)
+            if min_percentile and any(hit.percentile is None for hit in hits):
+                raise ValueError(
+                    "--min-percentile needs percentiles, which words and foreign indexes do not have: omit it"
+                )
         except ValueError as error:
             failed = True
             click.echo(as_started(f"Error: {printable(query)}: {printable(str(error))}"), err=True)
             continue
         warn(collection, query, hits, where, whole)
-        answers.append(
-            Answered(query, [hit for hit in hits if hit.percentile is None or hit.percentile >= min_percentile])
-        )
+        answers.append(Answered(query, [hit for hit in hits if (hit.percentile or 0) >= min_percentile]))
+        if not answers[-1].hits:
+            reason = f" above percentile {min_percentile:g}" if hits else ": there is no other image"
+            click.echo(f"no hit for {printable(query)}{reason}", err=True)
     if paths:
         answers = [answer._replace(hits=_located(collection, answer.hits)) for answer in answers]
     if as_json:
@@ -210,6 +215,8 @@ def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | 
     from similar_images.inputs.web import fetch
     from similar_images.networks.catalog import reads_words
 
+    if not query.strip():
+        raise ValueError("expected a file, a name, an address or words to search for, got an empty text")
     row = collection.row(query)
     if row is not None:
         return row

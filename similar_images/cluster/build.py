@@ -121,7 +121,7 @@ def add(
         index = open_milvus(path)
         check_matches(index, vectors)
         search, old = _finished(index), index.faiss.manifest
-        built, fields, skipped = old["vectors"], manifests.fields(old), skipped_rows(vectors)
+        built, fields, skipped = old["vectors"], manifests.fields(old), skipped_rows(vectors, index)
         retried = np.setdiff1d(np.array(built.get("skipped", []), np.int64), skipped)
         if lost := [column for column in stored(columns) if column not in fields]:
             note(f"filters by {', '.join(lost)} are not left to Milvus until a rebuild with --overwrite")
@@ -150,7 +150,7 @@ def remove(vectors: Vectors, path: Path, rows: list[int], note: Note = lambda me
         search, old = _finished(index), index.faiss.manifest
         n, skipped = old["vectors"]["n"], old["vectors"].get("skipped", [])
         removed = sorted({*old["removed"], *rows})
-        left = old["n"] - len({*removed} - {*old["removed"], *skipped})
+        left = old["n"] - sum(row < n for row in {*removed} - {*old["removed"], *skipped})
         if left <= 0:
             raise ValueError(f"{path}: no image would be left; drop the collection instead")
         manifest = {**old, "removed": removed, "n": left}
@@ -168,6 +168,7 @@ def _measured(search: MilvusSearch, manifest: dict, queries: Queries, note: Note
     parameters, depth, reached = tune(queries, search, index_type, note)
     taken = size(search.connection, index_type, manifest["n"], c)
     absent = sorted({*manifest["removed"], *manifest["vectors"].get("skipped", [])})
+    absent = [row for row in absent if row < len(queries.array)]
     return {
         **manifest,
         "recipe": f"Milvus {index_type}",
@@ -190,7 +191,7 @@ def _rewrite(
     note: Note,
 ) -> dict:
     """Measure a changed collection and write its manifest, which is returned."""
-    absent = sorted({*manifest["removed"], *skipped})
+    absent = [row for row in sorted({*manifest["removed"], *skipped}) if row < len(array)]
     entry = {**manifest, "vectors": source_of(vectors, index.path, skipped), "changing": False}
     base = manifests.base(index.path)
     entry["similarity"] = kept_similarity(index.similarity, array, file, base, absent, entry.get("similarity") or {})

@@ -256,6 +256,8 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         n = len(self)
         subset = None if where is None else self._subset(where)
         similarities, rows = self._found(unit, min(k + max(map(len, without)), n), exact, reranked, subset)
+        if subset is None and not (rows >= 0).any():
+            self._check_any_vector()
         return [self._hits(*found, k) for found in zip(similarities, rows, without, strict=True)]
 
     def search(

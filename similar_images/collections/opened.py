@@ -9,7 +9,9 @@ import numpy as np
 from similar_images.cluster.manifest import is_milvus, milvus_path
 from similar_images.cluster.opening import check_content, open_milvus
 from similar_images.index import index as indexes
+from similar_images.index.exact import blocks
 from similar_images.index.index import Index
+from similar_images.index.measure import PERCENTILES, percentiles, random_pairs
 from similar_images.index.reduced import in_memory
 from similar_images.index.similarity import COSINE, Similarity
 from similar_images.inputs.names import composed
@@ -116,7 +118,9 @@ class OpenCollection:
         """The rows without a vector."""
         if not self.has_vectors:
             return frozenset(row for row in range(len(self)) if self.was_skipped(row))
-        return frozenset(entry.row for entry in self.vectors.skipped)
+        built = self.index.manifest["vectors"] if self.index and self.index.manifest else {}
+        without = (row for row in built.get("skipped", []) if not self.array[row].any())
+        return frozenset([*without, *(entry.row for entry in self.vectors.skipped)])
 
     @property
     def measured(self) -> dict | None:
@@ -172,11 +176,20 @@ class OpenCollection:
 
     @cached_property
     def _similarities(self) -> dict[str, np.ndarray] | None:
+        """The percentiles of the similarities of random pairs, and of those of rows to their nearest if an index knows them."""
         known = self.index.manifest.get("similarities") if self.index and self.index.manifest else None
-        # as float: NumPy makes objects of whole numbers beyond 64 bits
-        return (
-            {key: np.array(known[key], float) for key in ("percentiles", "random_pairs", "nearest")} if known else None
-        )
+        if known:  # as float: NumPy makes objects of whole numbers beyond 64 bits
+            return {key: np.array(known[key], float) for key in ("percentiles", "random_pairs", "nearest")}
+        if self.index or not self.has_vectors:
+            return None
+        pairs = percentiles(random_pairs(self.compared, self.removed))
+        return {"percentiles": np.array(PERCENTILES, float), "random_pairs": np.array(pairs)}
+
+    def _check_any_vector(self) -> None:
+        """Raise ValueError if every row was skipped or removed."""
+        if not self.has_vectors or any(not {*rows.tolist()} <= {*self.removed} for rows, _ in blocks(self.array)):
+            return
+        raise ValueError(f"no {self.noun} of this collection has a vector: all {len(self)} were skipped or removed")
 
     @property
     def similarity(self) -> Similarity:

@@ -52,6 +52,7 @@ class OverviewedCollection(TabularCollection):
         that are done, and n. Raises ValueError if k is below 1, or if there are no vectors.
         """
         check_k(k)
+        self._check_any_vector()
         with self._locks["neighbours"]:
             digest, found = self._digest(), self._neighbours
             if found is None or found[0] != digest or found[1].rows.shape[1] < min(k, len(self) - 1):
@@ -161,6 +162,7 @@ class OverviewedCollection(TabularCollection):
         from similar_images.overview.representatives import covering
 
         check_k(k)
+        self._check_any_vector()
         return self._found_hits(zip(*covering(self.compared, k, self.removed), strict=True))
 
     def _layers(self) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from cachetools import LRUCache
 
 from similar_images.collections.base import BaseCollection, Hit, Query, Where, open_index
 from similar_images.index.index import Index, depth, normalised, ranked
-from similar_images.inputs.texts import ENCODING, columns, fault, list_file, read_texts
+from similar_images.inputs.texts import ENCODING, columns, fault, list_file, one_line, read_texts
 from similar_images.networks import text as text_networks
 from similar_images.networks.catalog import reads_text
 from similar_images.networks.text import TextEncoder
@@ -104,7 +104,7 @@ class TextCollection(BaseCollection[TextEncoder]):
         if reason := fault(new):
             raise ValueError(f"expected a text to search for: {reason}")
         encoder = self._loaded()
-        return Query(encoder.encode_text(new), encoder.description)
+        return Query(encoder.encode_text(one_line(new)), encoder.description)
 
     def _load(self) -> TextEncoder:
         return text_networks.load(self.network_name)

@@ -102,7 +102,8 @@ def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda r
     with locked(path):
         index, manifest = _changeable(path, vectors)
         built = manifest["vectors"]
-        retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), skipped_rows(vectors))
+        skipped = skipped_rows(vectors, index)
+        retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), skipped)
         with transformed(vectors.stored, index.similarity, path, index.vectors, retried) as (array, file):
             new = left(chain([unit_rows(array, retried)], blocks(array, built["n"])), index.removed, progress)
             if entry := manifest.get("parts"):
@@ -110,7 +111,7 @@ def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda r
             else:
                 for rows, unit in new:
                     index.faiss.add_with_ids(unit, rows)
-            return _rewrite(index, manifest, vectors, index.removed, skipped_rows(vectors), array, file)
+            return _rewrite(index, manifest, vectors, index.removed, skipped, array, file)
 
 
 def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
@@ -193,7 +194,7 @@ def _rewrite(
     array: np.ndarray,
     file: Path | None,
 ) -> dict:
-    absent, entry = sorted({*removed, *skipped}), old.get("parts")
+    absent, entry = [row for row in sorted({*removed, *skipped}) if row < len(array)], old.get("parts")
     searched = parts.open_parts(index.path, index.faiss, entry) if entry else index.faiss
     quality = measures(Queries(array, absent, similarity=index.similarity), searched, old["parameters"], absent)
     if entry:

@@ -326,7 +326,13 @@ def cosines(array: np.ndarray, rows: np.ndarray, unit: np.ndarray) -> np.ndarray
     d = array.shape[1]
     faiss.fvec_inner_products_by_idx(products, queries, given, ids, d, b, k)  # type: ignore[attr-defined]
     faiss.pairwise_indexed_inner_product(d, b * k, given, ids, given, ids, norms)  # type: ignore[attr-defined]
-    return np.divide(dots, np.sqrt(squares), out=np.zeros_like(dots), where=squares > 0)
+    safe = _are_safe(squares)
+    similarities = np.divide(dots, np.sqrt(squares), out=np.zeros_like(dots), where=safe)
+    if not safe.all():
+        queries, places = np.nonzero(~safe)
+        vectors = normalised(array[rows[queries, places]])
+        similarities[queries, places] = np.einsum("md,md->m", vectors, unit[queries])
+    return similarities
 
 
 def _cosines(vectors: np.ndarray, unit: np.ndarray) -> np.ndarray:

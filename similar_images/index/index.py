@@ -314,7 +314,7 @@ def check_matches(index: Index, vectors: Vectors) -> None:
             raise ValueError(f"{index.path} holds {index.faiss.ntotal} vectors, {vectors.path} only {n}; {REBUILD}")
         return
     built = index.manifest["vectors"]
-    if built["n"] > n or not _are_the_first(vectors, built):
+    if max([built["n"] - 1, *index.removed]) >= n or not _are_the_first(vectors, built):
         raise ValueError(f"{index.path} was built from other vectors than {vectors.path}: {REBUILD}")
 
 

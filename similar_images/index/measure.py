@@ -37,8 +37,8 @@ def measures(
         "built_recall": reached.recall,
         "similarities": {
             "percentiles": PERCENTILES,
-            "random_pairs": _percentiles(_random_pairs(queries.array, removed)),
-            "nearest": _percentiles(nearest),
+            "random_pairs": percentiles(random_pairs(queries.array, removed)),
+            "nearest": percentiles(nearest),
         },
     }
 
@@ -64,7 +64,7 @@ def has_moved(manifest: dict) -> bool:
     )
 
 
-def _random_pairs(array: np.ndarray, removed: list[int]) -> np.ndarray:
+def random_pairs(array: np.ndarray, removed: list[int]) -> np.ndarray:
     """Return the similarities of random pairs of different rows, from a sample of rows."""
     random = np.random.default_rng(SEED)
     rows = np.sort(random.permutation(rows_but(len(array), removed))[:2000])
@@ -78,5 +78,6 @@ def _random_pairs(array: np.ndarray, removed: list[int]) -> np.ndarray:
     )
 
 
-def _percentiles(similarities: np.ndarray) -> list[float]:
+def percentiles(similarities: np.ndarray) -> list[float]:
+    """Return the PERCENTILES of similarities (any,)."""
     return np.percentile(similarities, PERCENTILES).astype(float).round(6).tolist()

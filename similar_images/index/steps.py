@@ -4,18 +4,20 @@ Shape letters: n vectors in all, m in a sample, b in a block, d numbers in a vec
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from similar_images.files import relative
 from similar_images.index.exact import normalised, rows_but, unit_rows
+from similar_images.index.index import Index
 from similar_images.index.recipes import SEED, Trained, lists
 from similar_images.index.reduced import keep
 from similar_images.index.similarity import COSINE, Similarity, default, fit, moved
 from similar_images.index.tune import FEW, Queries, Target
 from similar_images.inputs.names import names_digest
-from similar_images.vectors.store import Vectors, block_rows, fingerprint
+from similar_images.vectors.store import Vectors, block_rows, fingerprint, open_array, release
 
 SAMPLE_BYTES = 512 * 2**20  # of float32 vectors to train on
 SAMPLE_PER_LIST = 64  # vectors to train on per inverted list; Faiss asks for at least 39
@@ -105,8 +107,27 @@ def source_of(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
     }
 
 
-def skipped_rows(vectors: Vectors) -> list[int]:
-    return [entry.row for entry in vectors.skipped]
+def skipped_rows(vectors: Vectors, index: Index | None = None) -> list[int]:
+    """Return the rows without a vector, in order: all numbers are 0. With an index only its new rows are read, if it is complete."""
+    manifest = index.manifest if index else None
+    known, start = [], 0
+    if index and manifest:
+        built = manifest["vectors"]
+        known = [row for row in built.get("skipped", []) if not vectors.stored[row].any()]
+        left_out = {row for row in (*built.get("skipped", []), *index.removed) if row < built["n"]}
+        start = built["n"] if manifest["n"] + len(left_out) >= built["n"] else 0
+    status = vectors.path.stat()
+    return sorted({*known, *_zero_rows(vectors.path, status.st_size, status.st_mtime_ns, start)})
+
+
+@lru_cache(maxsize=4)
+def _zero_rows(path: Path, size: int, changed: int, start: int) -> list[int]:
+    """Return the rows of zeros from `start`. A file is read once, until its size or its time of change differs."""
+    array, found = open_array(path), []
+    for first in range(start, len(array), block_rows(array)):
+        found += (first + np.flatnonzero(~array[first : first + block_rows(array)].any(axis=1))).tolist()
+        release(array)
+    return found
 
 
 def left(

@@ -22,6 +22,7 @@ SUFFIX = ".saved_predictions.npy"  # of 2022
 NPY_MAGIC = b"\x93NUMPY"
 BLOCK_BYTES = 64 * 2**20  # read at once
 WHOLE_BYTES = 64 * 2**20  # of a file that is read completely when its time differs: 0.1 s
+SAVE_PLAIN = ": save them again with np.save(path, np.ascontiguousarray(array, dtype=np.float32))"
 SAMPLED = 1000  # rows that are compared in a larger file
 
 
@@ -133,9 +134,14 @@ def open_array(path: Path) -> np.ndarray:
     except Exception as error:  # a damaged header makes NumPy raise anything, from ValueError to tokenize.TokenError
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} cannot be read as vectors, it is truncated or not a plain array: {reason}") from error
-    if array.ndim != 2 or array.dtype not in DTYPES or not array.flags.c_contiguous:
+    if array.ndim != 2 or array.dtype not in DTYPES:
         raise ValueError(
             f"{path}: expected vectors of shape (n, d), float32 or float16, got shape {array.shape}, {array.dtype}"
+            f"{SAVE_PLAIN if array.ndim == 2 and array.dtype.kind in 'fiu' else ''}"
+        )
+    if not array.flags.c_contiguous:
+        raise ValueError(
+            f"{path}: expected the numbers of each row side by side (C order), got Fortran order{SAVE_PLAIN}"
         )
     expected, size = array.offset + array.nbytes, path.stat().st_size
     if 0 in array.shape or size != expected:

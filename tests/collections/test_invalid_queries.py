@@ -9,10 +9,8 @@ from PIL import Image
 
 from similar_images import Collection
 from similar_images.collections.base import Query
-from similar_images.index.build import build
 from similar_images.index.index import normalised
 from similar_images.inputs.images import UnreadableImage
-from similar_images.vectors.store import index_path, open_vectors, vectors_path
 
 D = 3
 
@@ -142,25 +140,6 @@ def test_many_queries_with_words_are_searched_like_one(collection):
     assert [hit.percentile for hit in many[0]] == [None] * 8
     assert many[1] == collection.nearest(image)
     assert many[2] == collection.nearest(3)
-
-
-@pytest.mark.parametrize("scale", [1e19, 1e-24, 1e30])
-@pytest.mark.parametrize(("recipe", "similarity"), [("flat", "cosine"), ("reduced", "cosine"), ("reduced", "whitened")])
-def test_stored_vectors_of_any_length_are_searched(tmp_path, scale, recipe, similarity):
-    array = np.random.default_rng(0).normal(size=(3000, 24)).astype(np.float32)
-    lengths = np.linalg.norm(array, axis=1, keepdims=True)
-    path = vectors_path(tmp_path / "v.txt")
-    np.save(path, (array / lengths * scale).astype(np.float32))
-    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(3000)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        build(open_vectors(path), index_path(path), recipe, similarity=similarity)
-        collection = Collection.open(path)
-        hits = collection.nearest(array[7], 5)
-        assert (hits[0].row, round(hits[0].similarity, 3)) == (7, 1)
-        assert collection.nearest(array[7], 5, exact=True)[0].row == 7
-        assert collection.compare(array[7], [7])[0].similarity == pytest.approx(1, abs=1e-3)
-        assert collection.neighbours(3).similarities.max() < 1
 
 
 def test_query_records_are_checked(collection):
