@@ -45,17 +45,19 @@ class OverviewedCollection(TabularCollection):
         self._unkept: dict[Path, dict[str, Any]] = {}  # the content of files that cannot be written
 
     def neighbours(self, k: int = NEIGHBOURS, progress: Progress = _silent) -> Neighbours:
-        """Return the k nearest rows of every row and their similarities, (n, k), at most n - 1 of them; row -1: none.
+        """Return the k nearest rows of every row and their similarities, (n, k); row -1: none.
 
+        No more than n - 1 neighbours exist: a larger k than that, and than NEIGHBOURS, gives fewer columns.
         A row is not its own neighbour; skipped and removed rows have no neighbours and are none. The index finds those
         of a large collection, re-ranked exactly; in a small one the search is exact. `progress` gets the number of rows
         that are done, and n. Raises ValueError if k is below 1, or if there are no vectors.
         """
         check_k(k)
         self._check_any_vector()
+        k = min(k, max(len(self) - 1, NEIGHBOURS))
         with self._locks["neighbours"]:
             digest, found = self._digest(), self._neighbours
-            if found is None or found[0] != digest or found[1].rows.shape[1] < min(k, len(self) - 1):
+            if found is None or found[0] != digest or found[1].rows.shape[1] < k:
                 found = self._neighbours = digest, self._found_neighbours(max(k, NEIGHBOURS), progress)
         return Neighbours(found[1].rows[:, :k], found[1].similarities[:, :k])
 

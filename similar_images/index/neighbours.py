@@ -44,7 +44,7 @@ def find_neighbours(
     removed: Sequence[int] = (),
     progress: Callable[[int], object] = lambda rows: None,
 ) -> Neighbours:
-    """Return the k nearest rows of every row of vectors (n, d), without the row itself; all n - 1 if k is larger.
+    """Return the k nearest rows of every row of vectors (n, d), without the row itself.
 
     The index finds them, re-ranked with the exact vectors; without an index the search is exact. Rows of zeros (skipped
     images) and `removed` rows have no neighbours and are none. `progress` gets the number of rows of each block that is
@@ -52,7 +52,6 @@ def find_neighbours(
     """
     check_k(k)
     n, done = len(vectors), 0
-    k = min(k, max(1, n - 1))
     found = Neighbours(np.full((n, k), -1, np.int64), np.full((n, k), -1, np.float32))
     for block_rows, similarities, rows in neighbour_blocks(vectors, k + 1, index, removed):
         columns = others(rows, block_rows, k)

