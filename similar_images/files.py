@@ -5,6 +5,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -22,15 +23,66 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 STALE = 24 * 3600  # seconds after its last change; a partial file of that age was left by a run that was killed
 
 
+class NoSpace(OSError):
+    """There is no space on disk for a file."""
+
+    def __init__(self, path: Path):
+        super().__init__(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    def __str__(self) -> str:
+        return f"no space on disk for {self.filename}: free some and run the same command again"
+
+
+def is_full(error: Exception) -> bool:
+    """Return whether an error means that the disk, a quota or the largest size of a file is reached.
+
+    NumPy, Faiss, PyArrow and HDF5 say so in their message, without the number of the error.
+    """
+    said = str(error)
+    named = any(os.strerror(code) in said for code in FULL) or re.search(r"\d+ requested and \d+ written", said)
+    return getattr(error, "errno", None) in FULL or bool(named)
+
+
+@contextmanager
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Raise NoSpace for `path` if any writer fails since the disk is full."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # RuntimeError: Faiss'
+        if is_full(error) and not isinstance(error, NoSpace):
+            raise NoSpace(path) from error
+        raise
+
+
 @contextmanager
 def partial_file(path: Path) -> Iterator[Path]:
-    """Yield a new path beside `path` to write to, which each writer has of its own; what is left there is removed."""
+    """Yield a new path beside `path` to write to, which each writer has of its own; what is left there is removed.
+
+    Raises NoSpace if the disk is full.
+    """
     _remove_stale(path)
     partial = partial_path(path)
     try:
-        yield partial
+        with full_disk_named(path):
+            yield partial
     finally:
         partial.unlink(missing_ok=True)
+
+
+def reserve(file: BinaryIO, path: Path, size: int) -> None:
+    """Give an open file a size and its space on disk, so that a full disk is noticed now. Raises NoSpace.
+
+    Writing into a memory map without space would end the process, with SIGBUS.
+    """
+    with full_disk_named(path):
+        if hasattr(os, "posix_fallocate"):
+            os.truncate(file.fileno(), size)
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        missing = size - os.fstat(file.fileno()).st_size
+        if missing > shutil.disk_usage(path.absolute().parent).free:  # macOS would make a file with holes
+            raise NoSpace(path)
+        os.truncate(file.fileno(), size)
 
 
 @contextmanager
@@ -55,7 +107,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     old = partial.with_name(f"{partial.name}.old")
     try:
-        yield partial
+        with full_disk_named(folder):
+            yield partial
         if folder.exists():  # damaged
             folder.rename(old)
         partial.rename(folder)
@@ -222,5 +275,5 @@ def _holder(path: Path) -> str:
 def unwritable(error: OSError, path: Path, content: str) -> str:
     """Return why a file cannot be written, and the first part of the remedy."""
     if error.errno in FULL:
-        return f"no space on disk for {path}, {content} ({error.strerror}): free some"
+        return f"no space on disk for {path}, {content}: free some"
     return f"cannot write {error.filename or path}: {error.strerror}. Fix this"

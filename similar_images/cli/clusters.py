@@ -51,6 +51,7 @@ def main(
         tqdm(total=len(collection), unit=" images", disable=None) as bar,
         warnings.catch_warnings(record=True) as caught,
     ):
+        warnings.simplefilter("always")
         clusters = collection.clusters(lambda done, n: bar.update(done - bar.n))
     for warning in caught:  # they cannot be kept
         click.echo(printable(str(warning.message)), err=True)

@@ -1,6 +1,7 @@
 """The command that makes the map of a collection."""
 
 import csv
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,21 @@ def main(collection_file: Path, seed: int, fresh: bool, csv_file: Path | None, o
     report_assumption(collection.vectors)
     if fresh or collection.kept_map(seed) is None:
         check_writeable(collection.map_file())
-    with tqdm(total=2 * len(collection), unit=" steps", disable=None) as bar:
+    with (
+        tqdm(total=2 * len(collection), unit=" steps", disable=None) as bar,
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always")
         places = collection.map(seed, lambda done, n: bar.update(done - bar.n), fresh)
+    for warning in caught:  # it cannot be kept
+        if not csv_file:
+            raise OSError(str(warning.message))
+        click.echo(warning.message, err=True)
     if csv_file:
         with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
             writer = csv.writer(table, lineterminator="\n")
             writer.writerow(("name", "x", "y"))
             for name, (x, y) in zip(collection.names, places.tolist(), strict=True):
                 writer.writerow((to_csv_cell(name), *("" if x != x else f"{x:.6f}", "" if y != y else f"{y:.6f}")))
-    click.echo(collection.map_file())
+    if not caught:
+        click.echo(collection.map_file())

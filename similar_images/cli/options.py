@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from similar_images.files import NoSpace, is_full
 from similar_images.inputs.address import Address
 from similar_images.inputs.names import printable
 from similar_images.inputs.sources import check_source, place_of
@@ -164,7 +165,9 @@ class Command(click.Command):
             ):
                 return super().invoke(ctx)
         except (OSError, ValueError) as error:
-            raise click.ClickException(as_started(printable(" ".join(str(error).split())))) from error
+            is_output = isinstance(error, OSError) and error.filename is None and is_full(error)
+            said = NoSpace(Path("the output")) if is_output else error
+            raise click.ClickException(as_started(printable(" ".join(str(said).split())))) from error
 
     def get_help(self, ctx: click.Context) -> str:
         with ctx.scope(cleanup=False):

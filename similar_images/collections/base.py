@@ -303,7 +303,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
             raise ValueError(f"expected a vector of numbers, got {vector.dtype}")
         if not (finite := np.isfinite(vector)).all():
             at = int(np.argmin(finite))
-            raise ValueError(f"expected a vector of numbers, got {vector[at]} at position {at}")
+            raise ValueError(f"expected a vector of numbers, got NaN or infinity at position {at}")
         largest = np.abs(vector).max()
         if largest == 0:
             raise ValueError("expected a vector with a direction, got zeros")

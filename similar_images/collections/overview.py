@@ -12,7 +12,7 @@ import numpy as np
 
 from similar_images.collections.opened import Hit
 from similar_images.collections.tables import TabularCollection
-from similar_images.files import locked, replacing
+from similar_images.files import NoSpace, locked, replacing
 from similar_images.index.index import Index
 from similar_images.index.neighbours import EXACT, Neighbours, check_k, find_neighbours
 from similar_images.index.similarity import COSINE
@@ -241,7 +241,8 @@ class OverviewedCollection(TabularCollection):
             self._unkept.pop(path, None)
         except OSError as error:
             self._unkept[path] = arrays
-            warnings.warn(f"{what} made but not kept: cannot write {path}: {error.strerror}", stacklevel=3)
+            reason = error if isinstance(error, NoSpace) else f"cannot write {path}: {error.strerror}"
+            warnings.warn(f"{what} made but not kept: {reason}", stacklevel=3)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -271,7 +271,7 @@ def write_index(path: Path, index: faiss.Index, manifest: dict, similarity: Simi
     n = sum(part["n"] for part in entry["files"]) if entry else index.ntotal
     with partial_file(path) as partial:
         whole = similarity.in_front_of(as_written(index))
-        faiss.write_index(whole, str(partial))
+        index_file.write(whole, partial)
         flush(partial)
         written = manifests.replace(path, partial, {**manifest, "n": n, "d": whole.d})
     remove_others(path, written.get("similarity"))

@@ -5,6 +5,8 @@ from threading import Lock
 
 import faiss
 
+from similar_images.files import NoSpace, is_full
+
 SMALL = 64 * 2**20  # bytes
 _limits = Lock()  # Faiss' limits belong to the whole process
 
@@ -34,6 +36,14 @@ def read(path: Path, mapped: bool = False, with_table: bool = True) -> faiss.Ind
     if inverted is not None and isinstance(codes := faiss.downcast_index(inverted), faiss.IndexIVFPQ):
         codes.precompute_table()
     return index
+
+
+def write(index: faiss.Index, path: Path) -> None:
+    """Write an index. Raises OSError if that fails: where the disk is full, Faiss leaves a part of the file."""
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        raise (NoSpace(path) if is_full(error) else OSError(f"cannot write {path}: {error}")) from error
 
 
 def check(path: Path) -> None:

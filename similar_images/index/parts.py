@@ -160,7 +160,7 @@ def _part(entry: dict) -> Part:
 
 def _write(index: Path, part: faiss.Index) -> dict:
     with partial_file(index) as partial:
-        faiss.write_index(part, str(partial))
+        index_file.write(part, partial)
         flush(partial)
         return keep(index, partial, part.ntotal)
 

@@ -17,7 +17,7 @@ import numpy as np
 from similar_images.files import flush, partial_file, sha256
 from similar_images.index.exact import blocks, unit_rows
 from similar_images.index.similarity import Similarity, load
-from similar_images.vectors.store import open_array, sample
+from similar_images.vectors.store import new_array, open_array, sample
 
 DIGITS = 8  # of the digest
 
@@ -43,7 +43,7 @@ def transformed(
         yield known, None
         return
     with partial_file(index.with_name(index.name + ".npy")) as partial:
-        moved = np.lib.format.open_memmap(partial, "w+", np.float16, (len(array), len(offset)))
+        moved = new_array(partial, (len(array), len(offset)))
         if known is not None:
             moved[: len(known)] = known
             _fill(moved, similarity, [unit_rows(array, np.asarray(retried, dtype=np.int64))])

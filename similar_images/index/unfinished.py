@@ -32,7 +32,7 @@ from similar_images.index.steps import (
     source_of,
     training_sample,
 )
-from similar_images.vectors.store import Vectors, open_array, release, sample
+from similar_images.vectors.store import Vectors, new_array, open_array, release, sample
 
 FORMAT = "similar-images unfinished index 1"
 MOST = 1000  # parts; each takes a file and a step of every opening
@@ -137,7 +137,7 @@ class _Unfinished:
             recipe, made = train()
             parts.inverted(made.faiss)
             with replacing(file) as partial:
-                faiss.write_index(made.faiss, str(partial))
+                index_file.write(made.faiss, partial)
             self._save(recipe=recipe, parameters=made.parameters)
         return self._state["recipe"], Trained(index_file.read(file), self._state["parameters"])
 
@@ -168,7 +168,7 @@ class _Unfinished:
             for rows, unit in left(blocks(moved[:stop], start), removed, progress):
                 part.add_with_ids(unit, rows)
             with replacing(path) as partial:
-                faiss.write_index(part, str(partial))
+                index_file.write(part, partial)
             release(moved)
             self._save(counts=self._state["counts"] | {path.name: part.ntotal})
         return [path for path in self._files(n) if self._count(path)], moved if file is None else open_array(file), file
@@ -187,7 +187,7 @@ class _Unfinished:
         if not file.exists():
             self._save(counts={})  # parts are complete with their vectors only
             with replacing(file) as partial:
-                np.lib.format.open_memmap(partial, "w+", np.float16, shape).flush()
+                new_array(partial, shape)
         return np.lib.format.open_memmap(file, "r+"), file
 
     def _count(self, file: Path) -> int | None:

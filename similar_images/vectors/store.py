@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from similar_images.files import sha256
+from similar_images.files import reserve, sha256
 from similar_images.inputs.names import names_digest, read_names
 from similar_images.inputs.sources import Place
 from similar_images.networks import catalog
@@ -147,6 +147,16 @@ def open_array(path: Path) -> np.ndarray:
     if 0 in array.shape or size != expected:
         raise ValueError(f"{path}: expected {expected} bytes for {array.shape} {array.dtype}, got {size}")
     return array
+
+
+def new_array(path: Path, shape: tuple[int, int]) -> np.memmap:
+    """Return a new memory-mapped float16 array of zeros (n, c), whose space on disk is reserved. Raises NoSpace."""
+    with path.open("w+b") as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.flush()
+        reserve(file, path, file.tell() + 2 * shape[0] * shape[1])
+    return np.lib.format.open_memmap(path, "r+")
 
 
 def open_vectors(path: Path, names: Path | None = None, network: str | None = None) -> Vectors:

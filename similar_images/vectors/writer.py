@@ -16,6 +16,7 @@ from similar_images.files import (
     lock_file,
     partial_path,
     replacing,
+    reserve,
     sha256,
     unwritable,
     write_json,
@@ -277,10 +278,7 @@ class Writer:
         np.lib.format.write_array_header_1_0(self._file, header)  # NumPy pads it: the same length for any n
         self._start, self._row_bytes = self._file.tell(), d * dtype.itemsize
         self._file.flush()
-        size = self._start + n * self._row_bytes
-        os.truncate(self._file.fileno(), size)
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self._file.fileno(), 0, size)
+        reserve(self._file, self.path, self._start + n * self._row_bytes)
 
     def _undo(self, held: BinaryIO, was_there: bool) -> None:
         """Leave what was there before `begin`."""
