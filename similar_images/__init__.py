@@ -19,10 +19,16 @@ from similar_images import _moved
 
 if TYPE_CHECKING:
     from similar_images.collections.base import Hit, Query
+    from similar_images.collections.explanation import Explanation, HeatMap
     from similar_images.collections.images import Collection
     from similar_images.collections.texts import TextCollection
     from similar_images.comparison.comparison import Comparison
     from similar_images.evaluation.evaluation import SearchConfig, Way
+    from similar_images.index.neighbours import Neighbours
+    from similar_images.inputs.images import UnreadableImage
+    from similar_images.networks.catalog import NetworkUnavailable
+    from similar_images.networks.extras import MissingExtra
+    from similar_images.overview.clusters import Cluster, Clusters
     from similar_images.widgets.blind_test import BlindTest
     from similar_images.widgets.duplicate_review import DuplicateReview
     from similar_images.widgets.gallery import Gallery
@@ -32,33 +38,49 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BlindTest": "widgets.blind_test",
+    "Cluster": "overview.clusters",
+    "Clusters": "overview.clusters",
     "Collection": "collections.images",
     "Comparison": "comparison.comparison",
     "DuplicateReview": "widgets.duplicate_review",
+    "Explanation": "collections.explanation",
     "Gallery": "widgets.gallery",
+    "HeatMap": "collections.explanation",
     "Hit": "collections.base",
     "Map": "widgets.map",
+    "MissingExtra": "networks.extras",
+    "Neighbours": "index.neighbours",
+    "NetworkUnavailable": "networks.catalog",
     "Overview": "widgets.overview",
     "Query": "collections.base",
+    "SearchConfig": "evaluation.evaluation",
     "TextCollection": "collections.texts",
     "TextGallery": "widgets.text_gallery",
-    "SearchConfig": "evaluation.evaluation",
+    "UnreadableImage": "inputs.images",
     "Way": "evaluation.evaluation",
 }
 
 __all__ = [
     "BlindTest",
+    "Cluster",
+    "Clusters",
     "Collection",
     "Comparison",
     "DuplicateReview",
+    "Explanation",
     "Gallery",
+    "HeatMap",
     "Hit",
     "Map",
+    "MissingExtra",
+    "Neighbours",
+    "NetworkUnavailable",
     "Overview",
     "Query",
     "SearchConfig",
     "TextCollection",
     "TextGallery",
+    "UnreadableImage",
     "Way",
 ]
 

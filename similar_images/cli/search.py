@@ -219,7 +219,14 @@ def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | 
         raise ValueError("expected a file, a name, an address or words to search for, got an empty text")
     row = collection.row(query)
     if row is not None:
-        return row
+        changed = collection.changed_query(row)
+        if changed is None:
+            return row
+        said = (
+            "has changed since its vector was made: searching for the file as it is; extract --overwrite renews vectors"
+        )
+        click.echo(f"{printable(query)} {said}", err=True)
+        return changed
     if query.lower().startswith(("http://", "https://")):
         return fetch(query)
     named = collection.row_named(query)

@@ -27,6 +27,7 @@ from similar_images.networks.catalog import Encoder, reads_text
 from similar_images.networks.hub_files import versioned
 from similar_images.vectors.store import Vectors, list_path, open_vectors, vectors_path
 
+UNCHANGED = 0.999  # cosine of two vectors of one image, from two runtimes or in float16
 BEST, UNLIKE_WORDS = 3, 0.05  # hits, and share of phrases: see `is_like_nothing`
 OF_TEXTS = (
     "expected a collection of images, got one of texts, {}: "
@@ -281,6 +282,25 @@ class Collection(BaseCollection[Encoder]):
         if not isinstance(new, (str, Path, bytes, Image.Image)):
             raise self._wrong(new)
         return _open_named(new, new) if isinstance(new, str | Path) else images.open_image(new)
+
+    def changed_query(self, row: int) -> Query | None:
+        """Return the query of a row's image if its file shows something else than its vector was made from.
+
+        None if it does not, and if that is not known: only a file in a folder that is newer than the vectors is
+        compared, which loads the network.
+        """
+        path = self.path(row) if self.source else None
+        if not isinstance(path, Path) or not _is_file(path):
+            return None
+        status = path.stat()
+        if max(status.st_mtime_ns, status.st_ctime_ns) <= self.vectors.path.stat().st_mtime_ns:
+            return None
+        try:
+            query = self.encode(path)
+        except (OSError, ValueError):  # it cannot be read any more, or the network is not here
+            return None
+        new, stored = normalised(np.stack([query.vector, self.vector(row)]))
+        return query if float(new @ stored) < UNCHANGED else None
 
     def _opened_row(self, row: int) -> Image.Image:
         """Return the image of a row, upright and RGB."""

@@ -29,6 +29,7 @@ class Cluster(NamedTuple):
 
     @property
     def size(self) -> int:
+        """The number of its images."""
         return len(self.rows)
 
     @property

@@ -1,10 +1,14 @@
 """Commands on unusual collections: grown, without vectors, with rows of zeros, of a single image, in foreign files."""
 
+import json
+import shutil
 import warnings
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from colour_network import saved
+from PIL import Image
 
 from similar_images import Collection
 from similar_images.cli.main import main
@@ -133,6 +137,23 @@ def test_overviews_of_a_collection_without_vectors_are_refused(stored):
     for make in (collection.map, collection.clusters, collection.outliers, collection.typical, collection.spread):
         with pytest.raises(ValueError, match="no image of this collection has a vector"):
             make()
+
+
+def test_a_changed_file_is_searched_as_it_is_now(invoke, tmp_path):
+    (tmp_path / "photos").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 1, 1, 3), dtype=np.uint8)
+    for i in range(6):
+        Image.fromarray(np.broadcast_to(pixels[i], (40, 40, 3))).save(tmp_path / "photos" / f"{i}.png")
+    collection = Collection.create("photos", network=str(saved(tmp_path / "network")))
+    shutil.copy(tmp_path / "photos" / "3.png", tmp_path / "photos" / "1.png")
+    done = invoke("search", "--json", "photos/1.png")
+    hits = [(hit["row"], hit["similarity"]) for hit in json.loads(done.stdout)[0]["hits"]]
+    assert hits == [(hit.row, hit.similarity) for hit in collection.nearest("photos/1.png")] and hits[0] == (3, pytest.approx(1))
+    assert "photos/1.png has changed since its vector was made" in done.stderr
+    (tmp_path / "photos" / "2.png").touch()
+    done = invoke("search", "--json", "photos/2.png")
+    assert [hit["row"] for hit in json.loads(done.stdout)[0]["hits"]] == [hit.row for hit in collection.nearest(2)]
+    assert not done.stderr
 
 
 @pytest.mark.parametrize("query", ["", "  ", "\t"])

@@ -1,6 +1,9 @@
 """The reference in docs/reference is complete and is what `make docs` writes today."""
 
+import builtins
+import importlib
 import inspect
+import re
 import subprocess
 import sys
 
@@ -43,8 +46,7 @@ def test_every_command_and_option_is_in_the_reference(name):
 def test_every_public_class_and_its_methods_are_in_the_reference(name):
     page = (REFERENCE / "python.md").read_text(encoding="utf-8")
     thing = getattr(similar_images, name)
-    assert f"*class* {thing.__name__}(" in page
-    section = page.split(f"*class* {thing.__name__}(")[1].split("### *class*")[0]
+    section = re.split(rf"\*class\* {thing.__name__}\b", page)[1].split("### *class*")[0]
     own = [
         member
         for base in thing.__mro__
@@ -54,3 +56,23 @@ def test_every_public_class_and_its_methods_are_in_the_reference(name):
     for member, value in own:
         if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, property | classmethod)):
             assert f" {member}" in section or f"*{member}" in section, (name, member)
+
+
+def test_every_name_in_the_reference_is_importable_as_it_says():
+    module, found = "similar_images", 0
+    for line in (REFERENCE / "python.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            module = "similar_images"
+        elif named := re.fullmatch(r"From `([\w.]+)`:", line):
+            module = named[1]
+        elif heading := re.match(r"### (?:\*class\* )?(\w+)", line):
+            assert hasattr(importlib.import_module(module), heading[1]), (module, heading[1])
+            found += 1
+    assert found > 25
+
+
+def test_documented_errors_are_public():
+    page = (REFERENCE / "python.md").read_text(encoding="utf-8")
+    builtin = {name for name in dir(builtins) if name.endswith("Error")}
+    for raised in re.findall(r"(?:Raises|, |or |and )(\w*(?:Error|Unreadable\w+|Missing\w+|\w+Unavailable))\b", page):
+        assert raised in builtin or raised in similar_images.__all__, raised
