@@ -148,7 +148,10 @@ def test_a_changed_file_is_searched_as_it_is_now(invoke, tmp_path):
     shutil.copy(tmp_path / "photos" / "3.png", tmp_path / "photos" / "1.png")
     done = invoke("search", "--json", "photos/1.png")
     hits = [(hit["row"], hit["similarity"]) for hit in json.loads(done.stdout)[0]["hits"]]
-    assert hits == [(hit.row, hit.similarity) for hit in collection.nearest("photos/1.png")] and hits[0] == (3, pytest.approx(1))
+    assert hits == [(hit.row, hit.similarity) for hit in collection.nearest("photos/1.png")] and hits[0] == (
+        3,
+        pytest.approx(1),
+    )
     assert "photos/1.png has changed since its vector was made" in done.stderr
     (tmp_path / "photos" / "2.png").touch()
     done = invoke("search", "--json", "photos/2.png")
