@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
 from types import ModuleType
 
-_lock = Lock()
+from similar_images import forks
+
+_lock = forks.lock()
 
 
 @contextmanager

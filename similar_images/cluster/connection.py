@@ -10,10 +10,10 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from threading import RLock
 from typing import Any
 from urllib.parse import urlsplit
 
+from similar_images import forks
 from similar_images.cluster import lite
 from similar_images.networks.extras import need
 
@@ -70,7 +70,7 @@ class Connection:
         if ca is not None and not ca.is_file():
             raise FileNotFoundError(f"there is no certificate {ca}: name the authority's with --milvus-ca")
         self._client: Any = None
-        self._lock = RLock()
+        self._lock = forks.reentrant_lock()
 
     @property
     def is_embedded(self) -> bool:

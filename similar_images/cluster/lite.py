@@ -6,8 +6,9 @@ import shutil
 import socket
 import tempfile
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
+
+from similar_images import forks
 
 
 class Started(NamedTuple):
@@ -20,7 +21,7 @@ class Started(NamedTuple):
 LONG = 70  # characters; the path of a socket has at most 107
 
 _started: dict[Path, Started] = {}
-_starting = Lock()
+_starting = forks.lock()
 
 
 def address(file: Path) -> str:

@@ -5,11 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
-from threading import Lock
 from typing import Any, Generic, Protocol, Self, TypeGuard, TypeVar
 
 import numpy as np
 
+from similar_images import forks
 from similar_images.collections.combined import WITH_WORDS, Part, Query, has_words, mean
 from similar_images.collections.filtered import Subset, Where
 from similar_images.collections.opened import Hit as Hit
@@ -60,7 +60,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
     def __init__(self, vectors: Vectors, index: Index | None = None):
         """Raises ValueError where there are no names, or where the index was not built from these vectors."""
         super().__init__(vectors, index)
-        self._loading = Lock()
+        self._loading = forks.lock()
         self._encoder: E | None = None
 
     @abstractmethod

@@ -7,12 +7,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 from cachetools import LRUCache
 
+from similar_images import forks
 from similar_images.inputs.names import composed, folded
 
 NAME, FOLDER = "name", "folder"
@@ -42,7 +42,7 @@ class Columns(Mapping[str, np.ndarray]):
         self._arrays = arrays
         self._codes: dict[str, tuple[dict[str, int], np.ndarray]] = {}
         self._masks: LRUCache = LRUCache(KEPT)
-        self._lock = Lock()
+        self._lock = forks.lock()
 
     def __getitem__(self, column: str) -> np.ndarray:
         if column not in self._arrays:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from cachetools import LRUCache
 
+from similar_images import forks
 from similar_images.collections.column_files import file_columns
 from similar_images.collections.columns import Columns, name_columns
 from similar_images.collections.opened import FEW, SAME, UNLIKE, UNLIKE_TRANSFORMED, Hit, OpenCollection
@@ -131,7 +132,7 @@ class FilteredCollection(OpenCollection):
 
     @cached_property
     def _subsets(self) -> tuple[LRUCache, Lock]:
-        return LRUCache(KEPT), Lock()
+        return LRUCache(KEPT), forks.lock()
 
 
 class Subset:

@@ -5,11 +5,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from similar_images import forks
 from similar_images.collections.opened import Hit
 from similar_images.collections.tables import TabularCollection
 from similar_images.files import NoSpace, locked, replacing
@@ -41,7 +41,7 @@ class OverviewedCollection(TabularCollection):
     def __init__(self, vectors: Vectors, index: Index | None = None):
         """Raises ValueError where there are no names, or where the index was not built from these vectors."""
         super().__init__(vectors, index)
-        self._locks = {what: Lock() for what in ("neighbours", MAP, CLUSTERS)}
+        self._locks = {what: forks.lock() for what in ("neighbours", MAP, CLUSTERS)}
         self._unkept: dict[Path, dict[str, Any]] = {}  # the content of files that cannot be written
 
     def neighbours(self, k: int = NEIGHBOURS, progress: Progress = _silent) -> Neighbours:

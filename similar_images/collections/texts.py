@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from cachetools import LRUCache
 
+from similar_images import forks
 from similar_images.collections.base import BaseCollection, Hit, Query, Where, open_index
 from similar_images.index.index import Index, depth, normalised, ranked
 from similar_images.inputs.texts import ENCODING, columns, fault, list_file, one_line, read_texts
@@ -41,7 +41,7 @@ class TextCollection(BaseCollection[TextEncoder]):
         super().__init__(vectors, index)
         self._network = vectors.network
         self._encoded: LRUCache[int, np.ndarray] = LRUCache(KEPT)
-        self._encoding = Lock()
+        self._encoding = forks.lock()
 
     @classmethod
     def open(

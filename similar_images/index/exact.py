@@ -13,6 +13,7 @@ import faiss
 import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
+from similar_images import forks
 from similar_images.networks.onnx import model_of, open_session
 from similar_images.vectors.store import block_rows, release
 
@@ -250,6 +251,10 @@ def _threads() -> ThreadPoolExecutor:
 @lru_cache
 def _cores() -> int:
     return cpu_count()
+
+
+forks.in_child(_threads.cache_clear)
+forks.in_child(lambda: faiss.omp_set_num_threads(1))  # its threads are gone: see forks
 
 
 def normalised(block: np.ndarray) -> np.ndarray:

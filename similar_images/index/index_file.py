@@ -1,14 +1,14 @@
 """The file of an index, read by Faiss within limits: a wrong length in it would otherwise end the whole process."""
 
 from pathlib import Path
-from threading import Lock
 
 import faiss
 
+from similar_images import forks
 from similar_images.files import NoSpace, is_full
 
 SMALL = 64 * 2**20  # bytes
-_limits = Lock()  # Faiss' limits belong to the whole process
+_limits = forks.lock()  # Faiss' limits belong to the whole process
 
 
 def read(path: Path, mapped: bool = False, with_table: bool = True) -> faiss.Index:

@@ -4,10 +4,11 @@ import io
 import struct
 import warnings
 from contextlib import suppress
-from threading import Lock
 from typing import Any, BinaryIO
 
 from PIL import Image, ImageOps
+
+from similar_images import forks
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF")  # nothing else is opened
 # Tags of a TIFF (TIFF 6.0), and the values of the first two for a preview: a bit, and a number
@@ -17,7 +18,7 @@ PARTS = {273, 279, 324, 325}  # where strips and tiles are, and their bytes
 KEPT_TAGS = (256, 257, 259, 266, 274, 278, 317, 322, 323, *PARTS)  # size, compression, orientation, predictor
 MAX_PAGES, MAX_SUB_IFDS = 1000, 8  # of a TIFF, searched for the full image
 
-_opening = Lock()  # the filters of warnings belong to the whole process
+_opening = forks.lock()  # the filters of warnings belong to the whole process
 
 
 def full_page(file: BinaryIO) -> Image.Image:

@@ -6,7 +6,6 @@ import os
 import stat
 import struct
 import tarfile
-import threading
 import unicodedata
 import weakref
 import zipfile
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
+from similar_images import forks
 from similar_images.inputs.address import ARCHIVES, Address, Remote, check_address
 from similar_images.inputs.images import LIMITS, OUTSIDE, OVER, Limits, UnreadableImage
 from similar_images.inputs.names import (
@@ -161,7 +161,7 @@ class Archive:
         """`path` is the archive's `file`, or continues with a folder in it: `val2014.zip/val2014`."""
         self.path = path
         self._file, self._below = file, path.relative_to(file).parts
-        self._lock = threading.RLock()
+        self._lock = forks.reentrant_lock()
         self._members: dict[str, Member] | None = None
         self._spellings: dict[str, str] = {}  # other names of members -> their own
         self._left_out: dict[Kind, list[str]] = {}

@@ -13,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ import platformdirs
 from joblib import cpu_count
 from tokenizers import Tokenizer
 
+from similar_images import forks
 from similar_images.files import locked, mismatch, read_json, replacing_folder, sha256, write_json
 from similar_images.inputs import preparation
 from similar_images.inputs.preparation import Preparation
@@ -61,7 +61,7 @@ class Words:
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._session = open_session(folder / WORDS, cpu_count())
         self._inputs = [one.name for one in self._session.get_inputs()]
-        self._one_at_a_time = Lock()
+        self._one_at_a_time = forks.lock()
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Return float32 vectors (b, d)."""

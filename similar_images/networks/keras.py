@@ -22,6 +22,7 @@ from urllib.error import HTTPError
 import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
+from similar_images import forks
 from similar_images.files import check_writeable, replacing
 from similar_images.networks import feature_map
 from similar_images.networks.catalog import Network, NetworkUnavailable, has_gpu_device
@@ -30,7 +31,8 @@ from similar_images.networks.extras import need
 # TensorFlow's log: errors only, and not even those about GPUs on a machine that has none.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu_device() else "3")
 
-_importing = threading.Lock()
+_importing = forks.lock()
+_process: int | None = None  # that imported TensorFlow
 
 
 class TensorFlow:
@@ -53,11 +55,13 @@ class TensorFlow:
         self._preprocess = preprocess_input(network)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        _check_process()
         own = pixels.astype(np.float32)  # preprocess_input writes into its argument
         return np.asarray(self.model.predict_on_batch(self._preprocess(own)), dtype=np.float32)
 
     def positions(self, pixels: np.ndarray) -> np.ndarray:
         """Return float32 (b, r, c, d): see Encoder.positions."""
+        _check_process()
         given = self._preprocess(pixels.astype(np.float32))
         return np.asarray(feature_map.of_keras(self.model).predict_on_batch(given), dtype=np.float32)
 
@@ -259,15 +263,27 @@ def import_keras(threads: int | None = None, purpose: str = "Keras") -> ModuleTy
 
     Raises MissingExtra, saying that `purpose` needs it.
     """
+    global _process
     with _importing:  # a module is in sys.modules before it is complete
         if sys.modules.get("keras"):
+            _check_process()
             return importlib.import_module("keras")  # waits for another thread's import of it
         with _quiet():
             tensorflow = need("tensorflow", "keras", purpose)
             keras = need("keras", "keras", purpose)
             tensorflow.config.threading.set_intra_op_parallelism_threads(threads or cpu_count())
             tensorflow.config.list_physical_devices()
+        _process = os.getpid()
         return keras
+
+
+def _check_process() -> None:
+    """Raise ValueError in a forked child of the process that imported TensorFlow, whose threads are gone there."""
+    if _process not in (None, os.getpid()):
+        raise ValueError(
+            "TensorFlow cannot compute in a forked process: start processes with multiprocessing's method spawn, or use "
+            "--engine onnxruntime"
+        )
 
 
 @contextmanager

@@ -4,12 +4,12 @@ An export is created once, from the network, and checked against it; it loads in
 """
 
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 import platformdirs
 
+from similar_images import forks
 from similar_images.files import locked, mismatch, read_json, replacing_folder, sha256, write_json
 from similar_images.inputs.names import names_digest
 from similar_images.networks import text
@@ -62,7 +62,7 @@ class OpenVinoText:
         self._uncut = tokenizer.from_file(str(export.folder / TOKENIZER))
         self._uncut.no_truncation()
         self._uncut.no_padding()
-        self._one_at_a_time = Lock()
+        self._one_at_a_time = forks.lock()
         self._compiled = core.compile_model(core.read_model(export.folder / MODEL), "CPU", settings)
         cosine = least_cosine(self(list(CHECKED)), export.expected)
         if not cosine >= COSINE:

@@ -1,10 +1,10 @@
 """A blind comparison in the notebook: two lists side by side, no names, a vote by click or key."""
 
 from collections.abc import Callable, Iterable
-from threading import Lock
 
 from traitlets import Bool, Dict, Int
 
+from similar_images import forks
 from similar_images.comparison.comparison import Comparison, Trial
 from similar_images.comparison.statistics import Result
 from similar_images.inputs import images
@@ -35,7 +35,7 @@ class BlindTest(BackgroundWidget):
         self._trials = self._remaining()
         self._voted: list[str] = []  # queries, in this session
         self._trial: Trial | None = None
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._is_closed = False
         self.set_trait("n", n if queries is None else len(queries))
         self.on_msg(self._told)

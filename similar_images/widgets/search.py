@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import RLock
 
 from traitlets import Bool, Dict, Int, Unicode, observe, validate
 
+from similar_images import forks
 from similar_images.collections import query as asking
 from similar_images.collections.base import BaseCollection, Hit
 from similar_images.collections.filtered import Where
@@ -52,7 +52,7 @@ class SearchWidget(BackgroundWidget):
         self.collection, self.history = collection, History()
         self._rows = asking.shuffled(collection, seed)
         self._displayed: Displayed | None = None
-        self._lock, self._newest = RLock(), 0
+        self._lock, self._newest = forks.reentrant_lock(), 0
         self._is_closed = False
         self.set_trait("k", k)
         self.set_trait("offers_exact", collection.index is not None and collection.has_vectors)

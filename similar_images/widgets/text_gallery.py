@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Lock
 
 from traitlets import Int
 
+from similar_images import forks
 from similar_images.collections import query as asking
 from similar_images.collections.base import Hit
 from similar_images.collections.query import Asked
@@ -35,7 +35,7 @@ class TextGallery(HitsWidget):
             raise ValueError("expected a TextCollection, got another: open it with TextCollection.open(...)")
         super().__init__(collection, k, seed)
         searched = [collection.names[row] for row in rows_but(len(collection), collection.removed)]
-        self._words, self._marking = Words(searched, language), Lock()
+        self._words, self._marking = Words(searched, language), forks.lock()
         self._in_background(self._load_network)
         self.search_random()
 
