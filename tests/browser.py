@@ -37,13 +37,16 @@ VOILA = (  # as the Makefile has it
     "--Voila.ip=127.0.0.1",
     "--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension",
 )
-START_SECONDS = 60
-KERNEL_MILLISECONDS = 120_000  # to start and to run all cells, on a machine that is busy
+START_SECONDS = 300
+KERNEL_MILLISECONDS = 300_000  # to start and to run all cells, on a machine that is busy
 NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"  # Notebook 7.6.5 with any notebook
 HERE = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 SERIOUS = {"serious", "critical"}
 CHANGE_THEME = "apputils:change-theme"
+EXPECTED_MILLISECONDS = 30_000  # for what follows a click, on a machine that is busy
 LOADED = "images => images.every(image => image.complete && image.naturalWidth > 0)"
+
+expect.set_options(timeout=EXPECTED_MILLISECONDS)
 
 
 def chromium_path() -> str | None:

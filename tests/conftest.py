@@ -1,6 +1,7 @@
 """Fixtures of all tests: the scripts as users run them, small photographs, and real data where available."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,12 @@ HOMES = (  # what points elsewhere than into HOME, and would be followed
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give the tests a home and a temporary folder of their own, before they import anything; removed at the end."""
+    """Give the tests a home and a temporary folder of their own, before they import anything; removed at the end.
+
+    Restore the handler of Ctrl-C if it is ignored, as in background jobs: programs that the tests start inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Beside that of pytest-xdist's first process, not in it: Chromium's socket allows for short paths only.
     root = os.environ.get("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     own = tempfile.TemporaryDirectory(prefix=OWN, dir=root, ignore_cleanup_errors=True)

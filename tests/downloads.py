@@ -46,7 +46,7 @@ IMAGES = {name: np.random.default_rng(row).bytes(40_000) for row, name in enumer
 ROWS = np.random.default_rng(0).random((5, 4096), dtype=np.float32)
 
 
-LIMIT = 20  # seconds for one run of a script
+LIMIT = 120  # seconds for one run of a script
 
 
 class Server(ThreadingHTTPServer):

@@ -24,14 +24,31 @@ folders = (jupyter_config_dir, jupyter_data_dir, jupyter_runtime_dir, get_cached
 for folder in (*folders, user_data_dir, get_ipython_dir, Path.home, tempfile.gettempdir):
     print(folder())
 """
+INTERRUPTED = """
+import signal, subprocess, sys
+
+def test_interrupt():
+    program = [sys.executable, "-c", "import signal; signal.raise_signal(signal.SIGINT)"]
+    assert subprocess.run(program, stderr=subprocess.DEVNULL).returncode == -signal.SIGINT
+"""
 
 
 def test_programs_that_tests_start_keep_their_files_in_the_tests_own_folder(tmp_path):
     command = [sys.executable, "-c", ASKED]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, cwd=tmp_path)
     own = Path(os.environ["HOME"]).parent
     assert own.name.startswith(OWN)
     assert [folder for folder in done.stdout.splitlines() if not Path(folder).is_relative_to(own)] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals of POSIX")
+def test_programs_that_tests_start_can_be_interrupted_if_the_tests_cannot(tmp_path):
+    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+    (tmp_path / "test_interrupt.py").write_text(INTERRUPTED)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_interrupt.py"]
+    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
+    done = subprocess.run(ignoring, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.slow

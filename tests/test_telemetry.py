@@ -58,7 +58,7 @@ import sys, nbformat
 from nbclient import NotebookClient
 notebook = nbformat.read(sys.argv[1], as_version=4)
 notebook.cells.append(nbformat.v4.new_code_cell(sys.argv[2]))
-NotebookClient(notebook, timeout=200, allow_errors=True).execute()
+NotebookClient(notebook, timeout=300, allow_errors=True).execute()
 print(notebook.cells[-1].outputs)
 sys.exit(any(output.output_type == "error" for output in notebook.cells[-1].outputs))
 """

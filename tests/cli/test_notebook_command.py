@@ -21,7 +21,7 @@ from similar_images.cli.notebook import default_copy, write_copy
 from similar_images.vectors.store import manifest_path, vectors_path
 
 STARTED = [sys.executable, "-m", "similar_images", "notebook"]
-SECONDS = 60
+SECONDS = 300
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_the_copy_opens_the_collection_and_shows_its_gallery_and_a_blind_test(co
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     copy = default_copy(collection)
     write_copy(collection, copy)
-    client = NotebookClient(nbformat.read(copy, as_version=4), timeout=120, allow_errors=True)
+    client = NotebookClient(nbformat.read(copy, as_version=4), timeout=300, allow_errors=True)
     done = client.execute(cwd=str(collection.parent))
     by_id = {cell.id: cell for cell in done.cells}
     assert [output.output_type for output in by_id["open"].outputs] == []

@@ -13,6 +13,7 @@ import faiss
 import numpy as np
 import pytest
 from arrays import clustered
+from conditions import rows_done, wait_until
 from conftest import ROOT
 from PIL import Image
 
@@ -295,14 +296,13 @@ def test_an_interrupt_says_how_to_go_on(photos, tmp_path, sent):
     ]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     manifest = tmp_path / "list.txt.saved_predictions.json"
-    while process.poll() is None and not (manifest.exists() and json.loads(manifest.read_text())["rows_done"]):
-        pass
+    wait_until(lambda: process.poll() is not None or rows_done(manifest))
     process.send_signal(sent)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 1
     stopped = re.search(r"Error: stopped after (\d+) of 24000 images; to resume: (.+)\n$", said)
     assert stopped[2] == shlex.join(command) and "Traceback" not in said
-    assert json.loads(manifest.read_text())["rows_done"] == int(stopped[1]) > 0
+    assert rows_done(manifest) == int(stopped[1]) > 0
 
 
 def test_in_a_notebook_the_command_that_goes_on_is_a_cells(monkeypatch):

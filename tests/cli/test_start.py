@@ -16,7 +16,7 @@ NAMES = sorted(path.name for path in ROOT.glob("*.py"))
 def without_packages(script: str, *arguments: str) -> subprocess.CompletedProcess:
     """Run a script in a Python that has no packages, from another folder."""
     command = [sys.executable, "-S", str(ROOT / script), *arguments]
-    return subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("script", NAMES)

@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from conditions import rows_done, wait_until
 from conftest import ROOT
 
 pytest.importorskip("sentence_transformers", reason="texts are not installed: make install-text")
@@ -140,12 +140,10 @@ def test_a_run_that_was_killed_ends_with_the_bytes_of_an_unbroken_one(tmp_path, 
     command = [sys.executable, str(ROOT / "extract_text_vectors.py"), "many.csv"]
     manifest = tmp_path / "many_list.txt.saved_predictions.json"
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and not (manifest.exists() and json.loads(manifest.read_text())["rows_done"]):
-        time.sleep(0.02)
+    wait_until(lambda: process.poll() is not None or rows_done(manifest))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert 0 < json.loads(manifest.read_text())["rows_done"] < 3 * BLOCK
+    assert 0 < rows_done(manifest) < 3 * BLOCK
     assert run("extract_text_vectors.py", "many.csv").returncode == 0
     went_on = {name: content for name, content in listing(tmp_path).items() if "saved" in name}
     assert run("extract_text_vectors.py", "many.csv", "--overwrite").returncode == 0

@@ -77,7 +77,7 @@ def test_a_script_needs_no_guard_for_its_main_module(photos, tmp_path, started):
     (tmp_path / "script.py").write_text(code)
     command = [sys.executable, *(["-c", code] if started == "-c" else [started])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, "12\n", "")
 
 

@@ -220,7 +220,7 @@ def test_processes_that_make_the_same_map_make_it_once(path):
     for run in runs:
         run.stdin.write("\n")
         run.stdin.flush()
-    printed = [run.communicate(timeout=120)[0].split() for run in runs]
+    printed = [run.communicate(timeout=300)[0].split() for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0]
     assert sum("made" in lines for lines in printed) == 1
     assert {lines[-1] for lines in printed} == {Collection.open(path).kept_map().tobytes().hex()}

@@ -23,7 +23,7 @@ def written(tmp_path_factory):
     """Write the reference as `make docs` does."""
     folder = tmp_path_factory.mktemp("reference")
     command = [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "-b", "markdown", "-d", folder / "doctrees"]
-    subprocess.run([*command, ROOT / "docs" / "sphinx", folder], cwd=ROOT, check=True, timeout=120)
+    subprocess.run([*command, ROOT / "docs" / "sphinx", folder], cwd=ROOT, check=True, timeout=300)
     return folder
 
 

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import colour_network
 import numpy as np
@@ -254,15 +253,16 @@ def test_a_download_that_fails_is_one_line_and_the_others_go_on(run, photos):
 
 
 def test_an_interrupt_leaves_nothing(photos):
+    (photos / "red" / "bad.jpg").write_text("no image")
     for number in range(400):
         (photos / "red" / f"more-{number}.jpg").write_bytes((photos / "red" / "0.jpg").read_bytes())
     command = [sys.executable, str(ROOT / "evaluate_search.py"), "--networks", "hog-colour,efficientnetlite2", "photos"]
     process = subprocess.Popen(
         [*command, "--report", "r.html"], cwd=photos.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(4)
+    assert process.stderr.readline().startswith("skipped red/bad.jpg")  # the first network is done
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 1 and out == ""
     assert [path.name for path in photos.parent.iterdir()] == ["photos"]
 

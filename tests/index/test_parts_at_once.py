@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 from arrays import clustered
+from conditions import wait_for_more
 from part_files import part_files
 
 from similar_images.index import parts
@@ -52,6 +53,7 @@ def test_a_reader_sees_the_old_parts_or_the_new_ones(vectors, path):
     thread.start()
     for row in range(8, 14):
         remove(vectors, path, [row])
+        wait_for_more(read, wrong)
     stop.set()
     thread.join()
     assert read and all(read) and not wrong

@@ -13,6 +13,7 @@ import faiss
 import numpy as np
 import pytest
 from arrays import clustered
+from conditions import wait_for_more
 from conftest import ROOT
 from damage import mutants, wrong_values
 
@@ -103,6 +104,7 @@ def test_a_reader_sees_the_old_pair_or_the_new_one(vectors, index):
     thread.start()
     for row in range(40):
         remove(vectors, index, [row])
+        wait_for_more(read, wrong)
     stop.set()
     thread.join()
     assert read and not wrong

@@ -7,6 +7,7 @@ import faiss
 import numpy as np
 import pytest
 from arrays import clustered
+from conditions import wait_for_more
 
 from similar_images import Collection
 from similar_images.cli.options import SIMILARITIES as OFFERED
@@ -351,6 +352,7 @@ def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(store
         reader.start()
     for round_ in range(30):
         building.build(vectors, index, similarity=("whitened", "centred")[round_ % 2])
+        wait_for_more(seen, wrong)
     stop.set()
     for reader in readers:
         reader.join()

@@ -188,7 +188,7 @@ from similar_images.inputs.web import FetchLimits, fetch
 socket.getaddrinfo = lambda *arguments, **options: time.sleep(300)
 fetch("http://slow.example/", limits=FetchLimits(seconds=0.2))
 """
-    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert run.stderr.endswith("http://slow.example/ cannot be fetched: it took longer than 0.2 s\n")
 
 

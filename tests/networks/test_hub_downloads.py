@@ -54,7 +54,7 @@ def environment(hub, tmp_path, **more: str) -> dict[str, str]:
 def find(hub, tmp_path, name: str = NAME, *arguments: str, **more: str) -> str:
     command = [sys.executable, "-c", FIND, name, *arguments]
     given = environment(hub, tmp_path, **more)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=given, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=given, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

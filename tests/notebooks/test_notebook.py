@@ -36,7 +36,7 @@ def test_its_first_cell_says_how_to_run_it_as_the_menus_call_it(notebook):
 
 def run(name: str, folder: Path, **options: object) -> list[nbformat.NotebookNode]:
     """Return the code cells of a notebook, run in a folder."""
-    client = NotebookClient(nbformat.reads(committed(name), as_version=4), timeout=120, **options)
+    client = NotebookClient(nbformat.reads(committed(name), as_version=4), timeout=300, **options)
     done = client.execute(cwd=str(folder))
     return [cell for cell in done.cells if cell.cell_type == "code"]
 
@@ -71,7 +71,7 @@ def test_scripts_run_in_a_cell_say_what_they_did_on_stdout_and_errors_on_stderr(
         "%run {}/build_search_db.py -i photos_file_list.txt",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.format(ROOT)) for cell in cells])
-    done = NotebookClient(notebook, timeout=120, allow_errors=True).execute(cwd=str(tmp_path))
+    done = NotebookClient(notebook, timeout=300, allow_errors=True).execute(cwd=str(tmp_path))
     extracted, built, again = map(said, done.cells)
     assert extracted.keys() == built.keys() == {"stdout"}
     assert "skipped broken.jpg" in extracted["stdout"] and "12 of 13 images, 1 skipped" in extracted["stdout"]

@@ -43,7 +43,7 @@ def painted(tmp_path_factory):
 
 def make(folder) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "similar_images.cli.sample", str(folder)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
 def test_it_is_about_600_jpegs_of_at_least_24_kinds(painted):

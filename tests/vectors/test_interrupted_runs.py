@@ -1,16 +1,15 @@
 """Extraction that is killed, runs out of disk or loses its folder, and is resumed."""
 
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 
 import pytest
 from commands import extraction_command
+from conditions import paused, rows_done, wait_until
 from conftest import ROOT
 
 from similar_images.inputs.sources import open_source
@@ -67,25 +66,26 @@ def begun(tmp_path, photos, rows: int = 1200) -> subprocess.Popen:
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
     process = subprocess.Popen(extraction_command(), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     manifest = tmp_path / "list.txt.saved_predictions.json"
-    while process.poll() is None and not (manifest.exists() and json.loads(manifest.read_text())["rows_done"]):
-        time.sleep(0.01)
+    wait_until(lambda: process.poll() is not None or rows_done(manifest))
     return process
 
 
 def test_a_second_run_on_the_same_output_is_refused_with_the_first_ones_process(photos, tmp_path):
     first = begun(tmp_path, photos)
-    second = subprocess.run(extraction_command(), cwd=tmp_path, capture_output=True, text=True)
+    with paused(first):
+        second = subprocess.run(extraction_command(), cwd=tmp_path, capture_output=True, text=True)
     assert second.returncode == 1 and f"by another run, process {first.pid}, started 20" in second.stderr
     assert second.stderr.count("\n") == 1
-    first.communicate(timeout=60)
+    first.communicate(timeout=300)
     assert first.returncode == 0
     assert open_vectors(tmp_path / "list.txt.saved_predictions.npy").array.any(axis=1).all()
 
 
 def test_a_folder_that_is_unplugged_stops_the_run_which_goes_on_once_it_is_back(photos, tmp_path):
     process = begun(tmp_path, photos)
-    photos.rename(tmp_path / "unplugged")
-    _, said = process.communicate(timeout=60)
+    with paused(process):
+        photos.rename(tmp_path / "unplugged")
+    _, said = process.communicate(timeout=300)
     assert (
         process.returncode == 1
         and "is missing: restore it and rerun to resume" in said
@@ -112,13 +112,15 @@ def test_a_full_disk_is_one_line_and_after_space_is_made_the_run_goes_on_to_the_
     try:
         command = extraction_command("-o", str(small / "v.npy"))
         process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        while process.poll() is None and not (small / "v.json").exists():
-            time.sleep(0.01)
-        time.sleep(0.3)
-        with suppress(OSError), (small / "another").open("wb", buffering=0) as file:  # takes what is left
+        wait_until(lambda: process.poll() is not None or rows_done(small / "v.json"))
+        with (
+            paused(process),
+            suppress(OSError),
+            (small / "another").open("wb", buffering=0) as file,
+        ):  # takes what is left
             while True:
                 file.write(bytes(1024))
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=300)
         assert process.returncode == 1 and "No space left on device" in said.splitlines()[-1]
         assert "rerun the same command to resume" in said.splitlines()[-1] and "Traceback" not in said
         (small / "another").unlink()

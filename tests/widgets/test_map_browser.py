@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from browser import barriers, chromium_path
 from browser_gallery import name_of, settle, write_notebook
+from conditions import wait_until
 from playwright.sync_api import Locator, Page, expect
 from sample_images import make_sample
 
@@ -202,8 +203,7 @@ def test_another_query_moves_the_mark(page, gallery, mapped):
     gallery.get_by_role("button", name="Random image").click()
     settle(gallery)
     assert name_of(gallery)
-    page.wait_for_timeout(300)
-    assert canvas(mapped).screenshot() != before
+    wait_until(lambda: canvas(mapped).screenshot() != before)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
