@@ -135,19 +135,24 @@ def flush(path: Path) -> None:
 def locked(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock for writing `path`, which may be replaced meanwhile: a lock file beside it, removed at the end.
 
-    If another process holds the lock, wait for it, or else raise BlockingIOError, naming the process.
+    The lock file holds the process and when it began. If another process holds the lock, wait for it, or else raise
+    BlockingIOError, naming the process.
     """
     lock = path.with_name(f".{path.name}.lock")
     while True:
         file = lock.open("ab")
         try:
-            if wait:
-                portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE)
-            else:
-                lock_file(file, lock, path)
+            flags = portalocker.LockFlags.EXCLUSIVE
+            portalocker.lock(file, flags if wait else flags | portalocker.LockFlags.NON_BLOCKING)
             with suppress(FileNotFoundError):
                 if os.path.samestat(lock.stat(), os.fstat(file.fileno())):  # else its holder has removed it meanwhile
+                    _write_holder(file)
                     break
+        except portalocker.LockException as error:
+            file.close()
+            raise BlockingIOError(
+                f"{path} is being written by another run{_holder(lock)}: wait for it, or stop it"
+            ) from error
         except BaseException:
             file.close()
             raise
@@ -158,19 +163,6 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
         with suppress(OSError):
             lock.unlink()
         file.close()
-
-
-def lock_file(file: BinaryIO, path: Path, name: Path | None = None) -> None:
-    """Lock an open file for this process until it is closed.
-
-    Raises BlockingIOError, naming the process, if another one holds it.
-    """
-    try:
-        portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
-    except portalocker.LockException as error:
-        raise BlockingIOError(
-            f"{name or path} is being written by another run{_holder(path)}: wait for it, or stop it"
-        ) from error
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -262,14 +254,41 @@ def _remove_stale(path: Path) -> None:
                 partial.unlink()
 
 
-def _holder(path: Path) -> str:
-    """Return which other process has the file open, and since when; an empty string if that is not known."""
-    for process in psutil.process_iter(["pid", "create_time"]):
-        with suppress(psutil.Error):
-            if process.pid != os.getpid() and any(Path(file.path) == path.resolve() for file in process.open_files()):
-                began = datetime.fromtimestamp(process.create_time()).astimezone()
-                return f", process {process.pid}, started {began:%Y-%m-%d %H:%M:%S}"
+def _write_holder(file: BinaryIO) -> None:
+    """Write this process and when it began to a lock file. A full disk does not stop the run here."""
+    with suppress(OSError):
+        file.truncate(0)  # of a holder that was killed
+        file.write(f"{os.getpid()} {psutil.Process().create_time()}\n".encode())
+        file.flush()
+
+
+def _holder(lock: Path) -> str:
+    """Return which process holds a lock, and since when; an empty string if that is not known."""
+    with suppress(OSError, ValueError, psutil.Error):
+        process = _recorded_holder(lock) or _opener(lock)
+        if process is not None:
+            began = datetime.fromtimestamp(process.create_time()).astimezone()
+            return f", process {process.pid}, started {began:%Y-%m-%d %H:%M:%S}"
     return ""
+
+
+def _recorded_holder(lock: Path) -> psutil.Process | None:
+    """Return the process that a lock file names; None if there is no such process, or it began at another time."""
+    with suppress(OSError, ValueError, psutil.Error):  # on Windows, a locked file cannot be read
+        pid, began = lock.read_text().split()
+        process = psutil.Process(int(pid))
+        if process.create_time() == float(began):  # else another has its number, perhaps on another machine
+            return process
+    return None
+
+
+def _opener(lock: Path) -> psutil.Process | None:
+    """Return another process that has a lock file open: readers of the locked file do not open it."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and any(Path(file.path) == lock.resolve() for file in process.open_files()):
+                return process
+    return None
 
 
 def unwritable(error: OSError, path: Path, content: str) -> str:

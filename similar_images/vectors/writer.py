@@ -13,7 +13,7 @@ import numpy as np
 from similar_images.files import (
     check_new,
     check_writeable,
-    lock_file,
+    locked,
     partial_path,
     replacing,
     reserve,
@@ -70,11 +70,11 @@ class Writer:
         self.path = path
         self._names_file, self._names, self._images, self._overwrite = names_file, names, images, overwrite
         self._allow_outside = allow_outside
-        if path.exists():
-            with path.open("rb") as file:
-                lock_file(file, path)
+        with locked(path):
+            pass  # no other run is writing
         self._earlier = self._decide()
         self._manifest: dict = {}
+        self._lock = ExitStack()  # held from `begin` to `finish`
         self.rows_done = self._earlier["rows_done"] if self._earlier else 0
         skipped = (Skipped(**entry) for entry in self._earlier["skipped"]) if self._earlier else ()
         self._skipped = {entry.row: entry for entry in skipped}
@@ -139,18 +139,19 @@ class Writer:
         if earlier:
             manifest |= {key: earlier[key] for key in ("rows_done", "skipped", "decoding")}
         self._manifest = manifest
-        was_there = self.path.exists()
-        held = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # what is there stays as it is
+        self._lock.enter_context(locked(self.path))
         try:
-            lock_file(held, self.path)
-            self._check_unchanged(held)
+            self._check_unchanged()
+            was_there = self.path.exists()
+            held = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")  # what is there stays as it is
         except BaseException:
-            held.close()
+            self._lock.close()
             raise
         self._file: BinaryIO = held
         try:
             if self._overwrite and was_there:
-                self._file = self._new_file()
+                self._part = partial_path(self.path)
+                self._file = self._part.open("xb+")
             self._reserve(manifest["n"])
             with ExitStack() as files_to_replace:  # all are on disk before the first one is replaced
                 manifest_file = files_to_replace.enter_context(replacing(manifest_path(self.path)))
@@ -212,6 +213,7 @@ class Writer:
         finally:
             with suppress(OSError):  # what could not be written was reported already
                 self._file.close()
+            self._lock.close()
 
     def _decide(self) -> dict | None:
         """Return the manifest of the rows that are there and will be kept, or None."""
@@ -222,19 +224,11 @@ class Writer:
         check_new(self.path, self._overwrite)
         return None
 
-    def _check_unchanged(self, held: BinaryIO) -> None:
+    def _check_unchanged(self) -> None:
         """Raise BlockingIOError if another run has written since this writer was made."""
-        is_same = os.path.samestat(os.fstat(held.fileno()), self.path.stat())
         known = read_manifest(self.path) if manifest_path(self.path).exists() and not self._overwrite else None
-        if not is_same or known != self._earlier:
+        if known != self._earlier:
             raise BlockingIOError(f"another run has written {self.path} meanwhile: rerun the same command to resume")
-
-    def _new_file(self) -> BinaryIO:
-        """Return a new locked file beside the vectors, which will replace them."""
-        self._part = partial_path(self.path)
-        file = self._part.open("xb+")
-        lock_file(file, self._part)
-        return file
 
     def _clear_skipped(self) -> None:
         """Write zeros to skipped rows: a run that was killed while it retried them may have left a part of a vector."""
@@ -291,6 +285,7 @@ class Writer:
         if not was_there:
             self.path.unlink(missing_ok=True)
         held.close()
+        self._lock.close()
 
 
 def _rows_on_disk(path: Path, manifest: dict) -> int:

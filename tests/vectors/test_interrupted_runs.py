@@ -72,7 +72,7 @@ def begun(tmp_path, photos, rows: int = 1200) -> subprocess.Popen:
 
 def test_a_second_run_on_the_same_output_is_refused_with_the_first_ones_process(photos, tmp_path):
     first = begun(tmp_path, photos)
-    with paused(first):
+    with paused(first), (tmp_path / "list.txt.saved_predictions.npy").open("rb"):  # this process only reads
         second = subprocess.run(extraction_command(), cwd=tmp_path, capture_output=True, text=True)
     assert second.returncode == 1 and f"by another run, process {first.pid}, started 20" in second.stderr
     assert second.stderr.count("\n") == 1
