@@ -11,7 +11,7 @@ import numpy as np
 from similar_images.inputs.preparation import Preparation
 from similar_images.networks.hub_checks import CONFIG, ONNX_IMAGES, ONNX_WORDS, TOKENIZER
 from similar_images.networks.hub_files import HubNetwork
-from similar_images.networks.onnx import IDS, INPUT, MASK, OUTPUT, check_same, noise, open_session
+from similar_images.networks.onnx import IDS, INPUT, MASK, OUTPUT, check_contained, check_same, noise, open_session
 
 VECTORS = ("image_embeds", "text_embeds", "pooler_output")  # what the vector is called, the first that is there
 TOKENS = 77  # of a text, where the network does not say it: CLIP's
@@ -85,9 +85,8 @@ def _loaded(network: HubNetwork, name: str) -> tuple[Any, str]:
     """Return an ONNX model with OUTPUT as its only output, and what that was called."""
     import onnx
 
+    check_contained(network.folder / name)
     model = onnx.load(network.folder / name, load_external_data=False)
-    if any(one.data_location == onnx.TensorProto.EXTERNAL for one in model.graph.initializer):
-        raise ValueError(f"{network.name}: {name} keeps its weights in another file, which is not read")
     known = {one.name for one in model.graph.output}
     chosen = next((one for one in VECTORS if one in known), None)
     if chosen is None:

@@ -3,10 +3,13 @@
 An export is created once, by a process of its own, from the Keras network, and checked against it.
 """
 
+import mmap
 import multiprocessing
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import cached_property
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,8 +60,40 @@ def model_of(graph: Any) -> bytes:
     return helper.make_model(graph, opset_imports=[opset], ir_version=IR).SerializeToString()
 
 
+def check_contained(model: Path | bytes) -> None:
+    """Raise ValueError if an ONNX model has a tensor in another file: it could name any file of the user's."""
+    import onnx
+
+    with _bytes_of(model) as content:
+        if content.find(b"location") < 0:  # the key before the name of such a file
+            return
+    read = onnx.load_from_string if isinstance(model, bytes) else partial(onnx.load, load_external_data=False)
+    parts = [read(model)]
+    while parts:  # the graph, graphs in its nodes, functions, training
+        part = parts.pop()
+        if isinstance(part, onnx.TensorProto):
+            if part.external_data or part.data_location == onnx.TensorProto.EXTERNAL:
+                name = "a model in memory" if isinstance(model, bytes) else model
+                raise ValueError(f"{name} keeps its weights in another file, which is not read: choose another network")
+            continue
+        for field, value in part.ListFields():
+            if field.message_type is not None:
+                parts += [value] if hasattr(value, "ListFields") else value
+
+
+@contextmanager
+def _bytes_of(model: Path | bytes) -> Iterator[bytes | mmap.mmap]:
+    """Yield the bytes of a model, which may be of hundreds of megabytes, without reading all of them at once."""
+    if isinstance(model, bytes) or model.stat().st_size == 0:
+        yield model if isinstance(model, bytes) else b""
+        return
+    with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        yield content
+
+
 def open_session(model: Path | bytes, threads: int) -> Any:
-    """Return ONNX Runtime's session of a model, on the CPU."""
+    """Return ONNX Runtime's session of a model, on the CPU. Raises ValueError if it has tensors in another file."""
+    check_contained(model)
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -110,6 +145,7 @@ class OpenVino:
             "PERFORMANCE_HINT": "LATENCY",
         }
         self._compiled = lambda model: core.compile_model(core.read_model(model), "CPU", settings)
+        check_contained(export.model)
         self._model = self._compiled(export.model)
         self._path = export.model if isinstance(export.model, Path) else None
         self.weights = export.weights

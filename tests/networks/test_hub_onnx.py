@@ -12,7 +12,9 @@ from hub_networks import SIDE, TEXTS, TOKENS, WORDS, image
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from similar_images.networks import hub
+from similar_images.networks import hub, hub_onnx
+from similar_images.networks.hub_files import HubNetwork
+from similar_images.networks.onnx import OnnxExport, OpenVino, open_session
 
 D = 5
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
@@ -152,3 +154,87 @@ def test_weights_in_another_file_are_not_read(tmp_path):
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights.data", size_threshold=0)
     with pytest.raises(ValueError, match=r"vision_model\.onnx keeps its weights in another file, which is not read"):
         hub.load(str(folder))
+
+
+def external(values: np.ndarray, name: str = "colours") -> TensorProto:
+    """Return a tensor whose numbers are in a file beside the model."""
+    tensor = numpy_helper.from_array(values, name)
+    onnx.external_data_helper.set_external_data(tensor, "secret.data")
+    tensor.ClearField("raw_data")
+    return tensor
+
+
+def graph_of(tensor: TensorProto) -> onnx.GraphProto:
+    return helper.make_graph([], "part", [], [], [tensor])
+
+
+def sparse(values: TensorProto, places: TensorProto) -> onnx.SparseTensorProto:
+    return helper.make_sparse_tensor(values, places, [3, D])
+
+
+SECRET = external(COLOURS.astype(np.float32))
+PLAIN = numpy_helper.from_array(COLOURS.astype(np.float32).ravel(), "colours")
+PLACES = np.arange(3 * D)
+
+
+def add_function(model: onnx.ModelProto, **parts: object) -> None:
+    model.functions.append(onnx.FunctionProto(domain="own", name="f", **parts))
+
+
+def add_node(model: onnx.ModelProto, **attributes: object) -> None:
+    model.graph.node.append(helper.make_node("Constant", [], ["secret"], **attributes))
+
+
+def add_training(model: onnx.ModelProto) -> None:
+    model.training_info.add().initialization.CopyFrom(graph_of(SECRET))
+
+
+HIDDEN = {
+    "an initializer": lambda model: model.graph.initializer.append(SECRET),
+    "values of a sparse initializer": lambda model: model.graph.sparse_initializer.append(
+        sparse(external(COLOURS.astype(np.float32).ravel()), numpy_helper.from_array(PLACES))
+    ),
+    "places of a sparse initializer": lambda model: model.graph.sparse_initializer.append(
+        sparse(PLAIN, external(PLACES))
+    ),
+    "an attribute": lambda model: add_node(model, value=SECRET),
+    "an attribute of several tensors": lambda model: add_node(model, values=[PLAIN, SECRET]),
+    "a sparse attribute": lambda model: add_node(model, sparse_value=sparse(PLAIN, external(PLACES))),
+    "several sparse attributes": lambda model: add_node(model, values=[sparse(PLAIN, external(PLACES))]),
+    "a graph in a node": lambda model: add_node(model, then_branch=graph_of(SECRET)),
+    "graphs in a graph in a node": lambda model: add_node(
+        model, body=helper.make_graph([helper.make_node("If", [], [], branches=[graph_of(SECRET)])], "body", [], [])
+    ),
+    "a function": lambda model: add_function(model, node=[helper.make_node("Constant", [], ["a"], value=SECRET)]),
+    "a default of a function": lambda model: add_function(
+        model, attribute_proto=[helper.make_attribute("value", SECRET)]
+    ),
+    "the information for training": add_training,
+}
+
+
+@pytest.mark.parametrize("place", HIDDEN)
+@pytest.mark.parametrize("name", ["vision_model.onnx", "text_model.onnx"])
+def test_a_tensor_in_another_file_is_refused_wherever_it_is(name, place, tmp_path, monkeypatch):
+    folder = save(tmp_path / "net")
+    path = folder / "onnx" / name
+    model = onnx.load(path)
+    HIDDEN[place](model)
+    path.write_bytes(model.SerializeToString())
+    opened = []
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda *_, **__: opened.append(True))
+    message = f"{name} keeps its weights in another file, which is not read"
+    for read in (
+        lambda: hub_onnx._loaded(HubNetwork(folder, "net", None, "", ""), name=f"onnx/{name}"),
+        lambda: open_session(path, 1),
+        lambda: OpenVino(OnnxExport(path, "")),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read()
+    assert not opened
+
+
+def test_a_name_that_resembles_the_key_of_another_file_is_no_fault(tmp_path):
+    path = tmp_path / "model.onnx"
+    save_images(path, "location")
+    assert open_session(path, 1).get_outputs()[0].name == "location"
