@@ -18,7 +18,7 @@ SIDE_WITHOUT_MARGIN = 384  # pixels; larger inputs of ConvNeXt are not cropped
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC.value, Image.Resampling.BILINEAR.value
 HALF, IMAGENET = [0.5] * 3, ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 CLIP = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
-MAX_SIDE = 4096  # pixels, of an input
+MAX_SIDE = 1024  # pixels, of an input: 3 MB an image; larger ones would take gigabytes for a batch
 MAX_LONGER = 2**15  # pixels, of an image whose shorter side is resized: a longer one is too narrow
 # What a configuration leaves out, by the type of image processor. Other types resize or scale in ways of their own; a
 # configuration without a type has all its entries.
@@ -116,7 +116,10 @@ def of_config(config: dict[str, Any]) -> Preparation:
         side = shorter or (resized or (0,))[0]
         if side >= SIDE_WITHOUT_MARGIN:
             return Preparation(side, side, resampling, resized=(side, side))
-        return Preparation(side, side, resampling, shorter=int(side / float(config.get("crop_pct", 224 / 256))))
+        share = config.get("crop_pct", 224 / 256)
+        if not isinstance(share, int | float) or not side <= MAX_SIDE * share <= MAX_SIDE:
+            raise ValueError(f"has the crop_pct {share!r:.100}: expected a number from {side / MAX_SIDE:g} to 1")
+        return Preparation(side, side, resampling, shorter=int(side / share))
     if not does_crop:
         if resized is None:
             raise ValueError("gives images of any shape: expected a height and a width")

@@ -20,6 +20,7 @@ CONFIGS = (CONFIG, *PREPARATIONS, TOKENIZER, "tokenizer_config.json", "special_t
 SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 VOCABULARIES = ("vocab.json", "merges.txt", "vocab.txt", *SENTENCEPIECE)
 SMALL = (*CONFIGS, *VOCABULARIES)  # all that is read besides weights
+MAX_SMALL = 64 * 10**6  # bytes of such a file: the tokenizers of the largest vocabularies (Gemma) have 35 MB
 SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 ONNX_IMAGES = ("onnx/vision_model.onnx", "onnx/model.onnx")  # the first that is there
 ONNX_WORDS = "onnx/text_model.onnx"
@@ -65,6 +66,9 @@ def check(folder: Path, within: Path) -> Sums:
             raise ValueError(f"{file} leads out of the folder and is not read: put the file itself there")
         if file.suffix in PICKLES and folder == within:  # the hub's cache has files for others, which are not read here
             raise ValueError(f"{file} may contain code: only safetensors and ONNX are read; remove it")
+    for name in SMALL:
+        if (folder / name).is_file():
+            check_size(folder / name, (folder / name).stat().st_size)
     for name in CONFIGS:
         if (folder / name).is_file():
             _check_code(folder / name, read_config(folder / name))
@@ -73,6 +77,14 @@ def check(folder: Path, within: Path) -> Sums:
     sums = {file: _checked_sum(file) for file in (*weights, *small)}
     listed = "\n".join(f"{sums[file]} {file.relative_to(folder).as_posix()}" for file in sorted(sums))
     return Sums(" ".join(sums[file] for file in weights), hashlib.sha256(listed.encode()).hexdigest())
+
+
+def check_size(file: Path | str, size: int) -> None:
+    """Raise ValueError if a file that is read besides the weights is too large: its text takes many times the memory."""
+    if size > MAX_SMALL:
+        raise ValueError(
+            f"{file}: expected at most {MAX_SMALL // 10**6} MB, got {size / 10**6:,.0f} MB; choose another network"
+        )
 
 
 def weights_of(folder: Path) -> list[Path]:
@@ -98,6 +110,7 @@ def weights_of(folder: Path) -> list[Path]:
 
 def read_config(file: Path) -> dict[str, Any]:
     """Return the object in a JSON file. Raises ValueError for anything else."""
+    check_size(file, file.stat().st_size if file.is_file() else 0)
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from similar_images.networks import hub_checks
 from similar_images.networks.catalog import NetworkUnavailable
-from similar_images.networks.hub_checks import CONFIG, GIT_SHA1, ONNX_IMAGES, ONNX_WORDS, SMALL
+from similar_images.networks.hub_checks import CONFIG, GIT_SHA1, ONNX_IMAGES, ONNX_WORDS, SHARDS, SMALL
 from similar_images.networks.telemetry import import_huggingface_hub
 
 PREFIX = "hf:"
@@ -133,6 +133,8 @@ def _downloaded(network: str, repository: str, revision: str | None, tell: Tell)
             ) from error
     sizes = {one.rfilename: one.size or 0 for one in info.siblings or ()}
     names = hub_checks.wanted(network, sizes)
+    for name in {*names} & {*SMALL, SHARDS}:
+        hub_checks.check_size(f"{network}: {name}", sizes[name])
     missing = [
         name for name in names if not isinstance(hub.try_to_load_from_cache(repository, name, revision=info.sha), str)
     ]

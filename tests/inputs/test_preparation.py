@@ -95,7 +95,7 @@ def test_an_old_configuration_has_numbers_as_sizes():
             {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 0}},
             "expected numbers of pixels up to",
         ),
-        ({"image_processor_type": "CLIPImageProcessor", "crop_size": 99_999}, "expected numbers of pixels up to 4096"),
+        ({"image_processor_type": "CLIPImageProcessor", "crop_size": 99_999}, "expected numbers of pixels up to 1024"),
         (
             {"image_processor_type": "CLIPImageProcessor", "size": {"longest_edge": 9}},
             "expected shortest_edge, or height",

@@ -166,6 +166,14 @@ def test_a_network_of_pickles_is_not_downloaded(hub, network, tmp_path):
     assert [path for path in hub.asked() if "resolve" in path] == []
 
 
+def test_a_tokenizer_that_is_too_large_is_not_downloaded(hub, network, tmp_path):
+    with (network / "tokenizer.json").open("wb") as file:
+        file.truncate(65 * 10**6)
+    message = f"{NAME}: tokenizer.json: expected at most 64 MB, got 65 MB; choose another network"
+    assert find(hub, tmp_path) == f"ValueError: {message}\n"
+    assert [path for path in hub.asked() if "resolve" in path] == []
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
 def test_an_altered_file_in_the_cache(name, hub, network, tmp_path):
     folder = Path(find(hub, tmp_path).split()[-1])

@@ -85,6 +85,18 @@ def test_a_configuration_that_is_no_object(content, folder):
     assert "config.json" in refusal(folder)
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "vocab.json", "model.safetensors.index.json"])
+def test_a_file_beside_the_weights_that_is_too_large_is_refused_before_it_is_read(name, folder, monkeypatch):
+    if name == "model.safetensors.index.json":
+        (folder / "model.safetensors").unlink()
+    with (folder / name).open("wb") as file:
+        file.truncate(177 * 10**6)
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, **_: "{}" if path.stat().st_size < 10**6 else pytest.fail("read")
+    )
+    assert refusal(folder) == f"{folder / name}: expected at most 64 MB, got 177 MB; choose another network"
+
+
 def test_weights_that_are_damaged(folder):
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
@@ -131,7 +143,15 @@ def test_a_network_of_texts(folder):
         ({"max_num_patches": 256}, "gives images of any shape (NaFlex)"),
         ({"image_std": [1, 0, 1]}, "has a standard deviation of 0"),
         ({"image_mean": {"red": 1}}, "preprocessor_config.json"),
-        ({"crop_size": 10**9}, "expected numbers of pixels up to 4096"),
+        ({"crop_size": 10**9}, "expected numbers of pixels up to 1024"),
+        ({"size": {"height": 4096, "width": 4096}}, "expected numbers of pixels up to 1024"),
+        *(
+            (
+                {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 300}, "crop_pct": share},
+                "expected a number from 0.292969 to 1",
+            )
+            for share in (0, 0.01, 2, "x", float("nan"))
+        ),
     ],
 )
 def test_a_preparation_that_is_not_possible(entries, message, folder):
