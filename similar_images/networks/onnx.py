@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,8 +67,9 @@ def check_contained(model: Path | bytes) -> None:
     with _bytes_of(model) as content:
         if content.find(b"location") < 0:  # the key before the name of such a file
             return
-    read = onnx.load_from_string if isinstance(model, bytes) else partial(onnx.load, load_external_data=False)
-    parts = [read(model)]
+    parts: list[Any] = [
+        onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model, load_external_data=False)
+    ]
     while parts:  # the graph, graphs in its nodes, functions, training
         part = parts.pop()
         if isinstance(part, onnx.TensorProto):
