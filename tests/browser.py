@@ -43,7 +43,7 @@ NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"  # Note
 HERE = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 SERIOUS = {"serious", "critical"}
 CHANGE_THEME = "apputils:change-theme"
-EXPECTED_MILLISECONDS = 30_000  # for what follows a click, on a machine that is busy
+EXPECTED_MILLISECONDS = 60_000  # for what follows a click, on a machine that is busy
 LOADED = "images => images.every(image => image.complete && image.naturalWidth > 0)"
 
 expect.set_options(timeout=EXPECTED_MILLISECONDS)
@@ -117,6 +117,8 @@ def opened_notebook(browser: Browser, folder: Path, name: str, server: str) -> I
     """
     wrong: list[str] = []
     context = browser.new_context(reduced_motion="reduce", viewport={"width": 1400, "height": 1400})
+    context.set_default_navigation_timeout(KERNEL_MILLISECONDS)  # Voila runs all cells before the page is complete
+    context.set_default_timeout(EXPECTED_MILLISECONDS)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
