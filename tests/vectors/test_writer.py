@@ -130,6 +130,7 @@ def test_a_retry_that_was_killed_leaves_no_vector_in_a_skipped_row(tmp_path):
     killed.begin(HOG)
     killed.replace([1], np.ones((1, D), np.float32), [])
     killed._file.close()  # the vector is on disk, the manifest does not know it
+    killed._lock.close()
     resumed = make(tmp_path, 3)
     resumed.begin(HOG)
     resumed.finish()
