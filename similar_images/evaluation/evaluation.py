@@ -19,7 +19,7 @@ from similar_images.index import engine
 from similar_images.index import index as indexes
 from similar_images.index.index import Index
 from similar_images.index.recipes import SEED
-from similar_images.index.tune import PROBES, K
+from similar_images.index.tune import PROBES, K, interval
 from similar_images.inputs.images import open_image
 from similar_images.networks import loader
 from similar_images.vectors.store import check_complete
@@ -99,6 +99,10 @@ class Evaluation(NamedTuple):
     curve: list[Point]  # empty unless the index has inverted lists
     relevance: Relevance | None
     ranks: dict[str, np.ndarray] | None  # alteration -> rank int (m,) of the original, from 1; 0: not a hit
+
+    def recall_interval(self, size: int) -> tuple[float, float, float]:
+        """Return the mean recall at a size with its 95% interval; exact search needs no estimate."""
+        return (1.0, 1.0, 1.0) if self.config.exact else interval(self.recalls[size])
 
     @property
     def way(self) -> SearchConfig:
@@ -275,11 +279,13 @@ def _curve(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, true: np.nd
     chosen, points = inverted.nprobe, []
     config.milliseconds(rows[:TIMED_PROBES], K)  # the first searches read from the disk
     probes = [probe for probe in PROBES if probe <= inverted.nlist]
-    for nprobe in track(probes, f"{config.recipe}: nprobe", len(probes)):
-        inverted.nprobe = nprobe
-        recall = _recall(config, config.others(rows, unit, K)[1], true[:, :K], unit).mean()
-        points.append(Point(nprobe, float(recall), float(np.median(config.milliseconds(rows[:TIMED_PROBES], K)))))
-    inverted.nprobe = chosen
+    try:
+        for nprobe in track(probes, f"{config.recipe}: nprobe", len(probes)):
+            inverted.nprobe = nprobe
+            recall = _recall(config, config.others(rows, unit, K)[1], true[:, :K], unit).mean()
+            points.append(Point(nprobe, float(recall), float(np.median(config.milliseconds(rows[:TIMED_PROBES], K)))))
+    finally:  # an interrupt leaves the index as it was
+        inverted.nprobe = chosen
     return points
 
 

@@ -13,7 +13,7 @@ from similar_images.evaluation.report import aligned, as_interval, load_plots, m
 from similar_images.evaluation.similarities import K as DEEP
 from similar_images.index.recipes import REDUCED_DIMENSION, lists
 from similar_images.index.similarity import COMPONENTS, COSINE
-from similar_images.index.tune import interval
+from similar_images.index.tune import MIN_VERDICT_QUERIES, interval
 from similar_images.inputs.names import printable
 from similar_images.inputs.texts import PLACE
 from similar_images.networks.catalog import reads_words
@@ -31,6 +31,8 @@ def verdict(found: NetworkComparison) -> list[str]:
     best, *others = sorted(each, key=lambda name: -each[name].mean())
     if not others:
         return [f"{best}: {title} {as_interval(each[best])}."]
+    if (queries := len(each[best])) < MIN_VERDICT_QUERIES:
+        return [f"No verdict: only {queries} {_queries(found)}, at least {MIN_VERDICT_QUERIES} are needed."]
     alike = [name for name in others if not interval(each[best] - each[name], least=-1)[1] > 0]
     by = "by {:.3f} [{:.3f}, {:.3f}]".format(*interval(each[best] - each[others[0]], least=-1))
     quick = max(each, key=lambda name: each[name].mean() + WORTH * log2(rates[name]))
@@ -43,6 +45,10 @@ def verdict(found: NetworkComparison) -> list[str]:
         f"Best for its speed: {quick}, {each[quick].mean():.3f} at {rates[quick]:,.0f} images/s, where twice the time "
         f"must gain {WORTH}.",
     ]
+
+
+def _queries(found: NetworkComparison) -> str:
+    return "images with a label that others have too" if found.labels else "images with altered copies"
 
 
 def names(found: NetworkComparison) -> list[str]:
@@ -103,7 +109,11 @@ def prompt_verdict(found: NetworkComparison) -> list[str]:
             continue
         best = max(one.prompts, key=lambda prompt: one.prompts[prompt].mean())  # of equals the first: the plain words
         lead = one.prompts[best] - one.prompts[PLACE]
-        if best == PLACE or not interval(lead, least=-1)[1] > 0:
+        if len(lead) < MIN_VERDICT_QUERIES:
+            said.append(
+                f"{name}: no verdict on prompts, only {len(lead)} labels, at least {MIN_VERDICT_QUERIES} are needed."
+            )
+        elif best == PLACE or not interval(lead, least=-1)[1] > 0:
             said.append(f"{name}: no prompt is better than the words as they are beyond chance.")
         else:
             gain = as_interval(lead, least=-1)

@@ -50,7 +50,7 @@ def costs(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
     axes = figure.subplots(1, 2, sharey=True)
     said = []
     for number, (title, one) in enumerate(zip(titles, evaluations, strict=True)):
-        middle, low, high = interval(one.recalls[K])
+        middle, low, high = one.recall_interval(K)
         ms, size = float(np.median(one.milliseconds)), one.bytes / 1e6
         said.append(f"{title}: {middle:.3f} at {ms:.2f} ms and {size:.2f} MB")
         colour = COLOURS[number % len(COLOURS)]

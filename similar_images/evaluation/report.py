@@ -67,7 +67,7 @@ def summary(one: Evaluation) -> dict:
         "k": k,
         "ms": {"p50": p50, "p95": p95, "p99": p99, "queries": len(one.milliseconds)},
         "queries_per_second": one.queries_per_second,
-        "recall": {str(size): mean_interval(values) for size, values in one.recalls.items()},
+        "recall": {str(size): as_json(one.recall_interval(size)) for size in one.recalls},
         "curve": [point._asdict() for point in one.curve],
         "labels": None,
         "alterations": None,
@@ -155,7 +155,10 @@ def lines(evaluations: list[Evaluation]) -> list[tuple[str, list[str]]]:
         cells = [f"{np.percentile(one.milliseconds, share):.2f}" for one in evaluations]
         rows.append((f"ms a query, p{share}", cells))
     rows.append(("queries/s at once", [f"{one.queries_per_second:,.0f}" for one in evaluations]))
-    rows += [(f"recall@{size}", [as_interval(one.recalls[size]) for one in evaluations]) for size in RECALL_AT]
+    rows += [
+        (f"recall@{size}", ["1.000" if one.config.exact else as_interval(one.recalls[size]) for one in evaluations])
+        for size in RECALL_AT
+    ]
     measured = [measures(one.relevance) if one.relevance else {} for one in evaluations]
     for name in MEASURES if any(measured) else ():
         rows.append((f"{name}@{k}", [as_interval(each.get(name)) for each in measured]))
@@ -245,7 +248,12 @@ def _tile(collection: BaseCollection, row: int, caption: str, match: bool | None
 
 def mean_interval(values: np.ndarray, least: float = 0.0) -> dict[str, float]:
     """Return the mean of values from `least` to 1 with its 95% interval, for JSON."""
-    return dict(zip(("mean", "low", "high"), interval(values, least), strict=True))
+    return as_json(interval(values, least))
+
+
+def as_json(found: tuple[float, float, float]) -> dict[str, float]:
+    """Return a mean with its interval by name."""
+    return dict(zip(("mean", "low", "high"), found, strict=True))
 
 
 def _flat(content: dict, prefix: str = "") -> list[tuple[str, object]]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import faiss
 import numpy as np
+from scipy.special import betaincinv, stdtrit
 
 from similar_images.index import engine
 from similar_images.index import index as indexes
@@ -29,7 +30,8 @@ LARGE = 200_000  # vectors; above it fewer candidates are built
 LARGEST_FLAT = 2**30  # bytes
 SIZE_POWER = 2  # an index of twice the size must answer in less than a quarter of the time
 FASTEST = 0.02  # ms for one query; no candidate is faster
-Z = 1.96  # of a 95% interval
+TAIL = 0.025  # beyond each end of a 95% interval
+MIN_VERDICT_QUERIES = 20  # fewer tell nothing apart
 
 
 class Target(NamedTuple):
@@ -51,9 +53,14 @@ class Measured(NamedTuple):
     p95_ms: float
     bytes: int  # of the index, in memory and on disk
 
+    @property
+    def confirmed_recall(self) -> float:
+        """The recall with 95% confidence; exact search needs no estimate."""
+        return self.recall if self.recipe == "flat" else self.low
+
     def meets(self, target: Target) -> bool:
         return (
-            (target.recall is None or self.low >= target.recall)
+            (target.recall is None or self.confirmed_recall >= target.recall)
             and (target.max_bytes is None or self.bytes <= target.max_bytes)
             and (target.max_ms is None or self.p50_ms <= target.max_ms)
         )
@@ -159,9 +166,25 @@ class Unreachable(ValueError):
 
 
 def interval(each: np.ndarray, least: float = 0.0) -> tuple[float, float, float]:
-    """Return the mean of shares from `least` to 1 with its 95% interval (normal approximation)."""
-    mean, error = float(each.mean()), Z * float(each.std()) / len(each) ** 0.5
-    return mean, max(least, mean - error), min(1.0, mean + error)
+    """Return the mean of shares (q,), or with `least` -1 of differences of shares, with its 95% interval.
+
+    Of shares it is Clopper and Pearson's (1934), which covers the mean in at least 95% of samples of 0 and 1, for the
+    effective number of queries (Korn & Graubard, "Confidence intervals for proportions with small expected number of
+    positive counts estimated from survey data", 1998): shares between 0 and 1 vary less than 0 and 1, so they count as
+    more queries. Their variance is that with one 0 and one 1 more, since a few equal values understate it. Of
+    differences it is Student's with half a -1, half a 1 and a 0 more (Agresti & Min, "Simple improved confidence
+    intervals for comparing matched proportions", 2005).
+    """
+    n, mean = len(each), float(each.mean())
+    middle = mean * n / (n + 2) if least < 0 else (mean * n + 1) / (n + 2)
+    variance = (float(np.square(each, dtype=float).sum()) + 1) / (n + 2) - middle**2
+    if least < 0:
+        error = float(stdtrit(max(1, n - 1), 1 - TAIL)) * (variance / (n + 2)) ** 0.5
+        return mean, max(least, middle - error), min(1.0, middle + error)
+    effective = n * middle * (1 - middle) / variance
+    hits, misses = effective * mean, effective * (1 - mean)
+    low = float(betaincinv(hits, misses + 1, TAIL)) if hits > 0 else 0.0
+    return mean, low, float(betaincinv(hits + 1, misses, 1 - TAIL)) if misses > 0 else 1.0
 
 
 def size(index: faiss.Index | Engine) -> int:
@@ -285,8 +308,8 @@ def _unmet(tried: list[Measured], target: Target) -> str:
     limits = {
         "recall": (
             f"--target-recall {target.recall}",
-            lambda best: f"the highest recall@10 is {best.low:.3f}",
-            lambda one: -one.low,
+            lambda best: f"the highest recall@10 is {best.confirmed_recall:.3f} with 95% confidence",
+            lambda one: -one.confirmed_recall,
         ),
         "max_bytes": (
             f"--max-bytes {target.max_bytes}",

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 
+from similar_images.evaluation import report
 from similar_images.evaluation.evaluation import evaluate, open_configs
 from similar_images.evaluation.labels import choose_labels
 from similar_images.index.build import build, remove
@@ -65,6 +66,31 @@ def test_the_index_is_left_as_it_was(collection):
     assert inverted.nprobe == before
 
 
+def test_an_interrupted_evaluation_leaves_the_index_as_it_was(collection):
+    config = opened(collection, "good")[0]
+    inverted = config.collection.index.faiss
+    before, hits = inverted.nprobe, config.collection.nearest(3, 10)
+
+    def interrupted(items, what, total):
+        for number, item in enumerate(items):
+            if what.endswith("nprobe") and number == 2:
+                assert inverted.nprobe != before
+                raise KeyboardInterrupt
+            yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate([config], queries=50, track=interrupted)
+    assert inverted.nprobe == before and config.collection.nearest(3, 10) == hits
+
+
+def test_exact_search_has_a_recall_without_an_interval(collection):
+    good, exact = evaluate(opened(collection, "good"), queries=50)
+    lines = dict(report.lines([good, exact]))
+    assert lines["recall@10"][1] == "1.000" and re.fullmatch(r"0\.9\d\d \[0\.\d+, \S+\]", lines["recall@10"][0])
+    assert report.summary(exact)["recall"]["10"] == {"mean": 1, "low": 1, "high": 1}
+    assert report.summary(good)["recall"]["10"]["low"] < good.recalls[10].mean()
+
+
 def test_removed_images_are_neither_queries_nor_true_hits(collection):
     vectors = open_vectors(collection / "v.npy")
     remove(vectors, collection / "good.index", list(range(1000, 3000)))
@@ -99,7 +125,7 @@ def test_the_script_prints_a_table_and_writes_a_page_of_one_file(run, extracted)
     done = run("evaluate_search.py", "photos_file_list.txt", "-k", 3, "--alterations", 12, "--report", "r.html")
     assert done.returncode == 0, done.stderr
     lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in done.stdout.splitlines()[1:])
-    assert lines["precision@3"] == "1.000 [1.000, 1.000]  1.000 [1.000, 1.000]"
+    assert lines["precision@3"] == "1.000 [0.735, 1.000]  1.000 [0.735, 1.000]"  # 12 queries
     assert lines["copies, blur: first / in 3"].startswith("1.00 / 1.00")
     assert "skipped" in done.stderr and "red/0.jpg" in done.stderr
     page = (extracted / "r.html").read_text()

@@ -153,7 +153,8 @@ def test_the_words_of_labels_find_their_images_and_the_bad_prompt_is_seen(photos
     assert set(means) == set(networks.PROMPTS)
     assert all(mean == (pytest.approx(1 / 3) if prompt == bad else 1) for prompt, mean in means.items())
     assert other.prompts == {}
-    assert network_report.prompt_verdict(found) == [
+    many = {prompt: np.tile(values, 8) for prompt, values in reader.prompts.items()}
+    assert network_report.prompt_verdict(found._replace(networks=[reader._replace(prompts=many)])) == [
         f"{colours}: no prompt is better than the words as they are beyond chance."
     ]
     rows = {row[1]: row for row in network_report.prompt_lines(found)}
@@ -167,8 +168,22 @@ def test_a_better_prompt_is_recommended(photos, colours, monkeypatch):
     found = compare(photos, [str(colours)], k=4)
     each = {prompt: values.tolist() for prompt, values in found.networks[0].prompts.items()}
     assert each == {"{}": [0, 0, 1], "a {}": [0, 0, 1], "{} sharp": [1, 1, 1]}  # blue, green, red
-    (said,) = network_report.prompt_verdict(found)
+    assert network_report.prompt_verdict(found) == [
+        f"{colours}: no verdict on prompts, only 3 labels, at least 20 are needed."
+    ]
+    many = {prompt: np.tile(values, 8) for prompt, values in found.networks[0].prompts.items()}
+    (said,) = network_report.prompt_verdict(found._replace(networks=[found.networks[0]._replace(prompts=many)]))
     assert said.startswith(f'{colours}: search with --prompt "{{}} sharp", +0.667 [')
+
+
+def test_few_queries_give_no_verdict(stripes, colours):
+    found = compare(stripes, [str(colours), "hog-colour"], sample=16, k=3)
+    first = found.networks[0]
+    queries = len(first.values["cosine"]["mAP"])
+    assert network_report.verdict(found) == [
+        f"No verdict: only {queries} images with a label that others have too, at least 20 are needed."
+    ]
+    assert network_report.verdict(found._replace(networks=[first]))[0].startswith(f"{colours}: mAP@100 ")
 
 
 @pytest.mark.parametrize(("label", "words"), [("a/fire-truck", "fire truck"), ("Faces_easy", "Faces easy"), ("-", "-")])

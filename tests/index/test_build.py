@@ -9,7 +9,7 @@ from arrays import clustered
 from similar_images import Collection
 from similar_images.index import build as building
 from similar_images.index.index import exact_search, normalised, open_index, recall
-from similar_images.index.tune import Queries, Target, Unreachable, interval, size
+from similar_images.index.tune import Queries, Target, Unreachable, size
 from similar_images.vectors.store import open_vectors
 
 N, D = 6000, 64
@@ -32,12 +32,6 @@ def store(tmp_path):
 def reached(index, vectors, queries) -> float:
     true = exact_search(vectors.array, queries, 10, index.removed)[1]
     return float(recall(index.search(queries, 10, vectors.array)[1], true).mean())
-
-
-def test_the_interval_of_shares_by_hand():
-    mean, low, high = interval(np.array([1.0, 1.0, 0.0, 1.0]))
-    assert mean == 0.75
-    assert (low, high) == (pytest.approx(0.75 - 1.96 * np.sqrt(0.1875) / 2), 1.0)
 
 
 def test_queries_are_left_out_of_their_own_hits(store):
