@@ -31,8 +31,7 @@ from similar_images.cli.options import FILE, SIMILARITIES, Command, collection_o
     "--calibrate",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Use only the threshold calibrated on altered copies of N images of the collection.  [default: 100 images, but "
-    "at most the threshold measured for the network]",
+    help="Calibrate the threshold on altered copies of N images of the collection.  [default: 100]",
 )
 @click.option(
     "--csv", "csv_file", type=click.Path(path_type=Path), help="Write the groups to this file, not to stdout."
@@ -55,11 +54,11 @@ def main(
     """Find groups of images that are (nearly) the same: recompressed, resized, cropped, mirrored, recoloured.
 
     VECTORS is the collection: its list or its vectors. The groups are printed as CSV, one line per image: the group's
-    number, row, name, similarity to the group's first image, bytes, width and height, and the earlier image of the
-    group with the same bytes. No image is changed, moved or deleted.
+    number, row, name, similarity to the group's first image, bytes, width and height, the earlier image of the group
+    with the same bytes, and the SHA-256. No image is changed, moved or deleted.
 
-    The threshold is calibrated on altered copies of 100 images if the images and the network are available. A
-    threshold that was measured for the network is the upper limit, and is used otherwise.
+    The threshold is calibrated on altered copies of 100 images. If the images or the network are not available, the
+    threshold measured for the network on other photographs is used.
 
     \b
     Examples:

@@ -3,21 +3,22 @@
 import csv
 import io
 import shlex
+from collections.abc import Callable, Iterable
 from collections.abc import Collection as Rows
-from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from similar_images.inputs.names import to_csv_cell
-from similar_images.inputs.sources import Folder, Source
+from similar_images.inputs.sources import Folder, Source, digest
 
-COLUMNS = "name,action,group\n"
+COLUMNS = "name,action,group,bytes,sha256\n"
 # POSIX sh. A path never begins with a dash: it begins with / or ./. `mv -n` is not in POSIX.
 HEAD = """\
 #!/bin/sh
 # Moves near-duplicates out of the folder of the images: sh THIS_FILE [FOLDER_OF_THE_IMAGES [FOLDER_TO_MOVE_TO]]
-# Nothing is deleted or overwritten. What is moved already is left alone, so it can be run again.
+# Nothing is deleted or overwritten. A file is moved only if it and the image that is kept have the size and SHA-256 that
+# they had when they were compared. What is moved already is left alone, so it can be run again.
 set -u
 from=@from@
 to=@to@
@@ -26,6 +27,23 @@ to=@to@
 case $from in /*) ;; *) from=./$from ;; esac
 case $to in /*) ;; *) to=./$to ;; esac
 moved=0 already=0 refused=0
+
+if command -v sha256sum > /dev/null; then
+    sha256() { sha256sum < "$1"; }
+elif command -v shasum > /dev/null; then
+    sha256() { shasum -a 256 < "$1"; }
+elif command -v openssl > /dev/null; then
+    sha256() { openssl dgst -sha256 -r < "$1"; }
+else
+    echo 'nothing moved: expected sha256sum, shasum or openssl, to verify the files' >&2
+    exit 1
+fi
+
+is_unchanged() { # file, bytes, SHA-256
+    [ -n "$3" ] || return 1
+    size=$(wc -c < "$1") && [ "$((size))" -eq "$2" ] || return 1
+    sum=$(sha256 "$1") && [ "${sum%% *}" = "$3" ]
+}
 
 exists() {
     [ -e "$1" ] || [ -L "$1" ]
@@ -43,7 +61,7 @@ refuse() {
     refused=$((refused + 1))
 }
 
-move() { # name, name of the image that is kept instead
+move() { # name, bytes and SHA-256, then the same of the image that is kept instead
     if leads_out "$1" || leads_out "$2"; then
         refuse "$1" 'it, or the image to keep, is outside the folder of the images'
     elif ! exists "$from/$1" && exists "$to/$1"; then
@@ -52,8 +70,12 @@ move() { # name, name of the image that is kept instead
         refuse "$1" 'it is missing'
     elif exists "$to/$1"; then
         refuse "$1" 'a file of this name was moved before'
-    elif ! [ -f "$from/$2" ]; then
-        refuse "$1" "the image to keep is missing: $2"
+    elif ! [ -f "$from/$4" ]; then
+        refuse "$1" "the image to keep is missing: $4"
+    elif ! is_unchanged "$from/$1" "$2" "$3"; then
+        refuse "$1" 'it is not the file that was compared'
+    elif ! is_unchanged "$from/$4" "$5" "$6"; then
+        refuse "$1" "the image to keep is not the file that was compared: $4"
     else
         target=$to/$1
         if mkdir -p "${target%/*}" && mv "$from/$1" "$target"; then
@@ -82,6 +104,7 @@ class Member(NamedTuple):
     width: int | None  # pixels
     height: int | None  # pixels
     same_file_as: str | None  # the group's earlier image with the same bytes
+    sha256: str | None = None
 
 
 def proposed(members: Iterable[Member]) -> list[int]:
@@ -91,8 +114,10 @@ def proposed(members: Iterable[Member]) -> list[int]:
 
 
 def to_csv(members: Iterable[Member], kept: Rows[int]) -> str:
-    """Return name, action (keep or move) and group of each image, below the names of the columns."""
-    lines = [f"{csv_cell(one.name)},{'keep' if one.row in kept else 'move'},{one.group}\n" for one in members]
+    """Return name, action (keep or move), group, bytes and SHA-256 of each image, below the names of the columns."""
+    lines = [
+        f"{csv_cell(one.name)},{'keep' if one.row in kept else 'move'},{one.group},{_file_of(one)}\n" for one in members
+    ]
     return COLUMNS + "".join(lines)
 
 
@@ -111,7 +136,7 @@ def to_script(members: Iterable[Member], kept: Rows[int], source: Source | None)
         if first is None:
             raise ValueError(f"expected an image to keep of group {number}, got none")
         moves = [one for one in images if one.row not in kept]
-        lines += [f"move {shlex.quote(one.name)} {shlex.quote(first.name)}\n" for one in moves]
+        lines += [f"move {quoted(one)} {quoted(first)}\n" for one in moves]
     return head + "".join(lines) + TAIL
 
 
@@ -124,6 +149,32 @@ def script_head(source: Source | None) -> str | None:
     return HEAD.replace("@from@", shlex.quote(str(folder))).replace("@to@", shlex.quote(str(to)))
 
 
+def unchanged(
+    members: Iterable[Member], kept: Rows[int], source: Source | None, note: Callable[[str], object]
+) -> list[Member]:
+    """Return the images whose files still have the size and SHA-256 that they were compared with; `note` gets the others.
+
+    A group without an unchanged image to keep is left out. Files that were unreadable before are not checked.
+    """
+    left: list[Member] = []
+    for number, group in groupby(members, lambda member: member.group):
+        images = list(group)
+        if source is not None and (changed := [one for one in images if _has_changed(one, source)]):
+            for one in changed:
+                note(f"left out {one.name}: it is not the file that was compared")
+            images = [one for one in images if one not in changed]
+            if not any(one.row in kept for one in images):
+                note(f"left out group {number}: no unchanged image to keep")
+                continue
+        left += images
+    return left
+
+
+def quoted(member: Member) -> str:
+    """Return name, bytes and SHA-256 of an image as arguments of a shell; without digest if its file was unreadable."""
+    return shlex.join([member.name, str(member.bytes or 0), member.sha256 or ""])
+
+
 def csv_cell(name: str) -> str:
     """Return a name as a cell of a CSV file."""
     file = io.StringIO()
@@ -133,3 +184,16 @@ def csv_cell(name: str) -> str:
 
 def _quality(member: Member) -> tuple[int, int, int]:
     return (member.width or 0) * (member.height or 0), member.bytes or 0, -member.row
+
+
+def _file_of(member: Member) -> str:
+    return f"{member.bytes},{member.sha256}" if member.sha256 else ","
+
+
+def _has_changed(member: Member, source: Source) -> bool:
+    if member.sha256 is None:
+        return False
+    try:
+        return digest(source, member.name) != (member.bytes, member.sha256)
+    except (OSError, ValueError):
+        return True

@@ -28,6 +28,10 @@ SAME_PIXELS = 0.95  # correlation; most mirrored pairs in Caltech-101 have 0.96 
 SEED = 1234
 
 
+class Inseparable(ValueError):
+    """No threshold separates altered copies from other images of a collection."""
+
+
 class Calibration(NamedTuple):
     threshold: float
     precision: float  # share of true pairs among those at the threshold
@@ -54,24 +58,17 @@ def default_threshold(network: dict | None) -> float:
     return THRESHOLDS[name]
 
 
-def measured_threshold(collection: Collection) -> float | None:
-    """Return the threshold measured for the network of a collection and the cosine; None if there is none."""
-    if collection.network is None or not collection.similarity.is_cosine:
-        return None
-    return THRESHOLDS.get(collection.network["name"])
-
-
 def choose_threshold(
     collection: Collection,
     index: Index | None = None,
     count: int | None = None,
     progress: Callable[[int], object] = lambda images: None,
 ) -> Choice:
-    """Return the threshold that a calibration on `count` images finds; by default it may only lower a measured one.
+    """Return the threshold that a calibration on `count` images finds, by default on CALIBRATED.
 
-    The default calibration has CALIBRATED images. It needs readable images and a network that needs no download;
-    without them the threshold measured for the network is used. It does not raise that threshold, because frames of
-    a series count as false pairs and would hide real copies. Measured with two copies each of 40 photographs, one at
+    A calibration needs readable images and a network that needs no download. Only without them the threshold measured
+    for the network on other photographs is used. If no threshold separates copies from other images, only images with
+    equal vectors are near-duplicates. Measured with two copies each of 40 photographs, one at
     300 pixels (150 for a smaller photograph) and a grey one: copies found of 80, pairs of two photographs.
 
     network      photographs          measured threshold    chosen
@@ -84,17 +81,19 @@ def choose_threshold(
     """
     if count:
         return _calibrated(calibrate(collection, count, index, progress))
-    measured = measured_threshold(collection)
     reason = "images or network not available for a calibration"
     if can_encode(collection):
         try:
-            found = calibrate(collection, CALIBRATED, index, progress)
-            if measured is None or found.threshold < measured:
-                return _calibrated(found)
-            reason = f"a calibration on {found.images} images gives {found.threshold:.4f}"
+            return _calibrated(calibrate(collection, CALIBRATED, index, progress))
+        except Inseparable as error:
+            return Choice(1.0, f"threshold 1, only equal images: {error}", {})
         except (OSError, ValueError, ImportError) as error:
             reason = " ".join(str(error).split())
-    threshold = default_threshold(collection.network) if measured is None else measured
+    if not collection.similarity.is_cosine:
+        raise ValueError(
+            f"no threshold was measured for the {collection.similarity.name} similarity ({reason}): set one with --threshold"
+        )
+    threshold = default_threshold(collection.network)
     return Choice(
         threshold,
         f"threshold {threshold:.2f}, measured for the network ({reason}): copies that are reduced, cropped or recoloured "
@@ -146,7 +145,7 @@ def calibrate(
         if precision >= PRECISION:
             recalls = dict(zip(ALTERATIONS, recalls.tolist(), strict=True))
             return Calibration(float(threshold), float(precision), recalls, len(true))
-    raise ValueError(
+    raise Inseparable(
         f"no threshold separates copies from other images of {collection.vectors.path} with a precision of {PRECISION}: "
         f"the images are too similar for this network; set --threshold and check the result"
     )

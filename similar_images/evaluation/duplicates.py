@@ -1,7 +1,6 @@
 """The near-duplicates of a collection: what is known of each file, as CSV and as a page."""
 
 import csv
-import shlex
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -133,7 +132,7 @@ def _read_member(collection: Collection, number: int, row: int, similarity: floa
     except (OSError, ValueError):  # moved or damaged since its vector was made
         return unread
     same = first.setdefault(sha256, name)
-    member = unread._replace(bytes=size, same_file_as=same if same != name else None)
+    member = unread._replace(bytes=size, same_file_as=same if same != name else None, sha256=sha256)
     try:
         width, height = images.open_image(collection.image(row)).size
     except (OSError, ValueError):
@@ -159,8 +158,14 @@ def facts(member: Member, is_first: bool) -> list[str]:
 
 def choice(member: Member) -> dict:
     """Return what a page needs of an image to write a choice."""
-    cell, quoted = duplicate_choice.csv_cell(member.name), shlex.quote(member.name)
-    return {"row": member.row, "name": member.name, "bytes": member.bytes or 0, "cell": cell, "quoted": quoted}
+    return {
+        "row": member.row,
+        "name": member.name,
+        "bytes": member.bytes or 0,
+        "sha256": member.sha256 or "",
+        "cell": duplicate_choice.csv_cell(member.name),
+        "quoted": duplicate_choice.quoted(member),
+    }
 
 
 def _card(page: Path, collection: Collection, member: Member, is_first: bool) -> dict:

@@ -1,10 +1,16 @@
 // Which of near-duplicates are kept: checkboxes in sections, one a group, and the choice as a file.
-// Each checkbox has data-row, data-bytes, data-cell and data-quoted: its name for CSV and for the shell, as JSON.
+// Each checkbox has data-row, data-bytes, data-sha256, data-cell (its name for CSV) and data-quoted (name, bytes and SHA-256
+// for the shell), the last two as JSON. A file that could not be read has no SHA-256.
 
 /** Return the choice as CSV. */
 function choiceAsCsv(groups, columns) {
   return columns + groups.flatMap((boxes, i) =>
-    boxes.map(box => `${JSON.parse(box.dataset.cell)},${box.checked ? "keep" : "move"},${i + 1}\n`)).join("");
+    boxes.map(box => `${JSON.parse(box.dataset.cell)},${box.checked ? "keep" : "move"},${i + 1},${fileOf(box.dataset)}\n`)).join("");
+}
+
+/** Return the bytes and the SHA-256 of a file as cells of a CSV; empty if it could not be read. */
+function fileOf({ bytes, sha256 }) {
+  return sha256 ? `${bytes},${sha256}` : ",";
 }
 
 /** Return the choice as a shell script. */

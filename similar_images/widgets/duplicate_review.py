@@ -1,11 +1,12 @@
 """Near-duplicates reviewed in the notebook: which of each group to keep, and the choice as a file."""
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from threading import TIMEOUT_MAX
 from typing import Any
 
-from traitlets import Dict, List, TraitError, validate
+from traitlets import Bool, List, TraitError, validate
 
 from similar_images.collections.images import Collection
 from similar_images.evaluation import duplicate_choice, duplicates
@@ -32,7 +33,7 @@ class DuplicateReview(BackgroundWidget):
     _css = CSS + (STATIC / "duplicate_review.css").read_text(encoding="utf-8")
     kept: Any = List().tag(sync=True)  # rows, at least one of each group
     _groups: List = List().tag(sync=True)
-    _script: Any = Dict().tag(sync=True)  # what is constant in the files
+    _can_move = Bool().tag(sync=True)  # whether a script can move the images
     _proposed: List = List().tag(sync=True)
 
     def __init__(self, collection: Collection, threshold: float | None = None):
@@ -47,11 +48,7 @@ class DuplicateReview(BackgroundWidget):
         self.collection = collection
         self._members: list[Member] = []
         self._thumbnails = Thumbnails(collection, SIDE)
-        self._script = {
-            "columns": duplicate_choice.COLUMNS,
-            "head": duplicate_choice.script_head(collection.source) or "",
-            "tail": duplicate_choice.TAIL,
-        }
+        self._can_move = duplicate_choice.script_head(collection.source) is not None
         self._is_closed = False
         self.on_msg(self._told)
         self._in_background(lambda: self._find(threshold, searched))
@@ -72,12 +69,34 @@ class DuplicateReview(BackgroundWidget):
         return [one.row for one in members if one.row not in kept]
 
     def to_csv(self) -> str:
-        """Return name, action (keep or move) and group of each image as CSV."""
-        return duplicate_choice.to_csv(self.members, set(self.kept))
+        """Return name, action (keep or move), group, bytes and SHA-256 of each image as CSV.
+
+        The files are read again: images that have changed since they were compared are left out, with a warning.
+        """
+        return duplicate_choice.to_csv(self._unchanged(warnings.warn), set(self.kept))
 
     def to_script(self) -> str:
-        """Return a script for POSIX sh that moves the images that are not kept. Raises ValueError for an archive."""
-        return duplicate_choice.to_script(self.members, set(self.kept), self.collection.source)
+        """Return a script for POSIX sh that moves the images that are not kept. Raises ValueError for an archive.
+
+        Images that have changed are left out, as of the CSV; the script verifies each file again before it moves it.
+        """
+        return duplicate_choice.to_script(self._unchanged(warnings.warn), set(self.kept), self.collection.source)
+
+    def _unchanged(self, note: Callable[[str], object]) -> list[Member]:
+        """Return the images whose files have not changed since they were compared; `note` gets the others."""
+        return duplicate_choice.unchanged(self.members, set(self.kept), self.collection.source, note)
+
+    def _save(self, form: str) -> None:
+        """Send the choice to the page, as "csv" or "script"; the status names the images left out."""
+        left_out: list[str] = []
+        self._say("busy", "Checking the files …")
+        members, kept = self._unchanged(left_out.append), set(self.kept)
+        if form == "csv":
+            text = duplicate_choice.to_csv(members, kept)
+        else:
+            text = duplicate_choice.to_script(members, kept, self.collection.source)
+        self.send({"show": "file", "form": form, "text": text})
+        self._say("done", "; ".join([self._summary, *left_out]))
 
     def close(self) -> None:
         """Close the widget and the threads that make its pictures."""
@@ -104,7 +123,8 @@ class DuplicateReview(BackgroundWidget):
         with self.hold_sync():
             self._proposed = self.kept = duplicate_choice.proposed(self._members)
             self._groups = [list(_cards(group)) for _, group in groupby(self._members, lambda member: member.group)]
-            self._say("done", duplicates.summary(collection, self._members, threshold))
+            self._summary = duplicates.summary(collection, self._members, threshold)
+            self._say("done", self._summary)
 
     @validate("kept")
     def _some_of_each_group(self, proposal: dict) -> list[int]:
@@ -121,6 +141,8 @@ class DuplicateReview(BackgroundWidget):
             case {"do": "pictures", "rows": [*rows]} if len(rows) <= MAX_PICTURES:
                 known = sorted({one.row for one in self._members}.intersection(rows))
                 self._in_background(lambda: self._send_pictures(known))
+            case {"do": "save", "form": "csv" | "script" as form}:
+                self._in_background(lambda: self._save(form))
 
     def _send_pictures(self, rows: list[int]) -> None:
         for made in self._thumbnails.get(rows):

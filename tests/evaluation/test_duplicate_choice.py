@@ -1,7 +1,9 @@
 """The choice among near-duplicates: what is proposed, the CSV, and the script, run by several shells."""
 
 import csv
+import hashlib
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -43,11 +45,17 @@ def member(group: int, row: int, name: str, size: int | None = 1, width: int | N
     return Member(group, row, name, 1.0, size, width, width, None)
 
 
+def readable(one: Member) -> Member:
+    """Return an image whose file holds its name."""
+    content = one.name.encode()
+    return one._replace(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
 def pairs(names: list[str]) -> tuple[list[Member], list[int]]:
     """Return a group for each name, with one to keep, and the rows that are kept."""
     members = []
     for i, name in enumerate(names):
-        members += [member(i + 1, 2 * i, f"kept {i}.jpg"), member(i + 1, 2 * i + 1, name)]
+        members += [readable(member(i + 1, 2 * i, f"kept {i}.jpg")), readable(member(i + 1, 2 * i + 1, name))]
     return members, [one.row for one in members[::2]]
 
 
@@ -90,10 +98,12 @@ def test_the_csv_has_each_image_with_what_is_done_to_it():
     members, kept = pairs(NAMES)
     written = duplicate_choice.to_csv(members, kept)
     rows = list(csv.DictReader(io.StringIO(written, newline="")))
-    assert list(rows[0]) == ["name", "action", "group"]
+    assert list(rows[0]) == ["name", "action", "group", "bytes", "sha256"]
     assert [from_csv_cell(row["name"]) for row in rows] == [one.name for one in members]
     assert [row["action"] for row in rows] == ["keep", "move"] * len(NAMES)
     assert [int(row["group"]) for row in rows] == [one.group for one in members]
+    assert [(int(row["bytes"]), row["sha256"]) for row in rows] == [(one.bytes, one.sha256) for one in members]
+    assert duplicate_choice.to_csv([member(1, 0, "gone.jpg", None)], []).endswith("gone.jpg,move,1,,\n")
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -151,6 +161,64 @@ def test_an_image_whose_kept_one_is_missing_stays(tmp_path):
     assert (folder / "a.jpg").exists() and not (folder / "b.jpg").exists()
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_script_leaves_changed_files_where_they_are(tmp_path, shell):
+    members, kept = pairs(["a.jpg", "b.jpg", "c.jpg", "two\nlines.jpg", "unread.jpg"])
+    members[-1] = members[-1]._replace(bytes=None, sha256=None)
+    folder = folder_of(tmp_path, members)
+    script = duplicate_choice.to_script(members, kept, Folder(folder))
+    (folder / "a.jpg").write_text("A.jpg")  # as many bytes
+    (folder / "b.jpg").write_text("longer")
+    (folder / "kept 2.jpg").write_text("KEPT 2.jpg")
+    done = run(shell, script, tmp_path)
+    assert done.returncode == 1 and done.stdout.startswith("1 moved to ") and "4 not moved" in done.stdout
+    assert done.stderr.splitlines() == [
+        "not moved: a.jpg: it is not the file that was compared",
+        "not moved: b.jpg: it is not the file that was compared",
+        "not moved: c.jpg: the image to keep is not the file that was compared: kept 2.jpg",
+        "not moved: unread.jpg: it is not the file that was compared",
+    ]
+    assert list(contents(tmp_path / "it's {photos}_duplicates")) == ["two\nlines.jpg"]
+
+
+@pytest.mark.parametrize("program", ["sha256sum", "shasum", "openssl", None])
+def test_the_script_verifies_with_the_program_that_is_there(tmp_path, program):
+    if program and not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
+    members, kept = pairs(["a.jpg", "back\\slash.jpg"])
+    folder = folder_of(tmp_path, members)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in filter(None, ("wc", "mv", "mkdir", "perl", program)):
+        if found := shutil.which(name):
+            (programs / name).symlink_to(found)
+    file = tmp_path / "move.sh"
+    file.write_text(duplicate_choice.to_script(members, kept, Folder(folder)), newline="")
+    done = subprocess.run(["/bin/sh", file], capture_output=True, text=True, env=os.environ | {"PATH": str(programs)})
+    if program:
+        assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("2 moved")
+    else:
+        assert done.returncode == 1 and "expected sha256sum, shasum or openssl" in done.stderr
+        assert contents(folder) == {one.name: one.name for one in members}
+
+
+def test_changed_files_are_named_and_left_out_of_the_choice(tmp_path):
+    names = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
+    members, kept = pairs(names)
+    folder = folder_of(tmp_path, members)
+    (folder / "a.jpg").write_text("A.jpg")
+    (folder / "kept 1.jpg").unlink()
+    notes = []
+    left = duplicate_choice.unchanged(members, kept, Folder(folder), notes.append)
+    assert [one.name for one in left] == ["kept 0.jpg", "kept 2.jpg", "c.jpg", "kept 3.jpg", "d.jpg"]
+    assert notes == [
+        "left out a.jpg: it is not the file that was compared",
+        "left out kept 1.jpg: it is not the file that was compared",
+        "left out group 2: no unchanged image to keep",
+    ]
+    assert duplicate_choice.unchanged(members, kept, None, notes.append) == members
+
+
 def test_the_folders_can_be_given_to_the_script(tmp_path):
     members, kept = pairs(["a.jpg"])
     folder = folder_of(tmp_path, members)
@@ -164,7 +232,7 @@ def test_the_folders_can_be_given_to_the_script(tmp_path):
 def test_several_may_be_kept_and_one_must_be(tmp_path):
     members = [member(1, 0, "a"), member(1, 1, "b"), member(1, 2, "c"), member(2, 3, "d"), member(2, 4, "e")]
     script = duplicate_choice.to_script(members, [1, 2, 3, 4], Folder(tmp_path))
-    assert [line for line in script.splitlines() if line.startswith("move ")] == ["move a b"]
+    assert [line for line in script.splitlines() if line.startswith("move ")] == ["move a 1 '' b 1 ''"]
     with pytest.raises(ValueError, match="expected an image to keep of group 2, got none"):
         duplicate_choice.to_script(members, [0], Folder(tmp_path))
 

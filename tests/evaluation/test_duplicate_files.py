@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from similar_images.collections.images import Collection
-from similar_images.evaluation import duplicates
+from similar_images.evaluation import duplicate_threshold, duplicates
 from similar_images.evaluation.duplicate_groups import Group
 from similar_images.networks.loader import load
 from similar_images.vectors.from_images import extract
@@ -69,14 +69,34 @@ def test_by_default_a_grey_and_a_small_copy_are_found_at_a_calibrated_threshold(
     assert "grey.jpg" not in fixed.stdout, "the threshold of before missed it"
 
 
-def test_a_calibration_does_not_raise_the_measured_threshold(names, monkeypatch):
+def test_a_calibration_replaces_the_threshold_of_the_network(names, monkeypatch):
     collection = Collection.open(names)
-    monkeypatch.setitem(duplicates.THRESHOLDS, "hog-colour", 0.4)
+    found = duplicates.calibrate(collection, duplicates.CALIBRATED)
+    assert 0.4 < found.threshold < 0.95
+    monkeypatch.setattr(duplicate_threshold, "calibrate", lambda *arguments: found)
+    for of_network in (0.4, 0.999):  # below and above it
+        monkeypatch.setitem(duplicates.THRESHOLDS, "hog-colour", of_network)
+        chosen = duplicates.choose_threshold(collection)
+        assert (chosen.threshold, chosen.recalls) == (found.threshold, found.recalls)
+        assert str(of_network) not in chosen.note and "lower" not in chosen.note
+
+
+def test_images_that_no_threshold_separates_are_near_duplicates_only_if_equal(names, monkeypatch):
+    monkeypatch.setattr(duplicate_threshold, "PRECISION", 1.1)  # none reaches it
+    monkeypatch.setattr(duplicate_threshold, "CALIBRATED", 3)
+    chosen = duplicates.choose_threshold(Collection.open(names))
+    assert chosen.threshold == 1 and chosen.note.startswith("threshold 1, only equal images: no threshold separates")
+    with pytest.raises(ValueError, match="set --threshold"):
+        duplicates.choose_threshold(Collection.open(names), count=3)
+
+
+def test_the_threshold_of_the_network_is_used_if_nothing_can_be_measured(names, folder):
+    shutil.rmtree(folder)
+    collection = Collection.open(names)
     chosen = duplicates.choose_threshold(collection)
-    assert (chosen.threshold, chosen.recalls) == (0.4, {})
-    assert re.search(
-        r"threshold 0.40, measured for the network \(a calibration on \d+ images gives 0\.\d+\)", chosen.note
-    )
+    assert (chosen.threshold, chosen.recalls) == (0.88, {}) and "measured for the network" in chosen.note
+    with pytest.raises(ValueError, match="no threshold was measured for the centred similarity"):
+        duplicates.choose_threshold(collection.with_similarity("centred"))
 
 
 def test_a_network_without_a_measured_threshold_is_calibrated(names, monkeypatch):
@@ -130,7 +150,7 @@ def test_names_like_formulas_and_escape_codes_are_written_safely(names):
     member = duplicates.Member(1, 0, "=1+1.jpg", 1.0, 5, 1, 1, None)
     file = io.StringIO()
     duplicates.write_csv(file, [member, member._replace(name="b.jpg", same_file_as="=1+1.jpg")])
-    assert file.getvalue().splitlines()[1:] == ["1,0,'=1+1.jpg,1.0000,5,1,1,", "1,0,b.jpg,1.0000,5,1,1,'=1+1.jpg"]
+    assert file.getvalue().splitlines()[1:] == ["1,0,'=1+1.jpg,1.0000,5,1,1,,", "1,0,b.jpg,1.0000,5,1,1,'=1+1.jpg,"]
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     duplicates.write_csv(terminal, [member._replace(name="\x1b[31mred.jpg")])

@@ -1,5 +1,6 @@
 """The review of near-duplicates: in Python, in the notebook and in Voila, and as the written page."""
 
+import hashlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,12 +78,32 @@ def test_the_largest_of_each_group_is_kept_at_first(moved):
 def test_what_is_kept_can_be_set_and_one_of_each_group_must_be(review):
     row = review.collection.names.index(COPY)
     review.kept = [*review.kept, row]
-    assert row not in review.moved and "keep,1" in review.to_csv()
+    assert row not in review.moved and "keep,1," in review.to_csv()
     with pytest.raises(TraitError, match="expected an image to keep of group 1, got none"):
         review.kept = []
     with pytest.raises(TraitError, match="expected rows of the groups"):
         review.kept = [*review.kept, review.collection.names.index("wine/wine-0.jpg")]
     assert review.to_script().count("\nmove ") == 2
+
+
+def test_a_changed_file_is_named_and_left_out(tmp_path):
+    make_copies(tmp_path)
+    review = DuplicateReview(Collection.open(tmp_path / "sample_file_list.txt"), THRESHOLD)
+    review.wait()
+    before, sent = review.to_csv(), []
+    review.send = lambda message, buffers=None: sent.append(message)
+    (tmp_path / "sample" / SAME).write_bytes(b"another picture")
+    for made in (review.to_csv, review.to_script):
+        with pytest.warns(UserWarning, match=f"left out {SAME}: it is not the file that was compared"):
+            text = made()
+        assert SAME not in text
+    assert SAME in before
+    for form in ("csv", "script"):
+        review._told(review, {"do": "save", "form": form}, [])
+        review.wait()
+        assert sent[-1]["show"] == "file" and SAME not in sent[-1]["text"]
+        assert review.status["kind"] == "done" and f"left out {SAME}" in review.status["text"]
+    review.close()
 
 
 def test_a_threshold_that_is_none_is_refused(folder):
@@ -208,7 +229,12 @@ def test_the_script_of_the_written_page_moves_what_was_not_chosen(written, tmp_p
     expect(keeps(written, COPY)).to_be_checked()
     expect(written.get_by_role("status")).to_contain_text("3 images to move")
     csv = saved(written, written, "Save as CSV")
-    assert f"{LARGE},move,1\n" in csv and f"{COPY},keep,1\n" in csv
+
+    def file_of(name: str) -> str:
+        content = (tmp_path / "sample" / name).read_bytes()
+        return f"{len(content)},{hashlib.sha256(content).hexdigest()}"
+
+    assert f"{LARGE},move,1,{file_of(LARGE)}\n" in csv and f"{COPY},keep,1,{file_of(COPY)}\n" in csv
     script = tmp_path / "move.sh"
     script.write_text(saved(written, written, "Save as shell script"))
     done = subprocess.run(["sh", script], capture_output=True, text=True)

@@ -7,16 +7,16 @@ const KEYS = "Keys on an image: arrows go to others, 1 to 9 keeps only that one 
 function render({ model, el }) {
   const cards = new Map(); // row -> where its picture goes
   const told = h("span", { role: "status" });
-  const { columns, head, tail } = model.get("_script");
-  const asCsv = h("button", { type: "button", onclick: () => saveText("duplicates-choice.csv", choiceAsCsv(chosen.groups, columns), "text/csv") }, "Save as CSV");
-  const asScript = h("button", { type: "button", hidden: !head, title: "Moves the others into a folder", onclick: () =>
-    saveText("move-duplicates.sh", choiceAsScript(chosen.groups, head, tail), "text/x-shellscript") }, "Save as shell script");
+  // Python makes the files, since it reads the images again.
+  const save = form => () => model.send({ do: "save", form });
+  const asCsv = h("button", { type: "button", onclick: save("csv") }, "Save as CSV");
+  const asScript = h("button", { type: "button", hidden: !model.get("_can_move"), title: "Moves the others into a folder", onclick: save("script") },
+    "Save as shell script");
 
   const card = one => {
     const img = h("img", { alt: "", hidden: true });
     const absent = h("span", { class: "absent" });
-    const keep = h("input", { type: "checkbox", "aria-label": `Keep ${one.name}`, "data-row": one.row, "data-bytes": one.bytes,
-      "data-cell": JSON.stringify(one.cell), "data-quoted": JSON.stringify(one.quoted) });
+    const keep = h("input", { type: "checkbox", "aria-label": `Keep ${one.name}`, "data-row": one.row, "data-bytes": one.bytes });
     const place = h("div", { class: "picture", "data-row": one.row }, img, absent);
     cards.set(one.row, { img, absent });
     return h("li", { class: "similar-images-card" }, place, h("div", { class: "name", title: one.name }, cutName(one.name)),
@@ -70,6 +70,10 @@ function render({ model, el }) {
   }, { rootMargin: AHEAD });
 
   function receive(message, buffers) {
+    if (message.show === "file") {
+      const [name, type] = message.form === "csv" ? ["duplicates-choice.csv", "text/csv"] : ["move-duplicates.sh", "text/x-shellscript"];
+      saveText(name, message.text, type);
+    }
     if (message.show !== "pictures") return;
     message.pictures.forEach((row, i) => {
       setPicture(cards.get(row).img, buffers[i]);
