@@ -20,6 +20,7 @@ from similar_images.networks.catalog import reads_words
 from similar_images.templates import pages
 
 MILLION = 1_000_000
+SAME = {"mean": 0.0, "low": 0.0, "high": 0.0}  # the difference of a network or a prompt to itself
 WORTH = 0.05  # of the measure, from 0 to 1: what a network must gain if it takes twice the time
 
 
@@ -186,7 +187,7 @@ def _summary(one: Measured, first: Measured) -> dict[str, Any]:
             for similarity, values in one.values.items()
         },
         "less_the_first": {
-            name: mean_interval(each - first.values[first.similarity][name], least=-1)
+            name: mean_interval(each - first.values[first.similarity][name], least=-1) if one is not first else SAME
             for name, each in one.values[one.similarity].items()
         },
         "images_per_second": encoded.rate,
@@ -195,7 +196,10 @@ def _summary(one: Measured, first: Measured) -> dict[str, Any]:
         "was_here": encoded.was_here,
         "reads_words": reads_words(encoded.description),
         "prompts": {
-            prompt: {"precision": mean_interval(each), "less_plain": mean_interval(each - plain, least=-1)}
+            prompt: {
+                "precision": mean_interval(each),
+                "less_plain": SAME if prompt == PLACE else mean_interval(each - plain, least=-1),
+            }
             for prompt, each in one.prompts.items()
         },
     }

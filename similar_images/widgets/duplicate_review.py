@@ -71,14 +71,14 @@ class DuplicateReview(BackgroundWidget):
     def to_csv(self) -> str:
         """Return name, action (keep or move), group, bytes and SHA-256 of each image as CSV.
 
-        The files are read again: images that have changed since they were compared are left out, with a warning.
+        The files are read again: images changed since the comparison are left out, with a warning.
         """
         return duplicate_choice.to_csv(self._unchanged(warnings.warn), set(self.kept))
 
     def to_script(self) -> str:
-        """Return a script for POSIX sh that moves the images that are not kept. Raises ValueError for an archive.
+        """Return a script for POSIX sh that moves the other images. Raises ValueError for an archive.
 
-        Images that have changed are left out, as of the CSV; the script verifies each file again before it moves it.
+        Changed images are left out, as in the CSV; the script verifies each file again before it moves it.
         """
         return duplicate_choice.to_script(self._unchanged(warnings.warn), set(self.kept), self.collection.source)
 
