@@ -17,8 +17,8 @@ COLUMNS = "name,action,group,bytes,sha256\n"
 HEAD = """\
 #!/bin/sh
 # Moves near-duplicates out of the folder of the images: sh THIS_FILE [FOLDER_OF_THE_IMAGES [FOLDER_TO_MOVE_TO]]
-# Nothing is deleted or overwritten. A file is moved only if it and the image that is kept have the size and SHA-256 that
-# they had when they were compared. What is moved already is left alone, so it can be run again.
+# Nothing is deleted or overwritten. A file is moved only if it and the image to keep still have the size and
+# SHA-256 of the comparison. Files moved before are left alone, so it can be run again.
 set -u
 from=@from@
 to=@to@
@@ -61,7 +61,7 @@ refuse() {
     refused=$((refused + 1))
 }
 
-move() { # name, bytes and SHA-256, then the same of the image that is kept instead
+move() { # name, bytes and SHA-256, then the same of the image to keep
     if leads_out "$1" || leads_out "$2"; then
         refuse "$1" 'it, or the image to keep, is outside the folder of the images'
     elif ! exists "$from/$1" && exists "$to/$1"; then
@@ -73,9 +73,9 @@ move() { # name, bytes and SHA-256, then the same of the image that is kept inst
     elif ! [ -f "$from/$4" ]; then
         refuse "$1" "the image to keep is missing: $4"
     elif ! is_unchanged "$from/$1" "$2" "$3"; then
-        refuse "$1" 'it is not the file that was compared'
+        refuse "$1" 'it has changed since the comparison'
     elif ! is_unchanged "$from/$4" "$5" "$6"; then
-        refuse "$1" "the image to keep is not the file that was compared: $4"
+        refuse "$1" "the image to keep has changed since the comparison: $4"
     else
         target=$to/$1
         if mkdir -p "${target%/*}" && mv "$from/$1" "$target"; then
@@ -154,14 +154,14 @@ def unchanged(
 ) -> list[Member]:
     """Return the images whose files still have the size and SHA-256 that they were compared with; `note` gets the others.
 
-    A group without an unchanged image to keep is left out. Files that were unreadable before are not checked.
+    A group without an unchanged image to keep is left out. Files unreadable at the comparison are not checked.
     """
     left: list[Member] = []
     for number, group in groupby(members, lambda member: member.group):
         images = list(group)
         if source is not None and (changed := [one for one in images if _has_changed(one, source)]):
             for one in changed:
-                note(f"left out {one.name}: it is not the file that was compared")
+                note(f"left out {one.name}: it has changed since the comparison")
             images = [one for one in images if one not in changed]
             if not any(one.row in kept for one in images):
                 note(f"left out group {number}: no unchanged image to keep")

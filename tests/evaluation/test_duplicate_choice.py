@@ -173,10 +173,10 @@ def test_the_script_leaves_changed_files_where_they_are(tmp_path, shell):
     done = run(shell, script, tmp_path)
     assert done.returncode == 1 and done.stdout.startswith("1 moved to ") and "4 not moved" in done.stdout
     assert done.stderr.splitlines() == [
-        "not moved: a.jpg: it is not the file that was compared",
-        "not moved: b.jpg: it is not the file that was compared",
-        "not moved: c.jpg: the image to keep is not the file that was compared: kept 2.jpg",
-        "not moved: unread.jpg: it is not the file that was compared",
+        "not moved: a.jpg: it has changed since the comparison",
+        "not moved: b.jpg: it has changed since the comparison",
+        "not moved: c.jpg: the image to keep has changed since the comparison: kept 2.jpg",
+        "not moved: unread.jpg: it has changed since the comparison",
     ]
     assert list(contents(tmp_path / "it's {photos}_duplicates")) == ["two\nlines.jpg"]
 
@@ -212,8 +212,8 @@ def test_changed_files_are_named_and_left_out_of_the_choice(tmp_path):
     left = duplicate_choice.unchanged(members, kept, Folder(folder), notes.append)
     assert [one.name for one in left] == ["kept 0.jpg", "kept 2.jpg", "c.jpg", "kept 3.jpg", "d.jpg"]
     assert notes == [
-        "left out a.jpg: it is not the file that was compared",
-        "left out kept 1.jpg: it is not the file that was compared",
+        "left out a.jpg: it has changed since the comparison",
+        "left out kept 1.jpg: it has changed since the comparison",
         "left out group 2: no unchanged image to keep",
     ]
     assert duplicate_choice.unchanged(members, kept, None, notes.append) == members

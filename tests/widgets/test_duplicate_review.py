@@ -94,7 +94,7 @@ def test_a_changed_file_is_named_and_left_out(tmp_path):
     review.send = lambda message, buffers=None: sent.append(message)
     (tmp_path / "sample" / SAME).write_bytes(b"another picture")
     for made in (review.to_csv, review.to_script):
-        with pytest.warns(UserWarning, match=f"left out {SAME}: it is not the file that was compared"):
+        with pytest.warns(UserWarning, match=f"left out {SAME}: it has changed since the comparison"):
             text = made()
         assert SAME not in text
     assert SAME in before
