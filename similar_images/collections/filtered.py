@@ -15,6 +15,7 @@ from similar_images import forks
 from similar_images.collections.column_files import file_columns
 from similar_images.collections.columns import Columns, name_columns
 from similar_images.collections.opened import FEW, SAME, UNLIKE, UNLIKE_TRANSFORMED, Hit, OpenCollection
+from similar_images.index.engine import most_hits
 from similar_images.index.exact import ExactSearch, unit_rows
 from similar_images.index.index import is_better_exact, search
 from similar_images.index.similarity import SEED
@@ -116,8 +117,10 @@ class FilteredCollection(OpenCollection):
         ]
 
     def _is_better_exact(self, k: int, m: int) -> bool:
-        """Return whether k hits of m rows of the index are found exactly in less time than with the recall of the index."""
-        return self.has_vectors and self.index is not None and is_better_exact(k, self.index.reranked, m)
+        """Return whether to search for k hits of m rows exactly: in less time, or since the index cannot give so many."""
+        if self.index is None or not self.has_vectors:
+            return False
+        return is_better_exact(k, self.index.reranked, m) or min(k, m) > most_hits(self.index.faiss)
 
     @cached_property
     def _exact(self) -> ExactSearch:

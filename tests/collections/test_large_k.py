@@ -7,6 +7,7 @@ import pytest
 from arrays import clustered
 
 from similar_images import Collection
+from similar_images.cluster.milvus import MilvusSearch
 from similar_images.collections import filtered
 from similar_images.index.build import build, remove
 from similar_images.index.exact import exact_search, unit_rows
@@ -84,6 +85,16 @@ def test_an_index_alone_probes_all_lists_if_it_finds_too_few(opened, recipe):
         for k in (1000, index.ntotal, index.ntotal + 5):
             rows = search(index.faiss, unit, k, array, index.reranked)[1]
             assert all(len({*found[found >= 0]}) == min(k, index.ntotal) for found in rows)
+
+
+def test_the_limit_of_milvus_is_one_line_without_the_vectors():
+    search = MilvusSearch.__new__(MilvusSearch)
+    search.ntotal = 20_000
+    with pytest.raises(
+        ValueError, match=r"^expected k of at most 16,384, the most hits of a search in Milvus, got 17,000"
+    ):
+        search.search(np.eye(4, dtype=np.float32), 17_000)
+    assert search.most_hits == 16_384
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "whitened"])
