@@ -1,7 +1,7 @@
 """Work of a widget off the kernel's thread, with a line of status on its page."""
 
 from collections.abc import Callable
-from threading import Thread, current_thread
+from threading import Thread, current_thread, main_thread
 from typing import Any
 
 import anywidget
@@ -10,8 +10,16 @@ from traitlets import Dict
 MANY = 200_000  # images of a collection; what takes minutes for more is not begun unasked
 
 
+class Stopped(Exception):
+    """The widget was closed or Python ends: the rest of the work is not needed."""
+
+
 class BackgroundWidget(anywidget.AnyWidget):
-    """A widget whose work has no caller to raise to: every failure is shown to the user."""
+    """A widget whose work has no caller to raise to: every failure is shown to the user.
+
+    Work stops at its next report of progress once the widget is closed or Python ends. Python waits for that: native
+    code that still ran while Python ends would abort the process.
+    """
 
     # kind: busy, which may have a `share` that is done; done; failure; or offer, of work that the page may begin
     status: Any = Dict({"kind": "busy", "text": ""}).tag(sync=True)
@@ -44,10 +52,12 @@ class BackgroundWidget(anywidget.AnyWidget):
         def guarded() -> None:
             try:
                 work()
+            except Stopped:
+                pass
             except Exception as error:  # see the class
                 self._say("failure", self._failed(error))
 
-        thread = Thread(target=guarded, daemon=True)
+        thread = Thread(target=guarded)  # no daemon: see the class
         self._threads = (*(one for one in self._threads if one.is_alive()), thread)
         thread.start()
 
@@ -56,14 +66,25 @@ class BackgroundWidget(anywidget.AnyWidget):
         return f"Failed: {reason(error)}"
 
     def _say(self, kind: str, text: str = "", **share: float) -> None:
-        if not self._is_closed:
+        if not self._is_stopped:
             self.status = {"kind": kind, "text": text} | share
 
+    @property
+    def _is_stopped(self) -> bool:
+        return self._is_closed or not main_thread().is_alive()
+
+    def _continue(self) -> None:
+        """Raise Stopped once the widget is closed or Python ends."""
+        if self._is_stopped:
+            raise Stopped
+
     def _doing(self, text: str) -> Callable[[int, int], None]:
-        """Say what is done now; return the function that is told how much of it, and of how much."""
+        """Show a status and return its progress callback, which raises Stopped once the work is not needed."""
+        self._continue()
         self._say("busy", text)
 
         def progress(done: int, n: int) -> None:
+            self._continue()
             self._say("busy", text, share=round(done / max(n, 1), 2))  # nothing is sent while this stays the same
 
         return progress

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from threading import Thread
+from threading import Thread, main_thread
 
 from PIL import Image
 from traitlets import Bool, Int, List, observe, validate
@@ -55,7 +55,7 @@ class Gallery(HitsWidget):
         self._thumbnails = {side: Thumbnails(collection, side) for side in THUMBNAIL_SIDES}
         self._upload = Upload()
         self.search_random()
-        Thread(target=_load_ahead, args=(collection, list(self._threads)), name=LOADING, daemon=True).start()
+        Thread(target=_load_ahead, args=(collection, list(self._threads)), name=LOADING).start()
 
     def close(self) -> None:
         """Close the widget, and the threads that make its thumbnails."""
@@ -195,8 +195,8 @@ class Gallery(HitsWidget):
         super()._offer_filters()
 
         def progress(done: int, n: int) -> None:
-            if not self._is_closed:
-                self.reading = f"Reading dates and cameras: {done:,} of {n:,}" if done < n else ""
+            self._continue()
+            self.reading = f"Reading dates and cameras: {done:,} of {n:,}" if done < n else ""
 
         if self.collection.source and self.collection.source.exists():
             try:
@@ -283,7 +283,7 @@ def _load_ahead(collection: Collection, searches: list[Thread]) -> None:
     """
     for search in searches:
         search.join()
-    if collection.network and loader.is_here(collection.network):
+    if main_thread().is_alive() and collection.network and loader.is_here(collection.network):
         with suppress(Exception):  # the first new image fails for the same reason, and shows it
             collection.encode(Image.new("RGB", (9, 9)))  # once: the backend also starts its threads
 

@@ -56,12 +56,13 @@ class Overview(BackgroundWidget):
         collection, k = self.collection, min(self.k, len(self.collection))
         found: list[tuple[str, str, list[int]]] = []
         clusters = collection.clusters(self._doing("Finding the clusters …"))
-        for title, note, hits in (
-            ("A spread", f"{k} images that cover the collection", collection.spread(k)),
-            ("The most typical", "those in the densest places", collection.typical(k)),
-            ("The most isolated", "those that are least like any other", collection.outliers(k)),
+        for title, note, find in (
+            ("A spread", f"{k} images that cover the collection", collection.spread),
+            ("The most typical", "those in the densest places", collection.typical),
+            ("The most isolated", "those that are least like any other", collection.outliers),
         ):
-            found.append((title, note, [hit.row for hit in hits]))
+            self._continue()
+            found.append((title, note, [hit.row for hit in find(k)]))
         for cluster in clusters:
             found.append((cluster.name, "", [int(row) for row in cluster.rows]))
         self._members = [rows for _, _, rows in found]
