@@ -75,6 +75,12 @@ class Comparison:
         A query with two identical lists is skipped. A query that this voter has voted on counts as one of the n, but
         is only shown again with `again`. The seed determines queries and sides. Raises ValueError for an unknown query.
         """
+        yield from (trial for trial in self.plan(n, seed, queries, again) if trial is not None)
+
+    def plan(
+        self, n: int = 50, seed: int = 0, queries: Iterable[str] | None = None, again: bool = False
+    ) -> Iterator[Trial | None]:
+        """Yield what `trials` yields, and None for each of the n queries that this voter has voted on."""
         voted = set() if again else {vote.query for vote in self.votes() if vote.voter == self.voter}
         names = self._common_names() if queries is None else list(dict.fromkeys(queries))
         random = np.random.default_rng(seed)
@@ -87,11 +93,10 @@ class Comparison:
                 return
             if queries is None and not all(_can_be_asked(collection, query) for collection in self._collections):
                 continue
-            if query not in voted:
-                trial = self._trial(query, self.names[sides[place]])
-                if trial is None:
-                    continue
-                yield trial
+            trial = None if query in voted else self._trial(query, self.names[sides[place]])
+            if trial is None and query not in voted:
+                continue
+            yield trial
             wanted -= 1
 
     def vote(self, trial: Trial, choice: str) -> Vote:

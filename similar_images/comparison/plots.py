@@ -4,7 +4,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from similar_images.comparison.statistics import wilson
+from similar_images.comparison.statistics import confidence_sequence
 from similar_images.comparison.votes import Vote
 from similar_images.evaluation.plots import COLOURS, INK, as_svg, new_figure
 
@@ -15,7 +15,7 @@ def win_rate(votes: list[Vote], first: str, second: str) -> Markup:
     wins = np.cumsum([winner == first for winner in winners])
     losses = np.cumsum([winner == second for winner in winners])
     decided = np.flatnonzero(wins + losses)
-    intervals = np.array([wilson(int(wins[at]), int(losses[at])) for at in decided]).reshape(-1, 2)
+    intervals = np.array([confidence_sequence(int(wins[at]), int(losses[at])) for at in decided]).reshape(-1, 2)
     shares = wins[decided] / (wins + losses)[decided]
     figure = new_figure(3)
     axis = figure.subplots()

@@ -1,11 +1,20 @@
-"""The result of a blind comparison: win rate, confidence interval, test, and the number of missing votes."""
+"""The result of a blind comparison: win rate, confidence interval, test, and the number of missing votes.
+
+People look at the result after any vote and stop when they like it. So interval and p-value hold at all numbers of votes
+together: without a preference, the p-value is below LEVEL after any vote at all in at most that share of comparisons.
+They rest on (n + 1) times the probability of n wins and losses, which for the true win rate falls to LEVEL or less at
+any n with probability of at most LEVEL (Robbins 1970, "Statistical methods related to the law of the iterated
+logarithm", Annals of Mathematical Statistics 41; for such bounds in general Howard et al. 2021, Annals of Statistics 49).
+"""
 
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binom, binomtest, norm
+from scipy.optimize import brentq
+from scipy.special import betaln
+from scipy.stats import binom, binomtest
 
 from similar_images.comparison.votes import Vote
 
@@ -21,8 +30,8 @@ class Result(NamedTuple):
     ties: int
     neither: int
     win_rate: float | None  # wins / (wins + losses); None without either
-    interval: tuple[float, float]  # of the win rate, 95%
-    p_value: float  # of the sign test
+    interval: tuple[float, float]  # of the win rate, 95%, at all numbers of votes together
+    p_value: float  # of no preference, at all numbers of votes together
     overlap: float | None  # mean overlap@k of the lists; None without votes
     more_votes: int | None  # needed for significance at this win rate; 0: significant; None: wins equal losses
     skipped_identical: int  # queries not shown, because both lists are the same
@@ -34,14 +43,14 @@ def preference(votes: Iterable[Vote], first: str, second: str, skipped: int = 0)
     winners = [vote.winner for vote in votes]
     wins, losses = winners.count(first), winners.count(second)
     given = [vote.vote for vote in votes]
-    p_value = sign_test(wins, losses)
+    p_value = sequential_p_value(wins, losses)
     return Result(
         wins,
         losses,
         given.count("tie"),
         given.count("neither"),
         wins / (wins + losses) if wins + losses else None,
-        wilson(wins, losses),
+        confidence_sequence(wins, losses),
         p_value,
         float(np.mean([overlap(vote.list_a, vote.list_b) for vote in votes])) if votes else None,
         0 if p_value < LEVEL else more_votes(wins, losses, len(votes)),
@@ -49,8 +58,34 @@ def preference(votes: Iterable[Vote], first: str, second: str, skipped: int = 0)
     )
 
 
+def confidence_sequence(wins: int, losses: int) -> tuple[float, float]:
+    """Return the 95% interval of the share of wins; at all numbers of votes together it misses the true one in 5%."""
+    if not wins + losses:
+        return 0.0, 1.0
+    constant = _log_constant(wins, losses)
+
+    def excess(share: float) -> float:
+        """Return how far above LEVEL a share of wins is, in logarithms."""
+        return constant + wins * math.log(share) + losses * math.log1p(-share) - math.log(LEVEL)
+
+    most, least, last = wins / (wins + losses), 1e-300, 1 - 2**-53
+    low = brentq(excess, least, min(most, last)) if wins else 0.0
+    high = brentq(excess, max(most, least), last) if losses else 1.0
+    return low, high
+
+
+def sequential_p_value(wins: int, losses: int) -> float:
+    """Return the p-value of no preference, at all numbers of votes together; it ignores ties."""
+    return math.exp(min(0.0, _log_constant(wins, losses) - (wins + losses) * math.log(2)))
+
+
+def _log_constant(wins: int, losses: int) -> float:
+    """Return the logarithm of (n + 1) times the number of orders of the wins and losses: of 1 / B(wins + 1, losses + 1)."""
+    return -float(betaln(wins + 1, losses + 1))
+
+
 def wilson(wins: int, losses: int) -> tuple[float, float]:
-    """Return the 95% interval of the share of wins (Wilson 1927)."""
+    """Return the 95% interval of the share of wins after a number of votes chosen beforehand (Wilson 1927)."""
     if not wins + losses:
         return 0.0, 1.0
     interval = binomtest(wins, wins + losses).proportion_ci(1 - LEVEL, "wilson")
@@ -58,7 +93,10 @@ def wilson(wins: int, losses: int) -> tuple[float, float]:
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """Return the p-value of the exact two-sided sign test, which ignores ties (Dixon & Mood 1946)."""
+    """Return the p-value of the exact two-sided sign test, which ignores ties (Dixon & Mood 1946).
+
+    It is valid for a number of votes chosen beforehand.
+    """
     return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
@@ -79,21 +117,33 @@ def more_votes(wins: int, losses: int, votes: int) -> int | None:
 
 
 def votes_needed(rate: float) -> int:
-    """Return the number of wins and losses from which the exact power of the sign test for a win rate stays at least
-    POWER.
+    """Return the number of wins and losses from which the power of the test for a win rate stays at least POWER.
 
-    The normal approximation (Fleiss, Levin & Paik 2003, ch. 2) gives the range to search. The exact power oscillates
-    from one number to the next (Chernick & Liu 2002), by less than the continuity correction, 1 / |rate - 0.5|.
+    The power oscillates from one number to the next (Chernick & Liu 2002), over a range below 3 / |rate - 0.5|: around
+    a number with that power all others within this range are looked at.
     """
-    difference = abs(rate - 0.5)
-    spread = norm.isf(LEVEL / 2) / 2 + norm.isf(1 - POWER) * math.sqrt(rate * (1 - rate))
-    middle, margin = (spread / difference) ** 2, 3 / difference
-    numbers = np.arange(max(1, math.floor(middle - margin)), math.ceil(middle + margin) + 1)
-    weak = numbers[power(rate, numbers) < POWER]
-    return int(weak.max()) + 1
+    weak, enough = 0, 1
+    while power(rate, np.array([enough]))[0] < POWER:
+        weak, enough = enough, 2 * enough
+    while enough - weak > 1:
+        middle = (weak + enough) // 2
+        weak, enough = (middle, enough) if power(rate, np.array([middle]))[0] < POWER else (weak, middle)
+    margin = math.ceil(3 / abs(rate - 0.5))
+    numbers = np.arange(max(1, enough - margin), enough + margin + 1)
+    return int(numbers[power(rate, numbers) < POWER].max(initial=0)) + 1
 
 
 def power(rate: float, numbers: np.ndarray) -> np.ndarray:
-    """Return the power of the sign test for this win rate, for numbers of wins and losses int (m,)."""
-    critical = binom.isf(LEVEL / 2, numbers, 0.5) + 1  # the fewest wins, or losses, that are significant
+    """Return the probability that the test shows a win rate after numbers of wins and losses int (m,)."""
+    critical = _critical(numbers)
     return binom.sf(critical - 1, numbers, rate) + binom.cdf(numbers - critical, numbers, rate)
+
+
+def _critical(numbers: np.ndarray) -> np.ndarray:
+    """Return the fewest significant wins, or losses, of each number of votes; one more than all if none are."""
+    low, high = numbers // 2, numbers + 1  # not significant, and significant or one more than all
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        is_enough = -betaln(middle + 1, numbers - middle + 1) - numbers * math.log(2) < math.log(LEVEL)
+        low, high = np.where(is_enough, low, middle), np.where(is_enough, middle, high)
+    return high

@@ -1,6 +1,8 @@
 """A blind comparison in the notebook: two lists side by side, no names, a vote by click or key."""
 
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from threading import Condition
 
 from traitlets import Bool, Dict, Int
 
@@ -17,11 +19,12 @@ THUMBNAIL_SIDE = 320  # pixels
 class BlindTest(BackgroundWidget):
     """Asks which of two lists is better, for up to n queries; every vote is on disk before the next question.
 
-    After a restart it continues: queries that this voter has voted on are not repeated.
+    The lists are searched once each, ahead of the questions. After a restart the test continues: queries that this voter
+    has voted on are not repeated.
     """
 
     _esm, _css = page("blind_test.js"), CSS
-    n = Int().tag(sync=True)
+    n = Int().tag(sync=True)  # queries to vote on; once all lists are searched, as many as there are
     voted = Int().tag(sync=True)  # of the n
     can_undo = Bool(False).tag(sync=True)
     asked = Dict().tag(sync=True)  # the query and its two lists, with their pictures; empty at the end
@@ -31,14 +34,18 @@ class BlindTest(BackgroundWidget):
         super().__init__()
         queries = None if queries is None else list(queries)
         self.comparison = comparison
-        self._remaining = lambda: comparison.trials(n, seed, queries)
-        self._trials = self._remaining()
-        self._voted: list[str] = []  # queries, in this session
+        self._ahead: deque[Trial] = deque()  # to be asked next
+        self._votes_before = 0  # of the n, in earlier sessions
+        self._answered: list[Trial] = []  # in this session
+        self._planned: int | None = None  # how many queries there are; None: not all lists are searched
+        self._fault: Exception | None = None  # which ended the search of lists
+        self._changed = Condition(forks.reentrant_lock())  # of all the above
         self._trial: Trial | None = None
         self._lock = forks.lock()
         self._is_closed = False
         self.set_trait("n", n if queries is None else len(queries))
         self.on_msg(self._told)
+        super()._in_background(lambda: self._search_ahead(comparison.plan(n, seed, queries)))
         self._in_background(self._next)
 
     def vote(self, choice: str, number: int | None = None) -> None:
@@ -78,22 +85,55 @@ class BlindTest(BackgroundWidget):
     def _vote(self, choice: str, trial: Trial, number: int | None) -> None:
         if trial is self._trial and number in (None, self.asked.get("number")):  # not a second click
             self.comparison.vote(trial, choice)
-            self._voted.append(trial.query)
+            self._answered.append(trial)
             self._next()
 
     def _undo(self) -> None:
-        if not self._voted:
+        if not self._answered:
             raise ValueError("there is no vote of this session to undo")
         self.comparison.undo()
-        self._voted.pop()
-        self._trials = self._remaining()
+        with self._changed:
+            self._ahead.extendleft(filter(None, (self._trial, self._answered.pop())))
         self._next()
+
+    def _search_ahead(self, plan: Iterator[Trial | None]) -> None:
+        """Search the lists of all trials."""
+        planned = 0
+        try:
+            for trial in plan:
+                self._continue()
+                planned += 1
+                with self._changed:
+                    if trial is None:
+                        self._votes_before += 1
+                    else:
+                        self._ahead.append(trial)
+                    self._changed.notify_all()
+        except Exception as error:
+            self._fault = error  # shown in place of the first missing question
+        finally:
+            with self._changed:
+                self._planned = planned
+                self._changed.notify_all()
+        self._count()
+
+    def _count(self) -> None:
+        """Show how many votes are given, and of how many."""
+        with self._changed:
+            self.voted = self._votes_before + len(self._answered)
+            if self._planned is not None and self._fault is None:
+                self.n = self._planned
 
     def _next(self) -> None:
         """Ask the next query."""
-        self._trial = next(self._trials, None)
-        left = sum(1 for _ in self._remaining())
-        self.can_undo, self.voted = bool(self._voted), self.n - min(left, self.n)
+        with self._changed:
+            self._changed.wait_for(lambda: self._ahead or self._planned is not None)
+            self._continue()
+            self._trial = self._ahead.popleft() if self._ahead else None
+        self._count()
+        self.can_undo = bool(self._answered)
+        if self._trial is None and self._fault is not None:
+            raise self._fault
         if self._trial is None:
             self.asked = {}
             self._show_result()
@@ -143,7 +183,8 @@ def verdict(result: Result, first: str, second: str) -> str:
         return f"{first if result.wins > result.losses else second} is preferred."
     if result.more_votes is None:
         return "There is no preference so far, and no number of further votes would show one."
-    return f"Not decided yet: about {result.more_votes} more votes would decide it at this rate."
+    more = f"{result.more_votes} more vote{'s' * (result.more_votes != 1)}"
+    return f"Not decided yet: about {more} would decide it at this rate."
 
 
 def rows(result: Result, first: str, second: str) -> list[tuple[str, str]]:
@@ -152,8 +193,8 @@ def rows(result: Result, first: str, second: str) -> list[tuple[str, str]]:
     said += [("ties", str(result.ties)), ("neither", str(result.neither))]
     if result.win_rate is not None:
         low, high = result.interval
-        said.append((f"win rate of {first}, 95% interval (Wilson)", f"{result.win_rate:.2f}, {low:.2f} to {high:.2f}"))
-        said.append(("p-value (sign test)", f"{result.p_value:.3f}"))
+        said.append((f"win rate of {first}, 95% interval at any number of votes", f"{result.win_rate:.2f}, {low:.2f} to {high:.2f}"))
+        said.append(("p-value at any number of votes", f"{result.p_value:.3f}"))
     if result.overlap is not None:
         said.append(("overlap of the lists", f"{result.overlap:.2f}"))
     said.append(("queries skipped, both lists identical", str(result.skipped_identical)))

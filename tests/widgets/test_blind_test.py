@@ -7,7 +7,9 @@ from PIL import Image
 from sample_images import make_sample
 
 from similar_images import BlindTest, Collection, Comparison
-from similar_images.comparison.votes import read
+from similar_images.comparison.statistics import preference, sign_test
+from similar_images.comparison.votes import Vote, read
+from similar_images.widgets.blind_test import verdict
 
 
 @pytest.fixture
@@ -22,8 +24,8 @@ def comparison(tmp_path):
     return compare
 
 
-def started(comparison, n: int = 5) -> BlindTest:
-    test = BlindTest(comparison, n)
+def started(comparison, n: int = 5, queries: list[str] | None = None) -> BlindTest:
+    test = BlindTest(comparison, n, queries=queries)
     test.wait()
     return test
 
@@ -98,12 +100,62 @@ def test_a_vote_that_cannot_be_written_is_told_and_the_query_stays(comparison, m
     assert test.status["kind"] == "done" and test.voted == 1
 
 
+def test_a_preference_is_announced_by_the_bound_for_every_look_not_by_the_test_for_one():
+    lists = {"list_a": ("1",), "list_b": ("2",)}
+    won = [Vote("t", "ann", "q", "a", "b", "a", **lists, vote="left")] * 8
+    assert sign_test(7, 0) < 0.05
+    assert verdict(preference(won[:7], "a", "b"), "a", "b") == "Not decided yet: about 1 more vote would decide it at this rate."
+    assert verdict(preference(won, "a", "b"), "a", "b") == "a is preferred."
+
+
 def test_the_result_can_be_seen_before_the_end(comparison):
     test = started(comparison())
     vote(test, "left")
     test._handle_custom_msg({"do": "result"}, [])
     test.wait()
     assert "more votes" in test.result["sentence"] or "no end" in test.result["sentence"]
+
+
+def test_each_list_is_searched_once_and_the_counter_counts_votes(tmp_path):
+    searched, names = [], [f"{number}.jpg" for number in range(60)]
+
+    def far(query: str, k: int) -> list[str]:
+        searched.append(query)
+        return names[::-1] if int(query.split(".")[0]) % 2 else names  # every other query has two identical lists
+
+    test = started(Comparison({"near": lambda query, k: names, "far": far}, tmp_path / "v.csv", "ann"), 60, names)
+    for given in range(7):
+        assert (test.voted, test.n, len(test.asked["left"])) == (given, 30, 8)
+        vote(test, "tie")
+    test._handle_custom_msg({"do": "undo"}, [])
+    test.wait()
+    assert (test.voted, test.n) == (6, 30) and searched == names
+    test.show_result()
+    test.wait()
+    assert dict(test.result["rows"])["queries skipped, both lists identical"] == "30"
+
+
+def test_of_fewer_images_than_asked_for_no_vote_is_counted_before_the_first(comparison):
+    test = started(comparison(), 60)
+    assert (test.voted, test.n) == (0, 12)
+    vote(test, "left")
+    again = started(comparison(), 60)
+    assert (again.voted, again.n) == (1, 12)
+
+
+def test_a_search_that_fails_is_told_once_the_questions_before_it_are_answered(tmp_path):
+    def fails(query: str, k: int) -> list[str]:
+        if query == "b.jpg":
+            raise ValueError("no such image: b.jpg")
+        return []
+
+    names = ["a.jpg", "b.jpg", "c.jpg"]
+    test = started(Comparison({"near": lambda query, k: names, "far": fails}, tmp_path / "v.csv", "ann"), 3, names)
+    assert test.status["kind"] == "done" and len(test.asked["left"] + test.asked["right"]) == 3
+    for _ in range(2):
+        vote(test, "left")
+        assert test.status == {"kind": "failure", "text": "no such image: b.jpg"} and test.voted == 1
+    assert len(read(tmp_path / "v.csv")) == 1
 
 
 def test_two_that_always_agree_have_nothing_to_ask(tmp_path):
