@@ -5,7 +5,9 @@ from threading import Thread, current_thread, main_thread
 from typing import Any
 
 import anywidget
-from traitlets import Dict
+from traitlets import Dict, TraitError
+
+from similar_images.widgets.messages import shortened
 
 MANY = 200_000  # images of a collection; what takes minutes for more is not begun unasked
 
@@ -23,6 +25,7 @@ class BackgroundWidget(anywidget.AnyWidget):
 
     # kind: busy, which may have a `share` that is done; done; failure; or offer, of work that the page may begin
     status: Any = Dict({"kind": "busy", "text": ""}).tag(sync=True)
+    _settable = frozenset({"layout", "tabbable", "tooltip", "_view_count"})  # traits that a page may set
     _is_closed = True  # until it is set up
     _threads: tuple[Thread, ...] = ()
     _offered: Callable[[], None] | None = None
@@ -33,6 +36,52 @@ class BackgroundWidget(anywidget.AnyWidget):
             thread.join(seconds)
             if thread.is_alive():
                 raise TimeoutError(f"still working after {seconds:g} s")
+
+    def set_state(self, sync_data: dict) -> None:
+        """Take values of traits from a page; wrong ones are refused, and the page gets the right ones back."""
+        if unknown := sync_data.keys() - self._settable:
+            self.log.warning("a page may not set %s of %s", shortened(sorted(unknown)), type(self).__name__)
+        changes = {name: value for name, value in sync_data.items() if name in self._settable}
+        if changes:
+            try:
+                super().set_state(changes)
+            except Exception as error:  # anything may be sent
+                self._refuse(error)
+                self.send_state([*changes])
+
+    def _handle_msg(self, msg: dict) -> None:
+        """Handle a message of the page; one that ipywidgets cannot read is logged, without a traceback."""
+        match msg:
+            case {"content": {"data": {"method": "update", "state": dict()} as data}} if not data.get("buffer_paths"):
+                pass
+            case {"content": {"data": {"method": "custom", "content": _}}, "buffers": list()}:
+                pass
+            case {"content": {"data": {"method": "request_state"}}}:
+                pass
+            case _:
+                self.log.warning("%s ignores a message: %s", type(self).__name__, shortened(msg))
+                return
+        super()._handle_msg(msg)
+
+    def _told(self, _: object, message: Any, buffers: list) -> None:
+        """Do what the page requests; a failure is shown."""
+        try:
+            if not isinstance(message, dict):
+                raise ValueError(f"expected a request, got {shortened(message)}")
+            self._do(message, buffers)
+        except Exception as error:  # a message has no caller to raise to
+            self._refuse(error)
+
+    def _do(self, message: dict, buffers: list) -> None:
+        """Do what the page requests. Raises ValueError for a request that no page of this widget makes."""
+        raise ValueError(f"expected a request of {type(self).__name__}'s page, got {shortened(message)}")
+
+    def _refuse(self, error: Exception) -> None:
+        """Show that a request failed; an offer stays on the page, and the failure is logged."""
+        if self.status["kind"] == "offer":
+            self.log.warning("%s: %s", type(self).__name__, self._failed(error))
+        else:
+            self._say("failure", self._failed(error))
 
     def _begin(self, work: Callable[[], None], n: int, text: str) -> None:
         """Do in the background what takes long for a collection of n, or once the page asks for it."""
@@ -76,7 +125,7 @@ class BackgroundWidget(anywidget.AnyWidget):
     def _continue(self) -> None:
         """Raise Stopped once the widget is closed or Python ends."""
         if self._is_stopped:
-            raise Stopped
+            raise Stopped("the widget was closed")
 
     def _doing(self, text: str) -> Callable[[int, int], None]:
         """Show a status and return its progress callback, which raises Stopped once the work is not needed."""
@@ -104,4 +153,8 @@ class BackgroundWidget(anywidget.AnyWidget):
 def reason(error: Exception) -> str:
     """Return what a failure says to a user, in one line."""
     message = " ".join(str(error).split())
-    return message if message and isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {message}"
+    return (
+        message
+        if message and isinstance(error, OSError | ValueError | TraitError)
+        else f"{type(error).__name__}: {message}"
+    )

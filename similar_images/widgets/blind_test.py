@@ -11,6 +11,7 @@ from similar_images.comparison.comparison import Comparison, Trial
 from similar_images.comparison.statistics import Result
 from similar_images.inputs import images
 from similar_images.widgets.background import BackgroundWidget
+from similar_images.widgets.messages import shortened
 from similar_images.widgets.search import CSS, page
 
 THUMBNAIL_SIDE = 320  # pixels
@@ -70,8 +71,7 @@ class BlindTest(BackgroundWidget):
         super().close()
         self._trial = None
 
-    def _told(self, _: object, message: dict, __: list) -> None:
-        """Do what the page requests."""
+    def _do(self, message: dict, buffers: list) -> None:
         match message:
             case {"do": "vote", "vote": str(choice), "number": int(number)}:
                 self.vote(choice, number)
@@ -80,7 +80,7 @@ class BlindTest(BackgroundWidget):
             case {"do": "result"}:
                 self.show_result()
             case _:
-                self._say("failure", f"expected a vote, undo or result, got {str(message)[:100]}")
+                raise ValueError(f"expected a vote, undo or result, got {shortened(message)}")
 
     def _vote(self, choice: str, trial: Trial, number: int | None) -> None:
         if trial is self._trial and number in (None, self.asked.get("number")):  # not a second click
@@ -193,7 +193,12 @@ def rows(result: Result, first: str, second: str) -> list[tuple[str, str]]:
     said += [("ties", str(result.ties)), ("neither", str(result.neither))]
     if result.win_rate is not None:
         low, high = result.interval
-        said.append((f"win rate of {first}, 95% interval at any number of votes", f"{result.win_rate:.2f}, {low:.2f} to {high:.2f}"))
+        said.append(
+            (
+                f"win rate of {first}, 95% interval at any number of votes",
+                f"{result.win_rate:.2f}, {low:.2f} to {high:.2f}",
+            )
+        )
         said.append(("p-value at any number of votes", f"{result.p_value:.3f}"))
     if result.overlap is not None:
         said.append(("overlap of the lists", f"{result.overlap:.2f}"))

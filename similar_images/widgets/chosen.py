@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from traitlets import TraitError
 
 from similar_images.collections.base import BaseCollection, Hit
+from similar_images.widgets.messages import shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,13 @@ class Query(NamedTuple):
 
 def different_rows(rows: Iterable[Any], n: int) -> list[int]:
     """Return rows as int, each once. Raises TraitError if one is not of the n of a collection."""
-    different = list(dict.fromkeys(map(int, rows)))
+    try:
+        given = list(rows)
+        different = list(dict.fromkeys(map(int, given)))
+        if any(isinstance(one, str) or one != int(one) for one in given):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise TraitError(f"expected rows from 0 to {n - 1}, got {shortened(rows)}") from None
     if wrong := [row for row in different if not 0 <= row < n]:
-        raise TraitError(f"expected rows from 0 to {n - 1}, got {wrong[0]}")
+        raise TraitError(f"expected rows from 0 to {n - 1}, got {shortened(wrong[0])}")
     return different

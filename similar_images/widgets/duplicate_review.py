@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable
 from itertools import groupby
-from threading import TIMEOUT_MAX
+from threading import Thread, current_thread
 from typing import Any
 
 from traitlets import Bool, List, TraitError, validate
@@ -14,7 +14,9 @@ from similar_images.evaluation.duplicates import Member
 from similar_images.index.index import Index
 from similar_images.index.similarity import COSINE
 from similar_images.templates import pages
+from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget
+from similar_images.widgets.chosen import different_rows
 from similar_images.widgets.search import CSS, STATIC, page
 from similar_images.widgets.thumbnails import Thumbnails, as_message
 
@@ -31,10 +33,12 @@ class DuplicateReview(BackgroundWidget):
 
     _esm = pages.source("duplicates.js") + page("duplicate_review.js")
     _css = CSS + (STATIC / "duplicate_review.css").read_text(encoding="utf-8")
+    _settable = BackgroundWidget._settable | {"kept"}
     kept: Any = List().tag(sync=True)  # rows, at least one of each group
     _groups: List = List().tag(sync=True)
     _can_move = Bool().tag(sync=True)  # whether a script can move the images
     _proposed: List = List().tag(sync=True)
+    _finding: Thread | None = None  # what finds the groups
 
     def __init__(self, collection: Collection, threshold: float | None = None):
         """`threshold` is the similarity (cosine) of near-duplicates, by default calibrated on the collection.
@@ -47,18 +51,21 @@ class DuplicateReview(BackgroundWidget):
         super().__init__()
         self.collection = collection
         self._members: list[Member] = []
+        self._fault = ""  # why there are none
         self._thumbnails = Thumbnails(collection, SIDE)
         self._can_move = duplicate_choice.script_head(collection.source) is not None
         self._is_closed = False
         self.on_msg(self._told)
-        self._in_background(lambda: self._find(threshold, searched))
+        self._in_background(lambda: self._find_or_fail(threshold, searched))
+        self._finding = self._threads[-1]
 
     @property
     def members(self) -> list[Member]:
         """The images of all groups. Raises ValueError where no threshold can be chosen."""
-        self.wait(TIMEOUT_MAX)
-        if not self._members and self.status["kind"] == "failure":
-            raise ValueError(self.status["text"])
+        if self._finding is not None and self._finding is not current_thread():
+            self._finding.join()
+        if self._fault:
+            raise ValueError(self._fault)
         return self._members
 
     @property
@@ -106,6 +113,13 @@ class DuplicateReview(BackgroundWidget):
             self._thumbnails.close()
         super().close()
 
+    def _find_or_fail(self, threshold: float | None, searched: Index | None) -> None:
+        try:
+            self._find(threshold, searched)
+        except Exception as error:
+            self._fault = self._failed(error)
+            raise
+
     def _find(self, threshold: float | None, searched: Index | None) -> None:
         collection = compared = self.collection
         if not collection.similarity.is_cosine:  # the thresholds are of the cosine
@@ -128,7 +142,7 @@ class DuplicateReview(BackgroundWidget):
 
     @validate("kept")
     def _some_of_each_group(self, proposal: dict) -> list[int]:
-        kept = {int(row) for row in proposal["value"]}
+        kept = set(different_rows(proposal["value"], len(self.collection)))
         for number, group in groupby(self.members, lambda member: member.group):
             if not any(one.row in kept for one in group):
                 raise TraitError(f"expected an image to keep of group {number}, got none")
@@ -136,13 +150,26 @@ class DuplicateReview(BackgroundWidget):
             raise TraitError(f"expected rows of the groups, got {min(unknown)}")
         return [one.row for one in self.members if one.row in kept]
 
-    def _told(self, _: object, message: dict, __: list) -> None:
-        match message:
-            case {"do": "pictures", "rows": [*rows]} if len(rows) <= MAX_PICTURES:
+    def set_state(self, sync_data: dict) -> None:
+        """Take values of traits from a page, once there are groups: `kept` would wait for them."""
+        if self._groups:
+            super().set_state(sync_data)
+        else:
+            self.log.warning("there are no near-duplicates to choose from yet")
+
+    def _do(self, message: dict, buffers: list) -> None:
+        match message.get("do"):
+            case "pictures":
+                rows = messages.rows(message, len(self.collection), MAX_PICTURES)
                 known = sorted({one.row for one in self._members}.intersection(rows))
                 self._in_background(lambda: self._send_pictures(known))
-            case {"do": "save", "form": "csv" | "script" as form}:
+            case "save":
+                form = messages.text(message, "form")
+                if form not in ("csv", "script") or not self._groups:
+                    raise ValueError(f"expected csv or script of near-duplicates, got {messages.shortened(form)}")
                 self._in_background(lambda: self._save(form))
+            case _:
+                super()._do(message, buffers)
 
     def _send_pictures(self, rows: list[int]) -> None:
         for made in self._thumbnails.get(rows):

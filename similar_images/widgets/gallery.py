@@ -16,7 +16,7 @@ from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks import loader
 from similar_images.networks.catalog import reads_text, reads_words
-from similar_images.widgets import export, why
+from similar_images.widgets import export, messages, why
 from similar_images.widgets.history import Displayed
 from similar_images.widgets.hits import HitsWidget
 from similar_images.widgets.search import CSS, page
@@ -36,6 +36,7 @@ class Gallery(HitsWidget):
 
     collection: Collection
     _esm, _css = page("search.js", "hits.js", "filters.js", "query.js", "opened.js", "gallery.js"), CSS
+    _settable = HitsWidget._settable | {"side"}
     max_bytes = Int(MAX_BYTES).tag(sync=True)  # of an image that is uploaded
     max_total_bytes = Int(MAX_TOTAL_BYTES).tag(sync=True)  # of all images of an upload
     side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
@@ -167,28 +168,30 @@ class Gallery(HitsWidget):
     def _with_other_thumbnails(self, _: dict) -> None:
         self.go(0)
 
-    def _do(self, what: str, message: dict, buffers: list) -> None:
-        match what:
+    def _do(self, message: dict, buffers: list) -> None:
+        match message.get("do"):
             case "address":
-                self.search_text(str(message["address"]).strip())
+                self.search_text(messages.text(message, "address").strip())
             case "names":
-                self._in_background(lambda: self._send_names(str(message["text"])))
+                text = messages.text(message, "text")
+                self._in_background(lambda: self._send_names(text))
             case "part":
                 if self._displayed and message.get("number", self._displayed.number) != self._displayed.number:
                     raise ValueError("the query has changed since the box was drawn: draw it again")
-                left, top, right, bottom = (float(share) for share in message["box"])
+                left, top, right, bottom = messages.shares(message, "box", 4)
                 self.search_part((left, top, right, bottom))
             case "whole":
                 self.search_whole()
             case "upload":
                 if files := self._upload.receive(message, buffers):
                     self.search_files(files)
-            case "original":
-                self._in_background(lambda: self._send_original(int(message["row"])))
-            case "why":
-                self._in_background(lambda: self._send_why(int(message["row"])))
+            case "original" | "why" as what:
+                row, send = messages.row(message, len(self.collection)), self._send_original
+                if what == "why":
+                    send = self._send_why
+                self._in_background(lambda: send(row))
             case _:
-                super()._do(what, message, buffers)
+                super()._do(message, buffers)
 
     def _offer_filters(self) -> None:
         """Offer what is known, then also what EXIF says, which is read once."""

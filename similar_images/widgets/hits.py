@@ -10,7 +10,8 @@ from similar_images.collections import query as asking
 from similar_images.collections.base import BaseCollection, Hit
 from similar_images.collections.filtered import Where
 from similar_images.collections.query import Asked
-from similar_images.widgets import filters
+from similar_images.widgets import filters, messages
+from similar_images.widgets.background import reason
 from similar_images.widgets.chosen import Hits, Query, Rows, different_rows
 from similar_images.widgets.history import Displayed
 from similar_images.widgets.search import SearchWidget, Superseded
@@ -21,6 +22,7 @@ MORE = 48  # hits that are shown further at once as one scrolls
 class HitsWidget(SearchWidget):
     """Hits that are ticked, marked, exported and scrolled through, by the page and in code."""
 
+    _settable = SearchWidget._settable | {"selection", "positives", "negatives", "where", "among"}
     selection: Any = List().tag(sync=True)  # the rows that are ticked, kept from query to query
     positives: Any = List().tag(sync=True)  # rows beside the query that hits are to be like
     negatives: Any = List().tag(sync=True)  # rows that hits are to be unlike
@@ -79,8 +81,8 @@ class HitsWidget(SearchWidget):
         try:
             if not self.collection.matching(proposal["value"]).any():
                 raise ValueError(f"no {self.collection.noun} matches {filters.shown(proposal['value'])}")
-        except ValueError as error:
-            raise TraitError(str(error)) from error
+        except Exception as error:  # a value may be anything; traitlets keeps the old one for a TraitError only
+            raise TraitError(reason(error)) from error
         return dict(proposal["value"])
 
     @observe("where", "among")
@@ -111,27 +113,33 @@ class HitsWidget(SearchWidget):
         with self.hold_trait_notifications():
             self.positives, self.negatives = rows
 
-    def _do(self, what: str, message: dict, buffers: list) -> None:
-        match what:
+    def _do(self, message: dict, buffers: list) -> None:
+        match message.get("do"):
             case "mark":
-                self.mark(int(message["row"]), int(message["sign"]))
+                self.mark(messages.row(message, len(self.collection)), messages.integer(message, "sign"))
             case "unmark":
-                self._unmark(str(message["name"]), int(message["at"]))
+                self._unmark(messages.text(message, "name"), messages.integer(message, "at"))
             case "more":
-                self._in_background(lambda: self._more(int(message["number"]), int(message["start"])))
+                number, start = messages.integer(message, "number"), messages.integer(message, "start")
+                self._in_background(lambda: self._more(number, start))
             case "filters":
                 self._in_background(self._offer_filters)
             case "where":
-                self._filter(filters.chosen(message["where"]))
+                self._filter(filters.chosen(messages.mapping(message, "where")))
             case "export":
-                self._in_background(lambda: self._export(message["form"]))
+                form = messages.text(message, "form")
+                self._in_background(lambda: self._export(form))
             case _:
-                super()._do(what, message, buffers)
+                super()._do(message, buffers)
 
     def _unmark(self, name: str, at: int) -> None:
         """Take back the mark at a place of the positives or negatives that are shown."""
+        if name not in ("positives", "negatives"):
+            raise ValueError(f"expected positives or negatives, got {messages.shortened(name)}")
         if displayed := self._displayed:
             marks = getattr(displayed.asked, name)
+            if not 0 <= at < len(marks):
+                raise ValueError(f"expected one of {len(marks)} marks, got {messages.shortened(at)}")
             if marks[at].row is not None:
                 self.mark(marks[at].row, 0)
             else:
@@ -157,6 +165,8 @@ class HitsWidget(SearchWidget):
                 displayed = self._displayed
             if displayed is None:
                 return
+            if not 0 <= start <= len(displayed.hits):
+                raise ValueError(f"expected a start from 0 to {len(displayed.hits)}, got {messages.shortened(start)}")
             if len(displayed.hits) < start + MORE and not displayed.is_all:
                 wanted = max(start + MORE, 2 * len(displayed.hits))
                 hits = asking.further(self.collection, displayed.asked, displayed.hits, wanted, self.exact, self._where)

@@ -9,7 +9,7 @@ import traitlets
 from traitlets import Bytes, Dict, Int, List, TraitError, Unicode, observe, validate
 
 from similar_images.collections.images import Collection
-from similar_images.widgets import map_colours
+from similar_images.widgets import map_colours, messages
 from similar_images.widgets.background import BackgroundWidget
 from similar_images.widgets.chosen import different_rows
 from similar_images.widgets.gallery import Gallery
@@ -29,6 +29,7 @@ class Map(BackgroundWidget):
     """
 
     _esm, _css = page("points.js", "map_layers.js", "map.js"), CSS + (STATIC / "map.css").read_text(encoding="utf-8")
+    _settable = BackgroundWidget._settable | {"selection", "query", "color_by", "height"}
     selection: Any = List().tag(sync=True)  # rows
     query = Int(None, allow_none=True).tag(sync=True)  # the row that was searched by last; None: not of the collection
     color: Any = traitlets.Any(None)  # a value per image, or a dict of several such sequences by their names
@@ -175,8 +176,7 @@ class Map(BackgroundWidget):
             if self.color_by == QUERY:
                 self._in_background(self._paint_by_query)
 
-    def _told(self, _: object, message: dict, __: list) -> None:
-        """Do what the page requests."""
+    def _do(self, message: dict, buffers: list) -> None:
         if self.status["kind"] == "failure":
             self._say("done")
         match message:
@@ -186,13 +186,14 @@ class Map(BackgroundWidget):
                 self._in_background(lambda: self.search(row))
             case {"do": "describe", "row": int(row)} if 0 <= row < len(self.collection):
                 self._in_background(lambda: self._describe(row))
-            case {"do": "pictures", "rows": [*rows]} if len(rows) <= MAX_PICTURES:
+            case {"do": "pictures", "rows": [*given]} if len(given) <= MAX_PICTURES:
                 self._newest += 1
-                number = self._newest
-                self._in_background(lambda: self._send_pictures([int(row) for row in rows], number))
+                rows, number = messages.rows(message, len(self.collection), MAX_PICTURES), self._newest
+                self._in_background(lambda: self._send_pictures(rows, number))
             case _:
-                told = f"expected search, describe or up to {MAX_PICTURES} pictures, got {str(message)[:100]}"
-                self._say("failure", told)
+                raise ValueError(
+                    f"expected search, describe or up to {MAX_PICTURES} pictures, got {messages.shortened(message)}"
+                )
 
     def _describe(self, row: int) -> None:
         """Send the name of an image, its value, and its picture."""

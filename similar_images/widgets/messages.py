@@ -22,6 +22,40 @@ def integer(message: Mapping[str, Any], name: str, default: int | None = None) -
     return value
 
 
+def mapping(message: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a field that is a mapping. Raises ValueError for anything else."""
+    value = message.get(name)
+    if not isinstance(value, dict):
+        raise _error(name, "a mapping", value)
+    return value
+
+
+def row(message: Mapping[str, Any], n: int, name: str = "row") -> int:
+    """Return a field that is a row of n. Raises ValueError for anything else."""
+    value = integer(message, name)
+    if not 0 <= value < n:
+        raise ValueError(f"expected a {name} from 0 to {n - 1}, got {shortened(value)}")
+    return value
+
+
+def rows(message: Mapping[str, Any], n: int, most: int) -> list[int]:
+    """Return the field `rows`: at most so many rows of n. Raises ValueError for anything else."""
+    values = message.get("rows")
+    if not isinstance(values, list) or len(values) > most:
+        raise ValueError(f"expected up to {most} rows, got {shortened(values)}")
+    return [row({"row": value}, n) for value in values]
+
+
+def shares(message: Mapping[str, Any], name: str, count: int) -> tuple[float, ...]:
+    """Return a field of so many numbers from 0 to 1. Raises ValueError for anything else."""
+    values = message.get(name)
+    if not isinstance(values, (list, tuple)) or len(values) != count:
+        raise _error(name, f"{count} numbers from 0 to 1", values)
+    if not all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in values):
+        raise _error(name, f"{count} numbers from 0 to 1", values)
+    return tuple(float(value) for value in values)
+
+
 def buffer(buffers: Sequence[memoryview | bytes]) -> bytes:
     """Return the bytes that came with a message. Raises ValueError if there are none."""
     if not buffers:

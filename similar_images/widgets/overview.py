@@ -6,6 +6,7 @@ import traitlets
 from traitlets import Int, List, validate
 
 from similar_images.collections.images import Collection
+from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget
 from similar_images.widgets.chosen import different_rows
 from similar_images.widgets.gallery import Gallery
@@ -24,6 +25,7 @@ class Overview(BackgroundWidget):
     """
 
     _esm, _css = page("overview.js"), CSS
+    _settable = BackgroundWidget._settable | {"selection"}
     groups: List = List().tag(sync=True)  # title, note, how many, and the first rows with their names
     selection: List = List().tag(sync=True)
     k = Int(SHOWN)  # of the isolated, the typical, and the spread
@@ -77,19 +79,25 @@ class Overview(BackgroundWidget):
     def _named(self, rows: Sequence[int]) -> list[dict]:
         return [{"row": row, "name": self.collection.names[row]} for row in rows]
 
-    def _told(self, _: object, message: dict, __: list) -> None:
-        """Do what the page requests."""
-        match message:
-            case {"do": "begin"}:
+    def _do(self, message: dict, buffers: list) -> None:
+        n = len(self.collection)
+        match message.get("do"):
+            case "begin":
                 self._begin_offered()
-            case {"do": "row", "row": int(row)} if self.gallery is not None:
-                self.gallery.search_row(row)
-            case {"do": "tick", "group": int(group), "on": bool(on)}:
-                rows, members = self._members[group], set(self._members[group])
+            case "row":
+                row = messages.row(message, n)
+                if self.gallery is not None:
+                    self.gallery.search_row(row)
+            case "tick":
+                rows = self._members[messages.row(message, len(self._members), "group")]
+                members = set(rows)
                 others = [row for row in self.selection if row not in members]
-                self.selection = others + rows if on else others
-            case {"do": "pictures", "rows": list(rows)}:
-                self._in_background(lambda: self._send_pictures([int(row) for row in rows]))
+                self.selection = others + rows if message.get("on") else others
+            case "pictures":
+                wanted = messages.rows(message, n, n)
+                self._in_background(lambda: self._send_pictures(wanted))
+            case _:
+                super()._do(message, buffers)
 
     def _send_pictures(self, rows: list[int]) -> None:
         for made in self._thumbnails.get(rows):

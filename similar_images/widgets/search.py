@@ -17,6 +17,7 @@ from similar_images.collections import query as asking
 from similar_images.collections.base import BaseCollection, Hit
 from similar_images.collections.filtered import Where
 from similar_images.collections.query import Asked
+from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget, reason
 from similar_images.widgets.history import Displayed, History
 
@@ -41,6 +42,7 @@ class SearchWidget(BackgroundWidget):
     Every `search_...` returns at once, `wait` waits for it.
     """
 
+    _settable = BackgroundWidget._settable | {"k", "exact"}
     k = Int(8).tag(sync=True)
     exact = Bool(False).tag(sync=True)
     offers_exact = Bool(False).tag(sync=True)  # there is an index, and the vectors to compare it with
@@ -101,21 +103,16 @@ class SearchWidget(BackgroundWidget):
     def _once_more(self, _: dict) -> None:
         self.go(0)
 
-    def _told(self, _: object, message: dict, buffers: list) -> None:
-        """Do what the page requests."""
-        try:
-            self._do(str(message.get("do")), message, buffers)
-        except Exception as error:  # a message has no caller to raise to: every failure is shown to the user
-            self._say("failure", f"Failed: {reason(error)}")
-
-    def _do(self, what: str, message: dict, buffers: list) -> None:
-        match what:
+    def _do(self, message: dict, buffers: list) -> None:
+        match message.get("do"):
             case "random":
                 self.search_random()
             case "row":
-                self.search_row(int(message["row"]))
+                self.search_row(messages.row(message, len(self.collection)))
             case "go":
-                self.go(int(message["steps"]))
+                self.go(messages.integer(message, "steps"))
+            case _:
+                super()._do(message, buffers)
 
     def _with_network(self, step: Callable[[str], None], ask: Callable[[], Asked]) -> Asked:
         """Make a query of something new, which takes the network."""

@@ -12,7 +12,7 @@ from similar_images.collections.query import Asked
 from similar_images.collections.texts import TextCollection
 from similar_images.index.exact import rows_but
 from similar_images.inputs.texts import CHARACTERS
-from similar_images.widgets import export
+from similar_images.widgets import export, messages
 from similar_images.widgets.hits import HitsWidget
 from similar_images.widgets.search import CSS, page
 from similar_images.widgets.words import Piece, Words
@@ -53,15 +53,15 @@ class TextGallery(HitsWidget):
         with suppress(Exception):  # which the first query will tell
             self.collection.load_network()
 
-    def _do(self, what: str, message: dict, buffers: list) -> None:
-        match what:
+    def _do(self, message: dict, buffers: list) -> None:
+        match message.get("do"):
             case "text":
-                self.search_text(str(message["text"]), bool(message["provisional"]))
+                self.search_text(messages.text(message, "text"), bool(message.get("provisional")))
             case "original":
-                row = int(message["row"])
+                row = messages.row(message, len(self.collection))
                 self.send({"show": "original", "row": row, "text": self.collection.names[row]})
             case _:
-                super()._do(what, message, buffers)
+                super()._do(message, buffers)
 
     def _described(self, hit: Hit, asked: Asked, missed: set[int]) -> dict:
         pieces = self._pieces(hit.name, asked.name)

@@ -104,7 +104,10 @@ def test_a_preference_is_announced_by_the_bound_for_every_look_not_by_the_test_f
     lists = {"list_a": ("1",), "list_b": ("2",)}
     won = [Vote("t", "ann", "q", "a", "b", "a", **lists, vote="left")] * 8
     assert sign_test(7, 0) < 0.05
-    assert verdict(preference(won[:7], "a", "b"), "a", "b") == "Not decided yet: about 1 more vote would decide it at this rate."
+    assert (
+        verdict(preference(won[:7], "a", "b"), "a", "b")
+        == "Not decided yet: about 1 more vote would decide it at this rate."
+    )
     assert verdict(preference(won, "a", "b"), "a", "b") == "a is preferred."
 
 
