@@ -25,7 +25,7 @@ from similar_images.cluster.opening import open_milvus
 from similar_images.cluster.tuning import QUERIES, tune
 from similar_images.files import locked, mismatch, read_json, relative, write_json
 from similar_images.index.exact import rows_but
-from similar_images.index.index import Index, check_matches
+from similar_images.index.index import Index, check_matches, has_same_rows
 from similar_images.index.measure import measures
 from similar_images.index.reduced import keep_transform, remove_others, transformed
 from similar_images.index.steps import fitted_similarity, kept_similarity, skipped_rows, source_of
@@ -86,7 +86,7 @@ def build(
                 "index": {"type": index_type.name, "built_with": index_type.built_with(len(rows), array.shape[1])},
                 "columns": {column: list(field) for column, field in fields.items()},
                 "removed": removed,
-                "vectors": source_of(vectors, path, skipped_rows(vectors)),
+                "vectors": source_of(vectors, path),
                 "similarity": fitted.name,
             }
             name, resumed = _begun(path, wanted, connection, note)
@@ -119,7 +119,7 @@ def add(
     """
     with locked(path):
         index = open_milvus(path)
-        check_matches(index, vectors)
+        check_matches(index, vectors, is_thorough=True)
         search, old = _finished(index), index.faiss.manifest
         built, fields, skipped = old["vectors"], manifests.fields(old), skipped_rows(vectors, index)
         retried = np.setdiff1d(np.array(built.get("skipped", []), np.int64), skipped)
@@ -135,7 +135,8 @@ def add(
             new = every if changed else every[(every >= built["n"]) | np.isin(every, retried)]
             loading.load(search, array, new, columns, now, progress)
             manifest = {**old, "n": search.count(), "columns": {column: list(field) for column, field in now.items()}}
-            return _rewrite(index, search, manifest, vectors, skipped, array, file, note)
+            manifest["vectors"] = source_of(vectors, path, index)
+            return _rewrite(index, search, manifest, array, file, note)
 
 
 def remove(vectors: Vectors, path: Path, rows: list[int], note: Note = lambda message: None) -> dict:
@@ -146,7 +147,7 @@ def remove(vectors: Vectors, path: Path, rows: list[int], note: Note = lambda me
     """
     with locked(path):
         index = open_milvus(path)
-        check_matches(index, vectors)
+        check_matches(index, vectors, is_thorough=True)
         search, old = _finished(index), index.faiss.manifest
         n, skipped = old["vectors"]["n"], old["vectors"].get("skipped", [])
         removed = sorted({*old["removed"], *rows})
@@ -156,10 +157,8 @@ def remove(vectors: Vectors, path: Path, rows: list[int], note: Note = lambda me
         manifest = {**old, "removed": removed, "n": left}
         manifests.write(path, {**manifest, "changing": True})
         loading.delete(search, np.array(sorted(rows), np.int64))
-        names = vectors.names[:n] if vectors.names else None
-        known = vectors._replace(array=vectors.stored[:n], names=names)
-        with transformed(known.stored, index.similarity, manifests.base(path), index.vectors) as (array, file):
-            return _rewrite(index, search, manifest, known, skipped, array, file, note)
+        with transformed(vectors.stored[:n], index.similarity, manifests.base(path), index.vectors) as (array, file):
+            return _rewrite(index, search, manifest, array, file, note)
 
 
 def _measured(search: MilvusSearch, manifest: dict, queries: Queries, note: Note) -> dict:
@@ -184,15 +183,14 @@ def _rewrite(
     index: Index,
     search: MilvusSearch,
     manifest: dict,
-    vectors: Vectors,
-    skipped: list[int],
     array: np.ndarray,
     file: Path | None,
     note: Note,
 ) -> dict:
     """Measure a changed collection and write its manifest, which is returned."""
-    absent = [row for row in sorted({*manifest["removed"], *skipped}) if row < len(array)]
-    entry = {**manifest, "vectors": source_of(vectors, index.path, skipped), "changing": False}
+    absent = sorted({*manifest["removed"], *manifest["vectors"].get("skipped", [])})
+    absent = [row for row in absent if row < len(array)]
+    entry = {**manifest, "changing": False}
     base = manifests.base(index.path)
     entry["similarity"] = kept_similarity(index.similarity, array, file, base, absent, entry.get("similarity") or {})
     queries = Queries(array, absent, QUERIES, similarity=index.similarity)
@@ -221,10 +219,9 @@ def _in_place(path: Path) -> dict | None:
 
 def removed_rows(vectors: Vectors, path: Path) -> list[int]:
     """Return the rows that were removed from the collection of these vectors at `path`; none if there is none."""
-    with suppress(OSError, ValueError):  # there is none, it is damaged, or of other vectors
+    with suppress(OSError, ValueError):  # there is none, or it is damaged
         index = open_milvus(path)
-        check_matches(index, vectors)
-        return index.removed
+        return index.removed if has_same_rows(index, vectors) else []
     return []
 
 

@@ -16,6 +16,7 @@ from similar_images.index.index import (
     Index,
     blocks,
     check_matches,
+    has_same_rows,
     open_index,
     unit_rows,
     with_ids,
@@ -111,7 +112,7 @@ def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda r
             else:
                 for rows, unit in new:
                     index.faiss.add_with_ids(unit, rows)
-            return _rewrite(index, manifest, vectors, index.removed, skipped, array, file)
+            return _rewrite(index, manifest | {"vectors": source_of(vectors, path, index)}, index.removed, array, file)
 
 
 def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
@@ -135,11 +136,9 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
         if not (manifest["parts"]["files"] if entry else index.faiss.ntotal):
             raise ValueError(f"{path}: no image would be left; delete the index instead")
         n = manifest["vectors"]["n"]  # the rows after it are still to be added
-        names = vectors.names[:n] if vectors.names else None
-        known = vectors._replace(array=vectors.stored[:n], names=names)
-        removed, skipped = sorted({*index.removed, *rows}), manifest["vectors"].get("skipped", [])
-        with transformed(known.stored, index.similarity, path, index.vectors) as (array, file):
-            return _rewrite(index, manifest, known, removed, skipped, array, file)
+        removed = sorted({*index.removed, *rows})
+        with transformed(vectors.stored[:n], index.similarity, path, index.vectors) as (array, file):
+            return _rewrite(index, manifest, removed, array, file)
 
 
 def rows_of(vectors: Vectors, file: Path) -> list[int]:
@@ -188,13 +187,13 @@ def _filled(
 def _rewrite(
     index: Index,
     old: dict,
-    vectors: Vectors,
     removed: list[int],
-    skipped: list[int],
     array: np.ndarray,
     file: Path | None,
 ) -> dict:
-    absent, entry = [row for row in sorted({*removed, *skipped}) if row < len(array)], old.get("parts")
+    """Measure a changed index and write it; return its manifest."""
+    absent, entry = sorted({*removed, *old["vectors"].get("skipped", [])}), old.get("parts")
+    absent = [row for row in absent if row < len(array)]
     searched = parts.open_parts(index.path, index.faiss, entry) if entry else index.faiss
     quality = measures(Queries(array, absent, similarity=index.similarity), searched, old["parameters"], absent)
     if entry:
@@ -206,7 +205,6 @@ def _rewrite(
         **quality,
         "built_recall": old["built_recall"],
         "similarity": kept_similarity(index.similarity, array, file, index.path, absent, known),
-        "vectors": source_of(vectors, index.path, skipped),
     }
     return write_index(index.path, index.faiss, manifest, index.similarity)
 
@@ -217,10 +215,9 @@ def removed_rows(vectors: Vectors, path: Path) -> list[int]:
         return []
     try:
         index = open_index(path, with_parts=False)
-        check_matches(index, vectors)
-    except ValueError:  # damaged, or of other vectors
+    except ValueError:  # damaged
         return []
-    return index.removed
+    return index.removed if has_same_rows(index, vectors) else []
 
 
 def _changeable(path: Path, vectors: Vectors) -> tuple[Index, dict]:
@@ -228,5 +225,5 @@ def _changeable(path: Path, vectors: Vectors) -> tuple[Index, dict]:
     index = open_index(path, with_parts=False)
     if index.manifest is None:
         raise ValueError(f"{path} has no manifest, so its rows are unknown: rebuild it with --overwrite")
-    check_matches(index, vectors)
+    check_matches(index, vectors, is_thorough=True)
     return index._replace(faiss=with_ids(index.faiss)), index.manifest

@@ -29,7 +29,7 @@ from similar_images.index.recipes import RERANKED, takes_ids
 from similar_images.index.reduced import in_memory, open_transform, open_transformed, remove_others
 from similar_images.index.similarity import COSINE, Similarity, separated
 from similar_images.inputs.names import names_digest
-from similar_images.vectors.store import Vectors, fingerprint
+from similar_images.vectors.store import WHOLE_BYTES, Vectors, changed_rows, fingerprint
 
 MEASURED_K = 10  # of the recall that an index is built for; one more hit may be the query itself
 # Of the rows of an index; if more are re-ranked, an exact search takes less time: on 9,144 vectors of 1,280 numbers it
@@ -299,8 +299,12 @@ def with_ids(index: faiss.Index) -> faiss.Index:
     return table
 
 
-def check_matches(index: Index, vectors: Vectors) -> None:
-    """Raise ValueError, with the remedy, if an index was not built from these vectors."""
+def check_matches(index: Index, vectors: Vectors, is_thorough: bool = False) -> None:
+    """Raise ValueError, with the remedy, if an index was not built from these vectors.
+
+    Digests of all rows are compared: the manifest of the vectors has them. Vectors without one, or with one of an earlier
+    version, are read if their time of change differs: all rows if `is_thorough`, else WHOLE_BYTES of them.
+    """
     if vectors.array is None:
         expected = index.manifest["vectors"].get("names") if index.manifest else None
         if expected != (found := names_digest(vectors.names or [])):
@@ -313,14 +317,50 @@ def check_matches(index: Index, vectors: Vectors) -> None:
         if index.faiss.ntotal > n:
             raise ValueError(f"{index.path} holds {index.faiss.ntotal} vectors, {vectors.path} only {n}; {REBUILD}")
         return
-    built = index.manifest["vectors"]
-    if max([built["n"] - 1, *index.removed]) >= n or not _are_the_first(vectors, built):
-        raise ValueError(f"{index.path} was built from other vectors than {vectors.path}: {REBUILD}")
+    difference = _difference(vectors, index.manifest["vectors"], is_thorough)
+    if difference is None and index.removed and index.removed[-1] >= n:
+        difference = f"row {index.removed[-1]:,} was removed, expected at least as many rows, got {n:,}; "
+    if difference is not None:
+        raise ValueError(f"{index.path} was built from other vectors than {vectors.path}: {difference}{REBUILD}")
 
 
-def _are_the_first(vectors: Vectors, built: dict) -> bool:
-    """Return whether the first vectors are those that a manifest says an index was built from."""
-    network = built["network"]
+def has_same_rows(index: Index, vectors: Vectors) -> bool:
+    """Return whether the rows of an index have the same names; if they have none, the same vectors."""
+    built = index.manifest["vectors"] if index.manifest else {}
+    if built.get("names") and vectors.names:
+        return _has_names(vectors, built)
+    try:
+        check_matches(index, vectors, is_thorough=True)
+    except ValueError:
+        return False
+    return True
+
+
+def _difference(vectors: Vectors, built: dict, is_thorough: bool) -> str | None:
+    """Return how the first vectors differ from those that an index was built from, or None."""
+    array, n, network, skipped = vectors.stored, built["n"], built["network"], built.get("skipped", ())
+    if n > len(array):
+        return f"expected at least {n:,} rows, got {len(array):,}; "
     if network and network.get("reads") == "text":  # its names say all; another processor's last digits differ
-        return network == vectors.network and built["names"] == names_digest((vectors.names or [])[: built["n"]])
-    return built["fingerprint"] == fingerprint(vectors.stored[: built["n"]], built.get("skipped", ()))
+        return None if network == vectors.network and _has_names(vectors, built) else ""
+    if built["fingerprint"] != fingerprint(array[:n], skipped):
+        return ""
+    if "blocks" not in built:  # by an earlier version
+        return None
+    if built["names"] and vectors.names and not _has_names(vectors, built):
+        return "names have changed; "
+    known, max_bytes = vectors.blocks, None
+    if known is None:
+        if built["modified"] == vectors.path.stat().st_mtime_ns:
+            return None
+        max_bytes = None if is_thorough else WHOLE_BYTES
+    retried = set(skipped).difference(entry.row for entry in vectors.skipped)
+    rows = changed_rows(array, built["blocks"], n, zeroed=retried, known=known, max_bytes=max_bytes)
+    return None if rows is None else f"rows {rows[0]:,} to {rows[1]:,} have changed; "
+
+
+def _has_names(vectors: Vectors, built: dict) -> bool:
+    """Return whether the first names are those of the rows that an index was built from."""
+    if vectors.manifest and vectors.manifest["n"] == built["n"]:
+        return built["names"] == vectors.manifest["names"]["sha256"]
+    return built["names"] == names_digest((vectors.names or [])[: built["n"]])

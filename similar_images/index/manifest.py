@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from similar_images.files import mismatch, read_json, sha256, write_json
+from similar_images.vectors.store import DIGEST_ROWS
 
 FORMAT = "similar-images index 1"
 REBUILD = "rebuild it with build_search_db.py"
@@ -126,7 +127,12 @@ def fault(entry: dict) -> str | None:
     if not found and "similarities" in entry:
         lengths = {len(entry["similarities"][key]) for key in OPTIONAL["similarities"]}
         found = "similarities: expected lists of one length" if len(lengths) > 1 or 0 in lengths else None
-    return found or mismatch(entry["vectors"].get("skipped", []), [int], "vectors.skipped.")
+    source = entry["vectors"]
+    if not found and "blocks" in source:
+        found = mismatch(source, {"blocks": [str], "modified": int}, "vectors.")
+        if not found and len(source["blocks"]) != -(-source["n"] // DIGEST_ROWS):
+            found = "vectors.blocks: expected one for each block of rows"
+    return found or mismatch(source.get("skipped", []), [int], "vectors.skipped.")
 
 
 def _fault(entry: Any) -> str | None:

@@ -17,7 +17,7 @@ from similar_images.index.reduced import keep
 from similar_images.index.similarity import COSINE, Similarity, default, fit, moved
 from similar_images.index.tune import FEW, Queries, Target
 from similar_images.inputs.names import names_digest
-from similar_images.vectors.store import Vectors, block_rows, fingerprint, open_array, release
+from similar_images.vectors.store import Vectors, block_digests, block_rows, fingerprint, open_array, release
 
 SAMPLE_BYTES = 512 * 2**20  # of float32 vectors to train on
 SAMPLE_PER_LIST = 64  # vectors to train on per inverted list; Faiss asks for at least 39
@@ -91,17 +91,21 @@ def described(
         "target": target._asdict() if target else None,
         **quality,
         "similarity": similarity,
-        "vectors": source_of(vectors, path, skipped_rows(vectors)),
+        "vectors": source_of(vectors, path),
     }
 
 
-def source_of(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
-    """Return what an index' manifest says of the vectors that it was built from, without the rows `skipped`."""
+def source_of(vectors: Vectors, path: Path, index: Index | None = None) -> dict:
+    """Return the part of the manifest that describes the vectors of a new index, or of one that gets its new rows."""
+    skipped = skipped_rows(vectors, index)
+    n, modified = len(vectors.stored), vectors.path.stat().st_mtime_ns
     return {
         "file": relative(vectors.path, path.parent),
-        "n": len(vectors.stored),
+        "n": n,
         "skipped": skipped,
         "fingerprint": fingerprint(vectors.stored, skipped),
+        "blocks": vectors.blocks or [digest for _, digest in block_digests(vectors.stored, n)],
+        "modified": modified,
         "names": names_digest(vectors.names) if vectors.names else None,
         "network": vectors.network,
     }

@@ -28,11 +28,10 @@ from similar_images.index.steps import (
     kept_similarity,
     left,
     queries_of,
-    skipped_rows,
     source_of,
     training_sample,
 )
-from similar_images.vectors.store import Vectors, new_array, open_array, release, sample
+from similar_images.vectors.store import Vectors, new_array, open_array, release
 
 FORMAT = "similar-images unfinished index 1"
 MOST = 1000  # parts; each takes a file and a step of every opening
@@ -65,8 +64,8 @@ def build_in_parts(
     array, n = vectors.stored, len(vectors.stored)
     if n > MOST * size:
         raise ValueError(f"expected at most {MOST} parts: use a --part-size of {-(-n // MOST)} or more")
-    source = source_of(vectors, path, skipped_rows(vectors))
-    work = _Unfinished(path, {**source, "sample": sample(array), "asked": [recipe, similarity, removed]}, size)
+    source = source_of(vectors, path)
+    work = _Unfinished(path, {**source, "asked": [recipe, similarity, removed]}, size)
     done, count = work.complete(n)
     if done:
         note(f"resuming: {done} of {count} parts are complete")

@@ -27,12 +27,14 @@ MANIFEST = {  # the form of the manifest
     "skipped": [{"row": int, "name": str, "reason": str}],
     "sha256": TEXT,  # of the .npy, once it is complete
     "sample": TEXT,  # its fingerprint over SAMPLED rows, likewise
+    "blocks": list | None,  # digests of all its rows in blocks, likewise
 }
 EARLIER: dict[str, object] = {
     "engine": {},
     "allow_outside": False,
     "decoding": 1,
     "sample": None,
+    "blocks": None,
 }  # for manifests of before
 
 
@@ -77,6 +79,7 @@ def new_manifest(
         "skipped": [],
         "sha256": None,
         "sample": None,
+        "blocks": None,
     }
 
 
@@ -107,7 +110,7 @@ def network_of(manifest: dict, path: Path) -> str:
 def read_manifest(path: Path) -> dict:
     """Return the manifest of the vectors at `path`. Raises ValueError if it is damaged."""
     manifest = EARLIER | read_json(manifest_path(path), FORMAT)
-    fault = mismatch(manifest, MANIFEST)
+    fault = mismatch(manifest, MANIFEST) or mismatch(manifest["blocks"] or [], [str], "blocks.")
     if not fault and not (
         0 <= manifest["rows_done"] <= manifest["n"] and manifest["d"] and manifest["dtype"] in DTYPES
     ):

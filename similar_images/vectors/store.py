@@ -5,7 +5,7 @@ Shape letters: n images, d numbers in a vector.
 
 import hashlib
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,8 @@ BLOCK_BYTES = 64 * 2**20  # read at once
 WHOLE_BYTES = 64 * 2**20  # of a file that is read completely when its time differs: 0.1 s
 SAVE_PLAIN = ": save them again with np.save(path, np.ascontiguousarray(array, dtype=np.float32))"
 SAMPLED = 1000  # rows that are compared in a larger file
+DIGEST_ROWS = 1024  # rows of a block that has a digest
+DIGEST_BYTES = 8  # a change is noticed, not an attack: 20 bytes of a manifest for each block
 
 
 class Skipped(NamedTuple):
@@ -50,6 +52,11 @@ class Vectors(NamedTuple):
         if self.array is None:
             raise ValueError(f"there are no vectors {self.path}: make them first")
         return self.array
+
+    @property
+    def blocks(self) -> list[str] | None:
+        """The digests of blocks of rows, by the manifest; None: not known."""
+        return self.manifest["blocks"] if self.manifest else None
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -105,6 +112,51 @@ def fingerprint(array: np.ndarray, skipped: Iterable[int] = (), rows: Iterable[i
 def sample(array: np.ndarray) -> str:
     """Return the fingerprint over SAMPLED rows, evenly spaced from the first to the last."""
     return fingerprint(array, rows=np.unique(np.linspace(0, len(array) - 1, SAMPLED).astype(int)).tolist())
+
+
+def changed_rows(array: np.ndarray, built: Sequence[str], n: int, **how: Any) -> tuple[int, int] | None:
+    """Return the first and last row of the first block whose digest has changed, as `block_digests` gives it."""
+    found = block_digests(array, n, **how)
+    number = next((number for number, digest in found if digest != built[number]), None)
+    return None if number is None else (number * DIGEST_ROWS, min((number + 1) * DIGEST_ROWS, n) - 1)
+
+
+def block_digests(
+    array: np.ndarray,
+    n: int,
+    zeroed: Iterable[int] = (),
+    known: Sequence[str] | None = None,
+    max_bytes: int | None = None,
+) -> Iterator[tuple[int, str]]:
+    """Yield the number and a digest of each DIGEST_ROWS of the first n of vectors. Rows that are `zeroed` count as zeros.
+
+    Blocks with a `known` digest, of the array as it is, are not read unless they end at n or hold zeroed rows. With
+    `max_bytes` only so many are read, in blocks evenly spaced from the first to the last.
+    """
+    rows, count = np.array(sorted(zeroed), np.int64), -(-n // DIGEST_ROWS)
+    most = count if max_bytes is None else max(2, max_bytes // (DIGEST_ROWS * array[0].nbytes))
+    for number in np.unique(np.linspace(0, count - 1, min(count, most)).astype(int)).tolist():
+        start, end = number * DIGEST_ROWS, min((number + 1) * DIGEST_ROWS, n)
+        some = rows[np.searchsorted(rows, start) : np.searchsorted(rows, end)] if len(rows) else rows
+        if known is not None and not len(some) and end == min(start + DIGEST_ROWS, len(array)):
+            yield number, known[number]
+            continue
+        block = array[start:end]
+        if len(some):
+            block = np.array(block)
+            block[some - start] = 0
+        yield number, hashlib.blake2b(np.ascontiguousarray(block).data, digest_size=DIGEST_BYTES).hexdigest()
+        release(array)
+
+
+def content_digests(path: Path) -> dict:
+    """Return what a manifest says of the content of complete vectors."""
+    array = open_array(path)
+    return {
+        "sha256": sha256(path),
+        "sample": sample(array),
+        "blocks": [digest for _, digest in block_digests(array, len(array))],
+    }
 
 
 def block_rows(array: np.ndarray) -> int:
@@ -220,6 +272,8 @@ def _checked(path: Path, manifest: dict) -> np.ndarray:
             f"{path} does not match its manifest: expected {(manifest['n'], manifest['d'])} {manifest['dtype']}, "
             f"got {array.shape} {array.dtype}; rerun the extraction to resume, or rebuild with --overwrite"
         )
+    if manifest["blocks"] is not None and len(manifest["blocks"]) != -(-len(array) // DIGEST_ROWS):
+        raise ValueError(f"{manifest_path(path)} is damaged, blocks: rebuild the vectors with --overwrite")
     check_unaltered(path, array, manifest)
     return array
 

@@ -17,7 +17,6 @@ from similar_images.files import (
     partial_path,
     replacing,
     reserve,
-    sha256,
     unwritable,
     write_json,
     write_json_to,
@@ -28,7 +27,7 @@ from similar_images.inputs.sources import Place, is_same
 from similar_images.networks import catalog
 from similar_images.networks.hub_files import recorded_name
 from similar_images.vectors.manifest import images_of, manifest_path, new_manifest, read_manifest
-from similar_images.vectors.store import Skipped, check_unaltered, open_array, sample
+from similar_images.vectors.store import Skipped, check_unaltered, content_digests, open_array
 
 
 def adopt(path: Path, names: Path, images: Path, network: str = "vgg16") -> None:
@@ -43,7 +42,7 @@ def adopt(path: Path, names: Path, images: Path, network: str = "vgg16") -> None
     if array.shape[1] != known["dimension"]:
         raise ValueError(f"{path}: expected vectors of {network}, (n, {known['dimension']}), got {array.shape}")
     manifest = new_manifest(path, known, lines, names, images, str(array.dtype))
-    digests = {"sha256": sha256(path), "sample": sample(array)}
+    digests = content_digests(path)
     write_json(manifest_path(path), manifest | {"rows_done": len(array), "decoding": 1} | digests)
 
 
@@ -208,7 +207,7 @@ class Writer:
         try:
             self.checkpoint()
             if self.rows_done == self._manifest["n"]:
-                self._manifest |= {"sha256": sha256(self.path), "sample": sample(open_array(self.path))}
+                self._manifest |= content_digests(self.path)
                 self.checkpoint()
         finally:
             with suppress(OSError):  # what could not be written was reported already
