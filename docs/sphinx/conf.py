@@ -36,9 +36,7 @@ def literal_asterisks(app: Sphinx, context: object, lines: list[str]) -> None:
 def inherited_from_elsewhere(
     app: Sphinx, kind: str, name: str, member: object, skip: bool, options: object
 ) -> bool | None:
-    """Leave out what a class inherits from another package, such as a widget's traits, and what only ipywidgets calls."""
-    if name == "set_state":
-        return True
+    """Leave out what a class inherits from another package, such as a widget's traits."""
     function = getattr(member, "fget", getattr(member, "__func__", member))
     if type(member).__name__ == "_tuplegetter" or str(getattr(function, "__module__", None)).startswith(
         "similar_images"

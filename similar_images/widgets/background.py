@@ -37,14 +37,14 @@ class BackgroundWidget(anywidget.AnyWidget):
             if thread.is_alive():
                 raise TimeoutError(f"still working after {seconds:g} s")
 
-    def set_state(self, sync_data: dict) -> None:
+    def _take_state(self, state: dict) -> None:
         """Take values of traits from a page; wrong ones are refused, and the page gets the right ones back."""
-        if unknown := sync_data.keys() - self._settable:
+        if unknown := state.keys() - self._settable:
             self.log.warning("a page may not set %s of %s", shortened(sorted(unknown)), type(self).__name__)
-        changes = {name: value for name, value in sync_data.items() if name in self._settable}
+        changes = {name: value for name, value in state.items() if name in self._settable}
         if changes:
             try:
-                super().set_state(changes)
+                self.set_state(changes)
             except Exception as error:  # anything may be sent
                 self._refuse(error)
                 self.send_state([*changes])
@@ -52,16 +52,16 @@ class BackgroundWidget(anywidget.AnyWidget):
     def _handle_msg(self, msg: dict) -> None:
         """Handle a message of the page; one that ipywidgets cannot read is logged, without a traceback."""
         match msg:
-            case {"content": {"data": {"method": "update", "state": dict()} as data}} if not data.get("buffer_paths"):
-                pass
-            case {"content": {"data": {"method": "custom", "content": _}}, "buffers": list()}:
-                pass
-            case {"content": {"data": {"method": "request_state"}}}:
-                pass
+            case {"content": {"data": {"method": "update", "state": dict(state)} as data}} if not data.get(
+                "buffer_paths"
+            ):
+                self._take_state(state)
+            case {"content": {"data": {"method": "custom", "content": _}}, "buffers": list()} | {
+                "content": {"data": {"method": "request_state"}}
+            }:
+                super()._handle_msg(msg)
             case _:
                 self.log.warning("%s ignores a message: %s", type(self).__name__, shortened(msg))
-                return
-        super()._handle_msg(msg)
 
     def _told(self, _: object, message: Any, buffers: list) -> None:
         """Do what the page requests; a failure is shown."""

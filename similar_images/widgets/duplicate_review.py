@@ -150,10 +150,10 @@ class DuplicateReview(BackgroundWidget):
             raise TraitError(f"expected rows of the groups, got {min(unknown)}")
         return [one.row for one in self.members if one.row in kept]
 
-    def set_state(self, sync_data: dict) -> None:
+    def _take_state(self, state: dict) -> None:
         """Take values of traits from a page, once there are groups: `kept` would wait for them."""
         if self._groups:
-            super().set_state(sync_data)
+            super()._take_state(state)
         else:
             self.log.warning("there are no near-duplicates to choose from yet")
 
