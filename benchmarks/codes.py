@@ -54,7 +54,7 @@ def compare(name: str, array: np.ndarray, queries: np.ndarray) -> None:
                 hits = np.concatenate([trained.faiss.search(query[None], FOUND)[1] for query in queries])
                 took = 1000 * (time.perf_counter() - began) / len(queries)
             measured[codes].append((built, took))
-            found[codes] = size(trained.faiss) / 1e6, float(indexes.recall(hits, true).mean())
+            found[codes] = size(trained.faiss) / 1e6, float(indexes.recall(hits, true, moved, queries).mean())
     first = None
     for codes in CODES:
         built, took = np.median(measured[codes], axis=0)

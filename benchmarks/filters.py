@@ -142,8 +142,9 @@ def main(file: Path, count: int, similarity: str, recipe: str, folder: Path | No
             ]
             milliseconds(ways, queries[:20])  # warms up
             plain, filtered, selecting = milliseconds(ways, queries)
-            reached = recall(rows_of(collection, queries, matching), true).mean()
-            by_selector = recall(np.array([selector(query) for query in queries]), true).mean()
+            compared = collection.compared, collection._unit([*queries])
+            reached = recall(rows_of(collection, queries, matching), true, *compared).mean()
+            by_selector = recall(np.array([selector(query) for query in queries]), true, *compared).mean()
             print(
                 f"{left:13} {share:4.0%} {matching.sum():8,} {first:9.1f} {filtered:6.3f} {filtered / plain:6.2f} "
                 f"{selecting / plain:9.2f} {reached:10.3f} {by_selector:12.3f}",

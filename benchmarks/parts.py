@@ -76,8 +76,10 @@ def step(vectors_file: str, queries_file: str, name: str, recipe: str, size: str
         queries = normalised(np.load(queries_file))
         times = growth.one_at_a_time(index, queries, vectors.array)
         took |= {"ms": float(np.median(times)), **memory.peaks()}  # before the exact search, which reads all vectors
-        true = exact_search(index.vectors, index.similarity.transformed(queries), K)[1]
-        took["recall"] = float(recall(index.search(queries, K, vectors.array)[1], true).mean())
+        unit = index.similarity.transformed(queries)
+        true = exact_search(index.vectors, unit, K)[1]
+        found = index.search(queries, K, vectors.array)[1]
+        took["recall"] = float(recall(found, true, index.vectors, unit).mean())
         parts = index.manifest.get("parts")
         took["bytes"] = (
             path.stat().st_size + sum(part["bytes"] for part in parts["files"] if parts)

@@ -80,7 +80,8 @@ def measure(vectors_file: str, queries_file: str, how: str, similarity: str) -> 
     peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20  # GiB, from KiB
     index, queries = open_index(path), normalised(np.load(queries_file))
     compared = vectors.array if index.vectors is None else index.vectors
-    true = exact_search(compared, index.similarity.transformed(queries), K)[1]
+    unit = index.similarity.transformed(queries)
+    true = exact_search(compared, unit, K)[1]
     found = index.search(queries, K, vectors.array)[1]
     times = one_at_a_time(index, queries, vectors.array)
     began = time.perf_counter()
@@ -93,7 +94,7 @@ def measure(vectors_file: str, queries_file: str, how: str, similarity: str) -> 
                 "seconds": seconds,
                 "peak": peak,
                 "bytes": index.bytes,
-                "recall": float(recall(found, true).mean()),
+                "recall": float(recall(found, true, compared, unit).mean()),
                 "p50": float(np.median(times)),
                 "p95": float(np.percentile(times, 95)),
                 "removing": time.perf_counter() - began,

@@ -63,9 +63,10 @@ class Split:
 
     def recall(self, index: Index, reranked: bool = True) -> float:
         similarity = index.similarity
-        true = exact_search(in_memory(self.vectors.array, similarity), similarity.transformed(self.queries), K)[1]
+        array, unit = in_memory(self.vectors.array, similarity), similarity.transformed(self.queries)
+        true = exact_search(array, unit, K)[1]
         found = index.search(self.queries, K, self.vectors.array if reranked else None)[1]
-        return float(recall(found, true).mean())
+        return float(recall(found, true, array, unit).mean())
 
     def milliseconds(self, index: Index, reranked: bool = True) -> tuple[float, float]:
         """Return what a query takes, one at a time and all at once."""

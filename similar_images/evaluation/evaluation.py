@@ -17,6 +17,7 @@ from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.labels import Labels, Relevance, relevance, unlabelled
 from similar_images.index import engine
 from similar_images.index import index as indexes
+from similar_images.index.exact import ROUNDING
 from similar_images.index.index import Index
 from similar_images.index.recipes import SEED
 from similar_images.index.tune import PROBES, K, interval
@@ -290,9 +291,13 @@ def _curve(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, true: np.nd
 
 
 def _ranks(config: SearchConfig, copies: list[tuple[str, int, Query]], k: int, track: Track) -> dict[str, np.ndarray]:
-    """Return for each alteration the rank of the original of each copy, from 1; 0: not a hit."""
+    """Return for each alteration the rank of the original of each copy, from 1; 0: not a hit. Equal hits share a rank."""
     ranks: dict[str, list[int]] = {name: [] for name in ALTERATIONS}
     for name, row, query in track(copies, f"{config.recipe}: altered copies", len(copies)):
-        hits = [hit.row for hit in config.collection.nearest(query, k, config.exact, config.reranked)]
-        ranks[name].append(hits.index(row) + 1 if row in hits else 0)
+        hits = config.collection.nearest(query, k, config.exact, config.reranked)
+        found = [hit.similarity for hit in hits if hit.row == row]
+        if not found and hits and config.collection.has_vectors:
+            own = config.collection.compare(query, [row])[0].similarity
+            found = [own] * (own >= hits[-1].similarity - ROUNDING)  # more rows than k may equal the original
+        ranks[name].append(1 + sum(hit.similarity > found[0] + ROUNDING for hit in hits) if found else 0)
     return {name: np.array(values) for name, values in ranks.items()}

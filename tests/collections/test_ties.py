@@ -8,7 +8,9 @@ from arrays import clustered
 
 from similar_images import Collection
 from similar_images.collections import filtered
-from similar_images.evaluation.evaluation import SearchConfig, evaluate
+from similar_images.collections.base import Query
+from similar_images.evaluation.alterations import ALTERATIONS
+from similar_images.evaluation.evaluation import SearchConfig, _ranks, evaluate
 from similar_images.index import engine
 from similar_images.index.build import build
 from similar_images.index.exact import ROUNDING, exact_search, normalised, ranked
@@ -156,3 +158,11 @@ def test_similarities_within_rounding_are_ordered_by_row_and_others_are_not():
     slope = np.linspace(0.5, 0.5 + 100 * ROUNDING, 1001, dtype=np.float32)[None]  # each step is within rounding
     found, rows = ranked(slope, np.arange(1001)[None], 1001)
     assert (np.diff(slope[0][rows[0]]) < 1.1 * ROUNDING).all() and (np.diff(found[0]) <= 0).all()
+
+
+@pytest.mark.parametrize("recipe", ["exact", "flat", "reduced"])
+def test_the_rank_of_an_original_counts_only_better_hits(opened, recipe):
+    collection, name = opened("60 copies of one photo", recipe), next(iter(ALTERATIONS))
+    copies = [(name, row, Query(collection.vector(row), {})) for row in (0, 59)]
+    ranks = _ranks(SearchConfig(collection), copies, 8, lambda steps, text, n: steps)
+    assert ranks[name].tolist() == [1, 1]
