@@ -86,7 +86,7 @@ def build(
                 "index": {"type": index_type.name, "built_with": index_type.built_with(len(rows), array.shape[1])},
                 "columns": {column: list(field) for column, field in fields.items()},
                 "removed": removed,
-                "vectors": source_of(vectors, path),
+                "vectors": source_of(vectors, path, skipped_rows(vectors)),
                 "similarity": fitted.name,
             }
             name, resumed = _begun(path, wanted, connection, note)
@@ -135,7 +135,7 @@ def add(
             new = every if changed else every[(every >= built["n"]) | np.isin(every, retried)]
             loading.load(search, array, new, columns, now, progress)
             manifest = {**old, "n": search.count(), "columns": {column: list(field) for column, field in now.items()}}
-            manifest["vectors"] = source_of(vectors, path, index)
+            manifest["vectors"] = source_of(vectors, path, skipped)
             return _rewrite(index, search, manifest, array, file, note)
 
 

@@ -112,7 +112,8 @@ def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda r
             else:
                 for rows, unit in new:
                     index.faiss.add_with_ids(unit, rows)
-            return _rewrite(index, manifest | {"vectors": source_of(vectors, path, index)}, index.removed, array, file)
+            changed = manifest | {"vectors": source_of(vectors, path, skipped)}
+            return _rewrite(index, changed, index.removed, array, file)
 
 
 def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
@@ -192,8 +193,8 @@ def _rewrite(
     file: Path | None,
 ) -> dict:
     """Measure a changed index and write it; return its manifest."""
-    absent, entry = sorted({*removed, *old["vectors"].get("skipped", [])}), old.get("parts")
-    absent = [row for row in absent if row < len(array)]
+    absent = [row for row in sorted({*removed, *old["vectors"].get("skipped", [])}) if row < len(array)]
+    entry = old.get("parts")
     searched = parts.open_parts(index.path, index.faiss, entry) if entry else index.faiss
     quality = measures(Queries(array, absent, similarity=index.similarity), searched, old["parameters"], absent)
     if entry:

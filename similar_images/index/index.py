@@ -317,9 +317,7 @@ def check_matches(index: Index, vectors: Vectors, is_thorough: bool = False) -> 
         if index.faiss.ntotal > n:
             raise ValueError(f"{index.path} holds {index.faiss.ntotal} vectors, {vectors.path} only {n}; {REBUILD}")
         return
-    difference = _difference(vectors, index.manifest["vectors"], is_thorough)
-    if difference is None and index.removed and index.removed[-1] >= n:
-        difference = f"row {index.removed[-1]:,} was removed, expected at least as many rows, got {n:,}; "
+    difference = _difference(vectors, index.manifest, is_thorough)
     if difference is not None:
         raise ValueError(f"{index.path} was built from other vectors than {vectors.path}: {difference}{REBUILD}")
 
@@ -336,11 +334,12 @@ def has_same_rows(index: Index, vectors: Vectors) -> bool:
     return True
 
 
-def _difference(vectors: Vectors, built: dict, is_thorough: bool) -> str | None:
+def _difference(vectors: Vectors, manifest: dict, is_thorough: bool) -> str | None:
     """Return how the first vectors differ from those that an index was built from, or None."""
-    array, n, network, skipped = vectors.stored, built["n"], built["network"], built.get("skipped", ())
-    if n > len(array):
-        return f"expected at least {n:,} rows, got {len(array):,}; "
+    array, built = vectors.stored, manifest["vectors"]
+    n, network, skipped = built["n"], built["network"], built.get("skipped", ())
+    if (least := max([n, *(row + 1 for row in manifest["removed"])])) > len(array):
+        return f"expected at least {least:,} rows, got {len(array):,}; "
     if network and network.get("reads") == "text":  # its names say all; another processor's last digits differ
         return None if network == vectors.network and _has_names(vectors, built) else ""
     if built["fingerprint"] != fingerprint(array[:n], skipped):
@@ -349,7 +348,7 @@ def _difference(vectors: Vectors, built: dict, is_thorough: bool) -> str | None:
         return None
     if built["names"] and vectors.names and not _has_names(vectors, built):
         return "names have changed; "
-    known, max_bytes = vectors.blocks, None
+    known, max_bytes = vectors.blocks, None  # what the manifest of the vectors does not say is read
     if known is None:
         if built["modified"] == vectors.path.stat().st_mtime_ns:
             return None

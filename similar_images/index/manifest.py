@@ -129,7 +129,7 @@ def fault(entry: dict) -> str | None:
         found = "similarities: expected lists of one length" if len(lengths) > 1 or 0 in lengths else None
     source = entry["vectors"]
     if not found and "blocks" in source:
-        found = mismatch(source, {"blocks": [str], "modified": int}, "vectors.")
+        found = mismatch(source, {"blocks": [str], "modified": int | None}, "vectors.")
         if not found and len(source["blocks"]) != -(-source["n"] // DIGEST_ROWS):
             found = "vectors.blocks: expected one for each block of rows"
     return found or mismatch(source.get("skipped", []), [int], "vectors.skipped.")

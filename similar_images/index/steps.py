@@ -91,21 +91,20 @@ def described(
         "target": target._asdict() if target else None,
         **quality,
         "similarity": similarity,
-        "vectors": source_of(vectors, path),
+        "vectors": source_of(vectors, path, skipped_rows(vectors)),
     }
 
 
-def source_of(vectors: Vectors, path: Path, index: Index | None = None) -> dict:
-    """Return the part of the manifest that describes the vectors of a new index, or of one that gets its new rows."""
-    skipped = skipped_rows(vectors, index)
-    n, modified = len(vectors.stored), vectors.path.stat().st_mtime_ns
+def source_of(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
+    """Return what an index' manifest says of the vectors that it was built from, without the rows `skipped`."""
+    n, blocks = len(vectors.stored), vectors.blocks
     return {
         "file": relative(vectors.path, path.parent),
         "n": n,
         "skipped": skipped,
         "fingerprint": fingerprint(vectors.stored, skipped),
-        "blocks": vectors.blocks or [digest for _, digest in block_digests(vectors.stored, n)],
-        "modified": modified,
+        "blocks": blocks or [digest for _, digest in block_digests(vectors.stored, n)],
+        "modified": None if blocks else vectors.path.stat().st_mtime_ns,
         "names": names_digest(vectors.names) if vectors.names else None,
         "network": vectors.network,
     }

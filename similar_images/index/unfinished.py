@@ -28,6 +28,7 @@ from similar_images.index.steps import (
     kept_similarity,
     left,
     queries_of,
+    skipped_rows,
     source_of,
     training_sample,
 )
@@ -64,7 +65,7 @@ def build_in_parts(
     array, n = vectors.stored, len(vectors.stored)
     if n > MOST * size:
         raise ValueError(f"expected at most {MOST} parts: use a --part-size of {-(-n // MOST)} or more")
-    source = source_of(vectors, path)
+    source = source_of(vectors, path, skipped_rows(vectors))
     work = _Unfinished(path, {**source, "asked": [recipe, similarity, removed]}, size)
     done, count = work.complete(n)
     if done:
