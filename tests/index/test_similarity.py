@@ -328,10 +328,10 @@ def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(store
     vectors, stop, wrong, seen = stored(), threading.Event(), [], []
     building.build(vectors, index, similarity="centred")
     unit = normalised(array[:3])
-    expected = {
-        name: exact_search(fit(array, name).transformed(normalised(array)), fit(array, name).transformed(unit), 5)[1]
-        for name in ("centred", "whitened")
-    }
+    expected = {}
+    for name in ("centred", "whitened"):
+        fitted = fit(array, name, [7])
+        expected[name] = exact_search(fitted.transformed(normalised(array)), fitted.transformed(unit), 5)[1]
 
     def read() -> None:
         while not stop.is_set():
