@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from similar_images.files import NoSpace, is_full
+from similar_images.files import FULL, NoSpace
 from similar_images.inputs.address import Address
 from similar_images.inputs.names import printable
 from similar_images.inputs.sources import check_source, place_of
@@ -165,7 +165,7 @@ class Command(click.Command):
             ):
                 return super().invoke(ctx)
         except (OSError, ValueError) as error:
-            is_output = isinstance(error, OSError) and error.filename is None and is_full(error)
+            is_output = isinstance(error, OSError) and error.filename is None and error.errno in FULL
             said = NoSpace(Path("the output")) if is_output else error
             raise click.ClickException(as_started(printable(" ".join(str(said).split())))) from error
 

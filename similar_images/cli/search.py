@@ -130,7 +130,7 @@ def main(
                 )
         except ValueError as error:
             failed = True
-            click.echo(as_started(f"Error: {printable(query)}: {printable(str(error))}"), err=True)
+            click.echo(as_started(f"Error: {printable(query) or 'QUERY'}: {printable(str(error))}"), err=True)
             continue
         warn(collection, query, hits, where, whole)
         answers.append(Answered(query, [hit for hit in hits if (hit.percentile or 0) >= min_percentile]))
