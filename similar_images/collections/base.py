@@ -145,7 +145,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
     def compare(self, query: Any, rows: Sequence[int], negatives: Sequence[Any] = ()) -> list[Hit]:
         """Return rows as hits of a query, as `nearest` takes it, in the order that they have.
 
-        Raises ValueError where the vectors are missing, IndexError for a row that does not exist.
+        Raises ValueError where the vectors are missing, IndexError for an unknown row.
         """
         unit, _ = self._unit_of(query, negatives)
         if wrong := [row for row in rows if not 0 <= row < len(self)]:

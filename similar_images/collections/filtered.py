@@ -56,7 +56,7 @@ class FilteredCollection(OpenCollection):
         subfolders; a date may be `datetime.date` or ISO such as "2019" or "2019-07-31", and stands for all of that
         year, month or day; a number is compared in the precision of its column; None, NaN and NaT match empty values.
         Or `where` is a bool array (n,), or rows.
-        Raises ValueError for an unknown column or a value that does not fit, IndexError for a row that does not exist.
+        Raises ValueError for an unknown column or a value that does not fit, IndexError for an unknown row.
         """
         if isinstance(where, Mapping):
             return self.columns.matching(where)

@@ -128,7 +128,7 @@ class Collection(BaseCollection[Encoder]):
     def image(self, row: int) -> Path | bytes:
         """Return the image of a row as images.open_image takes it.
 
-        Raises IndexError for a row that does not exist, ValueError if the folder or archive is unknown, UnreadableImage
+        Raises IndexError for an unknown row, ValueError if the folder or archive is unknown, UnreadableImage
         if it does not hold the image, or if the name leads out of it.
         """
         if self.source is None:
@@ -139,7 +139,7 @@ class Collection(BaseCollection[Encoder]):
     def path(self, row: int) -> Place:
         """Return the path of a row's image; in an archive, the archive's path followed by the name in it.
 
-        `row` takes both back. Raises IndexError for a row that does not exist, ValueError if the folder or archive is
+        `row` takes both back. Raises IndexError for an unknown row, ValueError if the folder or archive is
         unknown, UnreadableImage if the name leads out of it.
         """
         if self.source is None:
@@ -249,7 +249,7 @@ class Collection(BaseCollection[Encoder]):
         A query is as `nearest` takes it. Of a list, its first entry is explained. One without an image, such as a vector,
         gives a heat map over the hit alone, if the vectors of the network are means of its feature maps. The first call
         loads the network.
-        Raises IndexError or ValueError for a row that does not exist or was skipped, UnreadableImage, and ValueError for
+        Raises IndexError or ValueError for an unknown row or was skipped, UnreadableImage, and ValueError for
         words, and for a network without feature maps.
         """
         while isinstance(query, list) or (isinstance(query, tuple) and not isinstance(query, Query)):
@@ -286,8 +286,8 @@ class Collection(BaseCollection[Encoder]):
     def changed_query(self, row: int) -> Query | None:
         """Return the query of a row's image if its file shows something else than its vector was made from.
 
-        None if it does not, and if that is not known: only a file in a folder that is newer than the vectors is
-        compared, which loads the network.
+        None otherwise, and if the network is not available. Only a file in a folder, newer than the vectors, is
+        compared; this loads the network.
         """
         path = self.path(row) if self.source else None
         if not isinstance(path, Path) or not _is_file(path):
@@ -329,7 +329,7 @@ def _open_named(image: images.Source, name: str | Path) -> Image.Image:
 
 
 def _as_path(path: object, meaning: str) -> Path:
-    """Return a path. Raises TypeError, saying what it was to be, for anything else."""
+    """Return a path. Raises TypeError, with its expected meaning, for anything else."""
     if not isinstance(path, str | PathLike):
         raise TypeError(f"expected {meaning} as a path, got {type(path).__name__}")
     return Path(path)

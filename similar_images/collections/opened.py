@@ -148,7 +148,7 @@ class OpenCollection:
         return {composed(name): row for name, row in reversed(self._rows.items()) if not name.isascii()}
 
     def _check_row(self, row: int) -> None:
-        """Raise IndexError for a row that does not exist."""
+        """Raise IndexError for an unknown row."""
         if not 0 <= row < len(self):
             raise IndexError(f"expected a row from 0 to {len(self) - 1}, got {row}")
 
@@ -176,7 +176,7 @@ class OpenCollection:
 
     @cached_property
     def _similarities(self) -> dict[str, np.ndarray] | None:
-        """The percentiles of the similarities of random pairs, and of those of rows to their nearest if an index knows them."""
+        """The percentiles of the similarities of random pairs; with an index also of rows and their nearest hits."""
         known = self.index.manifest.get("similarities") if self.index and self.index.manifest else None
         if known:  # as float: NumPy makes objects of whole numbers beyond 64 bits
             return {key: np.array(known[key], float) for key in ("percentiles", "random_pairs", "nearest")}
