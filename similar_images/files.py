@@ -140,7 +140,7 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
     """
     lock = path.with_name(f".{path.name}.lock")
     while True:
-        file = lock.open("ab")
+        file = lock.open("ab", buffering=0)  # closing writes nothing: the disk may be full
         try:
             flags = portalocker.LockFlags.EXCLUSIVE
             portalocker.lock(file, flags if wait else flags | portalocker.LockFlags.NON_BLOCKING)
@@ -259,7 +259,6 @@ def _write_holder(file: BinaryIO) -> None:
     with suppress(OSError):
         file.truncate(0)  # of a holder that was killed
         file.write(f"{os.getpid()} {psutil.Process().create_time()}\n".encode())
-        file.flush()
 
 
 def _holder(lock: Path) -> str:

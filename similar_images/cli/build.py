@@ -175,7 +175,7 @@ def main(
     if not changes:
         if output.is_file() and not overwrite:
             raise FileExistsError(
-                f"{output} exists: add new images with --add, rebuild it with --overwrite, or choose another -o"
+                f"{output} exists: add new images with --add, use --overwrite to rebuild it, or choose another -o"
             )
         if labels:
             similarity = _chosen(vectors, labels, [] if restore else _removed(vectors, output, on_milvus))

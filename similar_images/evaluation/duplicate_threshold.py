@@ -184,12 +184,15 @@ def _altered(
 
 
 def _has_copy(collection: Collection, pictures: np.ndarray, rows: np.ndarray) -> bool:
-    """Return whether one of the rows, or an alteration of it, has the same pixels as one of the pictures (1 + a, p)."""
+    """Return whether one of the rows, or an alteration of it, has the same pixels as one of the pictures (1 + a, p).
+
+    Unreadable rows count as copies.
+    """
     for row in rows.tolist():
         try:
             image = images.open_image(collection.image(row))
         except (OSError, ValueError):
-            continue
+            return True  # it is gone and cannot be compared: it may be a copy
         if (pictures @ _pictures(_with_copies(image)).T).max() >= SAME_PIXELS:
             return True
     return False

@@ -92,7 +92,7 @@ def test_building_a_grown_collection_names_add(invoke, stored):
     stored(directions(13))
     done = invoke("build", "-i", path)
     assert (done.exit_code, done.output.count("\n")) == (1, 1)
-    assert "exists: add new images with --add, rebuild it with --overwrite" in done.output
+    assert "exists: add new images with --add, use --overwrite to rebuild it" in done.output
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
