@@ -113,6 +113,8 @@ def main(
         raise ValueError("the folder of the images is unknown: give it with -d")
     if similarity and similarity != collection.similarity.name:
         collection = collection.with_similarity(similarity)
+    if min_percentile and collection.index is None:
+        collection.measure_percentiles()
     where = parsed_where(collection, conditions, lambda: read_exif(collection))
     warn_not_indexed(collection, exact)
     answers, failed = [], False

@@ -176,14 +176,19 @@ class OpenCollection:
 
     @cached_property
     def _similarities(self) -> dict[str, np.ndarray] | None:
-        """The percentiles of the similarities of random pairs; with an index also of rows and their nearest hits."""
         known = self.index.manifest.get("similarities") if self.index and self.index.manifest else None
-        if known:  # as float: NumPy makes objects of whole numbers beyond 64 bits
-            return {key: np.array(known[key], float) for key in ("percentiles", "random_pairs", "nearest")}
-        if self.index or not self.has_vectors:
-            return None
+        # as float: NumPy makes objects of whole numbers beyond 64 bits
+        return (
+            {key: np.array(known[key], float) for key in ("percentiles", "random_pairs", "nearest")} if known else None
+        )
+
+    def measure_percentiles(self) -> None:
+        """Measure the similarities of random pairs, so that hits have percentiles without an index.
+
+        Raises ValueError without vectors.
+        """
         pairs = percentiles(random_pairs(self.compared, self.removed))
-        return {"percentiles": np.array(PERCENTILES, float), "random_pairs": np.array(pairs)}
+        self._similarities = {"percentiles": np.array(PERCENTILES, float), "random_pairs": np.array(pairs)}
 
     def _check_any_vector(self) -> None:
         """Raise ValueError if every row was skipped or removed."""
