@@ -43,7 +43,7 @@ def algorithms(collection: Collection, unit: np.ndarray) -> Iterator[tuple[str, 
     for k in (NEAREST, 15):
         for resolution in (1.0, RESOLUTION, 16.0):
             yield f"Louvain, {k} links, {resolution:g}", lambda k=k, r=resolution: communities(neighbours, k, r)
-    for k in (50, 100, round(len(unit) ** 0.5)):
+    for k in sorted({min(k, len(unit)) for k in (50, 100, round(len(unit) ** 0.5))}):
         yield f"k-means, k {k}", lambda k=k: k_means(unit, k)
     places = collection.map()
     for smallest in (5, 10):
@@ -80,11 +80,14 @@ def parts(unit: np.ndarray, labels: np.ndarray) -> None:
     from sklearn.metrics import adjusted_mutual_info_score
 
     print("classes  images    default      1      2      4      8     16")
+    classes = np.unique(labels)
     for count in (3, 5, 10, 20, 50):
+        if count > len(classes):
+            break
         found = []
         for seed in range(8):
             random = np.random.default_rng(seed)
-            rows = [np.flatnonzero(labels == one) for one in random.choice(np.unique(labels), count, replace=False)]
+            rows = [np.flatnonzero(labels == one) for one in random.choice(classes, count, replace=False)]
             part = np.sort(np.concatenate([random.permutation(own)[:15] for own in rows]))
             neighbours = find_neighbours(unit[part], NEAREST)
             by_resolution = [communities(neighbours, resolution=one) for one in (None, 1, 2, 4, 8, 16)]

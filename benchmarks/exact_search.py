@@ -3,13 +3,13 @@
 
 ./benchmarks/exact_search.py VECTORS.npy
 
-The vectors are searched as they are on disk, memory-mapped, then 100,000 random ones of 512 numbers. Both sides run
+The vectors are searched as they are on disk, memory-mapped, then `--count` random ones of 512 numbers. Both sides run
 in turns; the medians of all rounds are printed, in milliseconds for all queries. NumPy's side only multiplies: when
 warm, float32 vectors that are in memory; when cold, those that it reads from the file, which was dropped from the
 system's cache before each side (Linux). The cold search opens the vectors and computes their norms.
 
-At the end a collection of 200,000 vectors of 64 numbers is searched exactly, with 100,000 rows removed from its index and
-with none; the ratio says what removed rows cost.
+At the end a collection of twice as many vectors of 64 numbers is searched exactly, with half of the rows removed from its
+index and with none; the ratio says what removed rows cost.
 """
 
 import os
@@ -27,11 +27,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.index.exact import ExactSearch, normalised
 
-K, ROUNDS, QUERIES = 10, 15, (1, 1000)
+K, QUERIES = 10, (1, 1000)
 PAUSE = 0.2  # seconds before each: NumPy's threads spin for a while after their work
 
 
-def compare(path: Path) -> None:
+def compare(path: Path, rounds: int) -> None:
     whole = np.load(path)
     kind = f"{len(whole):7} x {whole.shape[1]:4} {whole.dtype}"
     whole = whole.astype(np.float32, copy=False)
@@ -41,6 +41,7 @@ def compare(path: Path) -> None:
             f"{kind}  cold {len(unit):4} queries",
             lambda unit=unit: ExactSearch(np.load(path, mmap_mode="r")).search(unit, K),
             lambda unit=unit: unit @ np.load(path).astype(np.float32, copy=False).T,
+            rounds,
             lambda: drop(path),
         )
     search = ExactSearch(np.load(path, mmap_mode="r"))
@@ -49,14 +50,19 @@ def compare(path: Path) -> None:
             f"{kind}  warm {len(unit):4} queries",
             lambda unit=unit: search.search(unit, K),
             lambda unit=unit: unit @ whole.T,
+            rounds,
         )
 
 
 def report(
-    what: str, exact: Callable[[], object], product: Callable[[], object], before: Callable[[], None] = lambda: None
+    what: str,
+    exact: Callable[[], object],
+    product: Callable[[], object],
+    rounds: int,
+    before: Callable[[], None] = lambda: None,
 ) -> None:
     times: tuple[list[float], list[float]] = [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for side, run in zip(times, (exact, product), strict=True):
             before()
             time.sleep(PAUSE)
@@ -67,13 +73,13 @@ def report(
     print(f"{what}: exact search {ours:8.1f}, NumPy {numpys:8.1f}, ratio {ours / numpys:.2f}", flush=True)
 
 
-def removed_rows(folder: Path) -> None:
+def removed_rows(folder: Path, removed: int, rounds: int) -> None:
     """Compare one query of a collection of which half of the rows are removed with one of which none is."""
     from similar_images import Collection
     from similar_images.index.build import build, remove
     from similar_images.vectors.store import open_vectors
 
-    n, d = 200_000, 64
+    n, d = 2 * removed, 64
     vectors, index = folder / "removed.npy", folder / "removed.faiss.index"
     np.save(vectors, np.random.default_rng(0).normal(size=(n, d)).astype(np.float32))
     vectors.with_suffix(".txt").write_text("".join(f"{row}.jpg\n" for row in range(n)))
@@ -84,14 +90,14 @@ def removed_rows(folder: Path) -> None:
     times: tuple[list[float], list[float]] = [], []
     for collection in (half, whole):
         collection.nearest(query, K, exact=True)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for side, collection in zip(times, (half, whole), strict=True):
             began = time.perf_counter()
             collection.nearest(query, K, exact=True)
             side.append(1000 * (time.perf_counter() - began))
     with_removed, without = map(statistics.median, times)
     print(
-        f"{n:7} x {d:4} float32  100,000 removed: exact search {with_removed:8.1f}, none removed {without:8.1f}, "
+        f"{n:7} x {d:4} float32  {removed:,} removed: exact search {with_removed:8.1f}, none removed {without:8.1f}, "
         f"ratio {with_removed / without:.2f}",
         flush=True,
     )
@@ -106,14 +112,16 @@ def drop(path: Path) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def main(file: Path) -> None:
+@click.option("--count", default=100_000, show_default=True, help="Random vectors; as many removed rows.")
+@click.option("--rounds", default=15, show_default=True)
+def main(file: Path, count: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        compare(file)
+        compare(file, rounds)
         for dtype in (np.float32, np.float16):
             made = Path(folder, "v.npy")
-            np.save(made, np.random.default_rng(0).normal(size=(100_000, 512)).astype(dtype))
-            compare(made)
-        removed_rows(Path(folder))
+            np.save(made, np.random.default_rng(0).normal(size=(count, 512)).astype(dtype))
+            compare(made, rounds)
+        removed_rows(Path(folder), count, rounds)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Extraction against a plain loop, and against what the machine can compute; memory; where the time goes.
 
+./benchmarks/extraction.py PHOTOGRAPHS
 ./benchmarks/extraction.py PHOTOGRAPHS --network mobilenetv2 --weights FILE
 ./benchmarks/extraction.py PHOTOGRAPHS --network vgg16 --count 400 --gflop 30.9      (random weights are as fast as real ones)
 ./benchmarks/extraction.py PHOTOGRAPHS --network vgg16 --memory                     (of 1,000 and of 10,000 images)
 
-The plain loop is what the script of 2022 did: decode 32 images, one after the other, then Keras' predict_on_batch.
+The plain loop is what the script of 2022 did: decode 32 images, one after the other, then Keras' predict_on_batch. For a
+network that Keras does not have, it is this project's own backend that computes the 32 images.
 Both sides run alternately, each in its own process. The network is loaded and warm before the clock starts; the
 decoders are not. If the folder has too few images, they are repeated. Medians of all rounds are printed.
 The limit is the rate of float32 matrix products (numpy's BLAS, all cores), measured in the same run, divided by
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -40,27 +43,45 @@ def take(folder: Path, count: int) -> list[str]:
 def plain(folder: Path, names: list[str], network: str, model: Path | None, weights: Path | None) -> dict:
     from PIL import Image
 
+    encode, side, filter_ = (by_keras if is_of_keras(network) else by_backend)(network, model, weights)
+    resampling = Image.Resampling[filter_.upper()]
+    encode(np.zeros((BATCH, side, side, 3), np.uint8))
+    began, vectors, decoding = time.perf_counter(), [], 0.0
+    for start in range(0, len(names), BATCH):
+        before = time.perf_counter()
+        pixels = [
+            np.asarray(Image.open(folder / name).convert("RGB").resize((side, side), resampling))
+            for name in names[start : start + BATCH]
+        ]
+        decoding += time.perf_counter() - before
+        vectors.append(encode(np.stack(pixels)))
+    seconds = time.perf_counter() - began
+    return {"rate": len(names) / seconds, "decoding": decoding / seconds}
+
+
+def is_of_keras(network: str) -> bool:
+    from similar_images.networks.catalog import NETWORKS
+
+    return network in NETWORKS and NETWORKS[network].keras is not None
+
+
+def by_keras(network: str, model: Path | None, weights: Path | None) -> tuple[Callable, int, str]:
+    """Return what computes uint8 pixels (b, side, side, 3), the side, and the resampling."""
     from similar_images.networks import keras as keras_networks
     from similar_images.networks.catalog import NETWORKS
 
     entry = NETWORKS[network]
     keras = keras_networks.load_keras_model(entry, model, weights)
     preprocess = keras_networks.preprocess_input(entry)
-    resampling = Image.Resampling[entry.resampling.upper()]
-    keras.predict_on_batch(np.zeros((BATCH, entry.side, entry.side, 3), np.float32))
-    began, vectors, decoding = time.perf_counter(), [], 0.0
-    for start in range(0, len(names), BATCH):
-        before = time.perf_counter()
-        pixels = [
-            np.asarray(
-                Image.open(folder / name).convert("RGB").resize((entry.side, entry.side), resampling), np.float32
-            )
-            for name in names[start : start + BATCH]
-        ]
-        decoding += time.perf_counter() - before
-        vectors.append(keras.predict_on_batch(preprocess(np.stack(pixels))))
-    seconds = time.perf_counter() - began
-    return {"rate": len(names) / seconds, "decoding": decoding / seconds}
+    return lambda pixels: keras.predict_on_batch(preprocess(pixels.astype(np.float32))), entry.side, entry.resampling
+
+
+def by_backend(network: str, model: Path | None, weights: Path | None) -> tuple[Callable, int, str]:
+    """Return the same of a network that Keras does not have."""
+    from similar_images.networks import loader
+
+    encoder = loader.load(network, model, weights)
+    return encoder.encode, encoder.preparation.height, encoder.preparation.resampling
 
 
 def ours(
@@ -153,7 +174,7 @@ def run_side(name: str, arguments: str) -> None:
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--network", default="vgg16", show_default=True)
+@click.option("--network", default="efficientnetlite0", show_default=True)
 @click.option("-m", "--model", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path))
 @click.option("--engine")
@@ -177,11 +198,11 @@ def main(
     gflop: float | None,
 ) -> None:
     with tempfile.TemporaryDirectory() as temporary:
-        if not model and not weights:
+        if not model and not weights and is_of_keras(network):
             model = Path(temporary) / "random.h5"
             subprocess.run([sys.executable, __file__, "--random", network, str(model)], check=True, capture_output=True)
         common = str(folder), count, network, str(model) if model else None, str(weights) if weights else None
-        side("ours", str(folder), 200, *common[2:], engine, precision, batch)  # exports the network
+        side("ours", str(folder), min(count, 200), *common[2:], engine, precision, batch)  # exports the network
         if memory:
             few, many = (
                 side("ours", str(folder), n, *common[2:], engine, precision, batch)["memory"] for n in (1_000, 10_000)

@@ -85,7 +85,7 @@ def with_selector(collection: Collection, matching: np.ndarray) -> Callable[[np.
         parameters = faiss.SearchParametersPreTransform(index_params=parameters)
 
     class Selecting:
-        metric_type, ntotal = index.metric_type, index.ntotal
+        metric_type, ntotal, most_hits = index.metric_type, index.ntotal, index.ntotal
 
         @staticmethod
         def search(unit, k):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The time that decoding large JPEGs at a reduced scale saves, and its effect on nearest neighbours.
 
-./benchmarks/jpeg_scale.py PHOTOGRAPHS --network mobilenetv2 --weights FILE
+./benchmarks/jpeg_scale.py PHOTOGRAPHS [--network mobilenetv2 --weights FILE]
 
 The photographs are enlarged to 8 megapixels and saved as JPEG, as a camera does. Each is then decoded alternately at
 full scale and at the smallest scale that keeps REDUCED times the network's side. Averaging filters are hardly
@@ -48,7 +48,7 @@ def read(content: bytes, side: int, resampling: str, reduced: bool) -> tuple[np.
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--network", default="mobilenetv2", show_default=True)
+@click.option("--network", default="efficientnetlite0", show_default=True)
 @click.option("-m", "--model", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path))
 @click.option("--count", default=1000, show_default=True)

@@ -18,6 +18,7 @@ them stay below. The rest are images at random, or the last folders. Then half o
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import re
@@ -175,6 +176,9 @@ def main(
     is_grown: bool,
     new: tuple[float, ...],
 ) -> None:
+    if "umap" in methods and importlib.util.find_spec("umap") is None:
+        print("UMAP is left out: pip install umap-learn", file=sys.stderr)
+        methods = tuple(method for method in methods if method != "umap")
     if is_grown:
         print("collection                change                       from the kept places        fresh")
         print("                                                       trust, moved: median, 95%; processor")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Precision and recall of near-duplicates: altered copies of photographs among other photographs.
 
-./benchmarks/near_duplicates.py PHOTOGRAPHS OTHERS --network mobilenetv2 --weights FILE
+./benchmarks/near_duplicates.py PHOTOGRAPHS OTHERS [--network mobilenetv2 --weights FILE]
 
 PHOTOGRAPHS and OTHERS are folders without a common picture. The first table helps to choose a threshold, with all
 pairs and alterations. The second shows the groups that find_duplicates.py makes at a threshold, with five copies of
@@ -36,7 +36,7 @@ BATCH = 32
 @click.command()
 @click.argument("photographs", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("others", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--network", default="mobilenetv2", show_default=True)
+@click.option("--network", default="efficientnetlite0", show_default=True)
 @click.option("-m", "--model", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path))
 @click.option("--threshold", type=float, help="[default: the network's]")

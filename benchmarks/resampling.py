@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Precision@8 of a network on labelled photographs with every resampling filter.
 
-./benchmarks/resampling.py FOLDER --network mobilenetv2 --weights FILE    (FOLDER/CLASS/image.jpg)
+./benchmarks/resampling.py FOLDER [--network mobilenetv2 --weights FILE]    (FOLDER/CLASS/image.jpg)
 """
 
 import sys
@@ -26,7 +26,7 @@ BATCH = 32
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--network", default="mobilenetv2", show_default=True)
+@click.option("--network", default="efficientnetlite0", show_default=True)
 @click.option("-m", "--model", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path))
 def main(folder: Path, network: str, model: Path | None, weights: Path | None) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from pasted_objects import Pair, Pasted, pairs
+from pasted_objects import COUNT, Pair, Pasted, pairs
 
 from similar_images.collections.explanation import Seen, look, matches
 from similar_images.index.similarity import COSINE, Similarity, fit
@@ -89,10 +89,11 @@ def of_scales(seen: Seen, scales: tuple[int, ...]) -> Seen:
 @click.argument("photographs", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--network", default="efficientnetlite0", show_default=True)
 @click.option("--weights", type=click.Path(exists=True, path_type=Path))
+@click.option("--count", default=COUNT, show_default=True, help="Pairs, of two photographs each.")
 @click.option("--way", "ways", multiple=True, type=click.Choice(list(WAYS)), default=list(WAYS), help="only these")
-def main(photographs: Path, network: str, weights: Path | None, ways: tuple[str, ...]) -> None:
+def main(photographs: Path, network: str, weights: Path | None, count: int, ways: tuple[str, ...]) -> None:
     encoder = loader.load(network, weights_file=weights)
-    pasted, seen = list(pairs(photographs)), []
+    pasted, seen = list(pairs(photographs, count)), []
     for pair in pasted:
         for image in (pair.own, pair.one.image, pair.other.image):
             found = look(encoder, image, ALL)

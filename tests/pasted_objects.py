@@ -56,8 +56,13 @@ def thing(kind: str, number: int) -> Image.Image:
 
 
 def pairs(photographs: Path, count: int = COUNT) -> Iterator[Pair]:
-    """Yield pairs of objects in photographs of a folder; they are the same on each run."""
+    """Yield pairs of objects in photographs of a folder; they are the same on each run.
+
+    Raises ValueError if there are fewer than two photographs for each pair.
+    """
     files, random, kinds = sorted(photographs.glob("*.jpg")), np.random.default_rng(0), sorted(KINDS)
+    if len(files) < 2 * count:
+        raise ValueError(f"expected at least {2 * count} .jpg in {photographs}, got {len(files)}")
     drawn = iter(random.permutation(len(files)))
     for n in range(count):
         kind, number = kinds[n % len(kinds)], n % EACH
