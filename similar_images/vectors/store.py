@@ -193,7 +193,7 @@ def open_array(path: Path) -> np.ndarray:
         )
     if not array.flags.c_contiguous:
         raise ValueError(
-            f"{path}: expected the numbers of each row side by side (C order), got Fortran order{SAVE_PLAIN}"
+            f"{path}: expected vectors of shape (n, d) with the numbers of each row side by side (C order), got Fortran order{SAVE_PLAIN}"
         )
     expected, size = array.offset + array.nbytes, path.stat().st_size
     if 0 in array.shape or size != expected:
