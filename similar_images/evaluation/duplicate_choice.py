@@ -62,7 +62,7 @@ refuse() {
 }
 
 move() { # name, bytes and SHA-256, then the same of the image to keep
-    if leads_out "$1" || leads_out "$2"; then
+    if leads_out "$1" || leads_out "$4"; then
         refuse "$1" 'it, or the image to keep, is outside the folder of the images'
     elif ! exists "$from/$1" && exists "$to/$1"; then
         already=$((already + 1))

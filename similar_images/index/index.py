@@ -350,7 +350,7 @@ def _difference(vectors: Vectors, manifest: dict, is_thorough: bool) -> str | No
         return "names have changed; "
     known, max_bytes = vectors.blocks, None  # what the manifest of the vectors does not say is read
     if known is None:
-        if built["modified"] == vectors.path.stat().st_mtime_ns:
+        if vectors.path.exists() and built["modified"] == vectors.path.stat().st_mtime_ns:
             return None
         max_bytes = None if is_thorough else WHOLE_BYTES
     retried = set(skipped).difference(entry.row for entry in vectors.skipped)

@@ -62,11 +62,11 @@ def model_of(graph: Any) -> bytes:
 
 def check_contained(model: Path | bytes) -> None:
     """Raise ValueError if an ONNX model has a tensor in another file: it could name any file of the user's."""
-    import onnx
-
     with _bytes_of(model) as content:
         if content.find(b"location") < 0:  # the key before the name of such a file
             return
+    import onnx
+
     parts: list[Any] = [
         onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model, load_external_data=False)
     ]

@@ -1,6 +1,7 @@
 """Nothing outside the folder of the images is read, whatever a list or a symbolic link says, unless the user allows it."""
 
 import csv
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -154,7 +155,11 @@ def test_the_script_moves_nothing_outside_the_folder(photos, secret, tmp_path):
     moved = ["red/0.jpg", "same/1.jpg", "-a b'.jpg"]
     (photos / moved[2]).write_bytes(secret)
     names = ["green/0.jpg", *named((SECRETS[0], SECRETS[1], SECRETS[2], SECRETS[4]), tmp_path), *moved]
-    members = [Member(1, row, name, 1.0, 9, 9, 9, None) for row, name in enumerate(names)]
+    contents = [(photos / name).read_bytes() for name in names]
+    members = [
+        Member(1, row, name, 1.0, len(content), 9, 9, None, hashlib.sha256(content).hexdigest())
+        for row, (name, content) in enumerate(zip(names, contents, strict=True))
+    ]
     (tmp_path / "move.sh").write_text(to_script(members, {0}, open_source(photos)))
     done = subprocess.run(["sh", "move.sh"], cwd=tmp_path, capture_output=True, text=True)
     assert done.stderr.count("outside the folder of the images") == 4, done.stderr
