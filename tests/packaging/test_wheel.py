@@ -1,6 +1,7 @@
 """The wheel in an empty environment, used from another folder."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,6 +47,50 @@ assert len(gallery.shown["hits"]) == 8, gallery.status
 print(gallery.status["text"])
 """
 
+SAVE_KERAS = """
+from similar_images.networks.keras import import_keras
+networks = import_keras().applications.mobilenet_v2
+networks.MobileNetV2(weights=None, include_top=False, pooling="avg", input_shape=(224, 224, 3)).save("m.h5")
+"""
+SAVE_HUB = """
+from pathlib import Path
+from transformers import ViTConfig, ViTModel
+small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+ViTModel(ViTConfig(**small, image_size=32, patch_size=16)).save_pretrained("vit")
+Path("vit/preprocessor_config.json").write_text('{"image_processor_type": "ViTImageProcessor", "size": 32}')
+"""
+COPY_NOTEBOOK = """
+from pathlib import Path
+import voila
+from similar_images.cli.notebook import write_copy
+write_copy(Path("photos_file_list.txt"), Path("photos.ipynb"))
+"""
+TABLE = """
+from similar_images import Collection
+collection = Collection.open("photos_file_list.txt")
+assert collection.to_pandas().name.tolist() == collection.names
+"""
+LIST, VECTORS = "photos_file_list.txt", "photos_file_list.txt.saved_predictions.npy"
+USES = {  # of each extra: code, or arguments of the command, after `extract` and `build`
+    "cluster": (
+        ("extract", "-d", "photos", "-o", "ray.npy", "--ray", "--workers", "1"),
+        ("build", "-i", VECTORS, "--milvus"),
+    ),
+    "evaluate": (("evaluate", LIST, "-k", "2", "--report", "report.html"),),
+    "hub": (SAVE_HUB, ("extract", "-d", "photos", "-o", "vit.npy", "--network", "vit")),
+    "keras": (SAVE_KERAS, ("extract", "-d", "photos", "-o", "m.npy", "--network", "mobilenetv2", "-m", "m.h5")),
+    "lite2": (("extract", "-d", "photos", "-o", "lite2.npy", "--network", "efficientnetlite2"),),
+    "map": (("map", LIST), ("clusters", LIST, "--html", "clusters.html")),
+    "notebook": (
+        COPY_NOTEBOOK,
+        "import sys; from nbconvert.nbconvertapp import main; sys.argv[1:] = ['--execute', '--to=notebook', "
+        "'--output=done', 'photos.ipynb']; main()",
+    ),
+    "openvino": (("extract", "-d", "photos", "-o", "openvino.npy", "--engine", "openvino"),),
+    "table": (TABLE, ("export", LIST, "-o", "photos.parquet", "--vectors")),
+    "text": (("extract-texts", "notes.txt"), ("search-texts", "-i", "notes.txt", "train")),
+}
+
 pytestmark = pytest.mark.slow
 
 
@@ -65,11 +110,11 @@ def wheel(tmp_path_factory) -> Path:
     return wheel
 
 
-def install(wheel: Path, folder: Path, *options: object) -> Path:
+def install(wheel: Path | str, folder: Path, *options: object) -> Path:
     """Install the wheel and its requirements into a new environment; return its folder of commands."""
-    assert call(sys.executable, "-m", "venv", folder, cwd=wheel.parent).returncode == 0
+    assert call(sys.executable, "-m", "venv", folder, cwd=folder.parent).returncode == 0
     pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-    done = call(*pip, *options, wheel, cwd=wheel.parent)
+    done = call(*pip, *options, wheel, cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     return folder / "bin"
 
@@ -83,10 +128,21 @@ def environment(wheel, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def lowest(wheel, tmp_path_factory) -> Path:
     """An environment with the lowest versions that pyproject.toml allows."""
-    folder = tmp_path_factory.mktemp("lowest")
-    required = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    (folder / "constraints.txt").write_text("\n".join(required).replace(">=", "=="))
-    return install(wheel, folder / "venv", "--constraint", folder / "constraints.txt")
+    return install_lowest(wheel, tmp_path_factory.mktemp("lowest"))
+
+
+def install_lowest(wheel: Path, folder: Path, *extras: str) -> Path:
+    """Install the wheel, with extras, and the lowest versions of all that it names; return the folder of commands."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    known = project["optional-dependencies"]
+    required = [*project["dependencies"], *(one for extra in extras for one in known[extra])]
+    inside = [part for one in required if one.startswith("similar-images[") for part in known[one[15:-1]]]
+    lowest = [
+        re.sub(r"\[.*\]", "", one).replace(">=", "==") for one in (*required, *inside) if "similar-images" not in one
+    ]
+    (folder / "constraints.txt").write_text("\n".join(lowest))
+    wanted = f"{wheel}[{','.join(extras)}]" if extras else wheel
+    return install(wanted, folder / "venv", "--constraint", folder / "constraints.txt")
 
 
 def test_the_wheel_has_every_file_of_the_package_and_the_notebooks(wheel):
@@ -122,6 +178,21 @@ def test_photos_are_extracted_built_and_searched_from_another_folder(versions, p
     done = call(command.with_name("python"), "-c", GALLERY, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "efficientnetlite0" in done.stdout
+
+
+def test_every_extra_has_a_use():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"].keys()
+    assert USES.keys() == extras - {"all"}
+
+
+@pytest.mark.parametrize("extra", USES)
+def test_an_extra_works_with_its_lowest_versions(extra, wheel, photos, tmp_path):
+    commands = install_lowest(wheel, tmp_path, extra)
+    (tmp_path / "notes.txt").write_text("The train was late\nA cat on the keyboard\n")
+    for use in (("extract", "-d", "photos"), ("build", "-i", VECTORS), *USES[extra]):
+        command = (commands / "python", "-c", use) if isinstance(use, str) else (commands / "similar-images", *use)
+        done = call(*command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("versions", ["environment", "lowest"])
