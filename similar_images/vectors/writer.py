@@ -210,8 +210,7 @@ class Writer:
                 self._manifest |= content_digests(self.path)
                 self.checkpoint()
         finally:
-            with suppress(OSError):  # what could not be written was reported already
-                self._file.close()
+            _close(self._file)
             self._lock.close()
 
     def _decide(self) -> dict | None:
@@ -276,15 +275,21 @@ class Writer:
     def _undo(self, held: BinaryIO, was_there: bool) -> None:
         """Leave what was there before `begin`."""
         if self._file is not held:
-            self._file.close()
+            _close(self._file)
             self._part.unlink(missing_ok=True)
         elif self._earlier:
             with suppress(OSError):
                 self._reserve(self._earlier["n"])
         if not was_there:
             self.path.unlink(missing_ok=True)
-        held.close()
+        _close(held)
         self._lock.close()
+
+
+def _close(file: BinaryIO) -> None:
+    """Close a file. On a full disk this writes its buffer again and fails again, which was reported already."""
+    with suppress(OSError):
+        file.close()
 
 
 def _rows_on_disk(path: Path, manifest: dict) -> int:
