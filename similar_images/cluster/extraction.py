@@ -16,13 +16,13 @@ import numpy as np
 from similar_images.cluster.placement import cpus_each, default_workers, room
 from similar_images.cluster.ray_session import Session
 from similar_images.cluster.worker import Job, Loading, Worker, installed_version, load
+from similar_images.events import Skipped
 from similar_images.inputs.images import LIMITS, Limits
 from similar_images.inputs.names import is_blank
 from similar_images.inputs.sources import Source
 from similar_images.networks.catalog import ENGINES
 from similar_images.networks.hub_files import Tell
 from similar_images.vectors.from_images import Encoded
-from similar_images.vectors.store import Skipped
 
 PART_ROWS = 512  # a worker gets at once; what is lost with it is computed again
 PARTS_EACH = 8  # parts for each worker, at least, so that all end at about the same time

@@ -13,6 +13,7 @@ import numpy as np
 
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.evaluation import Track
+from similar_images.events import Skipped
 from similar_images.inputs.images import open_image
 from similar_images.inputs.sources import Source
 from similar_images.inputs.texts import prompted
@@ -21,7 +22,6 @@ from similar_images.networks.catalog import NETWORKS, Encoder, reads_words
 from similar_images.networks.efficientnet_lite import weights_file
 from similar_images.networks.hub_files import Tell
 from similar_images.vectors.from_images import encoded
-from similar_images.vectors.store import Skipped
 
 SIDE = 1024  # pixels; larger images are reduced before they are altered
 REPEATS = 3  # timed batches, of which the fastest counts: other work on the machine only slows down

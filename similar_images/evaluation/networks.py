@@ -24,13 +24,13 @@ from similar_images.evaluation.labels import (
 )
 from similar_images.evaluation.similarities import ExactBy, labelled
 from similar_images.evaluation.similarities import K as DEEP
+from similar_images.events import Skipped
 from similar_images.index.exact import normalised
 from similar_images.index.similarity import COSINE, default
 from similar_images.inputs.names import printable
 from similar_images.inputs.sources import open_source, place_of
 from similar_images.inputs.texts import PLACE
 from similar_images.networks.hub_files import Tell
-from similar_images.vectors.store import Skipped
 
 SAMPLE = 1000  # images
 K = 8  # hits

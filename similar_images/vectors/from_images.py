@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from similar_images.events import Skipped
 from similar_images.files import replacing
 from similar_images.inputs import images
 from similar_images.inputs.names import is_blank, line_fault, printable, read_names, shortened, to_csv_cell
@@ -19,7 +20,7 @@ from similar_images.networks import batch_size, loader
 from similar_images.networks.catalog import Encoder
 from similar_images.networks.hub_files import Tell
 from similar_images.vectors.decode_pool import Begun, decoders, default_workers
-from similar_images.vectors.store import Skipped, list_path
+from similar_images.vectors.store import list_path
 from similar_images.vectors.writer import Writer
 
 CHECKPOINT_SECONDS = 1  # about so much work is repeated after a kill

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from similar_images.events import Skipped
 from similar_images.inputs.texts import fault
 from similar_images.networks.text import TextEncoder
-from similar_images.vectors.store import Skipped
 from similar_images.vectors.writer import Writer
 
 BLOCK = 2048  # texts that are sorted by length, encoded and written together; repeated after a kill

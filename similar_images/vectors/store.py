@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from similar_images.events import Skipped
 from similar_images.files import reserve, sha256
 from similar_images.inputs.names import names_digest, read_names
 from similar_images.inputs.sources import Place
@@ -26,12 +27,6 @@ SAVE_PLAIN = ": save them again with np.save(path, np.ascontiguousarray(array, d
 SAMPLED = 1000  # rows that are compared in a larger file
 DIGEST_ROWS = 1024  # rows of a block that has a digest
 DIGEST_BYTES = 8  # a change is noticed, not an attack: 20 bytes of a manifest for each block
-
-
-class Skipped(NamedTuple):
-    row: int
-    name: str
-    reason: str
 
 
 class Vectors(NamedTuple):

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from similar_images.events import Skipped
 from similar_images.files import (
     check_new,
     check_writeable,
@@ -27,7 +28,7 @@ from similar_images.inputs.sources import Place, is_same
 from similar_images.networks import catalog
 from similar_images.networks.hub_files import recorded_name
 from similar_images.vectors.manifest import images_of, manifest_path, new_manifest, read_manifest
-from similar_images.vectors.store import Skipped, check_unaltered, content_digests, open_array
+from similar_images.vectors.store import check_unaltered, content_digests, open_array
 
 
 def adopt(path: Path, names: Path, images: Path, network: str = "vgg16") -> None:

@@ -11,12 +11,13 @@ from click.testing import CliRunner
 from similar_images import Collection
 from similar_images.cli.build import main as build_command
 from similar_images.cli.search import main as search_command
+from similar_images.events import Skipped
 from similar_images.files import read_json
 from similar_images.index import build as building
 from similar_images.index.index import open_index
 from similar_images.index.manifest import FORMAT, manifest_path
 from similar_images.vectors import store
-from similar_images.vectors.store import Skipped, Vectors, open_vectors
+from similar_images.vectors.store import Vectors, open_vectors
 from similar_images.vectors.writer import Writer
 
 N, D = 2500, 16  # three blocks of rows, the last one shorter

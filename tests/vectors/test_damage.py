@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from damage import mutants, wrong_values
 
+from similar_images.events import Skipped
 from similar_images.inputs.names import write_names
 from similar_images.networks.catalog import NETWORKS, describe
 from similar_images.vectors import store
 from similar_images.vectors.store import check_complete, open_vectors
-from similar_images.vectors.writer import Skipped, Writer
+from similar_images.vectors.writer import Writer
 
 NETWORK = describe(NETWORKS["resnet50"])
 N, D = 40, NETWORK["dimension"]

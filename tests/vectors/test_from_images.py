@@ -11,12 +11,13 @@ from PIL import Image
 
 from similar_images import Collection
 from similar_images.cli.extract import main
+from similar_images.events import Skipped
 from similar_images.inputs import sources
 from similar_images.inputs.sources import open_source
 from similar_images.networks import batch_size
 from similar_images.networks.loader import load
 from similar_images.vectors import from_images as extraction
-from similar_images.vectors.store import Skipped, open_vectors
+from similar_images.vectors.store import open_vectors
 from similar_images.vectors.writer import Writer
 
 

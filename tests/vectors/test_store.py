@@ -5,9 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
+from similar_images.events import Skipped
 from similar_images.inputs.names import write_names
 from similar_images.networks.catalog import NETWORKS, describe
-from similar_images.vectors.store import Skipped, fingerprint, open_vectors
+from similar_images.vectors.store import fingerprint, open_vectors
 from similar_images.vectors.writer import Writer, adopt
 
 HOG = describe(NETWORKS["hog-colour"])

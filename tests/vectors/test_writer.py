@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from similar_images.events import Skipped
 from similar_images.inputs.names import write_names
 from similar_images.networks.catalog import NETWORKS, describe
 from similar_images.vectors import store
-from similar_images.vectors.store import Skipped, open_vectors
+from similar_images.vectors.store import open_vectors
 from similar_images.vectors.writer import Writer
 
 HOG = describe(NETWORKS["hog-colour"])
