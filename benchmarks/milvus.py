@@ -69,7 +69,7 @@ def main(vectors_file: Path, count: int, uri: str | None, indexes: tuple[str, ..
 
 def on_milvus(vectors_file: Path, uri: str, index: str) -> tuple[float, ...]:
     from similar_images.cli.milvus import columns_of
-    from similar_images.cluster import build as building
+    from similar_images.milvus import build as building
     from similar_images.vectors.store import open_vectors
 
     vectors = open_vectors(vectors_file)
@@ -107,11 +107,11 @@ def show(name: str, one: tuple[float, ...], ours: tuple[float, ...]) -> None:
 def levels(vectors_file: Path, manifest: Path) -> None:
     """Print what a search takes that sees the very last state of the server, and one that may be seconds behind."""
     from similar_images import Collection
-    from similar_images.cluster import milvus
+    from similar_images.milvus import search
 
     collection = Collection.open(vectors_file, index=manifest)
     for level in ("Bounded", "Strong"):
-        milvus.CONSISTENCY, times = level, []
+        search.CONSISTENCY, times = level, []
         for row in range(30):
             began = time.perf_counter()
             collection.nearest(row, K)

@@ -8,8 +8,8 @@ from milvus_server import MilvusServer
 
 from similar_images import Collection
 from similar_images.cli.milvus import columns_of
-from similar_images.cluster import build as building
-from similar_images.cluster.build import Target
+from similar_images.milvus import build as building
+from similar_images.milvus.build import Target
 from similar_images.vectors.store import open_vectors
 
 

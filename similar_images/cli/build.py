@@ -126,10 +126,10 @@ def main(
       ./build_search_db.py -i photos_file_list.txt --milvus http://milvus.example:19530 --milvus-index HNSW
     """
     from similar_images.cli import milvus
-    from similar_images.cluster.manifest import is_milvus
     from similar_images.files import check_writeable
     from similar_images.index import build as building
     from similar_images.index.tune import Target
+    from similar_images.milvus.manifest import is_milvus
     from similar_images.vectors.store import open_vectors, vectors_path
 
     if vectors_file.suffix != ".npy":
@@ -254,7 +254,7 @@ HEADER = "recipe                      nprobe  re-ranked  recall@10  95% interval
 def _removed(vectors, output: Path, on_milvus: bool) -> list[int]:
     """Return the rows that were removed from the index in place, which stay removed."""
     if on_milvus:
-        from similar_images.cluster.build import removed_rows
+        from similar_images.milvus.build import removed_rows
     else:
         from similar_images.index.build import removed_rows
     return removed_rows(vectors, output)

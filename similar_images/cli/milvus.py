@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from similar_images.cluster import build as building
-from similar_images.cluster import manifest as manifests
-from similar_images.cluster.build import Target
-from similar_images.cluster.connection import checked
 from similar_images.collections.column_files import file_columns
 from similar_images.collections.columns import name_columns
 from similar_images.index.build import rows_of
+from similar_images.milvus import build as building
+from similar_images.milvus import manifest as manifests
+from similar_images.milvus.build import Target
+from similar_images.milvus.connection import checked
 from similar_images.networks.catalog import reads_text
 from similar_images.vectors.store import Vectors, index_path, list_path
 

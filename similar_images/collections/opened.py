@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similar_images.cluster.manifest import is_milvus, milvus_path
-from similar_images.cluster.opening import check_content, open_milvus
 from similar_images.index import index as indexes
 from similar_images.index.exact import blocks
 from similar_images.index.index import Index
@@ -16,6 +14,8 @@ from similar_images.index.reduced import in_memory
 from similar_images.index.similarity import COSINE, Similarity
 from similar_images.inputs.names import composed
 from similar_images.inputs.sources import Place
+from similar_images.milvus.manifest import is_milvus, milvus_path
+from similar_images.milvus.opening import check_content, open_milvus
 from similar_images.vectors.store import Vectors, index_path, list_path
 
 FEW = 100  # queries; fewer say nothing about what a collection has no match for

@@ -7,11 +7,11 @@ import pytest
 from arrays import clustered
 
 from similar_images import Collection
-from similar_images.cluster.milvus import MilvusSearch
 from similar_images.collections import filtered
 from similar_images.index.build import build, remove
 from similar_images.index.exact import exact_search, unit_rows
 from similar_images.index.index import open_index, search
+from similar_images.milvus.search import MilvusSearch
 from similar_images.vectors.store import open_vectors
 
 N, D = 6000, 48

@@ -13,13 +13,13 @@ from unicodedata import normalize
 import numpy as np
 import pytest
 
-from similar_images.cluster.fields import FOLDED, entities, stored
 from similar_images.collections.columns import name_columns
 from similar_images.collections.images import Collection
 from similar_images.evaluation.labels import read_labels
 from similar_images.index.build import rows_of
 from similar_images.inputs.names import NameRows
 from similar_images.inputs.sources import open_source
+from similar_images.milvus.fields import FOLDED, entities, stored
 from similar_images.vectors.from_images import list_images
 from similar_images.vectors.store import open_vectors
 from similar_images.vectors.writer import Writer

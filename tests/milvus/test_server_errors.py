@@ -8,7 +8,7 @@ from arrays import clustered
 from milvus_collections import opened, saved
 from milvus_server import MilvusServer, why_not
 
-from similar_images.cluster import build as building
+from similar_images.milvus import build as building
 from similar_images.vectors.store import open_vectors
 
 pytestmark = pytest.mark.cluster

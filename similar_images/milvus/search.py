@@ -14,12 +14,12 @@ from typing import Any
 import faiss
 import numpy as np
 
-from similar_images.cluster import lite
-from similar_images.cluster import manifest as manifests
-from similar_images.cluster.connection import WRITE, CollectionGone, Connection, NotLoaded
-from similar_images.cluster.expressions import FEW_ROWS, expression, of_rows
-from similar_images.cluster.fields import ROW, VECTOR
-from similar_images.cluster.index_types import TYPES
+from similar_images.milvus import lite
+from similar_images.milvus import manifest as manifests
+from similar_images.milvus.connection import WRITE, CollectionGone, Connection, NotLoaded
+from similar_images.milvus.expressions import FEW_ROWS, expression, of_rows
+from similar_images.milvus.fields import ROW, VECTOR
+from similar_images.milvus.index_types import TYPES
 
 MOST_HITS = 16_384  # of one query in Milvus
 FOUND = 20_000  # hits of all queries of one call: each costs Milvus Lite 45 us

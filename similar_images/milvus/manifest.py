@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from similar_images.cluster.connection import checked, is_file
-from similar_images.cluster.fields import Field
 from similar_images.files import mismatch, read_json, relative, write_json
 from similar_images.index import manifest as manifests
+from similar_images.milvus.connection import checked, is_file
+from similar_images.milvus.fields import Field
 from similar_images.vectors.store import index_path
 
 FORMAT = "similar-images milvus 1"

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from similar_images.cluster.connection import WRITE, Connection
-from similar_images.cluster.fields import FOLDED, ROW, VECTOR, Field, entities, schema
-from similar_images.cluster.index_types import IndexType
-from similar_images.cluster.milvus import CONSISTENCY, MilvusSearch
 from similar_images.index.exact import unit_rows
+from similar_images.milvus.connection import WRITE, Connection
+from similar_images.milvus.fields import FOLDED, ROW, VECTOR, Field, entities, schema
+from similar_images.milvus.index_types import IndexType
+from similar_images.milvus.search import CONSISTENCY, MilvusSearch
 
 BATCH = 5_000  # rows
 BATCH_BYTES = 4 * 2**20  # of vectors

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from similar_images.cluster.fields import EMPTY, FOLDED, NAME, ROW, stored_kind
+from similar_images.milvus.fields import EMPTY, FOLDED, NAME, ROW, stored_kind
 
 NEVER, ALWAYS = f"{ROW} < 0", f"{ROW} >= 0"
 FEW_TEXTS = 1_000  # in one condition

@@ -15,10 +15,10 @@ from conftest import ROOT
 from milvus_collections import opened, saved
 from milvus_server import MilvusServer, why_not
 
-from similar_images.cluster import connection as connections
-from similar_images.cluster import loading
-from similar_images.cluster.connection import CollectionGone, Connection, checked
-from similar_images.cluster.index_types import TYPES
+from similar_images.milvus import connection as connections
+from similar_images.milvus import loading
+from similar_images.milvus.connection import CollectionGone, Connection, checked
+from similar_images.milvus.index_types import TYPES
 from similar_images.networks.extras import MissingExtra
 
 SECRET = "not-to-be-seen"

@@ -5,9 +5,9 @@ Shape letters: n rows in all, q queries, k hits.
 
 from collections.abc import Callable
 
-from similar_images.cluster.index_types import TYPES
-from similar_images.cluster.milvus import MilvusSearch
 from similar_images.index.tune import RERANKED, K, Measured, Queries, interval
+from similar_images.milvus.index_types import TYPES
+from similar_images.milvus.search import MilvusSearch
 
 RECALL = 0.95  # recall@10 after re-ranking, with 95% confidence
 QUERIES = 300  # each takes milliseconds

@@ -8,7 +8,7 @@ from galleries import hits, query, refusal, tell
 from milvus_collections import Milvus, opened, saved
 
 from similar_images import Gallery
-from similar_images.cluster import connection as connections
+from similar_images.milvus import connection as connections
 
 
 @pytest.fixture

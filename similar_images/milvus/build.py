@@ -15,14 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from similar_images.cluster import loading
-from similar_images.cluster import manifest as manifests
-from similar_images.cluster.connection import Connection
-from similar_images.cluster.fields import renewed, stored
-from similar_images.cluster.index_types import chosen
-from similar_images.cluster.milvus import MilvusSearch, size
-from similar_images.cluster.opening import open_milvus
-from similar_images.cluster.tuning import QUERIES, tune
 from similar_images.files import locked, mismatch, read_json, relative, write_json
 from similar_images.index.exact import rows_but
 from similar_images.index.index import Index, check_matches, has_same_rows
@@ -30,6 +22,14 @@ from similar_images.index.measure import measures
 from similar_images.index.reduced import keep_transform, remove_others, transformed
 from similar_images.index.steps import fitted_similarity, kept_similarity, skipped_rows, source_of
 from similar_images.index.tune import Queries
+from similar_images.milvus import loading
+from similar_images.milvus import manifest as manifests
+from similar_images.milvus.connection import Connection
+from similar_images.milvus.fields import renewed, stored
+from similar_images.milvus.index_types import chosen
+from similar_images.milvus.opening import open_milvus
+from similar_images.milvus.search import MilvusSearch, size
+from similar_images.milvus.tuning import QUERIES, tune
 from similar_images.vectors.store import Vectors, check_complete
 
 STATE = "similar-images milvus load 1"

@@ -13,8 +13,8 @@ from arrays import clustered
 from conftest import ROOT
 from milvus_collections import Milvus, add, opened, rows_of, saved
 
-from similar_images.cluster import build as building
 from similar_images.index.index import normalised
+from similar_images.milvus import build as building
 from similar_images.vectors.store import open_vectors
 
 REAL = Path(os.environ.get("SIMILAR_IMAGES_DATA", ROOT.parent / "shared"), "vectors", "caltech101_mobilenetv2.npy")
@@ -122,7 +122,7 @@ def test_a_load_that_was_killed_goes_on(milvus, vectors, tmp_path):
     uri = milvus.server.uri() if milvus.server else str(folder / "interrupted.db")
     command = [*SCRIPT, "-i", "v.npy", "--milvus", uri, "--similarity", "cosine", "-o", "half.milvus.json"]
     program = (
-        "import os, signal, sys; from similar_images.cluster import loading; from similar_images.cli.main import main\n"
+        "import os, signal, sys; from similar_images.milvus import loading; from similar_images.cli.main import main\n"
         "upsert, done = loading._upsert, []\n"
         "def dies(*given):\n"
         "    upsert(*given); done.append(1)\n"

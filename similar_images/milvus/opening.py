@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from similar_images.cluster import manifest as manifests
-from similar_images.cluster.milvus import MilvusSearch
 from similar_images.index.exact import unit_rows
 from similar_images.index.index import Index
 from similar_images.index.reduced import open_transform, open_transformed
 from similar_images.index.similarity import COSINE
+from similar_images.milvus import manifest as manifests
+from similar_images.milvus.search import MilvusSearch
 from similar_images.vectors.store import Vectors
 
 COMPARED = 8  # rows

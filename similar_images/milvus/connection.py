@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from similar_images import forks
-from similar_images.cluster import lite
+from similar_images.milvus import lite
 from similar_images.networks.extras import need
 
 ANSWER = 10.0  # seconds for a search or a question

@@ -1,0 +1,1 @@
+"""Search backend on Milvus: fill, open, search and tune an index there."""
