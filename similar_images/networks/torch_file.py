@@ -8,6 +8,7 @@ Source: torch/serialization.py of PyTorch 1.5, _legacy_save.
 import hashlib
 import io
 import pickle
+import pickletools
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,14 +68,24 @@ def read_tensors(path: Path, expected: str) -> dict[str, np.ndarray]:
         raise ValueError(f"{path} is not a file of tensors in PyTorch's format of before 1.6: {error}") from error
 
 
+def _load(file: io.BytesIO) -> Any:
+    """Return the content of the next pickle. The memory for a memo grows with its largest index: a large one is refused."""
+    start, size = file.tell(), len(file.getbuffer())
+    for opcode, index, _ in pickletools.genops(file):
+        if opcode.name.endswith("PUT") and isinstance(index, int) and index > size:
+            raise ValueError(f"expected at most {size} values, got the index {index}")
+    file.seek(start)
+    return _Unpickler(file).load()
+
+
 def _parse(file: io.BytesIO) -> dict[str, np.ndarray]:
-    if (_Unpickler(file).load(), _Unpickler(file).load()) != (MAGIC, VERSION):
+    if (_load(file), _load(file)) != (MAGIC, VERSION):
         raise ValueError("expected its magic number and version")
-    _Unpickler(file).load()  # the system
-    tensors = _Unpickler(file).load()
+    _load(file)  # the system
+    tensors = _load(file)
     dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
     storages = {}
-    for key in _Unpickler(file).load():
+    for key in _load(file):
         count = int.from_bytes(file.read(8), "little")
         size = count * dtypes[key].itemsize
         numbers = file.read(size)

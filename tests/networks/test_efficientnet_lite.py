@@ -3,6 +3,7 @@
 import os
 import pickle
 import struct
+import tracemalloc
 from collections import OrderedDict
 from pathlib import Path
 
@@ -151,6 +152,21 @@ def test_a_file_that_calls_a_function_is_refused_and_nothing_runs(function, plac
     with pytest.raises(ValueError, match=r"not a file of tensors.*it refers to"):
         read_tensors(file, sha256(file))
     assert not proof.exists()
+
+
+@pytest.mark.parametrize("part", range(5))
+@pytest.mark.parametrize("put", [b"r" + struct.pack("<I", 2**25), b"p33554432\n"], ids=["LONG_BINPUT", "PUT"])
+def test_a_large_memo_index_is_refused_without_its_memory(put, part, tmp_path):
+    parts = [pickle.dumps(content, protocol=2) for content in (MAGIC, VERSION, {}, OrderedDict(), [])]
+    parts[part] = parts[part][:-1] + put + b"."
+    file = tmp_path / "t.pth"
+    file.write_bytes(b"".join(parts))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="not a file of tensors"):
+        read_tensors(file, sha256(file))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * 2**20
 
 
 def test_a_tensor_outside_its_numbers_is_refused(tmp_path):
