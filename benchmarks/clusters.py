@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from map import collections
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.evaluation.labels import folder_labels
 from similar_images.index.exact import normalised
 from similar_images.index.neighbours import find_neighbours

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from search_growth import BLOCK, QUERIES, D, mixed, reduced, save
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.index import build as building
 from similar_images.index.index import recall, search
 from similar_images.index.subset import only

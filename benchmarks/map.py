@@ -42,7 +42,7 @@ def measure(vectors: str, method: str, cores: str) -> None:
     """Make a map in this process; print what it took as JSON."""
     if cores == "1":
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    from similar_images.collections.images import Collection
+    from similar_images.collection.images import Collection
     from similar_images.overview.layout import lay_out
 
     collection = Collection.open(vectors)
@@ -87,7 +87,7 @@ def collections(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int,
     """Yield a title and the vectors of each collection, which has an index."""
     from search_growth import reduced, save
 
-    from similar_images.collections.create import create_files
+    from similar_images.collection.create import create_files
     from similar_images.index.build import build
     from similar_images.inputs.names import read_names
     from similar_images.vectors.store import index_path, list_path, open_vectors
@@ -111,7 +111,7 @@ def collections(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int,
 
 def grown(title: str, vectors: Path, shares: tuple[float, ...], scratch: Path) -> None:
     """Compare the maps of a collection that has grown, or lost images, with fresh ones."""
-    from similar_images.collections.images import Collection
+    from similar_images.collection.images import Collection
     from similar_images.index import build as building
     from similar_images.vectors.store import index_path, list_path, open_vectors
 

@@ -16,7 +16,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.cli.options import FILE
-from similar_images.collections.texts import TextCollection
+from similar_images.collection.texts import TextCollection
 from similar_images.evaluation import sts
 from similar_images.inputs.texts import read_texts
 from similar_images.networks.text import load_text_network

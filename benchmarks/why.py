@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from pasted_objects import COUNT, Pair, Pasted, pairs
 
-from similar_images.collections.explanation import Seen, look, matches
+from similar_images.collection.explanation import Seen, look, matches
 from similar_images.index.similarity import COSINE, Similarity, fit
 from similar_images.inputs.images import open_image
 from similar_images.inputs.preparation import squeezed

@@ -26,8 +26,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images.collections.images import BEST, UNLIKE_WORDS
-from similar_images.collections.phrases import PHRASES, described_better
+from similar_images.collection.images import BEST, UNLIKE_WORDS
+from similar_images.collection.phrases import PHRASES, described_better
 from similar_images.index.exact import normalised
 from similar_images.inputs.images import open_image
 from similar_images.networks import catalog, efficientnet_lite, loader

@@ -8,7 +8,7 @@ The folders follow the data, each importing only from those before it:
     index       -> vectors to a Faiss index
     overview    -> a map, clusters and what stands out, from the vectors' neighbours
     cluster     -> the same on several machines: extraction on Ray, search on Milvus
-    collections -> names, vectors and index, opened together and searched
+    collection  -> names, vectors and index, opened together and searched
     templates, evaluation, comparison, widgets, samples, cli
 """
 
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from similar_images import _moved
 
 if TYPE_CHECKING:
-    from similar_images.collections.base import Hit, Query
-    from similar_images.collections.explanation import Explanation, HeatMap
-    from similar_images.collections.images import Collection
-    from similar_images.collections.texts import TextCollection
+    from similar_images.collection.base import Hit, Query
+    from similar_images.collection.explanation import Explanation, HeatMap
+    from similar_images.collection.images import Collection
+    from similar_images.collection.texts import TextCollection
     from similar_images.comparison.comparison import Comparison
     from similar_images.evaluation.evaluation import SearchConfig, Way
     from similar_images.index.neighbours import Neighbours
@@ -40,21 +40,21 @@ _HOMES = {
     "BlindTest": "widgets.blind_test",
     "Cluster": "overview.clusters",
     "Clusters": "overview.clusters",
-    "Collection": "collections.images",
+    "Collection": "collection.images",
     "Comparison": "comparison.comparison",
     "DuplicateReview": "widgets.duplicate_review",
-    "Explanation": "collections.explanation",
+    "Explanation": "collection.explanation",
     "Gallery": "widgets.gallery",
-    "HeatMap": "collections.explanation",
-    "Hit": "collections.base",
+    "HeatMap": "collection.explanation",
+    "Hit": "collection.base",
     "Map": "widgets.map",
     "MissingExtra": "networks.extras",
     "Neighbours": "index.neighbours",
     "NetworkUnavailable": "networks.catalog",
     "Overview": "widgets.overview",
-    "Query": "collections.base",
+    "Query": "collection.base",
     "SearchConfig": "evaluation.evaluation",
-    "TextCollection": "collections.texts",
+    "TextCollection": "collection.texts",
     "TextGallery": "widgets.text_gallery",
     "UnreadableImage": "inputs.images",
     "Way": "evaluation.evaluation",

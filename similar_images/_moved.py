@@ -12,10 +12,9 @@ from types import CodeType, ModuleType
 
 MODULES = {
     "alterations": "evaluation.alterations",
-    "asking": "collections.query",
+    "asking": "collection.query",
     "blind_test": "widgets.blind_test",
     "building": "index.build",
-    "collection": "collections.images",
     "command": "cli.options",
     "decoding": "vectors.decode_pool",
     "docstrings": "samples.docstrings",
@@ -41,7 +40,7 @@ MODULES = {
     "sources": "inputs.sources",
     "speed": "networks.batch_size",
     "sts": "evaluation.sts",
-    "text_collection": "collections.texts",
+    "text_collection": "collection.texts",
     "text_exports": "networks.text_openvino",
     "text_extraction": "vectors.from_texts",
     "text_gallery": "widgets.text_gallery",
@@ -58,6 +57,7 @@ PACKAGES = {  # what was a module is a folder now
     "networks": ("networks.catalog", "networks.loader"),
     "index": ("index.index",),
     "comparison": ("comparison.comparison",),
+    "collection": ("collection.images",),
     "evaluation": ("evaluation.evaluation",),
 }
 

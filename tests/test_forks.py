@@ -13,7 +13,7 @@ from arrays import clustered
 from collection_files import Letters, save_texts
 
 from similar_images import Collection, TextCollection, forks
-from similar_images.collections import filtered
+from similar_images.collection import filtered
 from similar_images.index import exact
 from similar_images.index.build import build
 from similar_images.networks import text as text_networks

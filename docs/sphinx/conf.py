@@ -51,7 +51,7 @@ def widget_signature(
     """Return what a widget's own constructor takes: traitlets' metaclass hides it behind *args and **kwargs."""
     if kind == "class" and "widgets" in thing.__module__:
         parameters = list(inspect.signature(thing.__init__).parameters.values())[1:]
-        signature = str(inspect.Signature(parameters)).replace("similar_images.collections.images.", "")
+        signature = str(inspect.Signature(parameters)).replace("similar_images.collection.images.", "")
     return signature, returned
 
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import click
 
 from similar_images.cli.options import as_started
-from similar_images.collections.base import BaseCollection, Hit, Where
-from similar_images.collections.column_files import EXIF_COLUMNS, is_behind
-from similar_images.collections.query import Asked, is_like_nothing, missing
+from similar_images.collection.base import BaseCollection, Hit, Where
+from similar_images.collection.column_files import EXIF_COLUMNS, is_behind
+from similar_images.collection.query import Asked, is_like_nothing, missing
 from similar_images.inputs.names import printable
 from similar_images.vectors.store import list_path
 

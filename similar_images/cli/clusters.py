@@ -38,7 +38,7 @@ def main(
     """
     from tqdm import tqdm
 
-    from similar_images.collections.images import Collection
+    from similar_images.collection.images import Collection
     from similar_images.evaluation import cluster_page
     from similar_images.files import check_new, replacing
     from similar_images.inputs.names import printable

@@ -81,7 +81,7 @@ def default_output(folder: Path | None, network: str) -> Path:
 
 def _index(context: click.Context, names: Path) -> None:
     """Build the index, or add what it lacks, with the output of the command that does it."""
-    from similar_images.collections.create import index_change
+    from similar_images.collection.create import index_change
     from similar_images.vectors.store import vectors_path
 
     change = index_change(vectors_path(names))

@@ -68,7 +68,7 @@ def main(
     """
     from tqdm import tqdm
 
-    from similar_images.collections.images import Collection
+    from similar_images.collection.images import Collection
     from similar_images.evaluation import duplicates
     from similar_images.files import check_new, replacing
     from similar_images.index.similarity import COSINE

@@ -239,7 +239,7 @@ def _compare_networks(
 
 
 def _print_agreement(file: Path, collections: tuple[Path, ...], as_json: bool) -> None:
-    from similar_images.collections.texts import TextCollection
+    from similar_images.collection.texts import TextCollection
     from similar_images.evaluation import sts
     from similar_images.networks import text as text_networks
 

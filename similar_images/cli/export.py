@@ -27,8 +27,8 @@ def main(collection_file: Path, output: Path, vectors: bool, exif: bool, overwri
       similar-images export photos_file_list.txt -o photos.csv --exif
       similar-images export photos_file_list.txt -o photos.parquet --vectors
     """
-    from similar_images.collections.images import Collection
-    from similar_images.collections.opening import open_collection
+    from similar_images.collection.images import Collection
+    from similar_images.collection.opening import open_collection
     from similar_images.files import check_new
 
     check_new(output, overwrite)

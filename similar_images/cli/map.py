@@ -31,7 +31,7 @@ def main(collection_file: Path, seed: int, fresh: bool, csv_file: Path | None, o
     """
     from tqdm import tqdm
 
-    from similar_images.collections.opening import open_collection
+    from similar_images.collection.opening import open_collection
     from similar_images.files import check_new, check_writeable, replacing
     from similar_images.inputs.names import to_csv_cell
 

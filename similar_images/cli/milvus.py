@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from similar_images.collections.column_files import file_columns
-from similar_images.collections.columns import name_columns
+from similar_images.collection.column_files import file_columns
+from similar_images.collection.columns import name_columns
 from similar_images.index.build import rows_of
 from similar_images.milvus import build as building
 from similar_images.milvus import manifest as manifests

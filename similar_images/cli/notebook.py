@@ -80,7 +80,7 @@ def default_copy(collection: Path) -> Path:
 
 def write_copy(collection: Path, copy: Path) -> None:
     """Write the notebook for the collection's kind, with a first cell that opens it."""
-    from similar_images.collections.opening import is_of_texts
+    from similar_images.collection.opening import is_of_texts
     from similar_images.files import write_json
     from similar_images.inputs.texts import TABLES
     from similar_images.vectors.store import vectors_path

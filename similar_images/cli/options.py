@@ -23,7 +23,7 @@ from similar_images.networks import hub_files
 from similar_images.networks.catalog import NETWORKS
 
 if TYPE_CHECKING:
-    from similar_images.collections.images import Collection
+    from similar_images.collection.images import Collection
     from similar_images.vectors.store import Vectors
 
 PACKAGE = Path(__file__).parents[1]
@@ -196,7 +196,7 @@ def only_collection_here(of_texts: bool = False) -> Path:
 
     Raises ClickException, which names them, if there are none or several.
     """
-    from similar_images.collections.opening import is_of_texts
+    from similar_images.collection.opening import is_of_texts
     from similar_images.vectors.store import SUFFIX, vectors_in
 
     found = [path for path in vectors_in(Path()) if is_of_texts(path) == of_texts]

@@ -28,8 +28,8 @@ from similar_images.inputs.texts import PLACE, prompted
 if TYPE_CHECKING:
     from PIL import Image
 
-    from similar_images.collections.base import Hit, Query
-    from similar_images.collections.images import Collection
+    from similar_images.collection.base import Hit, Query
+    from similar_images.collection.images import Collection
 
 
 SIGNS, NUMBER = {"+", "-"}, re.compile(r"\d+(\.\d*)?|\.\d+")
@@ -103,7 +103,7 @@ def main(
       ./search_images.py --paths holiday.jpg | xargs -d '\\n' cp -t similar/
     """
     from similar_images.cli.answers import Answered, parsed_where, print_hits, print_json, warn, warn_not_indexed
-    from similar_images.collections.images import Collection
+    from similar_images.collection.images import Collection
 
     collection = Collection.open(vectors_file or only_collection_here(), **opening)
     report_assumption(collection.vectors)
@@ -202,7 +202,7 @@ def _weighed(collection: "Collection", prompt: str, weight: float, query: str) -
 
 def check_prompt(collection: "Collection", prompt: str) -> None:
     """Raise ValueError for a prompt without {}, or a network that reads none."""
-    from similar_images.collections.base import WITH_WORDS
+    from similar_images.collection.base import WITH_WORDS
     from similar_images.networks.catalog import reads_words
 
     prompted("", prompt)

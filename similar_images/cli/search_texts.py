@@ -47,7 +47,7 @@ def main(
       ./search_texts.py -i notes.txt -k 20 --json "what to buy" "whom to call"
     """
     from similar_images.cli.answers import Answered, parsed_where, print_hits, print_json, warn, warn_not_indexed
-    from similar_images.collections.texts import TextCollection
+    from similar_images.collection.texts import TextCollection
 
     collection = TextCollection.open(file or only_collection_here(of_texts=True), index, column, encoding)
     reranked = rerank or collection.has_vectors

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.evaluation.evaluation import SearchConfig
 from similar_images.index.build import build
 from similar_images.index.index import open_index

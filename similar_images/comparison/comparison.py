@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from similar_images.collections.base import BaseCollection
+from similar_images.collection.base import BaseCollection
 from similar_images.comparison.statistics import Result, preference
 from similar_images.comparison.votes import Vote, append, check_voter, latest, read, remove_last, timestamp
 from similar_images.evaluation.evaluation import SearchConfig

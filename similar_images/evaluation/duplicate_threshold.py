@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.duplicate_groups import NEIGHBOURS
 from similar_images.evaluation.evaluation import can_encode

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TextIO
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.evaluation import duplicate_choice
 from similar_images.evaluation.duplicate_choice import Member
 from similar_images.evaluation.duplicate_groups import Group, Pairs, find_pairs, group

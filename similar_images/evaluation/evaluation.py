@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similar_images.collections.base import BaseCollection, Query
-from similar_images.collections.images import Collection
-from similar_images.collections.opening import open_collection
+from similar_images.collection.base import BaseCollection, Query
+from similar_images.collection.images import Collection
+from similar_images.collection.opening import open_collection
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.labels import Labels, Relevance, relevance, unlabelled
 from similar_images.index import engine

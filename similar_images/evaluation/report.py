@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similar_images.collections.base import BaseCollection
-from similar_images.collections.images import Collection
+from similar_images.collection.base import BaseCollection
+from similar_images.collection.images import Collection
 from similar_images.evaluation.evaluation import RECALL_AT, Evaluation
 from similar_images.evaluation.labels import Relevance, asked_for, class_precisions, measures, mistaken_for, unlabelled
 from similar_images.index.tune import interval

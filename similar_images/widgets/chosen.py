@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traitlets import TraitError
 
-from similar_images.collections.base import BaseCollection, Hit
+from similar_images.collection.base import BaseCollection, Hit
 from similar_images.widgets.messages import shortened
 
 if TYPE_CHECKING:

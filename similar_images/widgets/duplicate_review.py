@@ -8,7 +8,7 @@ from typing import Any
 
 from traitlets import Bool, List, TraitError, validate
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.evaluation import duplicate_choice, duplicates
 from similar_images.evaluation.duplicates import Member
 from similar_images.index.index import Index

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from similar_images.collections.columns import NAME, Columns, is_empty
+from similar_images.collection.columns import NAME, Columns, is_empty
 
 MAX_CHOICES = 2_000  # different texts that are offered as a list; a column with more of them is not
 MAX_CHOICE_CHARS = 200  # a column with a longer text is not offered

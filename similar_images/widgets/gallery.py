@@ -7,10 +7,10 @@ from threading import Thread, main_thread
 from PIL import Image
 from traitlets import Bool, Int, List, observe, validate
 
-from similar_images.collections import query as asking
-from similar_images.collections.base import Hit, Query
-from similar_images.collections.images import Collection
-from similar_images.collections.query import Asked
+from similar_images.collection import query as asking
+from similar_images.collection.base import Hit, Query
+from similar_images.collection.images import Collection
+from similar_images.collection.query import Asked
 from similar_images.inputs import images
 from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from similar_images.collections.base import Hit
-from similar_images.collections.query import Asked
+from similar_images.collection.base import Hit
+from similar_images.collection.query import Asked
 
 REMEMBERED = 50  # queries to go back to
 

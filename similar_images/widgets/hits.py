@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from traitlets import Dict, List, TraitError, Unicode, observe, validate
 
-from similar_images.collections import query as asking
-from similar_images.collections.base import BaseCollection, Hit
-from similar_images.collections.filtered import Where
-from similar_images.collections.query import Asked
+from similar_images.collection import query as asking
+from similar_images.collection.base import BaseCollection, Hit
+from similar_images.collection.filtered import Where
+from similar_images.collection.query import Asked
 from similar_images.widgets import filters, messages
 from similar_images.widgets.background import reason
 from similar_images.widgets.chosen import Hits, Query, Rows, different_rows

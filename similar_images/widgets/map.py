@@ -8,7 +8,7 @@ import numpy as np
 import traitlets
 from traitlets import Bytes, Dict, Int, List, TraitError, Unicode, observe, validate
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.widgets import map_colours, messages
 from similar_images.widgets.background import BackgroundWidget
 from similar_images.widgets.chosen import different_rows

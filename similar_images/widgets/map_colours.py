@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from similar_images.collections import query as asking
-from similar_images.collections.base import BaseCollection
-from similar_images.collections.query import Asked
+from similar_images.collection import query as asking
+from similar_images.collection.base import BaseCollection
+from similar_images.collection.query import Asked
 
 UNKNOWN = 0  # the code of images without a value
 OTHER = "#8fa1b3"  # of the categories that have no colour of their own

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import traitlets
 from traitlets import Int, List, validate
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget
 from similar_images.widgets.chosen import different_rows

@@ -13,10 +13,10 @@ from pathlib import Path
 from traitlets import Bool, Dict, Int, Unicode, observe, validate
 
 from similar_images import forks
-from similar_images.collections import query as asking
-from similar_images.collections.base import BaseCollection, Hit
-from similar_images.collections.filtered import Where
-from similar_images.collections.query import Asked
+from similar_images.collection import query as asking
+from similar_images.collection.base import BaseCollection, Hit
+from similar_images.collection.filtered import Where
+from similar_images.collection.query import Asked
 from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget, reason
 from similar_images.widgets.history import Displayed, History

@@ -6,10 +6,10 @@ from contextlib import suppress
 from traitlets import Int
 
 from similar_images import forks
-from similar_images.collections import query as asking
-from similar_images.collections.base import Hit
-from similar_images.collections.query import Asked
-from similar_images.collections.texts import TextCollection
+from similar_images.collection import query as asking
+from similar_images.collection.base import Hit
+from similar_images.collection.query import Asked
+from similar_images.collection.texts import TextCollection
 from similar_images.index.exact import rows_but
 from similar_images.inputs.texts import CHARACTERS
 from similar_images.widgets import export, messages

@@ -6,7 +6,7 @@ from threading import Lock
 
 from cachetools import LRUCache
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.inputs import images
 
 KEPT_BYTES = 64_000_000  # some 5,000 thumbnails

@@ -4,10 +4,10 @@ import io
 
 from PIL import Image
 
-from similar_images.collections import query as asking
-from similar_images.collections.explanation import HeatMap
-from similar_images.collections.images import Collection
-from similar_images.collections.query import Asked
+from similar_images.collection import query as asking
+from similar_images.collection.explanation import HeatMap
+from similar_images.collection.images import Collection
+from similar_images.collection.query import Asked
 from similar_images.inputs import images
 
 SIDE = 800  # pixels; the longer one of the pictures

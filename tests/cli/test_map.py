@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from similar_images import files
 from similar_images.cli.main import main
-from similar_images.collections.create import create_files
+from similar_images.collection.create import create_files
 
 pytest.importorskip("openTSNE", reason="the map is not installed")
 pytest.importorskip("sknetwork", reason="the clusters are not installed")

@@ -15,7 +15,7 @@ from conftest import ROOT
 
 pytest.importorskip("sentence_transformers", reason="texts are not installed: make install-text")
 
-from similar_images.collections.texts import TextCollection
+from similar_images.collection.texts import TextCollection
 from similar_images.evaluation.evaluation import open_ways
 from similar_images.networks.text import load
 from similar_images.vectors.from_texts import BLOCK

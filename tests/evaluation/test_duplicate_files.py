@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.evaluation import duplicate_threshold, duplicates
 from similar_images.evaluation.duplicate_groups import Group
 from similar_images.networks.loader import load

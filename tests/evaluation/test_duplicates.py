@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.evaluation import duplicates
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.duplicates import default_threshold, find_pairs, group

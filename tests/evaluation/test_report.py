@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from similar_images.cli.evaluate import main
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.evaluation import plots, report
 from similar_images.evaluation.evaluation import evaluate, open_configs
 from similar_images.evaluation.labels import choose_labels

@@ -16,7 +16,7 @@ ATTACK = """
 import random, sys
 from pathlib import Path
 import numpy as np
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.index.index import open_index
 
 folder = Path(sys.argv[1])

@@ -156,7 +156,7 @@ def test_removed_rows_are_gone_and_only_their_parts_are_written(store, path):
 
 @pytest.mark.parametrize("mapped", [False, True])
 def test_filters_work_in_parts(store, path, monkeypatch, mapped):
-    from similar_images.collections import filtered
+    from similar_images.collection import filtered
 
     vectors = store()
     build(vectors, path, MAPPED, similarity="cosine", part_size=SIZE)

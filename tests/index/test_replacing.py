@@ -17,8 +17,8 @@ from conditions import wait_for_more
 from conftest import ROOT
 from damage import mutants, wrong_values
 
-from similar_images.collections.images import Collection
-from similar_images.collections.opened import FEW, Hit
+from similar_images.collection.images import Collection
+from similar_images.collection.opened import FEW, Hit
 from similar_images.index.build import add, build, remove
 from similar_images.index.index import open_index
 from similar_images.inputs.names import write_names

@@ -5,7 +5,7 @@ import json
 import fsspec
 import pytest
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.inputs.address import Address, Remote
 from similar_images.inputs.images import Limits, UnreadableImage
 from similar_images.inputs.sources import check_source, digest, open_source, place_of, title

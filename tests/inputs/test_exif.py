@@ -10,9 +10,9 @@ from PIL import ExifTags, Image, ImageFile
 from sample_images import encoded
 
 from similar_images import Collection
-from similar_images.collections import column_files
-from similar_images.collections.column_files import EXIF, beside
-from similar_images.collections.columns import texts
+from similar_images.collection import column_files
+from similar_images.collection.column_files import EXIF, beside
+from similar_images.collection.columns import texts
 from similar_images.inputs import exif
 from similar_images.inputs.exif import MAX_CHARS, Exif, exif_of
 from similar_images.widgets.filters import offered

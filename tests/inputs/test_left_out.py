@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from similar_images.cli.main import main
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.evaluation.networks import compare
 from similar_images.inputs import names as kinds
 from similar_images.inputs.address import Address

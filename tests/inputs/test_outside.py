@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from similar_images.cli.main import main
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.evaluation.duplicate_choice import Member, to_script
 from similar_images.evaluation.report import _tile
 from similar_images.inputs import images

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.sources import Archive, Folder, check_source, digest, open_source, title

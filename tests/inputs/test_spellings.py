@@ -13,8 +13,8 @@ from unicodedata import normalize
 import numpy as np
 import pytest
 
-from similar_images.collections.columns import name_columns
-from similar_images.collections.images import Collection
+from similar_images.collection.columns import name_columns
+from similar_images.collection.images import Collection
 from similar_images.evaluation.labels import read_labels
 from similar_images.index.build import rows_of
 from similar_images.inputs.names import NameRows

@@ -9,7 +9,7 @@ from collection_files import Letters, save_texts
 from milvus_collections import opened, rows_of, saved
 
 from similar_images import TextCollection
-from similar_images.collections import filtered
+from similar_images.collection import filtered
 from similar_images.networks import text as text_networks
 
 N = 600

@@ -8,7 +8,7 @@ import pytest
 from arrays import clustered
 from milvus_collections import add, opened, rows_of, saved
 
-from similar_images.collections.columns import Columns, texts
+from similar_images.collection.columns import Columns, texts
 from similar_images.milvus.expressions import expression, literal
 
 N, K = 1200, 12

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from random_networks import saved
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.inputs.sources import open_source
 from similar_images.networks import catalog, extras, loader
 from similar_images.networks.catalog import NETWORKS

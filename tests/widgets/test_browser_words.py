@@ -14,7 +14,7 @@ from sample_images import COLOURS
 from small_clip import make_words_sample
 
 from similar_images import Collection, Gallery
-from similar_images.collections import images
+from similar_images.collection import images
 
 for package in ("transformers", "onnxscript"):
     pytest.importorskip(package, reason="networks of the hub are not installed")

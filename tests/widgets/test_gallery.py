@@ -10,8 +10,8 @@ from PIL import Image
 from sample_images import encoded, extract_and_index
 
 from similar_images import Collection, Gallery
-from similar_images.collections import query as asking
-from similar_images.collections.query import Asked, shuffled
+from similar_images.collection import query as asking
+from similar_images.collection.query import Asked, shuffled
 from similar_images.index import build as building
 from similar_images.index.index import open_index
 from similar_images.inputs import web as fetching

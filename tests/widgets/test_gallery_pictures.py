@@ -9,8 +9,8 @@ from PIL import Image
 from sample_images import encoded
 
 from similar_images import Collection, Gallery
-from similar_images.collections.base import Hit
-from similar_images.collections.query import Asked, ask_part
+from similar_images.collection.base import Hit
+from similar_images.collection.query import Asked, ask_part
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks import loader
 from similar_images.vectors.from_images import extract
@@ -97,7 +97,7 @@ def test_ticked_hits_are_taken_away(shown):
 
 
 def test_names_in_an_exported_page_are_text(collection, shown):
-    from similar_images.collections.base import Hit
+    from similar_images.collection.base import Hit
     from similar_images.widgets import export
 
     page = export.contact_page("<b>", [Hit(0, "<script>", 0.5)], {0: "no such file"})

@@ -14,7 +14,7 @@ from PIL import Image
 from sample_images import extract_and_index
 
 from similar_images import Collection, Gallery
-from similar_images.collections import query as queries
+from similar_images.collection import query as queries
 
 
 def test_a_box_is_cut_from_the_image_that_is_shown_not_from_one_still_searched(shown, monkeypatch):

@@ -21,7 +21,7 @@ from similar_images import (
     TextCollection,
     TextGallery,
 )
-from similar_images.collections.texts import DOCSTRINGS
+from similar_images.collection.texts import DOCSTRINGS
 from similar_images.widgets.background import BackgroundWidget
 
 WRONG = [

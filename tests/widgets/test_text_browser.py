@@ -11,7 +11,7 @@ from conftest import committed
 from playwright.sync_api import Locator, Page, expect
 from sample_texts import MIRROR, QUERY, make_texts, pillow
 
-from similar_images.collections.texts import DOCSTRINGS
+from similar_images.collection.texts import DOCSTRINGS
 
 NOTEBOOK = "Text_similarity.ipynb"
 LOADING_MILLISECONDS = 60_000  # the network, and the collection of one's own, on a machine that is busy

@@ -12,7 +12,7 @@ from galleries import hits, query, refusal, sent, tell
 from sample_texts import MIRROR, QUERY, make_texts, pillow
 
 from similar_images import Collection, Gallery, TextCollection, TextGallery
-from similar_images.collections.texts import DOCSTRINGS, TWEETS, TWEETS_INDEX
+from similar_images.collection.texts import DOCSTRINGS, TWEETS, TWEETS_INDEX
 from similar_images.index.build import build
 from similar_images.inputs.texts import CHARACTERS, list_file
 from similar_images.networks import text as text_networks

@@ -8,7 +8,7 @@ from galleries import GREEN, refusal, tell, upload
 from PIL import Image
 
 from similar_images import Collection, Gallery
-from similar_images.collections.base import Query
+from similar_images.collection.base import Query
 
 
 @pytest.fixture

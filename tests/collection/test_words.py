@@ -6,7 +6,7 @@ from sample_images import COLOURS, make_sample
 from small_clip import make_words_sample
 
 from similar_images import Collection
-from similar_images.collections import images
+from similar_images.collection import images
 from similar_images.index.exact import normalised
 from similar_images.index.similarity import default
 
@@ -56,7 +56,7 @@ def test_words_are_also_negatives_and_have_weights(collection):
 
 
 def test_words_are_searched_exactly_and_only_in_what_matches(collection, monkeypatch):
-    monkeypatch.setattr("similar_images.collections.base.search", lambda *_: pytest.fail("the index was asked"))
+    monkeypatch.setattr("similar_images.collection.base.search", lambda *_: pytest.fail("the index was asked"))
     assert kinds(collection.nearest(text="sea", k=2)) == ["sea", "sea"]
     monkeypatch.undo()
     hits = collection.nearest(text="sea", k=12, where={"folder": "wine"})

@@ -10,11 +10,11 @@ from typing import Any, Generic, Protocol, Self, TypeGuard, TypeVar
 import numpy as np
 
 from similar_images import forks
-from similar_images.collections.combined import WITH_WORDS, Part, Query, has_words, mean
-from similar_images.collections.filtered import Subset, Where
-from similar_images.collections.opened import Hit as Hit
-from similar_images.collections.opened import open_index as open_index
-from similar_images.collections.overview import OverviewedCollection
+from similar_images.collection.combined import WITH_WORDS, Part, Query, has_words, mean
+from similar_images.collection.filtered import Subset, Where
+from similar_images.collection.opened import Hit as Hit
+from similar_images.collection.opened import open_index as open_index
+from similar_images.collection.overview import OverviewedCollection
 from similar_images.index.exact import cosines, rows_but, unit_rows
 from similar_images.index.index import Index, normalised, search
 from similar_images.index.neighbours import check_k

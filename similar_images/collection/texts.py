@@ -7,7 +7,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from similar_images import forks
-from similar_images.collections.base import BaseCollection, Hit, Query, Where, open_index
+from similar_images.collection.base import BaseCollection, Hit, Query, Where, open_index
 from similar_images.index.index import Index, depth, normalised, ranked
 from similar_images.inputs.texts import ENCODING, columns, fault, list_file, one_line, read_texts
 from similar_images.networks import text as text_networks

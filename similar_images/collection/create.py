@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 from similar_images.index import build as building
 from similar_images.index.similarity import COSINE, default
 from similar_images.inputs.sources import Place, title

@@ -6,7 +6,7 @@ from arrays import clustered
 from collection_files import Letters, save_texts
 
 from similar_images import Collection, TextCollection
-from similar_images.collections import filtered
+from similar_images.collection import filtered
 from similar_images.index.build import add, build, remove
 from similar_images.index.index import normalised
 from similar_images.networks import text as text_networks

@@ -7,7 +7,7 @@ import pytest
 from arrays import clustered
 
 from similar_images import Collection
-from similar_images.collections import filtered
+from similar_images.collection import filtered
 from similar_images.index.build import build, remove
 from similar_images.index.exact import exact_search, unit_rows
 from similar_images.index.index import open_index, search

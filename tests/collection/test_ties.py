@@ -7,8 +7,8 @@ import pytest
 from arrays import clustered
 
 from similar_images import Collection
-from similar_images.collections import filtered
-from similar_images.collections.base import Query
+from similar_images.collection import filtered
+from similar_images.collection.base import Query
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.evaluation import SearchConfig, _ranks, evaluate
 from similar_images.index import engine

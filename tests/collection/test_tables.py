@@ -10,7 +10,7 @@ from arrays import clustered
 from collection_files import save_texts
 
 from similar_images import Collection, Hit, TextCollection
-from similar_images.collections import tables
+from similar_images.collection import tables
 from similar_images.index.build import build
 from similar_images.vectors.store import open_vectors, vectors_path
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from similar_images.collections.base import BaseCollection, Query, is_row, is_vector, open_index
-from similar_images.collections.column_files import update_exif
-from similar_images.collections.explanation import Explanation, explain
-from similar_images.collections.filtered import Where
-from similar_images.collections.opened import FEW as FEW  # these and Hit were defined here in version 1.0
-from similar_images.collections.opened import UNLIKE as UNLIKE
-from similar_images.collections.opened import Hit as Hit
-from similar_images.collections.phrases import PHRASES, described_better
+from similar_images.collection.base import BaseCollection, Query, is_row, is_vector, open_index
+from similar_images.collection.column_files import update_exif
+from similar_images.collection.explanation import Explanation, explain
+from similar_images.collection.filtered import Where
+from similar_images.collection.opened import FEW as FEW  # these and Hit were defined here in version 1.0
+from similar_images.collection.opened import UNLIKE as UNLIKE
+from similar_images.collection.opened import Hit as Hit
+from similar_images.collection.phrases import PHRASES, described_better
 from similar_images.files import relative
 from similar_images.index.exact import normalised, unit_rows
 from similar_images.index.index import Index
@@ -120,7 +120,7 @@ class Collection(BaseCollection[Encoder]):
         Raises ValueError if there are no images or the vectors are of another network, OSError if a file cannot be
         written. Images that cannot be read are skipped: see `vectors.skipped`.
         """
-        from similar_images.collections.create import create_files
+        from similar_images.collection.create import create_files
 
         images = _as_path(images, "a folder or archive of images") if not isinstance(images, str) else images
         return cls.open(create_files(place_of(images), Path(output), network, progress, allow_outside))

@@ -12,9 +12,9 @@ import numpy as np
 from cachetools import LRUCache
 
 from similar_images import forks
-from similar_images.collections.column_files import file_columns
-from similar_images.collections.columns import Columns, name_columns
-from similar_images.collections.opened import FEW, SAME, UNLIKE, UNLIKE_TRANSFORMED, Hit, OpenCollection
+from similar_images.collection.column_files import file_columns
+from similar_images.collection.columns import Columns, name_columns
+from similar_images.collection.opened import FEW, SAME, UNLIKE, UNLIKE_TRANSFORMED, Hit, OpenCollection
 from similar_images.index.engine import most_hits
 from similar_images.index.exact import ExactSearch, unit_rows
 from similar_images.index.index import is_better_exact, search

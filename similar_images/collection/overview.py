@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from similar_images import forks
-from similar_images.collections.opened import Hit
-from similar_images.collections.tables import TabularCollection
+from similar_images.collection.opened import Hit
+from similar_images.collection.tables import TabularCollection
 from similar_images.files import NoSpace, locked, replacing
 from similar_images.index.index import Index
 from similar_images.index.neighbours import EXACT, Neighbours, check_k, find_neighbours

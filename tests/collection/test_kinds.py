@@ -6,8 +6,8 @@ from collection_files import save_texts
 from PIL import Image
 
 from similar_images import Collection, TextCollection
-from similar_images.collections.base import BaseCollection
-from similar_images.collections.opening import open_collection
+from similar_images.collection.base import BaseCollection
+from similar_images.collection.opening import open_collection
 from similar_images.evaluation.evaluation import evaluate, open_ways
 from similar_images.inputs.texts import read_texts
 
@@ -106,7 +106,7 @@ def test_json_lines_are_checked_too(tmp_path):
 
 def test_the_names_of_version_1_are_where_they_were():
     from similar_images import collection, text_collection
-    from similar_images.collections import base
+    from similar_images.collection import base
 
     assert (collection.Hit, collection.Query, collection.Collection) == (base.Hit, base.Query, Collection)
     assert (collection.FEW, collection.UNLIKE, text_collection.TextCollection) == (100, 1, TextCollection)

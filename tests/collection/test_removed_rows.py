@@ -14,7 +14,7 @@ from PIL import Image
 
 from similar_images import Collection, DuplicateReview, TextCollection, TextGallery
 from similar_images.cli.duplicates import main as find_duplicates
-from similar_images.collections.query import shuffled
+from similar_images.collection.query import shuffled
 from similar_images.comparison.comparison import Comparison
 from similar_images.evaluation import cluster_page, duplicates, similarities
 from similar_images.evaluation.evaluation import SearchConfig, evaluate

@@ -11,9 +11,9 @@ import pytest
 from arrays import clustered
 from PIL import Image
 
-from similar_images.collections import column_files, overview
-from similar_images.collections.create import create_files
-from similar_images.collections.images import Collection
+from similar_images.collection import column_files, overview
+from similar_images.collection.create import create_files
+from similar_images.collection.images import Collection
 from similar_images.index import build as building
 from similar_images.overview import layout
 from similar_images.vectors.store import index_path, open_vectors
@@ -194,7 +194,7 @@ def test_threads_that_ask_at_once_make_nothing_twice(path, monkeypatch, opened):
 MAKE = """
 import sys
 from similar_images.overview import layout
-from similar_images.collections.images import Collection
+from similar_images.collection.images import Collection
 
 def made(*given, lay_out=layout.lay_out):
     print("made")

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from similar_images.collections.asked import Answer as Answer
-from similar_images.collections.asked import Asked as Asked
-from similar_images.collections.asked import Box as Box
-from similar_images.collections.asked import Mark as Mark
-from similar_images.collections.base import BaseCollection, Hit, Query
-from similar_images.collections.filtered import Where
-from similar_images.collections.images import Collection
-from similar_images.collections.opened import SAME as SAME
+from similar_images.collection.asked import Answer as Answer
+from similar_images.collection.asked import Asked as Asked
+from similar_images.collection.asked import Box as Box
+from similar_images.collection.asked import Mark as Mark
+from similar_images.collection.base import BaseCollection, Hit, Query
+from similar_images.collection.filtered import Where
+from similar_images.collection.images import Collection
+from similar_images.collection.opened import SAME as SAME
 from similar_images.index.exact import rows_but
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from arrays import clustered
 
-from similar_images.collections import overview
-from similar_images.collections.images import Collection
+from similar_images.collection import overview
+from similar_images.collection.images import Collection
 from similar_images.index import build as building
 from similar_images.index.exact import normalised
 from similar_images.networks.extras import MissingExtra

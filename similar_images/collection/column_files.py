@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from similar_images.collections.columns import ISO, NAME, VECTOR, texts
+from similar_images.collection.columns import ISO, NAME, VECTOR, texts
 from similar_images.files import locked, replacing
 from similar_images.inputs.exif import MAX_CHARS, Exif, read_exif
 from similar_images.inputs.names import NameRows, from_csv_cell, names_digest

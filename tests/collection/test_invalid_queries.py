@@ -8,7 +8,7 @@ from colour_network import saved
 from PIL import Image
 
 from similar_images import Collection
-from similar_images.collections.base import Query
+from similar_images.collection.base import Query
 from similar_images.index.index import normalised
 from similar_images.inputs.images import UnreadableImage
 

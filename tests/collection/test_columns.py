@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from similar_images import Collection
-from similar_images.collections import column_files
-from similar_images.collections.column_files import beside
-from similar_images.collections.columns import Columns, name_columns
+from similar_images.collection import column_files
+from similar_images.collection.column_files import beside
+from similar_images.collection.columns import Columns, name_columns
 
 NAMES = ["cats/a.jpg", "cats/old/b.jpg", "dogs/c.jpg", "d.jpg"]
 TABLE = """name,label,stars,date,note

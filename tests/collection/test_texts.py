@@ -8,7 +8,7 @@ import pytest
 from collection_files import Letters, letters, save_texts
 
 from similar_images import TextCollection
-from similar_images.collections import texts
+from similar_images.collection import texts
 from similar_images.index.build import build
 from similar_images.index.index import normalised
 from similar_images.networks import text as text_networks

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from similar_images.collections.columns import VECTOR, is_empty, texts
-from similar_images.collections.filtered import FilteredCollection
-from similar_images.collections.opened import Hit
+from similar_images.collection.columns import VECTOR, is_empty, texts
+from similar_images.collection.filtered import FilteredCollection
+from similar_images.collection.opened import Hit
 from similar_images.files import replacing
 from similar_images.inputs.names import to_csv_cell
 from similar_images.networks.extras import need

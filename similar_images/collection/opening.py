@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from similar_images.collections.base import BaseCollection
-from similar_images.collections.images import Collection
-from similar_images.collections.texts import TextCollection
+from similar_images.collection.base import BaseCollection
+from similar_images.collection.images import Collection
+from similar_images.collection.texts import TextCollection
 from similar_images.inputs.texts import TABLES, list_file
 from similar_images.networks.catalog import reads_text
 from similar_images.vectors.store import manifest_path, read_manifest, vectors_path

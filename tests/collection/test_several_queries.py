@@ -6,7 +6,7 @@ from arrays import clustered
 from collection_files import Letters, letters, save_texts
 
 from similar_images import Collection, TextCollection
-from similar_images.collections.base import SHARE, SHARE_OF_ONE, Query
+from similar_images.collection.base import SHARE, SHARE_OF_ONE, Query
 from similar_images.index import build as building
 from similar_images.index.exact import normalised
 from similar_images.vectors.store import open_vectors

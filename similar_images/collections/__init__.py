@@ -1,1 +1,0 @@
-"""Names, vectors and index, opened together and searched."""
