@@ -2,7 +2,8 @@
 
 The class names its format, with a version, in `FORMAT`. A field with a default value may be missing in the file: give
 one to each field that earlier versions did not write. Unknown keys are ignored, and lists become tuples if the field is
-a tuple. Further checks belong in `__post_init__`, which raises ValueError.
+a tuple. Further checks belong in `__post_init__`, which raises ValueError. A class with methods from_json(content, place)
+and to_json() converts itself.
 
     @dataclass(frozen=True, kw_only=True)
     class Manifest:
@@ -71,6 +72,8 @@ def from_json(cls: type[T], content: object, place: str = "") -> T:
 
 def to_json(value: Any) -> Any:
     """Return a record, or a value of its fields, as JSON has it: objects, lists and scalars."""
+    if hasattr(value, "to_json"):
+        return value.to_json()
     if dataclasses.is_dataclass(value):
         fields = [(field, getattr(value, field.name)) for field in dataclasses.fields(value)]
         return {field.name: to_json(one) for field, one in fields if one is not None or field.metadata != OMIT_NONE}
@@ -99,6 +102,8 @@ def _reader(hint: Any) -> Reader:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return _union_reader(hint, args)
+    if hasattr(hint, "from_json"):
+        return lambda value, place: hint.from_json(value, place)
     if dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"):
         return lambda value, place: from_json(hint, value, place)
     if origin in (list, tuple):

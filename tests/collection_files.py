@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import SUFFIX
 from similar_images.vectors.writer import Writer
 
-TEXT_NETWORK = {"name": "letters", "source": "tests", "reads": "text", "dimension": 26, "tokens": 9, "weights": "0"}
+TEXT_NETWORK = NetworkDescription("letters", source="tests", reads="text", dimension=26, tokens=9, weights="0")
 
 
 def letters(text: str) -> np.ndarray:

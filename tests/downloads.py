@@ -208,7 +208,7 @@ def assert_vectors_are_complete(result, folder):
     vectors = open_vectors(folder / NPY)
     np.testing.assert_array_equal(vectors.array, ROWS)
     assert vectors.names == (folder / LIST).read_text().splitlines()
-    assert (vectors.network["name"], vectors.network["resampling"]) == ("vgg16", "nearest")
+    assert (vectors.network.name, vectors.network.resampling) == ("vgg16", "nearest")
     assert vectors.images == folder / "val2014"
     assert sorted(path.name for path in folder.iterdir() if path.name != "val2014") == [LIST, MANIFEST, NPY]
 

@@ -152,7 +152,7 @@ def main(
     from similar_images.evaluation.evaluation import evaluate, open_configs
     from similar_images.evaluation.labels import choose_labels
     from similar_images.files import check_new
-    from similar_images.networks.catalog import reads_text
+    from similar_images.networks.description import reads_text
 
     if networks:
         _check_only_of_networks(ctx)

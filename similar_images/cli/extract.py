@@ -218,7 +218,7 @@ def main(
             description, decoders = encoder.description, workers or default_workers(threads)
             compute = partial(encoded, images.names, source, encoder, computed["batch"], limits, decoders)
         if verbose:
-            say("\n".join(f"{key}: {value}" for key, value in description.items()))
+            say("\n".join(f"{key}: {value}" for key, value in description.to_json().items()))
         writer.check(description)
         if writer.is_whole and not (retry_skipped and writer.skipped):
             say(f"{output} is already complete, {len(images.names)} rows; use --overwrite to rebuild")

@@ -89,7 +89,7 @@ def main(
     backend = writer.engine.get("name") if engine == "auto" else engine
     encoder = text_networks.load(network, backend or text_networks.fastest_engine(), precision)
     if verbose:
-        say("\n".join(f"{key}: {value}" for key, value in encoder.description.items()))
+        say("\n".join(f"{key}: {value}" for key, value in encoder.description.to_json().items()))
     writer.check(encoder.description)
     if writer.is_whole:
         say(f"{output} is already complete, {len(texts)} rows; use --overwrite to rebuild")

@@ -12,7 +12,7 @@ from similar_images.milvus import build as building
 from similar_images.milvus import manifest as manifests
 from similar_images.milvus.build import Target
 from similar_images.milvus.connection import checked
-from similar_images.networks.catalog import reads_text
+from similar_images.networks.description import reads_text
 from similar_images.vectors.store import Vectors, index_path, list_path
 
 Say = Callable[[str], None]

@@ -203,11 +203,11 @@ def _weighed(collection: "Collection", prompt: str, weight: float, query: str) -
 def check_prompt(collection: "Collection", prompt: str) -> None:
     """Raise ValueError for a prompt without {}, or a network that reads none."""
     from similar_images.collection.base import WITH_WORDS
-    from similar_images.networks.catalog import reads_words
+    from similar_images.networks.description import reads_words
 
     prompted("", prompt)
     if not reads_words(collection.network):
-        name = collection.network["name"] if collection.network else "the network of the collection"
+        name = collection.network.name if collection.network else "the network of the collection"
         raise ValueError(f"--prompt is for words, which {name} does not read: omit it, or {WITH_WORDS}")
 
 
@@ -215,7 +215,7 @@ def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | 
     """Return what `nearest` takes: a row, the bytes at an address, the image in a file, or words."""
     from similar_images.inputs.images import open_image
     from similar_images.inputs.web import fetch
-    from similar_images.networks.catalog import reads_words
+    from similar_images.networks.description import reads_words
 
     if not query.strip():
         raise ValueError("expected a file, a name, an address or words to search for, got an empty text")

@@ -21,6 +21,7 @@ from similar_images.inputs.images import LIMITS, Limits
 from similar_images.inputs.names import is_blank
 from similar_images.inputs.sources import Source
 from similar_images.networks.catalog import ENGINES
+from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import Tell
 from similar_images.vectors.from_images import Encoded
 
@@ -72,7 +73,7 @@ class Workers:
         _raise_failed(answer)
         for sentence in answer["told"]:
             tell(sentence)
-        self.description, self.computed = answer["description"], answer["computed"]
+        self.description, self.computed = NetworkDescription.from_json(answer["description"]), answer["computed"]
         loading = loading._replace(**_chosen(self.computed))
         place = source.path.absolute()
         known = next((name for name in names if not is_blank(name) and source.exists(name)), "")
@@ -119,7 +120,7 @@ class Workers:
             _raise_failed(answer)
             if answer["part"] != i:
                 raise OSError(f"expected part {i} from Ray, got {answer['part']}: rerun to resume")
-            vectors = np.frombuffer(answer["vectors"], np.float32).reshape(-1, self.description["dimension"])
+            vectors = np.frombuffer(answer["vectors"], np.float32).reshape(-1, self.description.dimension)
             skipped = {row: Skipped(row, self._names[row], reason) for row, reason in json.loads(answer["skipped"])}
             for block in part:
                 yield block, vectors[: len(block)], [skipped[row] for row in block if row in skipped]

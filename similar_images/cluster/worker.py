@@ -14,6 +14,7 @@ import numpy as np
 from similar_images.inputs.images import Limits
 from similar_images.inputs.names import printable
 from similar_images.inputs.sources import open_source
+from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import folder_of
 from similar_images.vectors.from_images import BatchEncoder, load_encoder
 
@@ -47,7 +48,7 @@ class Job(NamedTuple):
     known: str  # a name that is there
     limits: Limits
     decoders: int
-    description: dict  # of the network; another one is refused
+    description: NetworkDescription  # another network is refused
     version: str | None  # of this package; likewise
 
 
@@ -72,8 +73,8 @@ class Worker:
                 f"{printable(str(source.path / job.known))} is not there: images must be on storage that all nodes share, under the same path"
             )
         encoder, _ = load_encoder({}, **job.loading._asdict())
-        if json.loads(json.dumps(encoder.description)) != job.description:
-            raise ValueError(f"the network {encoder.description['name']} is another one here: see to its weights")
+        if encoder.description != job.description:
+            raise ValueError(f"the network {encoder.description.name} is another one here: see to its weights")
         batch = job.loading.batch
         assert batch is not None
         self._encode = BatchEncoder(source, encoder, batch, job.limits, job.decoders, job.known).__enter__()
@@ -108,7 +109,7 @@ def load(loading: Loading, recorded: dict, max_memory: int) -> str:
         encoder.encode(np.zeros((computed["batch"], *encoder.preparation.shape), np.uint8))
     except (OSError, ValueError) as error:
         return json.dumps({"failed": _failure(error)})
-    return json.dumps({"description": encoder.description, "computed": computed, "told": told, "failed": ""})
+    return json.dumps({"description": encoder.description.to_json(), "computed": computed, "told": told, "failed": ""})
 
 
 def installed_version() -> str | None:

@@ -20,7 +20,7 @@ from similar_images.index.index import Index, normalised, search
 from similar_images.index.neighbours import check_k
 from similar_images.index.similarity import SEED, Similarity, fit
 from similar_images.inputs.texts import PLACE
-from similar_images.networks import catalog
+from similar_images.networks.description import NetworkDescription, is_same_network
 from similar_images.vectors.store import Vectors
 
 # Of the mean of the negatives, subtracted from that of several positives, or from one: benchmarks/similarity.py.
@@ -32,7 +32,7 @@ SAMPLE = 1000  # rows whose similarities say how much those of a query differ
 class Described(Protocol):
     """A loaded network that describes itself as the manifests do."""
 
-    description: dict
+    description: NetworkDescription
 
 
 E = TypeVar("E", bound=Described)
@@ -315,13 +315,13 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
             f"expected one query: {self.accepts}, a row or a vector (d,) in NumPy, got {type(new).__name__}"
         )
 
-    def _check_network(self, network: dict) -> None:
-        if self.network is not None and not catalog.same(self.network, network):
-            keys = [key for key in network if network[key] != self.network.get(key)]
+    def _check_network(self, network: NetworkDescription) -> None:
+        if self.network is not None and not is_same_network(self.network, network):
+            differences = network.differences(self.network)
             raise ValueError(
-                f"expected a query made by {self._name()}, as the collection was, got one of {network['name']}; "
-                f"different: {', '.join(f'{key} {network[key]}, not {self.network.get(key)}' for key in keys)}"
+                f"expected a query made by {self._name()}, as the collection was, got one of {network.name}; "
+                f"different: {', '.join(f'{key} {new}, not {own}' for key, new, own in differences)}"
             )
 
     def _name(self) -> str:
-        return self.network["name"] if self.network else "the network of the collection"
+        return self.network.name if self.network else "the network of the collection"

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from similar_images.networks.description import NetworkDescription
+
 WITH_WORDS = (
     "make the collection with a network that does, such as `similar-images extract -d FOLDER --network "
     "hf:openai/clip-vit-base-patch32`"
@@ -16,7 +18,7 @@ class Query(NamedTuple):
     """A vector (d,) with the description of the network that made it."""
 
     vector: np.ndarray
-    network: dict
+    network: NetworkDescription
     words: str | None = None  # what it was made from, where that is words and the collection is of images
 
 

@@ -8,6 +8,7 @@ from similar_images.index import build as building
 from similar_images.index.similarity import COSINE, default
 from similar_images.inputs.sources import Place, title
 from similar_images.networks.catalog import OF_A_FOLDER
+from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import folder_of
 from similar_images.vectors.from_images import extract, list_images, load_encoder
 from similar_images.vectors.manifest import recorded_network
@@ -49,7 +50,10 @@ def create_files(
         building.build(open_vectors(path), index_path(path))
     elif change == "add":
         manifest = building.add(open_vectors(path), index_path(path))
-        few = manifest["similarity"] is None and default(manifest["vectors"]["network"], manifest["n"]) != COSINE.name
+        few = (
+            manifest["similarity"] is None
+            and default(NetworkDescription.from_json(manifest["vectors"]["network"]), manifest["n"]) != COSINE.name
+        )
         if few or building.has_moved(manifest):
             building.build(open_vectors(path), index_path(path))
     return listed.list_file

@@ -111,7 +111,7 @@ def explain(encoder: Encoder, similarity: Similarity, query: Image.Image | np.nd
         if not second.is_pooled:
             raise ValueError(
                 f"expected the image of the query: the parts of an image cannot be compared with a vector of "
-                f"{encoder.description['name']}"
+                f"{encoder.description.name}"
             )
         return Explanation(None, second.heat(matches(query[None], second.places, similarity)[1], preparation))
     first = look(encoder, query)

@@ -23,7 +23,8 @@ from similar_images.inputs import images
 from similar_images.inputs.sources import Place, open_source, place_of
 from similar_images.inputs.texts import PLACE, TABLES, fault, one_line, prompted
 from similar_images.networks import catalog, loader
-from similar_images.networks.catalog import Encoder, reads_text
+from similar_images.networks.catalog import Encoder
+from similar_images.networks.description import reads_text, reads_words
 from similar_images.networks.hub_files import versioned
 from similar_images.vectors.store import Vectors, list_path, open_vectors, vectors_path
 
@@ -208,7 +209,7 @@ class Collection(BaseCollection[Encoder]):
         if reason := fault(text):
             raise ValueError(f"expected words to search for: {reason}")
         asked = prompted(one_line(text), prompt)
-        if not catalog.reads_words(self.network):
+        if not reads_words(self.network):
             return super().encode_text(text, prompt)
         if not self.similarity.is_cosine:
             raise ValueError(
@@ -312,8 +313,8 @@ class Collection(BaseCollection[Encoder]):
         files = {kind: file for kind, file in self._files.items() if file}
         if not files and self.vectors.manifest:
             files = loader.recorded_files(self.vectors.manifest["files"], self.vectors.path.parent)
-        if self.network["name"] in catalog.NETWORKS:
-            name, resampling = self.network["name"], self.network["resampling"]
+        if self.network.name in catalog.NETWORKS:
+            name, resampling = self.network.name, self.network.resampling
             return loader.load(name, files.get("model"), files.get("weights"), resampling, export=False)
         folder = files.get("model")  # of a network of the hub's form; those of the hub have a commit instead
         name = str(folder) if folder else versioned(self.network)

@@ -16,6 +16,7 @@ from similar_images.inputs.names import composed
 from similar_images.inputs.sources import Place
 from similar_images.milvus.manifest import is_milvus, milvus_path
 from similar_images.milvus.opening import check_content, open_milvus
+from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import Vectors, index_path, list_path
 
 FEW = 100  # queries; fewer say nothing about what a collection has no match for
@@ -82,8 +83,8 @@ class OpenCollection:
         return self.vectors.array is not None
 
     @property
-    def network(self) -> dict | None:
-        """The network that made the vectors, as catalog.describe gives it; None if unknown."""
+    def network(self) -> NetworkDescription | None:
+        """The network that made the vectors; None if unknown."""
         return self.vectors.network
 
     @property

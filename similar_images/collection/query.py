@@ -19,7 +19,7 @@ from similar_images.index.exact import rows_but
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.texts import one_line
-from similar_images.networks.catalog import reads_words
+from similar_images.networks.description import reads_words
 
 KEPT_SIDE = 1024  # pixels; of a new image so much is kept, to search by its parts
 MIN_PART = 16  # pixels a side; less shows nothing
@@ -182,7 +182,7 @@ def caveat(collection: BaseCollection) -> str:
 
 
 def network_name(collection: BaseCollection) -> str:
-    return collection.network["name"] if collection.network else "an unknown network"
+    return collection.network.name if collection.network else "an unknown network"
 
 
 def describe(

@@ -11,7 +11,7 @@ from similar_images.collection.base import BaseCollection, Hit, Query, Where, op
 from similar_images.index.index import Index, depth, normalised, ranked
 from similar_images.inputs.texts import ENCODING, columns, fault, list_file, one_line, read_texts
 from similar_images.networks import text as text_networks
-from similar_images.networks.catalog import reads_text
+from similar_images.networks.description import NetworkDescription, reads_text
 from similar_images.networks.text import TextEncoder
 from similar_images.vectors.store import Vectors, open_vectors, vectors_path
 
@@ -68,7 +68,9 @@ class TextCollection(BaseCollection[TextEncoder]):
                 _check_table(path, column, encoding, vectors)
         elif opened and opened.manifest and path.is_file() and path != file:
             texts = read_texts(path, column, encoding)
-            vectors = Vectors(file, None, texts, None, opened.manifest["vectors"]["network"], None)
+            network = opened.manifest["vectors"]["network"]
+            known = NetworkDescription.from_json(network) if network else None
+            vectors = Vectors(file, None, texts, None, known, None)
         else:
             raise FileNotFoundError(f"there are no vectors {file}: make them with extract_text_vectors.py")
         if column is not None and not is_table:
@@ -91,7 +93,7 @@ class TextCollection(BaseCollection[TextEncoder]):
     def network_name(self) -> str:
         """The network as text_networks.load takes it: its name, or the folder that it was loaded from."""
         folder = self.vectors.manifest and self.vectors.manifest["files"].get("model")
-        return str(self.vectors.path.parent / folder) if folder else self._network["name"]
+        return str(self.vectors.path.parent / folder) if folder else self._network.name
 
     def encode(self, new: str) -> Query:
         """Return the query of a text. The first call loads the network.

@@ -13,6 +13,7 @@ from similar_images.evaluation.evaluation import can_encode
 from similar_images.index.index import Index, normalised, rows_but
 from similar_images.index.neighbours import nearest
 from similar_images.inputs import images
+from similar_images.networks.description import NetworkDescription
 
 # Network -> the cosine similarity from which two images are near-duplicates. benchmarks/near_duplicates.py, with 200
 # photographs of COCO, five altered copies of each and 1,515 others of Caltech-101: at these, groups join 2,490 and 930
@@ -47,9 +48,9 @@ class Choice(NamedTuple):
     recalls: dict[str, float]  # alteration -> share of its copies that the threshold finds; empty if not calibrated
 
 
-def default_threshold(network: dict | None) -> float:
+def default_threshold(network: NetworkDescription | None) -> float:
     """Return the threshold measured for a network. Raises ValueError, with the alternatives, if there is none."""
-    name = network["name"] if network else "an unknown network"
+    name = network.name if network else "an unknown network"
     if name not in THRESHOLDS:
         raise ValueError(
             f"no threshold was measured for the vectors of {name}, only for {', '.join(THRESHOLDS)}: "

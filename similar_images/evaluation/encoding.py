@@ -18,7 +18,8 @@ from similar_images.inputs.images import open_image
 from similar_images.inputs.sources import Source
 from similar_images.inputs.texts import prompted
 from similar_images.networks import batch_size, hub_files, loader, onnx
-from similar_images.networks.catalog import NETWORKS, Encoder, reads_words
+from similar_images.networks.catalog import NETWORKS, Encoder
+from similar_images.networks.description import NetworkDescription, reads_words
 from similar_images.networks.efficientnet_lite import weights_file
 from similar_images.networks.hub_files import Tell
 from similar_images.vectors.from_images import encoded
@@ -31,7 +32,7 @@ class Encoded(NamedTuple):
     """What a network made of a sample, and what that took."""
 
     network: str  # as it was named
-    description: dict  # as catalog.describe gives it
+    description: NetworkDescription
     engine: str
     vectors: np.ndarray  # float32 (n, d); zeros where an image cannot be read
     copies: np.ndarray  # float32 (m, a, d); zeros likewise

@@ -245,7 +245,7 @@ def can_encode(collection: BaseCollection) -> bool:
         return False
     if collection.source is None or not collection.source.exists():
         return False
-    return bool(manifest["files"]) or loader.is_here(manifest["network"])
+    return bool(manifest["files"]) or (collection.network is not None and loader.is_here(collection.network))
 
 
 class Found(NamedTuple):

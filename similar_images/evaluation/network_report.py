@@ -16,7 +16,7 @@ from similar_images.index.similarity import COMPONENTS, COSINE
 from similar_images.index.tune import MIN_VERDICT_QUERIES, interval
 from similar_images.inputs.names import printable
 from similar_images.inputs.texts import PLACE
-from similar_images.networks.catalog import reads_words
+from similar_images.networks.description import reads_words
 from similar_images.templates import pages
 
 MILLION = 1_000_000
@@ -76,7 +76,7 @@ def lines(found: NetworkComparison) -> list[tuple[str, list[str]]]:
             rows.append((f"{title}, less the first", ["", *(as_interval(one - each[0], -1) for one in each[1:])]))
         cosine = [f"{one.values[COSINE.name][measure].mean():.3f}" for one in networks]
         rows.append((f"{title}, cosine", cosine))
-    dimensions = [one.encoded.description["dimension"] for one in networks]
+    dimensions = [one.encoded.description.dimension for one in networks]
     sizes = [index_bytes(d, one.similarity) / 1e6 for d, one in zip(dimensions, networks, strict=True)]
     return [
         *rows,
@@ -176,10 +176,10 @@ def write(path: Path, found: NetworkComparison) -> None:
 
 
 def _summary(one: Measured, first: Measured) -> dict[str, Any]:
-    encoded, plain, d = one.encoded, one.prompts.get(PLACE), one.encoded.description["dimension"]
+    encoded, plain, d = one.encoded, one.prompts.get(PLACE), one.encoded.description.dimension
     return {
         "network": encoded.network,
-        "description": encoded.description,
+        "description": encoded.description.to_json(),
         "engine": encoded.engine,
         "similarity": one.similarity,
         "measures": {

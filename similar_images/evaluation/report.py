@@ -59,7 +59,7 @@ def summary(one: Evaluation) -> dict:
         "index": None if one.config.exact else str(one.config.used_index.path),
         "recipe": one.config.recipe,
         "similarity": collection.similarity.name,
-        "network": collection.network["name"] if collection.network else None,
+        "network": collection.network.name if collection.network else None,
         "n": len(collection),
         "d": collection.array.shape[1],
         "bytes": one.bytes,

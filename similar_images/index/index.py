@@ -29,6 +29,7 @@ from similar_images.index.recipes import RERANKED, takes_ids
 from similar_images.index.reduced import in_memory, open_transform, open_transformed, remove_others
 from similar_images.index.similarity import COSINE, Similarity, separated
 from similar_images.inputs.names import names_digest
+from similar_images.networks.description import NetworkDescription, reads_text
 from similar_images.vectors.store import WHOLE_BYTES, Vectors, changed_rows, fingerprint
 
 MEASURED_K = 10  # of the recall that an index is built for; one more hit may be the query itself
@@ -340,8 +341,9 @@ def _difference(vectors: Vectors, manifest: dict, is_thorough: bool) -> str | No
     n, network, skipped = built["n"], built["network"], built.get("skipped", ())
     if (least := max([n, *(row + 1 for row in manifest["removed"])])) > len(array):
         return f"expected at least {least:,} rows, got {len(array):,}; "
-    if network and network.get("reads") == "text":  # its names say all; another processor's last digits differ
-        return None if network == vectors.network and _has_names(vectors, built) else ""
+    made_with = NetworkDescription.from_json(network) if network else None
+    if reads_text(made_with):  # its names say all; another processor's last digits differ
+        return None if made_with == vectors.network and _has_names(vectors, built) else ""
     if built["fingerprint"] != fingerprint(array[:n], skipped):
         return ""
     if "blocks" not in built:  # by an earlier version

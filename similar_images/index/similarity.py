@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 
 from similar_images.index.exact import products, rows_but, unit_rows
-from similar_images.networks.catalog import reads_text, reads_words
+from similar_images.networks.description import NetworkDescription, reads_text, reads_words
 from similar_images.vectors.store import open_array
 
 SIMILARITIES = ("cosine", "centred", "whitened")
@@ -132,7 +132,7 @@ def _chained(chain: list[Any], index: faiss.Index) -> faiss.Index:
     return whole
 
 
-def default(network: dict | None, n: int) -> str:
+def default(network: NetworkDescription | None, n: int) -> str:
     """Return the similarity that is best for n vectors of a network, by benchmarks/similarity.py.
 
     Of texts, of a network that also reads words and of an unknown one it is the cosine: vectors of words are not where

@@ -106,7 +106,7 @@ def source_of(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
         "blocks": blocks or [digest for _, digest in block_digests(vectors.stored, n)],
         "modified": None if blocks else vectors.path.stat().st_mtime_ns,
         "names": names_digest(vectors.names) if vectors.names else None,
-        "network": vectors.network,
+        "network": vectors.network.to_json() if vectors.network else None,
     }
 
 

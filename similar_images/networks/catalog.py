@@ -12,6 +12,7 @@ import numpy as np
 from similar_images.inputs import images
 from similar_images.inputs.preparation import Preparation, read, squeezed
 from similar_images.networks import hog_colour
+from similar_images.networks.description import NetworkDescription
 
 ENGINES = ("tensorflow", "onnxruntime", "openvino", "torch")  # the backends of the networks that have weights
 GPU_DEVICES = ("/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # Nvidia, Nvidia under Windows, AMD
@@ -116,13 +117,13 @@ class Backend(Protocol):
 class Encoder:
     """A loaded network, ready to encode images."""
 
-    def __init__(self, engine: Backend, preparation: Preparation, description: dict):
+    def __init__(self, engine: Backend, preparation: Preparation, description: NetworkDescription):
         self.engine, self.preparation, self.description = engine, preparation, description
 
     @property
     def dimension(self) -> int:
         """The numbers of a vector."""
-        return self.description["dimension"]
+        return self.description.dimension
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Return float32 vectors (b, d) for RGB uint8 pixels (b, height, width, 3) as `preparation` makes them."""
@@ -137,7 +138,7 @@ class Encoder:
         maps = None if find is None else find(pixels)
         if maps is None or maps.shape[1] * maps.shape[2] < 2:
             raise ValueError(
-                f"{self.description['name']} has no feature map, which shows what is similar: use a network that has, "
+                f"{self.description.name} has no feature map, which shows what is similar: use a network that has, "
                 f"such as {OF_A_FOLDER}"
             )
         return maps
@@ -152,7 +153,7 @@ class Encoder:
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
         """Return float32 vectors (b, d) of words, as `encode_text` does of one."""
-        raise ValueError(f"{self.description['name']} does not read words")
+        raise ValueError(f"{self.description.name} does not read words")
 
 
 def encoder_of(network: Network, engine: Backend, resampling: str | None = None) -> Encoder:
@@ -161,40 +162,24 @@ def encoder_of(network: Network, engine: Backend, resampling: str | None = None)
     return Encoder(engine, preparation, describe(network, preparation.resampling, engine.weights))
 
 
-def describe(network: Network, resampling: str | None = None, weights: str | None = None) -> dict:
+def describe(network: Network, resampling: str | None = None, weights: str | None = None) -> NetworkDescription:
     """Return what a manifest records of a network: enough to encode a query in the same way as the collection.
 
     `weights` is the SHA-256 over the network's weights; None if it has none or they are not known.
     """
-    return {
-        "name": network.name,
-        "source": network.origin,
-        "layer": network.layer or ("pooled" if network.has_weights else None),
-        "dimension": network.dimension,
-        "side": network.side,
-        "resampling": resampling or network.resampling,
-        "jpeg": f"at {images.REDUCED} x side or more"
-        if squeezed(network.side, resampling or network.resampling).reduced
-        else "whole",
-        "preprocessing": network.preprocess,
-        "weights": weights,
-    }
-
-
-def same(one: dict, other: dict) -> bool:
-    """Return whether two descriptions are of the same network; weights are compared if both are known."""
-    weights = {one.get("weights"), other.get("weights")} - {None}
-    return {**one, "weights": None} == {**other, "weights": None} and len(weights) <= 1
-
-
-def reads_text(network: dict | None) -> bool:
-    """Return whether a description, as recorded in a manifest, is of a network for texts."""
-    return network is not None and network.get("reads") == "text"
-
-
-def reads_words(network: dict | None) -> bool:
-    """Return whether a description is of a network for images that also reads words."""
-    return network is not None and network.get("reads") == "images and words"
+    resampling = resampling or network.resampling
+    return NetworkDescription(
+        name=network.name,
+        source=network.origin,
+        layer=network.layer or ("pooled" if network.has_weights else None),
+        dimension=network.dimension,
+        side=network.side,
+        resampling=resampling,
+        jpeg=f"at {images.REDUCED} x side or more" if squeezed(network.side, resampling).reduced else "whole",
+        preprocessing=network.preprocess,
+        weights=weights,
+        nulls=frozenset({"layer", "weights"}),
+    )
 
 
 def has_gpu_device() -> bool:

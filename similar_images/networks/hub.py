@@ -25,7 +25,9 @@ from similar_images.files import locked, mismatch, read_json, replacing_folder, 
 from similar_images.inputs import preparation
 from similar_images.inputs.preparation import Preparation
 from similar_images.networks import hub_files
-from similar_images.networks.catalog import Encoder, has_gpu_device, reads_words
+from similar_images.networks.catalog import Encoder, has_gpu_device
+from similar_images.networks.description import IMAGES as IMAGES_ONLY
+from similar_images.networks.description import IMAGES_AND_WORDS, NetworkDescription, reads_words
 from similar_images.networks.hub_checks import CONFIG, ONNX_WORDS, PREPARATIONS, SHARDS, WEIGHTS
 from similar_images.networks.hub_files import HubNetwork, Tell
 from similar_images.networks.onnx import BACKENDS, IDS, MASK, OUTPUT, OnnxExport, open_session
@@ -50,8 +52,8 @@ class HubExport(NamedTuple):
     manifest: dict[str, Any]
 
     @property
-    def description(self) -> dict[str, Any]:
-        return self.manifest["description"]
+    def description(self) -> NetworkDescription:
+        return NetworkDescription.from_json(self.manifest["description"])
 
 
 class Words:
@@ -105,18 +107,18 @@ def load(
     if engine == "torch":
         from similar_images.networks.hub_torch import TorchImages
 
-        exported = hub_files.versioned(export.description) if export.description["revision"] else network
+        exported = hub_files.versioned(export.description) if export.description.revision else network
         files = hub_files.find(exported, download, tell)
         return HubEncoder(TorchImages(files, _prepared(files)[1], precision), export)
-    images = OnnxExport(export.folder / IMAGES, export.description["weights"])
+    images = OnnxExport(export.folder / IMAGES, export.description.weights or "")
     return HubEncoder(BACKENDS[engine](images, precision, threads), export)
 
 
-def is_here(description: dict[str, Any]) -> bool:
+def is_here(description: NetworkDescription) -> bool:
     """Return whether the network of a manifest can be loaded without a download."""
-    if description.get("revision"):
+    if description.revision:
         return _find_recorded(hub_files.versioned(description)) is not None
-    return description.get("source") == "folder"
+    return description.source == "folder"
 
 
 def fastest_engine(precision: str = "float32") -> str:
@@ -229,20 +231,25 @@ def _export(network: HubNetwork, folder: Path) -> HubExport:
         else:
             from similar_images.networks import hub_onnx as source  # type: ignore[no-redef]
         layer, d = source.write(network, prepared, scaling, partial / IMAGES, partial / WORDS, partial / TOKENIZER)
-        description = {
-            "name": network.name,
-            "source": "huggingface" if network.revision else "folder",
-            "revision": network.revision,
-            "files": None if network.revision else network.files,
-            "layer": layer,
-            "reads": "images and words" if (partial / WORDS).is_file() else "images",
-            "dimension": d,
+        description = NetworkDescription(
+            name=network.name,
+            source="huggingface" if network.revision else "folder",
+            revision=network.revision,
+            files=None if network.revision else network.files,
+            layer=layer,
+            reads=IMAGES_AND_WORDS if (partial / WORDS).is_file() else IMAGES_ONLY,
+            dimension=d,
             **prepared.described(),
-            "resampling": prepared.resampling,
-            "jpeg": "whole",
-            "preprocessing": f"(x * {scaling[0]:.6g} - {scaling[1]}) / {scaling[2]}",
-            "weights": network.weights,
+            resampling=prepared.resampling,
+            jpeg="whole",
+            preprocessing=f"(x * {scaling[0]:.6g} - {scaling[1]}) / {scaling[2]}",
+            weights=network.weights,
+            nulls=frozenset({"revision", "files", "resized"}),
+        )
+        manifest = {
+            "description": description.to_json(),
+            "preparation": prepared._asdict(),
+            "sha256": _digests(partial),
         }
-        manifest = {"description": description, "preparation": prepared._asdict(), "sha256": _digests(partial)}
         write_json(partial / MANIFEST, {"format": FORMAT, **manifest})
     return HubExport(folder, manifest)

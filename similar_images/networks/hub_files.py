@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from similar_images.networks import hub_checks
 from similar_images.networks.catalog import NetworkUnavailable
+from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_checks import CONFIG, GIT_SHA1, ONNX_IMAGES, ONNX_WORDS, SHARDS, SMALL
 from similar_images.networks.telemetry import import_huggingface_hub
 
@@ -59,10 +60,9 @@ def recorded_name(network: str) -> str:
     return Path(network).resolve().name if is_hub_network(network) or "/" in network else network
 
 
-def versioned(description: dict[str, Any]) -> str:
+def versioned(description: NetworkDescription) -> str:
     """Return the name of a described network, with its commit if it is of the hub."""
-    name, revision = description["name"], description.get("revision")
-    return f"{name}@{revision}" if revision else name
+    return f"{description.name}@{description.revision}" if description.revision else description.name
 
 
 def folder_of(network: str) -> Path | None:

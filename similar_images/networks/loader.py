@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from similar_images.networks import hog_colour
 from similar_images.networks.catalog import NETWORKS, Encoder, encoder_of, has_gpu_device
+from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import Tell, is_hub_network
 
 OPTIONS = {"model": "-m (model=)", "weights": "--weights (weights=)"}  # in the shell and in Python
@@ -90,10 +90,10 @@ def load(
     return encoder_of(network, onnx.BACKENDS[engine](exported, precision, threads), resampling)
 
 
-def is_here(description: dict[str, Any]) -> bool:
+def is_here(description: NetworkDescription) -> bool:
     """Return whether the network of a manifest can be loaded without a download."""
-    if description["name"] in NETWORKS:
-        return NETWORKS[description["name"]].is_here
+    if description.name in NETWORKS:
+        return NETWORKS[description.name].is_here
     from similar_images.networks import hub
 
     return hub.is_here(description)

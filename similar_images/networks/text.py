@@ -17,6 +17,7 @@ import numpy as np
 
 from similar_images.files import sha256
 from similar_images.networks.catalog import NetworkUnavailable, has_gpu_device
+from similar_images.networks.description import TEXT, NetworkDescription
 from similar_images.networks.extras import need, remedy
 
 DEFAULT = "all-MiniLM-L6-v2"  # Wang et al. 2020; Reimers & Gurevych 2019
@@ -66,14 +67,14 @@ class TextEncoder:
     def __init__(self, engine: TextBackend, name: str, weights: str):
         self.engine = engine
         self.tokens, self.dimension = engine.tokens, engine.dimension
-        self.description = {
-            "name": name,
-            "source": "sentence-transformers",
-            "reads": "text",
-            "dimension": self.dimension,
-            "tokens": self.tokens,
-            "weights": weights,
-        }
+        self.description = NetworkDescription(
+            name=name,
+            source="sentence-transformers",
+            reads=TEXT,
+            dimension=self.dimension,
+            tokens=self.tokens,
+            weights=weights,
+        )
 
     def lengths(self, texts: list[str]) -> np.ndarray:
         """Return the number of tokens of each text, int (b,), including those that are ignored."""

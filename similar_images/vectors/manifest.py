@@ -6,6 +6,7 @@ from similar_images.files import mismatch, read_json, relative
 from similar_images.inputs.images import DECODING
 from similar_images.inputs.names import names_digest
 from similar_images.inputs.sources import Place, place_of
+from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import versioned
 
 FORMAT = "similar-images vectors 1"
@@ -13,7 +14,7 @@ HEAD_BYTES = 200  # of a manifest, which begins with its format
 DTYPES = ("float32", "float16")
 TEXT = str | None
 MANIFEST = {  # the form of the manifest
-    "network": {"name": str, "dimension": int, "weights": TEXT},  # as catalog.describe gives it
+    "network": {"name": str, "dimension": int, "weights": TEXT},  # see NetworkDescription
     "files": dict,  # where the network came from: "model" or "weights", relative to the manifest
     "engine": dict,  # the backend that computed it: "name", "precision" and "batch"; empty if not known
     "n": int,
@@ -53,7 +54,7 @@ def has_manifest(path: Path) -> bool:
 
 def new_manifest(
     path: Path,
-    network: dict,
+    network: NetworkDescription,
     names: list[str],
     names_file: Path,
     images: Place | None,
@@ -65,11 +66,11 @@ def new_manifest(
     """Return the manifest of vectors of which no row is done."""
     return {
         "format": FORMAT,
-        "network": network,
+        "network": network.to_json(),
         "files": {key: relative(Path(file), path.parent) for key, file in (files or {}).items() if file},
         "engine": engine or {},
         "n": len(names),
-        "d": network["dimension"],
+        "d": network.dimension,
         "dtype": dtype,
         "rows_done": 0,
         "names": {"file": relative(names_file, path.parent), "sha256": names_digest(names)},
@@ -101,8 +102,8 @@ def recorded_network(path: Path) -> str | None:
 
 def network_of(manifest: dict, path: Path) -> str:
     """Return the network of a manifest as loader.load takes it: that of a folder by its path, of the hub by its commit."""
-    known = manifest["network"]
-    if known.get("source") == "folder" and "model" in manifest["files"]:
+    known = NetworkDescription.from_json(manifest["network"])
+    if known.source == "folder" and "model" in manifest["files"]:
         return str(path.parent / manifest["files"]["model"])
     return versioned(known)
 

@@ -16,6 +16,7 @@ from similar_images.files import reserve, sha256
 from similar_images.inputs.names import names_digest, read_names
 from similar_images.inputs.sources import Place
 from similar_images.networks import catalog
+from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import recorded_name
 from similar_images.vectors.manifest import DTYPES, has_manifest, images_of, manifest_path, read_manifest
 
@@ -36,7 +37,7 @@ class Vectors(NamedTuple):
     array: np.ndarray | None  # (n, d) float32 or float16, read-only, not normalised; a skipped image's row is zeros
     names: list[str] | None  # n of them; None: there is no list
     manifest: dict | None  # None: made by another tool
-    network: dict | None  # as catalog.describe gives it; None: not known
+    network: NetworkDescription | None  # None: not known
     images: Place | None  # the folder or address that names are relative to; None: not known
     is_guess: bool = False  # the network is taken for VGG16 because of the dimension
     allow_outside: bool = False  # whether names may lead out of the folder of the images, as the manifest says
@@ -229,7 +230,8 @@ def open_vectors(path: Path, names: Path | None = None, network: str | None = No
     if network is not None and recorded_name(network) != manifest["network"]["name"]:
         raise ValueError(f"{path} was made with {manifest['network']['name']}, not with {network}")
     images, allowed = images_of(manifest, path), manifest["allow_outside"]
-    return Vectors(path, array, lines, manifest, manifest["network"], images, allow_outside=allowed)
+    known = NetworkDescription.from_json(manifest["network"])
+    return Vectors(path, array, lines, manifest, known, images, allow_outside=allowed)
 
 
 def check_complete(vectors: Vectors) -> None:
@@ -297,7 +299,7 @@ def _doubling(n: int) -> Iterator[int]:
         row = max(1, 2 * row)
 
 
-def _known_network(array: np.ndarray, name: str | None) -> tuple[dict | None, bool]:
+def _known_network(array: np.ndarray, name: str | None) -> tuple[NetworkDescription | None, bool]:
     """Return the description of a network, and whether the network is a guess."""
     is_guess = name is None and array.shape[1] == catalog.NETWORKS["vgg16"].dimension
     if is_guess:
@@ -309,6 +311,6 @@ def _known_network(array: np.ndarray, name: str | None) -> tuple[dict | None, bo
             f"expected a network of {', '.join(catalog.NETWORKS)} for vectors without a manifest, got {name}"
         )
     known = catalog.describe(catalog.NETWORKS[name])
-    if known["dimension"] != array.shape[1]:
-        raise ValueError(f"expected vectors of {name}, (n, {known['dimension']}), got {array.shape}")
+    if known.dimension != array.shape[1]:
+        raise ValueError(f"expected vectors of {name}, (n, {known.dimension}), got {array.shape}")
     return known, is_guess

@@ -26,6 +26,7 @@ from similar_images.inputs.images import DECODING
 from similar_images.inputs.names import names_digest, read_names, write_names
 from similar_images.inputs.sources import Place, is_same
 from similar_images.networks import catalog
+from similar_images.networks.description import NetworkDescription, is_same_network
 from similar_images.networks.hub_files import recorded_name
 from similar_images.vectors.manifest import images_of, manifest_path, new_manifest, read_manifest
 from similar_images.vectors.store import check_unaltered, content_digests, open_array
@@ -40,8 +41,8 @@ def adopt(path: Path, names: Path, images: Path, network: str = "vgg16") -> None
     lines, known = read_names(names), catalog.describe(catalog.NETWORKS[network])
     if len(lines) != len(array):
         raise ValueError(f"{names} has {len(lines)} lines, but {path} has {len(array)} rows: expected one per row")
-    if array.shape[1] != known["dimension"]:
-        raise ValueError(f"{path}: expected vectors of {network}, (n, {known['dimension']}), got {array.shape}")
+    if array.shape[1] != known.dimension:
+        raise ValueError(f"{path}: expected vectors of {network}, (n, {known.dimension}), got {array.shape}")
     manifest = new_manifest(path, known, lines, names, images, str(array.dtype))
     digests = content_digests(path)
     write_json(manifest_path(path), manifest | {"rows_done": len(array), "decoding": 1} | digests)
@@ -109,17 +110,22 @@ class Writer:
         if self._earlier and (made := self._earlier["network"]["name"]) != recorded_name(network):
             raise ValueError(f"{self.path} was made with {made}, not {network}: choose another -o, or use --overwrite")
 
-    def check(self, network: dict) -> None:
+    def check(self, network: NetworkDescription) -> None:
         """Raise ValueError if the rows that are there were made by another network."""
-        self.check_name(network["name"])
-        if self._earlier and not catalog.same(self._earlier["network"], network):
-            raise ValueError(
-                f"{self.path} was made with {_differences(self._earlier['network'], network)}: "
-                f"choose another -o, or use --overwrite"
-            )
+        self.check_name(network.name)
+        if self._earlier is None:
+            return
+        earlier = NetworkDescription.from_json(self._earlier["network"])
+        if not is_same_network(earlier, network):
+            differences = ", ".join(f"{key} {old} instead of {new}" for key, old, new in earlier.differences(network))
+            raise ValueError(f"{self.path} was made with {differences}: choose another -o, or use --overwrite")
 
     def begin(
-        self, network: dict, files: dict | None = None, dtype: str | None = None, engine: dict | None = None
+        self,
+        network: NetworkDescription,
+        files: dict | None = None,
+        dtype: str | None = None,
+        engine: dict | None = None,
     ) -> None:
         """Reserve space for all rows; `files` says where the network came from, for `Collection` to find it.
 
@@ -306,8 +312,3 @@ def _rows_on_disk(path: Path, manifest: dict) -> int:
             return (path.stat().st_size - file.tell()) // (dtype.itemsize * shape[1])
     except Exception:  # as for open_array
         return 0
-
-
-def _differences(one: dict, other: dict) -> str:
-    keys = [key for key in one if one[key] != other.get(key)]
-    return ", ".join(f"{key} {one[key]} instead of {other.get(key)}" for key in keys)

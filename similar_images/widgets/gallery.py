@@ -15,7 +15,7 @@ from similar_images.inputs import images
 from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks import loader
-from similar_images.networks.catalog import reads_text, reads_words
+from similar_images.networks.description import reads_text, reads_words
 from similar_images.widgets import export, messages, why
 from similar_images.widgets.history import Displayed
 from similar_images.widgets.hits import HitsWidget

@@ -40,7 +40,7 @@ def test_photographs_are_searched_in_a_notebook_and_their_folder_stays_as_it_is(
     opening = [cell for cell in json.loads((folder / name).read_text())["cells"] if cell["id"] == notebook.OPEN]
     assert 'Collection.open("photos_file_list.txt")' in "".join(opening[0]["source"])
     collection = Collection.open(folder / "photos_file_list.txt")
-    assert collection.network["name"] == "efficientnetlite0" and collection.not_indexed == 0
+    assert collection.network.name == "efficientnetlite0" and collection.not_indexed == 0
     assert [hit.name.split("/")[0] for hit in collection.nearest(photos / "red" / "0.jpg", k=4)] == ["red"] * 4
     assert files(photos) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "photos"]

@@ -67,7 +67,7 @@ def test_the_whole_way(extracted, run, tmp_path):
     assert extracted.stderr.endswith("skipped text 3, '': empty text\n6 of 7 texts, 1 skipped\n")
     assert (tmp_path / "said_list.txt").read_text().splitlines() == SAID
     opened = open_vectors(tmp_path / VECTORS)
-    assert (opened.network["name"], opened.images, opened.array.shape) == ("all-MiniLM-L6-v2", None, (7, 384))
+    assert (opened.network.name, opened.images, opened.array.shape) == ("all-MiniLM-L6-v2", None, (7, 384))
     assert [(one.row, one.reason) for one in opened.skipped] == [(2, "empty text")]
     assert not opened.array[2].any()
     expected = load().encode([text for text in SAID if text])

@@ -19,7 +19,7 @@ def contents(folder) -> dict:
 def test_a_folder_becomes_a_collection_and_grows_with_it(photos, tmp_path):
     seen = []
     made = Collection.create(photos, tmp_path / "files", progress=lambda done, n: seen.append((done, n)))
-    assert made.network["name"] == "efficientnetlite0" and made.index is not None
+    assert made.network.name == "efficientnetlite0" and made.index is not None
     assert seen == [(8, 12), (12, 12)]
     assert [hit.name.split("/")[0] for hit in made.nearest(photos / "blue" / "2.jpg", k=4)] == ["blue"] * 4
     kept = contents(tmp_path / "files")
@@ -62,7 +62,7 @@ def test_an_index_that_cannot_be_used_is_built_again(photos, tmp_path, damage):
 
 def test_another_network_and_an_empty_folder_are_refused(photos, tmp_path):
     Collection.create(photos, tmp_path, network="hog-colour")
-    assert Collection.create(photos, tmp_path).network["name"] == "hog-colour"
+    assert Collection.create(photos, tmp_path).network.name == "hog-colour"
     with pytest.raises(ValueError, match="was made with hog-colour, not efficientnetlite0"):
         Collection.create(photos, tmp_path, network="efficientnetlite0")
     (tmp_path / "empty").mkdir()

@@ -163,7 +163,7 @@ def test_an_unreadable_query_says_why(photo_collection):
 def test_a_query_of_another_network_is_refused_with_what_differs(photo_collection):
     other = describe(NETWORKS["hog-colour"], "nearest")
     with pytest.raises(ValueError, match=r"made by hog-colour, as the collection was.*resampling nearest, not box"):
-        photo_collection.nearest(Query(np.ones(other["dimension"]), other))
+        photo_collection.nearest(Query(np.ones(other.dimension), other))
     with pytest.raises(ValueError, match=r"got one of vgg16"):
         photo_collection.nearest(Query(np.ones(4096), describe(NETWORKS["vgg16"])))
 
@@ -253,7 +253,7 @@ def test_real_photographs_with_a_real_network(data, tmp_path, run):
 
 def test_collections_json_is_plain(photo_collection, tmp_path):
     manifest = json.loads((tmp_path / "photos_file_list.txt.saved_predictions.json").read_text())
-    assert manifest["network"] == load("hog-colour").description
+    assert manifest["network"] == load("hog-colour").description.to_json()
     assert manifest["images"] == "photos"
     buffer = io.BytesIO()
     np.save(buffer, photo_collection.vectors.array)

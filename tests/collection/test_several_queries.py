@@ -65,7 +65,7 @@ def test_weights_and_vectors(collection, array):
         == expected
     )
     by_vector = (
-        rows(collection.nearest([(array[1], 3), Query(array[2], collection.network or {})], k=7))
+        rows(collection.nearest([(array[1], 3), Query(array[2], collection.network)], k=7))
         if collection.network
         else None
     )

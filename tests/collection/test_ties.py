@@ -15,6 +15,7 @@ from similar_images.index import engine
 from similar_images.index.build import build
 from similar_images.index.exact import ROUNDING, exact_search, normalised, ranked
 from similar_images.index.index import open_index, recall
+from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import open_vectors
 
 D, K = 32, 10
@@ -163,6 +164,6 @@ def test_similarities_within_rounding_are_ordered_by_row_and_others_are_not():
 @pytest.mark.parametrize("recipe", ["exact", "flat", "reduced"])
 def test_the_rank_of_an_original_counts_only_better_hits(opened, recipe):
     collection, name = opened("60 copies of one photo", recipe), next(iter(ALTERATIONS))
-    copies = [(name, row, Query(collection.vector(row), {})) for row in (0, 59)]
+    copies = [(name, row, Query(collection.vector(row), NetworkDescription("unknown", dimension=1))) for row in (0, 59)]
     ranks = _ranks(SearchConfig(collection), copies, 8, lambda steps, text, n: steps)
     assert ranks[name].tolist() == [1, 1]

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import colour_network
 import numpy as np
@@ -131,7 +132,7 @@ def test_a_network_that_cannot_be_used_is_one_line_and_the_others_go_on(stripes,
             raise OSError("no internet")
         encoder = real(name, **options)
         if name == "efficientnetlite2":
-            return Broken(encoder.engine, encoder.preparation, encoder.description | {"dimension": 8})
+            return Broken(encoder.engine, encoder.preparation, replace(encoder.description, dimension=8))
         return encoder
 
     real = loader.load

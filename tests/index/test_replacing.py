@@ -22,6 +22,7 @@ from similar_images.collection.opened import FEW, Hit
 from similar_images.index.build import add, build, remove
 from similar_images.index.index import open_index
 from similar_images.inputs.names import write_names
+from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import open_vectors
 
 N, D = 60, 8
@@ -30,6 +31,7 @@ import os, sys
 from pathlib import Path
 from similar_images import files
 from similar_images.index import build, index, manifest
+from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import open_vectors
 folder, step = Path(sys.argv[1]), int(sys.argv[2])
 steps = 0
@@ -152,8 +154,8 @@ def test_removed_images_stay_removed_in_a_rebuild_until_they_are_restored(vector
 def test_removing_from_a_list_of_texts_that_has_grown_keeps_the_index_valid(vectors, index, tmp_path):
     manifest = index.with_name(index.name + ".json")
     content = json.loads(manifest.read_text())
-    network = {"name": "a", "dimension": D, "reads": "text", "weights": None}
-    content["vectors"] |= {"network": network}
+    network = NetworkDescription("a", dimension=D, reads="text")
+    content["vectors"] |= {"network": network.to_json()}
     manifest.write_text(json.dumps(content))
     write_names(tmp_path / "v.txt", [f"{row}.jpg" for row in range(N + 3)])
     np.save(tmp_path / "v.npy", np.concatenate([clustered(N, D), clustered(3, D)]))

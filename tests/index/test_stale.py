@@ -16,12 +16,13 @@ from similar_images.files import read_json
 from similar_images.index import build as building
 from similar_images.index.index import open_index
 from similar_images.index.manifest import FORMAT, manifest_path
+from similar_images.networks.description import NetworkDescription
 from similar_images.vectors import store
 from similar_images.vectors.store import Vectors, open_vectors
 from similar_images.vectors.writer import Writer
 
 N, D = 2500, 16  # three blocks of rows, the last one shorter
-HOG = {"name": "hog-colour", "dimension": D, "weights": None}
+HOG = NetworkDescription("hog-colour", dimension=D)
 
 
 class Folder:

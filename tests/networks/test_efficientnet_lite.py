@@ -86,7 +86,7 @@ def test_vectors_of_any_pixels_are_those_of_the_reference(network, reference, en
 
 def test_a_network_records_what_its_vectors_depend_on(network):
     encoder = load(network.name)
-    recorded = {key: encoder.description[key] for key in ("source", "preprocessing", "weights", "side")}
+    recorded = {key: getattr(encoder.description, key) for key in ("source", "preprocessing", "weights", "side")}
     assert recorded == {
         "source": network.package,
         "preprocessing": "(x - 127) / 128",

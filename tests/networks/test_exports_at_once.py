@@ -16,7 +16,7 @@ from similar_images.networks.catalog import NETWORKS
 IMAGES = """
 import sys; from pathlib import Path; from similar_images.networks import loader, onnx
 encoder = loader.load("mobilenetv2", None, Path(sys.argv[1]), engine="onnxruntime")
-print(encoder.description["weights"])
+print(encoder.description.weights)
 """
 TEXTS = """
 import sys; from similar_images.networks import text, text_openvino

@@ -101,8 +101,8 @@ def test_images(engine, tmp_path, without_pytorch):
     pixels = np.asarray(shown.resize((SIDE, SIDE), 2), dtype=float)
     expected = ((pixels / 255 - MEAN) / STD).mean(axis=(0, 1)) @ COLOURS
     np.testing.assert_allclose(encoder.encode_image(shown), expected, rtol=0, atol=1e-5)
-    assert encoder.description["layer"] == "image_embeds" and encoder.dimension == D
-    assert len(encoder.description["weights"].split()) == 2
+    assert encoder.description.layer == "image_embeds" and encoder.dimension == D
+    assert len(encoder.description.weights.split()) == 2
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_network_of_images_alone(tmp_path):
     folder = save(tmp_path / "net")
     shutil.rmtree(folder / "onnx")
     save_images(folder / "onnx" / "model.onnx", "pooler_output")
-    assert hub.load(str(folder)).description["reads"] == "images"
+    assert hub.load(str(folder)).description.reads == "images"
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_weights_in_several_files(saved, tmp_path):
     assert len(list(folder.glob("model-*-of-*.safetensors"))) > 1
     encoder, whole = hub.load(str(folder)), hub.load(str(saved("vit")))
     np.testing.assert_allclose(encoder.encode_image(image()), whole.encode_image(image()), rtol=0, atol=TOLERANCE)
-    assert len(encoder.description["weights"].split()) == len(list(folder.glob("*.safetensors")))
+    assert len(encoder.description.weights.split()) == len(list(folder.glob("*.safetensors")))
 
 
 def test_how_a_folder_is_written_does_not_matter(saved, monkeypatch):
@@ -179,7 +179,7 @@ def test_words_without_a_tokenizer_are_not_read_and_that_is_said(tmp_path):
     folder, said = save("clip", tmp_path / "clip"), []
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink()
-    assert hub.load(str(folder), tell=said.append).description["reads"] == "images"
+    assert hub.load(str(folder), tell=said.append).description.reads == "images"
     assert said[-1] == "clip reads words, but has no tokenizer that can be used here: it will encode images only"
 
 

@@ -86,7 +86,7 @@ def test_the_same_weights_in_any_file_are_the_same_network(mobilenet):
         load("mobilenetv2", weights_file=mobilenet / "own.weights.h5"),
         load("mobilenetv2", weights_file=mobilenet / "imagenet.h5"),
     ]
-    assert len({encoder.description["weights"] for encoder in encoders}) == 1
+    assert len({encoder.description.weights for encoder in encoders}) == 1
     vectors = [encoder.encode(pixels(2)) for encoder in encoders]
     for other in vectors[1:]:
         np.testing.assert_allclose(vectors[0], other, rtol=1e-5, atol=1e-6)

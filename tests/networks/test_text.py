@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +165,7 @@ def test_a_file_that_is_not_the_benchmarks_is_refused(tmp_path, content, said):
 
 def test_a_folder_is_loaded_by_its_name(copied, minilm):
     other = load(str(copied))
-    assert other.description == minilm.description | {"name": "copied"}
+    assert other.description == replace(minilm.description, name="copied")
     np.testing.assert_allclose(other.encode(["a cat"]), minilm.encode(["a cat"]), atol=1e-6)
 
 

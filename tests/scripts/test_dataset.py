@@ -224,7 +224,7 @@ def test_make_coco_indexes_the_small_set_with_the_fast_network(folder, curl, ser
         made = run(*command[:1], folder, curl, server, *command[1:], COCO_COUNT="6")
         assert made.returncode == 0, made.stderr
     collection = Collection.open(folder / "ms_coco_val2017_efficientnetlite0.npy")
-    assert collection.network["name"] == "efficientnetlite0" and collection.not_indexed == 0
+    assert collection.network.name == "efficientnetlite0" and collection.not_indexed == 0
     assert collection.index is not None and len(collection.nearest(folder / "val2017" / "000000000003.jpg", k=3)) == 3
     assert [path for _, path, _ in server.requests] == ["/zips/val2017.zip"]
 

@@ -16,7 +16,7 @@ from similar_images.vectors.store import check_complete, open_vectors
 from similar_images.vectors.writer import Writer
 
 NETWORK = describe(NETWORKS["resnet50"])
-N, D = 40, NETWORK["dimension"]
+N, D = 40, NETWORK.dimension
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from similar_images.vectors.store import fingerprint, open_vectors
 from similar_images.vectors.writer import Writer, adopt
 
 HOG = describe(NETWORKS["hog-colour"])
-D = HOG["dimension"]
+D = HOG.dimension
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_vectors_without_a_manifest_find_their_list_and_their_network(tmp_path):
     (tmp_path / "ms_coco_file_list.txt").write_text("a.jpg\r\nb.jpg\r\n")
     opened = open_vectors(path)
     assert opened.names == ["a.jpg", "b.jpg"]
-    assert (opened.network["name"], opened.network["layer"], opened.network["resampling"]) == (
+    assert (opened.network.name, opened.network.layer, opened.network.resampling) == (
         "vgg16",
         "fc2",
         "nearest",

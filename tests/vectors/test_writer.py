@@ -17,7 +17,7 @@ from similar_images.vectors.store import open_vectors
 from similar_images.vectors.writer import Writer
 
 HOG = describe(NETWORKS["hog-colour"])
-D = HOG["dimension"]
+D = HOG.dimension
 OTHER_RUN = """
 import sys
 import numpy as np
@@ -28,7 +28,7 @@ folder, n = Path(sys.argv[1]), int(sys.argv[2])
 network = describe(NETWORKS["hog-colour"])
 writer = Writer(folder / "list.npy", folder / "list.txt", [f"{row}.jpg" for row in range(n)], folder)
 writer.begin(network)
-writer.write(np.ones((n - writer.rows_done, network["dimension"]), np.float32), [])
+writer.write(np.ones((n - writer.rows_done, network.dimension), np.float32), [])
 writer.finish()
 """
 
