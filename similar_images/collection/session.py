@@ -17,7 +17,7 @@ from similar_images.index.exact import rows_but
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.texts import one_line
-from similar_images.networks.catalog import reads_words
+from similar_images.networks.description import reads_words
 
 PICTURE_SIDE = 1024  # pixels of a new image that are kept, to search by its parts
 MIN_PART_SIDE = 16  # pixels
@@ -359,7 +359,7 @@ def shuffle_rows(collection: BaseCollection[Any], seed: int | None = None) -> It
 
 def network_name(collection: BaseCollection[Any]) -> str:
     """Return the name of the network of a collection, for sentences."""
-    return str(collection.network["name"]) if collection.network else "an unknown network"
+    return collection.network.name if collection.network else "an unknown network"
 
 
 def describe_missing(collection: BaseCollection[Any]) -> str:
