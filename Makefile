@@ -29,7 +29,7 @@ VOILA = JUPYTER_PATH=$(CURDIR)/app $(BIN)/voila --template=similar-images --Voil
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
 
-install: .venv/installed  ## create .venv with the packages for images
+install: .venv/installed  ## create .venv with this package in place and what images need
 
 install-text: .venv/installed-text  ## add the packages for texts: PyTorch, sentence-transformers, MiniLM
 
@@ -37,7 +37,7 @@ install-cluster: .venv/installed-cluster  ## add the packages for several machin
 
 ifdef FOLDER
 demo: .venv/installed
-	$(BIN)/python -m similar_images demo "$$FOLDER" $(BROWSER)
+	$(BIN)/similar-images demo "$$FOLDER" $(BROWSER)
 else
 demo: $(INDEX)  ## search a sample collection in a notebook, or with FOLDER=~/Pictures your own photographs
 	test -e sample_images.ipynb || cp "Similar image.ipynb" sample_images.ipynb
@@ -91,10 +91,11 @@ screenshots: $(INDEX) $(TEXT_INDEX) .venv/installed-dev  ## renew the README's p
 clean:  ## remove .venv and the sample collections
 	rm -rf .venv sample $(LIST)* sample_file_list.faiss.index* sample_small.faiss.index* $(DOCSTRINGS)* $(TEXT_INDEX)*
 
-.venv/installed: requirements.txt
+.venv/installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("expected Python 3.11 to 3.13, got %d.%d: choose one with make PYTHON=python3.11" % v)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
 # Several times as large; images do not need it.
@@ -121,16 +122,16 @@ sample/.whole: .venv/installed $(wildcard similar_images/samples/pictures/*.py)
 	touch $@
 
 $(VECTORS): sample/.whole
-	$(BIN)/python extract_image_vectors.py -d sample --network efficientnetlite0 --overwrite
+	$(BIN)/similar-images extract -d sample --network efficientnetlite0 --overwrite
 
 $(INDEX): $(VECTORS)
-	$(BIN)/python build_search_db.py -i $(VECTORS) --overwrite
+	$(BIN)/similar-images build -i $(VECTORS) --overwrite
 
 $(DOCSTRINGS): .venv/installed-text similar_images/samples/docstrings.py
 	$(BIN)/python -m similar_images.samples.docstrings $@
 
 $(TEXT_VECTORS): $(DOCSTRINGS)
-	$(BIN)/python extract_text_vectors.py $(DOCSTRINGS) --overwrite
+	$(BIN)/similar-images extract-texts $(DOCSTRINGS) --overwrite
 
 $(TEXT_INDEX): $(TEXT_VECTORS)
-	$(BIN)/python build_search_db.py -i $(TEXT_VECTORS) --overwrite
+	$(BIN)/similar-images build -i $(TEXT_VECTORS) --overwrite

@@ -15,7 +15,7 @@ An interrupted download resumes; complete files are skipped. The 81 MB zip is
 removed afterwards; the texts take 2 MB.
 
 Search them with the index in tweets/:
-  ./search_texts.py -i tweets/texts_20k.csv --index tweets/tweets_20000.faiss.index "stuck in traffic"
+  similar-images search-texts -i tweets/texts_20k.csv --index tweets/tweets_20000.faiss.index "stuck in traffic"
 
 Environment:
   SENTIMENT140_URL     the zip (http://cs.stanford.edu/people/alecmgo/trainingandtestdata.zip)
@@ -40,13 +40,13 @@ texts=tweets/texts_20k.csv
 python=$here/.venv/bin/python
 [[ -x $python ]] || python=python3
 
-with_tweets() { # FUNCTION ARGUMENT...: of similar_images.tweets, prints its error as one line on stdout
+with_tweets() { # FUNCTION ARGUMENT...: of similar_images.samples.tweets, prints its error as one line on stdout
   "$python" -c '
 import sys
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
-from similar_images import tweets
+from similar_images.samples import tweets
 
 try:
     getattr(tweets, sys.argv[2])(*map(Path, sys.argv[4:]), int(sys.argv[3]))

@@ -4,7 +4,7 @@
 ./benchmarks/near_duplicates.py PHOTOGRAPHS OTHERS [--network mobilenetv2 --weights FILE]
 
 PHOTOGRAPHS and OTHERS are folders without a common picture. The first table helps to choose a threshold, with all
-pairs and alterations. The second shows the groups that find_duplicates.py makes at a threshold, with five copies of
+pairs and alterations. The second shows the groups that `similar-images duplicates` makes at a threshold, with five copies of
 each photograph. OTHERS may contain duplicates: pairs among them are counted separately and listed with --pairs.
 """
 

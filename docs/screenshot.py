@@ -49,7 +49,7 @@ def main() -> None:
             expect(texts.locator(".status")).to_contain_text("network", timeout=KERNEL_MILLISECONDS)
             texts.get_by_label("Search for").blur()
             _write(TEXTS_PICTURE, page, texts, texts)
-        evaluation = [sys.executable, ROOT / "evaluate_search.py", LIST, "-k", "8", "--report", REPORT]
+        evaluation = [sys.executable, "-m", "similar_images", "evaluate", LIST, "-k", "8", "--report", REPORT]
         subprocess.run(evaluation, cwd=folder, check=True)
         page.goto((folder / REPORT).as_uri())
         _write(REPORT_PICTURE, page, page.locator("figure").nth(1), page.locator(".tiles").nth(CLASSES - 1))
@@ -59,7 +59,7 @@ def _copy_to(folder: Path) -> None:
     """Copy the notebooks, with a fixed first query, and the sample collections, so that the originals do not change."""
     notebook = (ROOT / NOTEBOOK).read_text(encoding="utf-8").replace(CELL, f"{CELL[:-1]}, seed={SEED})")
     (folder / NOTEBOOK).write_text(notebook, encoding="utf-8")
-    for pattern in ("sample_*", "docstrings_list*", TEXT_NOTEBOOK, "*.py"):
+    for pattern in ("sample_*", "docstrings_list*", TEXT_NOTEBOOK):
         for file in ROOT.glob(pattern):
             shutil.copy(file, folder)
     (folder / "docs").mkdir()

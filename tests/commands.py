@@ -2,9 +2,20 @@
 
 import sys
 
-from conftest import ROOT
-
 
 def extraction_command(*options: str, names: str = "list.txt") -> list[str]:
-    script = str(ROOT / "extract_image_vectors.py")
-    return [sys.executable, script, "-l", names, "-d", "photos", "--network", "hog-colour", "-b", "8", *options]
+    return [
+        sys.executable,
+        "-m",
+        "similar_images",
+        "extract",
+        "-l",
+        names,
+        "-d",
+        "photos",
+        "--network",
+        "hog-colour",
+        "-b",
+        "8",
+        *options,
+    ]

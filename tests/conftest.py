@@ -1,4 +1,4 @@
-"""Fixtures of all tests: the scripts as users run them, small photographs, and real data where available."""
+"""Fixtures of all tests: the commands as users run them, small photographs, and real data where available."""
 
 import os
 import signal
@@ -48,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setenv("PYTEST_DEBUG_TEMPROOT", root)  # pytest keeps what a failed test wrote
     for name in HOMES:
         patch.delenv(name, raising=False)
+    patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
     for name, folder in (("HOME", "home"), ("USERPROFILE", "home"), ("XDG_CACHE_HOME", "cache"), ("TMPDIR", "tmp")):
         path = Path(own.name, folder)
         path.mkdir(exist_ok=True)
@@ -64,10 +65,10 @@ def committed(name: str) -> str:
 
 @pytest.fixture
 def run(tmp_path):
-    """Run a script of the project's root in `tmp_path`, in a process of its own."""
+    """Run `similar-images COMMAND` in `tmp_path`, in a separate process."""
 
-    def run(script: str, *arguments: object, cwd: Path = tmp_path, **options: object) -> subprocess.CompletedProcess:
-        command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+    def run(command: str, *arguments: object, cwd: Path = tmp_path, **options: object) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "similar_images", command, *map(str, arguments)]
         return subprocess.run(command, **{"cwd": cwd, "capture_output": True, "text": True, "timeout": 300} | options)
 
     return run

@@ -11,7 +11,6 @@ import pytest
 from arrays import clustered
 from click.testing import CliRunner
 from collection_files import save_texts
-from conftest import ROOT
 from PIL import Image
 
 from similar_images import Collection, Comparison
@@ -190,7 +189,7 @@ def test_a_writer_on_a_full_disk_names_the_file_and_leaves_none(disk, place, nam
 
 
 def test_what_is_printed_to_a_full_disk_is_one_line(disk, place):
-    command = [sys.executable, str(ROOT / "search_images.py"), "-i", "plain.txt", "-k", "1000", "7.jpg"]
+    command = [sys.executable, "-m", "similar_images", "search", "-i", "plain.txt", "-k", "1000", "7.jpg"]
     fill(disk, 0)
     with (disk / "output").open("wb") as output:
         done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=300)

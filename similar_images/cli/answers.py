@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import click
 
-from similar_images.cli.options import as_started
 from similar_images.collection.base import BaseCollection, Hit, Where
 from similar_images.collection.column_files import EXIF_COLUMNS, is_behind
 from similar_images.collection.query import Asked, is_like_nothing, missing
@@ -34,7 +33,7 @@ def warn(
 def warn_not_indexed(collection: BaseCollection, exact: bool) -> None:
     """Say on stderr how many rows the index lacks, and how to add them."""
     if not exact and (lacking := missing(collection)):
-        click.echo(as_started(printable(lacking)), err=True)
+        click.echo(printable(lacking), err=True)
 
 
 def print_json(answers: list[Answered], paths: bool = False) -> None:

@@ -119,11 +119,11 @@ def main(
 
     \b
     Examples:
-      ./build_search_db.py -i photos_file_list.txt
-      ./build_search_db.py -i ms_coco_file_list.txt.saved_predictions.npy -o ms_coco_file_list.faiss.index
-      ./build_search_db.py -i photos_file_list.txt --target-recall 0.95 --max-bytes 8M
-      ./build_search_db.py -i photos_file_list.txt --remove names.txt --add
-      ./build_search_db.py -i photos_file_list.txt --milvus http://milvus.example:19530 --milvus-index HNSW
+      similar-images build -i photos_file_list.txt
+      similar-images build -i ms_coco_file_list.txt.saved_predictions.npy -o ms_coco_file_list.faiss.index
+      similar-images build -i photos_file_list.txt --target-recall 0.95 --max-bytes 8M
+      similar-images build -i photos_file_list.txt --remove names.txt --add
+      similar-images build -i photos_file_list.txt --milvus http://milvus.example:19530 --milvus-index HNSW
     """
     from similar_images.cli import milvus
     from similar_images.files import check_writeable
@@ -135,7 +135,7 @@ def main(
     if vectors_file.suffix != ".npy":
         vectors_file = vectors_path(vectors_file)
     if not vectors_file.is_file():
-        raise FileNotFoundError(f"there are no vectors {vectors_file}: make them with extract_image_vectors.py")
+        raise FileNotFoundError(f"there are no vectors {vectors_file}: make them with similar-images extract")
     vectors = open_vectors(vectors_file)
     if vectors.assumption:
         _say(vectors.assumption)
@@ -298,4 +298,4 @@ def _rebuild(vectors_file: Path, output: Path, manifest: dict) -> str:
     recall = [f"--target-recall {target['recall']}"] if target.get("recall") else []
     if similarity := manifest.get("similarity"):
         options.append(f"--similarity {similarity['name']}")
-    return " ".join([f"./build_search_db.py -i {vectors_file} -o {output} --overwrite", *recall, *options])
+    return " ".join([f"similar-images build -i {vectors_file} -o {output} --overwrite", *recall, *options])

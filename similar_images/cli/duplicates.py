@@ -62,9 +62,9 @@ def main(
 
     \b
     Examples:
-      ./find_duplicates.py photos_file_list.txt --html duplicates.html > duplicates.csv
-      ./find_duplicates.py photos_file_list.txt --threshold 0.95
-      ./find_duplicates.py photos_file_list.txt --calibrate 100
+      similar-images duplicates photos_file_list.txt --html duplicates.html > duplicates.csv
+      similar-images duplicates photos_file_list.txt --threshold 0.95
+      similar-images duplicates photos_file_list.txt --calibrate 100
     """
     from tqdm import tqdm
 

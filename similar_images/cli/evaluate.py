@@ -141,12 +141,12 @@ def main(
 
     \b
     Examples:
-      ./evaluate_search.py photos_file_list.txt --report report.html
-      ./evaluate_search.py photos_vgg16.npy photos_mobilenetv2.npy --labels labels.csv -k 5
-      ./evaluate_search.py photos_file_list.txt --index reduced.faiss.index --index classic.faiss.index --csv
-      ./evaluate_search.py photos_file_list.txt --similarity cosine --similarity centred
-      ./evaluate_search.py --sts sts-dev.tsv
-      ./evaluate_search.py --networks efficientnetlite0,hf:google/siglip2-base-patch16-224 photos --report networks.html
+      similar-images evaluate photos_file_list.txt --report report.html
+      similar-images evaluate photos_vgg16.npy photos_mobilenetv2.npy --labels labels.csv -k 5
+      similar-images evaluate photos_file_list.txt --index reduced.faiss.index --index classic.faiss.index --csv
+      similar-images evaluate photos_file_list.txt --similarity cosine --similarity centred
+      similar-images evaluate --sts sts-dev.tsv
+      similar-images evaluate --networks efficientnetlite0,hf:google/siglip2-base-patch16-224 photos --report networks.html
     """
     from similar_images.evaluation import report
     from similar_images.evaluation.evaluation import evaluate, open_configs

@@ -172,11 +172,11 @@ def main(
 
     \b
     Examples:
-      ./extract_image_vectors.py -d photos
-      ./extract_image_vectors.py -d photos.zip --network efficientnetlite2
-      ./extract_image_vectors.py -d photos --network hf:google/siglip2-base-patch16-224
-      ./extract_image_vectors.py -d s3://bucket/photos --ray HEAD:6379 --workers 8
-      ./extract_image_vectors.py -l ms_coco_file_list.txt -d val2014 -m vgg_4096.h5
+      similar-images extract -d photos
+      similar-images extract -d photos.zip --network efficientnetlite2
+      similar-images extract -d photos --network hf:google/siglip2-base-patch16-224
+      similar-images extract -d s3://bucket/photos --ray HEAD:6379 --workers 8
+      similar-images extract -l ms_coco_file_list.txt -d val2014 -m vgg_4096.h5
     """
     from tqdm import tqdm
 

@@ -66,9 +66,9 @@ def main(
 
     \b
     Examples:
-      ./extract_text_vectors.py notes.txt
-      ./extract_text_vectors.py tweets/texts_20k.csv --column text
-      ./extract_text_vectors.py reviews.jsonl --column review --network my_network
+      similar-images extract-texts notes.txt
+      similar-images extract-texts tweets/texts_20k.csv --column text
+      similar-images extract-texts reviews.jsonl --column review --network my_network
     """
     from tqdm import tqdm
 

@@ -3,7 +3,6 @@
 import builtins
 import codecs
 import os
-import re
 import shlex
 import signal
 import sys
@@ -34,16 +33,6 @@ AS_EXTRACTED = "[default: as when the images were extracted]"
 SIMILARITIES = ("cosine", "centred", "whitened")  # as in index/similarity.py, which imports Faiss
 MILVUS_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW", "SCANN", "DISKANN", "AUTOINDEX")  # as in cluster/
 NAMED = 5  # collections in a message
-SCRIPTS = {  # the scripts of the top level -> their commands of `similar-images`
-    "extract_image_vectors": "extract",
-    "extract_text_vectors": "extract-texts",
-    "build_search_db": "build",
-    "search_images": "search",
-    "search_texts": "search-texts",
-    "evaluate_search": "evaluate",
-    "find_duplicates": "duplicates",
-}
-SCRIPT = re.compile(rf"(?:\./)?\b({'|'.join(SCRIPTS)})\.py")
 
 
 class Place(click.ParamType):
@@ -167,11 +156,7 @@ class Command(click.Command):
         except (OSError, ValueError) as error:
             is_output = isinstance(error, OSError) and error.filename is None and error.errno in FULL
             said = NoSpace(Path("the output")) if is_output else error
-            raise click.ClickException(as_started(printable(" ".join(str(said).split())))) from error
-
-    def get_help(self, ctx: click.Context) -> str:
-        with ctx.scope(cleanup=False):
-            return as_started(super().get_help(ctx))
+            raise click.ClickException(printable(" ".join(str(said).split()))) from error
 
 
 @contextmanager
@@ -182,7 +167,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **place: Any) -> None:
             if Path(filename).is_relative_to(PACKAGE):
-                click.echo(as_started(printable(str(message))), err=True)
+                click.echo(printable(str(message)), err=True)
             else:
                 shown(message, category, filename, *rest, **place)
 
@@ -204,11 +189,10 @@ def only_collection_here(of_texts: bool = False) -> Path:
         return found[0]
     kind = "texts" if of_texts else "images"
     if not found:
-        script = "extract_text_vectors.py FILE" if of_texts else "extract_image_vectors.py -d FOLDER"
+        remedy = "similar-images extract-texts FILE" if of_texts else "similar-images extract -d FOLDER"
         raise click.ClickException(
-            as_started(
-                f"expected a collection of {kind} (*{SUFFIX}, or a .npy with its manifest) in this folder, found 0: make one with {script}"
-            )
+            f"expected a collection of {kind} (*{SUFFIX}, or a .npy with its manifest) in this folder, found 0: "
+            f"make one with {remedy}"
         )
     lists = [Path(path.name.removesuffix(SUFFIX)) for path in found]
     names = [printable(str(names if names.is_file() else path)) for names, path in zip(lists, found, strict=True)]
@@ -218,14 +202,6 @@ def only_collection_here(of_texts: bool = False) -> Path:
         f"expected one collection of {kind} in this folder, found {len(found)}: {named}. "
         f"Choose one with -i: {command} -i {shlex.quote(names[0])} QUERY"
     )
-
-
-def as_started(text: str) -> str:
-    """Return a message or help with its scripts replaced by `similar-images COMMAND`, if that is what was started."""
-    context = click.get_current_context(silent=True)
-    if context is None or not isinstance(context.find_root().command, click.Group):
-        return text
-    return SCRIPT.sub(lambda match: f"similar-images {SCRIPTS[match[1]]}", text)
 
 
 @contextmanager
@@ -286,7 +262,9 @@ def in_kernel() -> bool:
 
 
 def this_command() -> str:
-    """Return the command that resumes this one, for a shell or a notebook's cell: --overwrite would start again."""
+    """Return the command that resumes this one, for a shell or a notebook cell, without --overwrite."""
     in_notebook = hasattr(builtins, "__IPYTHON__")
     command = [part for part in (sys.argv if in_notebook else sys.orig_argv) if part != "--overwrite"]
+    if in_notebook and Path(command[0]) == PACKAGE / "__main__.py":
+        command[:1] = ["-m", PACKAGE.name]
     return f"%run {shlex.join(command)}" if in_notebook else shlex.join(command)

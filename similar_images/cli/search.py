@@ -13,7 +13,6 @@ from similar_images.cli.options import (
     FILE,
     SIMILARITIES,
     Command,
-    as_started,
     collection_options,
     only_collection_here,
     read_exif,
@@ -93,14 +92,14 @@ def main(
 
     \b
     Examples:
-      ./search_images.py holiday.jpg
-      ./search_images.py -i photos_file_list.txt -k 20 holiday.jpg beach.png
-      ./search_images.py -i sample_file_list.txt --json apple/apple-00.jpg
-      ./search_images.py holiday.jpg --where folder=2019 --where date=2019-07-01..2019-08-31 --where name=beach
-      ./search_images.py "a dog on a beach"
-      ./search_images.py cat.jpg + 0.5 "at night" - dog.jpg
-      ./search_images.py "dog on a beach" --prompt "a photo of a {}"
-      ./search_images.py --paths holiday.jpg | xargs -d '\\n' cp -t similar/
+      similar-images search holiday.jpg
+      similar-images search -i photos_file_list.txt -k 20 holiday.jpg beach.png
+      similar-images search -i sample_file_list.txt --json apple/apple-00.jpg
+      similar-images search holiday.jpg --where folder=2019 --where date=2019-07-01..2019-08-31 --where name=beach
+      similar-images search "a dog on a beach"
+      similar-images search cat.jpg + 0.5 "at night" - dog.jpg
+      similar-images search "dog on a beach" --prompt "a photo of a {}"
+      similar-images search --paths holiday.jpg | xargs -d '\\n' cp -t similar/
     """
     from similar_images.cli.answers import Answered, parsed_where, print_hits, print_json, warn, warn_not_indexed
     from similar_images.collection.images import Collection
@@ -132,7 +131,7 @@ def main(
                 )
         except ValueError as error:
             failed = True
-            click.echo(as_started(f"Error: {printable(query) or 'QUERY'}: {printable(str(error))}"), err=True)
+            click.echo(f"Error: {printable(query) or 'QUERY'}: {printable(str(error))}", err=True)
             continue
         warn(collection, query, hits, where, whole)
         answers.append(Answered(query, [hit for hit in hits if (hit.percentile or 0) >= min_percentile]))

@@ -42,9 +42,9 @@ def main(
 
     \b
     Examples:
-      ./search_texts.py "flip a picture left to right"
-      ./search_texts.py -i tweets/texts_20k.csv --index tweets/tweets_20000.faiss.index "stuck in traffic"
-      ./search_texts.py -i notes.txt -k 20 --json "what to buy" "whom to call"
+      similar-images search-texts "flip a picture left to right"
+      similar-images search-texts -i tweets/texts_20k.csv --index tweets/tweets_20000.faiss.index "stuck in traffic"
+      similar-images search-texts -i notes.txt -k 20 --json "what to buy" "whom to call"
     """
     from similar_images.cli.answers import Answered, parsed_where, print_hits, print_json, warn, warn_not_indexed
     from similar_images.collection.texts import TextCollection

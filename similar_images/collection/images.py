@@ -32,7 +32,7 @@ UNCHANGED = 0.999  # cosine of two vectors of one image, from two runtimes or in
 BEST, UNLIKE_WORDS = 3, 0.05  # hits, and share of phrases: see `is_like_nothing`
 OF_TEXTS = (
     "expected a collection of images, got one of texts, {}: "
-    "search it with search_texts.py, or in Python with TextCollection.open"
+    "search it with similar-images search-texts, or in Python with TextCollection.open"
 )
 
 
@@ -95,7 +95,7 @@ class Collection(BaseCollection[Encoder]):
             raise ValueError(OF_TEXTS.format(names))
         if not path.is_file():
             raise FileNotFoundError(
-                f"there are no vectors {path}: make them with extract_image_vectors.py, the sample's with `make sample`"
+                f"there are no vectors {path}: make them with similar-images extract, the sample's with `make sample`"
             )
         vectors = open_vectors(path, _path(names), network)
         place = place_of(images) if images else None

@@ -225,5 +225,5 @@ def open_index(vectors: Path, index: str | Path | None) -> Index | None:
         if path.is_file():
             return open_milvus(path) if is_milvus(path) else indexes.open_index(path)
     if index:
-        raise FileNotFoundError(f"there is no index {index}: build it with build_search_db.py")
+        raise FileNotFoundError(f"there is no index {index}: build it with similar-images build")
     return None

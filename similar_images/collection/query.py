@@ -211,7 +211,7 @@ def missing(collection: BaseCollection) -> str:
     if not n or collection.index is None:
         return ""
     change = "--add" if collection.index.manifest else "--overwrite"
-    how = f"build_search_db.py -i {collection.vectors.path} -o {collection.index.path} {change}"
+    how = f"similar-images build -i {collection.vectors.path} -o {collection.index.path} {change}"
     verb = "is" if n == 1 else "are"
     said = f"{n:,} of {len(collection):,} {collection.noun}s {verb} not in the index and not searched"
     return f"{said}: add with {how}"

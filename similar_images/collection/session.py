@@ -368,7 +368,7 @@ def describe_missing(collection: BaseCollection[Any]) -> str:
     if not n or collection.index is None:
         return ""
     change = "--add" if collection.index.manifest else "--overwrite"
-    command = f"build_search_db.py -i {collection.vectors.path} -o {collection.index.path} {change}"
+    command = f"similar-images build -i {collection.vectors.path} -o {collection.index.path} {change}"
     verb = "is" if n == 1 else "are"
     counted = f"{n:,} of {len(collection):,} {collection.noun}s {verb}"
     return f"{counted} not in the index and not searched: add with {command}"

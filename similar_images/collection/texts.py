@@ -36,7 +36,7 @@ class TextCollection(BaseCollection[TextEncoder]):
         if vectors.network is None or not reads_text(vectors.network):
             raise ValueError(
                 f"expected a collection of texts, got one of images, {vectors.path}: "
-                "search it with search_images.py, or in Python with Collection.open"
+                "search it with similar-images search, or in Python with Collection.open"
             )
         super().__init__(vectors, index)
         self._network = vectors.network
@@ -72,7 +72,7 @@ class TextCollection(BaseCollection[TextEncoder]):
             known = NetworkDescription.from_json(network) if network else None
             vectors = Vectors(file, None, texts, None, known, None)
         else:
-            raise FileNotFoundError(f"there are no vectors {file}: make them with extract_text_vectors.py")
+            raise FileNotFoundError(f"there are no vectors {file}: make them with similar-images extract-texts")
         if column is not None and not is_table:
             raise ValueError(f"{path} has no columns: omit --column, or name the table that has it")
         return cls(vectors, opened)
@@ -182,5 +182,5 @@ def _check_table(path: Path, column: str | None, encoding: str, vectors: Vectors
                 raise
     raise ValueError(
         f"{vectors.path} was made from other texts than {path}{f', column {column}' if column else ''}: "
-        "make the vectors again with extract_text_vectors.py --overwrite, or name their list"
+        "make the vectors again with similar-images extract-texts --overwrite, or name their list"
     )

@@ -54,7 +54,7 @@ def whole_index(collection: Collection) -> Index | None:
     if index is not None and index.manifest and index.manifest["vectors"]["n"] < n:
         raise ValueError(
             f"{index.path} contains only the first {index.manifest['vectors']['n']} of {n} rows: rebuild it with "
-            f"build_search_db.py --overwrite, or use --exact"
+            f"similar-images build --overwrite, or use --exact"
         )
     return index
 

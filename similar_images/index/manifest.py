@@ -12,7 +12,7 @@ from similar_images.files import mismatch, read_json, sha256, write_json
 from similar_images.vectors.store import DIGEST_ROWS
 
 FORMAT = "similar-images index 1"
-REBUILD = "rebuild it with build_search_db.py"
+REBUILD = "rebuild it with similar-images build"
 TEXT, NUMBER = str | None, int | float
 FORM = {
     "recipe": str,

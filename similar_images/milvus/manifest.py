@@ -15,7 +15,7 @@ from similar_images.vectors.store import index_path
 
 FORMAT = "similar-images milvus 1"
 SUFFIX = ".milvus.json"
-REBUILD = "rebuild it with build_search_db.py --milvus"
+REBUILD = "rebuild it with similar-images build --milvus"
 FORM = {key: form for key, form in manifests.FORM.items() if key != "sha256"} | {
     "uri": str,  # of a server, or a file relative to the manifest
     "ca": str | None,  # the certificate of an own authority, relative to the manifest

@@ -35,7 +35,7 @@ def check_content(index: Index, vectors: Vectors) -> None:
     if (count := search.count(f"row < {n}", "Bounded")) < search.ntotal:
         raise ValueError(
             f"{index.path}: expected {search.ntotal:,} rows in {search.name} of Milvus at {search.connection.uri}, got "
-            f"{count:,}: load them with build_search_db.py --milvus --overwrite"
+            f"{count:,}: load them with similar-images build --milvus --overwrite"
         )
     if vectors.array is None:
         return
@@ -49,5 +49,5 @@ def check_content(index: Index, vectors: Vectors) -> None:
         if row not in found or found[row].shape != vector.shape or float(found[row] @ vector) < ALIKE:
             raise ValueError(
                 f"{index.path}: {search.name} of Milvus at {search.connection.uri} holds other vectors than "
-                f"{vectors.path}: rebuild it with build_search_db.py --milvus --overwrite"
+                f"{vectors.path}: rebuild it with similar-images build --milvus --overwrite"
             )

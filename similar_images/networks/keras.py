@@ -235,7 +235,7 @@ def _alternatives(network: Network, model_file: Path | None, error: Exception) -
         f"the ImageNet weights of {network.name} (keras.applications.{network.keras}) are not available: the download "
         f"failed ({_first_line(error)}). Alternatives: (1) use --network efficientnetlite0, which needs no download; "
         f"(2) on a machine with internet access, run "
-        f"`./extract_image_vectors.py --network {network.name} -m {model_file or network.name + '.h5'} ...`, and copy "
+        f"`similar-images extract --network {network.name} -m {model_file or network.name + '.h5'} ...`, and copy "
         f"that file here for -m; (3) give your own weights with --weights FILE"
     )
 

@@ -18,7 +18,7 @@ def test_it_is_refused_before_it_is_loaded(made, wanted, photos, tmp_path, run):
     engine = {"name": {"hog-colour": "scikit-image"}.get(made, "onnxruntime"), "precision": "float32", "batch": 8}
     writer.begin(describe(NETWORKS[made]), {}, engine=engine)
     writer.finish()
-    done = run("extract_image_vectors.py", "-d", "photos", "--network", wanted)
+    done = run("extract", "-d", "photos", "--network", wanted)
     assert done.returncode == 1
     assert done.stderr == (
         f"Error: {Path(path.name)} was made with {made}, not {wanted}: choose another -o, or use --overwrite\n"

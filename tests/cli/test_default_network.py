@@ -13,7 +13,7 @@ from similar_images.vectors.store import vectors_path
 
 def extract(run, *options: str, network: tuple[str, ...] = ()) -> str:
     """Extract from the folder photos; return the name of the network."""
-    done = run("extract_image_vectors.py", "-d", "photos", *options, *network)
+    done = run("extract", "-d", "photos", *options, *network)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -26,7 +26,7 @@ SECONDS = 300
 
 @pytest.fixture
 def collection(photos, run, tmp_path):
-    done = run("extract_image_vectors.py", "-d", photos, "--network", "hog-colour")
+    done = run("extract", "-d", photos, "--network", "hog-colour")
     assert done.returncode == 0, done.stderr
     return tmp_path / "photos_file_list.txt"
 

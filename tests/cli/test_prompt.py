@@ -16,7 +16,7 @@ def network(tmp_path_factory):
 
 @pytest.fixture
 def collection(run, photos, network):
-    done = run("extract_image_vectors.py", "-d", "photos", "--network", network)
+    done = run("extract", "-d", "photos", "--network", network)
     assert done.returncode == 0, done.stderr
     return Collection.open(photos.parent / "photos_file_list.txt")
 
@@ -42,19 +42,19 @@ def test_a_prompt_without_a_place_is_refused(collection, prompt):
 
 def test_the_script_takes_a_prompt(run, collection):
     for prompt, found in (("{}", "green"), ("an image of a {}", "red")):
-        done = run("search_images.py", "green", "--prompt", prompt, "--json", "-k", 4)
+        done = run("search", "green", "--prompt", prompt, "--json", "-k", 4)
         assert done.returncode == 0, done.stderr
         assert {hit["name"].split("/")[0] for hit in json.loads(done.stdout)[0]["hits"]} == {found}
-    again = run("search_images.py", "photos/blue/1.jpg", "--prompt", "an image of a {}", "--json", "-k", 3)
+    again = run("search", "photos/blue/1.jpg", "--prompt", "an image of a {}", "--json", "-k", 3)
     assert {hit["name"].split("/")[0] for hit in json.loads(again.stdout)[0]["hits"]} == {"blue"}  # images have none
 
 
 def test_the_script_refuses_a_prompt_in_one_line(run, photos, collection):
-    done = run("search_images.py", "green", "--prompt", "a photo")
+    done = run("search", "green", "--prompt", "a photo")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert 'expected a prompt with {} for the words, such as "a photo of a {}", got "a photo"' in done.stderr
     shutil.copytree(photos, photos.parent / "others")
-    assert run("extract_image_vectors.py", "-d", "others", "--network", "hog-colour").returncode == 0
-    done = run("search_images.py", "-i", "others_file_list.txt", "green", "--prompt", "a photo of a {}")
+    assert run("extract", "-d", "others", "--network", "hog-colour").returncode == 0
+    done = run("search", "-i", "others_file_list.txt", "green", "--prompt", "a photo of a {}")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "--prompt is for words, which hog-colour does not read: omit it, or make the collection" in done.stderr

@@ -7,21 +7,17 @@ import shlex
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
-import faiss
 import numpy as np
 import pytest
-from arrays import clustered
 from conditions import rows_done, wait_until
-from conftest import ROOT
 from PIL import Image
 
+import similar_images.__main__
 from similar_images.cli.options import this_command
 
-SCRIPTS = ["extract_image_vectors.py", "build_search_db.py", "search_images.py"]
 VECTORS, INDEX = "photos_file_list.txt.saved_predictions.npy", "photos_file_list.faiss.index"
-EXTRACT = ("extract_image_vectors.py", "-d", "photos", "--network", "hog-colour")
+EXTRACT = ("extract", "-d", "photos", "--network", "hog-colour")
 
 
 def listing(folder) -> dict[str, bytes]:
@@ -36,109 +32,17 @@ def one_line(done: subprocess.CompletedProcess) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_help_has_examples_and_needs_neither_tensorflow_nor_faiss(script):
-    code = (
-        f"import sys; sys.argv = ['x', '--help']; import runpy\ntry: runpy.run_path({script!r}, run_name='__main__')\n"
-        + (
-            "except SystemExit: print([name for name in ('tensorflow', 'keras', 'faiss', 'skimage', 'sklearn') if name in sys.modules])"
-        )
-    )
-    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "Examples:" in shown and f"./{script}" in shown
-    assert shown.rstrip().endswith("[]")
-
-
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_every_script_runs_by_itself_from_another_folder(script, run):
-    assert run(script, "--help").returncode == 0
-
-
 def test_the_whole_way(photos, run, tmp_path):
     extracted = run(*EXTRACT)
     assert (extracted.returncode, extracted.stdout) == (0, f"{VECTORS}\n")
     assert "12 of 12 images, 0 skipped" in extracted.stderr
-    built = run("build_search_db.py", "-i", VECTORS, "-v")
+    built = run("build", "-i", VECTORS, "-v")
     assert (built.returncode, built.stdout) == (0, f"{INDEX}\n")
     assert "12 of 12 vectors, recipe flat" in built.stderr
-    found = run("search_images.py", "red/0.jpg", "-k", "3")
+    found = run("search", "red/0.jpg", "-k", "3")
     assert found.returncode == 0
     lines = found.stdout.splitlines()
     assert len(lines) == 3 and all(re.fullmatch(r"0\.\d{4}  red/[123]\.jpg", line) for line in lines)
-
-
-def test_the_command_lines_of_2022_run_unchanged(photos, run, tmp_path):
-    from similar_images.networks.keras import import_keras
-
-    keras = import_keras()
-    keras.utils.set_random_seed(0)
-    whole = keras.applications.VGG16(weights=None)
-    keras.Model(whole.inputs, whole.get_layer("fc2").output).save(tmp_path / "vgg_4096.h5")
-    (tmp_path / "list.txt").write_text("red/0.jpg\nblue/1.jpg\ngreen/2.jpg\n")
-    done = run(
-        "extract_image_vectors.py",
-        "-l",
-        "list.txt",
-        "-o",
-        "o.npy",
-        "-m",
-        "vgg_4096.h5",
-        "-d",
-        "photos",
-        "-b",
-        "2",
-        "-v",
-    )
-    assert done.returncode == 0, done.stderr
-    vectors = np.load(tmp_path / "o.npy")
-    assert vectors.shape == (3, 4096) and vectors.dtype == np.float32
-    for row, name in enumerate(("red/0.jpg", "blue/1.jpg", "green/2.jpg")):
-        image = keras.utils.load_img(photos / name, target_size=(224, 224), interpolation="nearest")
-        pixels = keras.applications.vgg16.preprocess_input(keras.utils.img_to_array(image)[None])
-        expected = whole.get_layer("fc2").output
-        expected = keras.Model(whole.inputs, expected).predict(pixels, verbose=0)[0]
-        np.testing.assert_allclose(vectors[row], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-    done = run("build_search_db.py", "-i", "o.npy", "-o", "o.faiss.index", "-d", "4096", "-v")
-    assert done.returncode == 0, done.stderr
-    found = run("search_images.py", "-i", "o.npy", "--index", "o.faiss.index", photos / "red" / "0.jpg", "-k", "2")
-    assert found.returncode == 0, found.stderr
-    assert found.stderr == ""
-
-
-def read_as_in_2022(folder: Path) -> np.ndarray:
-    """Return the first hit of each image of a collection, as the notebook of 2022 found it: by Faiss alone."""
-    vectors = np.load(folder / "o.npy")
-    index = faiss.read_index(str(folder / "o.faiss.index"))
-    faiss.normalize_L2(vectors)
-    return index.search(vectors, 5)[1][:, 0]
-
-
-def test_the_notebook_of_2022_reads_an_index_of_vgg16_vectors(run, tmp_path):
-    np.save(tmp_path / "o.npy", np.maximum(clustered(256, 4096), 0))
-    (tmp_path / "o.txt").write_text("".join(f"{row}.jpg\n" for row in range(256)))
-    done = run("build_search_db.py", "-i", "o.npy", "-o", "o.faiss.index", "-d", "4096")
-    assert done.returncode == 0 and "similarity whitened (32 numbers)" in done.stderr
-    assert np.array_equal(read_as_in_2022(tmp_path), np.arange(256))
-
-
-@pytest.mark.slow
-def test_the_notebook_of_2022_finds_each_of_256_photos_by_vgg16(run, data, tmp_path):
-    from similar_images.networks.keras import import_keras
-
-    photos = sorted((data / "photos" / "coco").rglob("*.jpg"))[:256]
-    assert len(photos) == 256
-    keras = import_keras()
-    keras.utils.set_random_seed(0)
-    whole = keras.applications.VGG16(weights=None)
-    keras.Model(whole.inputs, whole.get_layer("fc2").output).save(tmp_path / "vgg_4096.h5")
-    (tmp_path / "list.txt").write_text("".join(f"{photo.relative_to(data)}\n" for photo in photos))
-    done = run(
-        "extract_image_vectors.py", "-l", "list.txt", "-o", "o.npy", "-m", "vgg_4096.h5", "-d", data, timeout=1800
-    )
-    assert done.returncode == 0, done.stderr
-    done = run("build_search_db.py", "-i", "o.npy", "-o", "o.faiss.index", "-d", "4096")
-    assert done.returncode == 0 and "similarity whitened (32 numbers)" in done.stderr, done.stderr
-    assert np.array_equal(read_as_in_2022(tmp_path), np.arange(256))
 
 
 def test_three_hundred_images_with_twelve_broken_ones(run, tmp_path):
@@ -160,7 +64,7 @@ def test_three_hundred_images_with_twelve_broken_ones(run, tmp_path):
     names.insert(77, "absent.jpg")
     assert len(names) == 300
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
-    done = run("extract_image_vectors.py", "-l", "list.txt", "-d", "images", "--network", "hog-colour")
+    done = run("extract", "-l", "list.txt", "-d", "images", "--network", "hog-colour")
     assert done.returncode == 0
     assert "288 of 300 images, 12 skipped: see list.txt.saved_predictions.skipped.csv" in done.stderr
     assert "Warning" not in done.stderr
@@ -177,7 +81,7 @@ def test_three_hundred_images_with_twelve_broken_ones(run, tmp_path):
     for entry in skipped:
         assert f"skipped {entry['name']}: {entry['reason']}" in done.stderr
     (tmp_path / "one.txt").write_text("287.jpg\n")
-    assert run("extract_image_vectors.py", "-l", "one.txt", "-d", "images", "--network", "hog-colour").returncode == 0
+    assert run("extract", "-l", "one.txt", "-d", "images", "--network", "hog-colour").returncode == 0
     alone = np.load(tmp_path / "one.txt.saved_predictions.npy")[0]
     np.testing.assert_allclose(alone, vectors[names.index("287.jpg")], rtol=1e-5)
 
@@ -198,7 +102,7 @@ def test_a_grown_folder_costs_only_its_new_images(photos, run, tmp_path):
 
 def test_json_and_several_queries(photos, run, tmp_path):
     run(*EXTRACT)
-    done = run("search_images.py", "--json", "-k", "2", "red/0.jpg", photos / "blue" / "3.jpg")
+    done = run("search", "--json", "-k", "2", "red/0.jpg", photos / "blue" / "3.jpg")
     answers = json.loads(done.stdout)
     assert [answer["query"] for answer in answers] == ["red/0.jpg", str(photos / "blue" / "3.jpg")]
     assert [hit["name"].split("/")[0] for answer in answers for hit in answer["hits"]] == ["red", "red", "blue", "blue"]
@@ -207,7 +111,7 @@ def test_json_and_several_queries(photos, run, tmp_path):
 
 def test_one_bad_query_does_not_cost_the_others(photos, run):
     run(*EXTRACT)
-    done = run("search_images.py", "absent.jpg", "red/0.jpg")
+    done = run("search", "absent.jpg", "red/0.jpg")
     assert done.returncode == 1
     assert done.stderr == "Error: absent.jpg: no such file\n"
     assert "red/1.jpg" in done.stdout
@@ -224,57 +128,57 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(photos, run, tmp_p
     np.save(tmp_path / "nan.npy", np.full((9, 4), np.nan, dtype=np.float32))
     (tmp_path / "hollow").mkdir()
     assert run(*EXTRACT).returncode == 0
-    assert run("build_search_db.py", "-i", VECTORS).returncode == 0
+    assert run("build", "-i", VECTORS).returncode == 0
     (tmp_path / "cut.index").write_bytes((tmp_path / INDEX).read_bytes()[:200])
     (tmp_path / "cut.npy").write_bytes((tmp_path / VECTORS).read_bytes()[:-5])
     before = listing(tmp_path)
     weightless = ("--network", "hog-colour")
     for arguments, said in (
-        (("extract_image_vectors.py",), "expected a list of images (-l), a folder or archive of images (-d), or both"),
-        (("extract_image_vectors.py", "-l", "absent.txt"), "'absent.txt' does not exist"),
-        (("extract_image_vectors.py", "-l", "empty.txt", *weightless), "empty.txt is empty"),
-        (("extract_image_vectors.py", "-l", "latin.txt", *weightless), "expected UTF-8"),
-        (("extract_image_vectors.py", "-l", "elsewhere.txt", *weightless), "name their folder with -d"),
-        (("extract_image_vectors.py", "-d", "hollow", *weightless), "no image in hollow"),
-        (("extract_image_vectors.py", "-d", "photos", "--gpus-per-worker", "1"), "--gpus-per-worker is for --ray"),
-        (("extract_image_vectors.py", "-d", "absent"), "absent does not exist: expected a folder or an archive"),
+        (("extract",), "expected a list of images (-l), a folder or archive of images (-d), or both"),
+        (("extract", "-l", "absent.txt"), "'absent.txt' does not exist"),
+        (("extract", "-l", "empty.txt", *weightless), "empty.txt is empty"),
+        (("extract", "-l", "latin.txt", *weightless), "expected UTF-8"),
+        (("extract", "-l", "elsewhere.txt", *weightless), "name their folder with -d"),
+        (("extract", "-d", "hollow", *weightless), "no image in hollow"),
+        (("extract", "-d", "photos", "--gpus-per-worker", "1"), "--gpus-per-worker is for --ray"),
+        (("extract", "-d", "absent"), "absent does not exist: expected a folder or an archive"),
         (
-            ("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "-o", "there.npy", *weightless),
+            ("extract", "-l", "list.txt", "-d", "photos", "-o", "there.npy", *weightless),
             "use --overwrite",
         ),
         (
-            ("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "-o", "no/o.npy", *weightless),
+            ("extract", "-l", "list.txt", "-d", "photos", "-o", "no/o.npy", *weightless),
             "there is no folder",
         ),
         (
-            ("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "-o", "/proc/o.npy", *weightless),
+            ("extract", "-l", "list.txt", "-d", "photos", "-o", "/proc/o.npy", *weightless),
             "cannot write /proc/o.npy",
         ),
-        (("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "-o", "hollow", *weightless), "is a folder"),
+        (("extract", "-l", "list.txt", "-d", "photos", "-o", "hollow", *weightless), "is a folder"),
         (
-            ("extract_image_vectors.py", "-d", "photos", "--network", "alexnet"),
+            ("extract", "-d", "photos", "--network", "alexnet"),
             "or a folder with config.json, got alexnet",
         ),
         ((*EXTRACT, "--resampling", "nearest"), "was made with resampling box instead of nearest"),
         ((*EXTRACT, "--weights", "list.txt"), "hog-colour has no weights"),
-        (("extract_image_vectors.py", "-d", "photos", "-o", "new.npy", "-m", "list.txt"), "is not an HDF5 file"),
+        (("extract", "-d", "photos", "-o", "new.npy", "-m", "list.txt"), "is not an HDF5 file"),
         ((*EXTRACT, "-b", "0"), "0 is not in the range"),
-        (("build_search_db.py",), "Missing option '-i'"),
-        (("build_search_db.py", "-i", "absent.npy"), "does not exist"),
-        (("build_search_db.py", "-i", VECTORS), "use --overwrite"),
-        (("build_search_db.py", "-i", VECTORS, "-o", "o.index", "-d", "4096"), "expected vectors of 4096 numbers (-d)"),
-        (("build_search_db.py", "-i", VECTORS, "-o", "o.index", "--recipe", "best"), "expected a recipe of auto"),
-        (("build_search_db.py", "-i", VECTORS, "-o", "no/o.index"), "there is no folder"),
-        (("build_search_db.py", "-i", "nan.npy", "-o", "o.index"), "NaN or infinity in row 0"),
-        (("build_search_db.py", "-i", "text.npy", "-o", "o.index"), "not a .npy file"),
-        (("build_search_db.py", "-i", "pickled.npy", "-o", "o.index"), "cannot be read as vectors"),
-        (("build_search_db.py", "-i", "cut.npy", "-o", "o.index"), "truncated"),
-        (("search_images.py",), "Missing argument 'QUERY...'"),
-        (("search_images.py", "red/0.jpg", "--index", "cut.index"), "cut.index cannot be used as an index"),
-        (("search_images.py", "red/0.jpg", "-i", "nan.npy"), "there is no list of names"),
-        (("search_images.py", "red/0.jpg", "-k", "0"), "0 is not in the range"),
-        (("search_images.py", "absent.jpg"), "absent.jpg: no such file"),
-        (("search_images.py", "list.txt"), "list.txt: not an image"),
+        (("build",), "Missing option '-i'"),
+        (("build", "-i", "absent.npy"), "does not exist"),
+        (("build", "-i", VECTORS), "use --overwrite"),
+        (("build", "-i", VECTORS, "-o", "o.index", "-d", "4096"), "expected vectors of 4096 numbers (-d)"),
+        (("build", "-i", VECTORS, "-o", "o.index", "--recipe", "best"), "expected a recipe of auto"),
+        (("build", "-i", VECTORS, "-o", "no/o.index"), "there is no folder"),
+        (("build", "-i", "nan.npy", "-o", "o.index"), "NaN or infinity in row 0"),
+        (("build", "-i", "text.npy", "-o", "o.index"), "not a .npy file"),
+        (("build", "-i", "pickled.npy", "-o", "o.index"), "cannot be read as vectors"),
+        (("build", "-i", "cut.npy", "-o", "o.index"), "truncated"),
+        (("search",), "Missing argument 'QUERY...'"),
+        (("search", "red/0.jpg", "--index", "cut.index"), "cut.index cannot be used as an index"),
+        (("search", "red/0.jpg", "-i", "nan.npy"), "there is no list of names"),
+        (("search", "red/0.jpg", "-k", "0"), "0 is not in the range"),
+        (("search", "absent.jpg"), "absent.jpg: no such file"),
+        (("search", "list.txt"), "list.txt: not an image"),
     ):
         assert said in one_line(run(*arguments)), arguments
         assert listing(tmp_path) == before, arguments
@@ -286,7 +190,9 @@ def test_an_interrupt_says_how_to_go_on(photos, tmp_path, sent):
     (tmp_path / "list.txt").write_text(names * 2000)  # so many that it is still at work when it is stopped
     command = [
         sys.executable,
-        str(ROOT / "extract_image_vectors.py"),
+        "-m",
+        "similar_images",
+        "extract",
         "-l",
         "list.txt",
         "-d",
@@ -307,13 +213,15 @@ def test_an_interrupt_says_how_to_go_on(photos, tmp_path, sent):
 
 def test_in_a_notebook_the_command_that_goes_on_is_a_cells(monkeypatch):
     monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
-    monkeypatch.setattr(sys, "argv", ["extract_text_vectors.py", "my table.csv"])
-    assert this_command() == "%run extract_text_vectors.py 'my table.csv'"
+    monkeypatch.setattr(sys, "argv", ["extract_image_vectors.py", "-d", "my photos"])
+    assert this_command() == "%run extract_image_vectors.py -d 'my photos'"
+    monkeypatch.setattr(sys, "argv", [similar_images.__main__.__file__, "extract-texts", "my table.csv"])
+    assert this_command() == "%run -m similar_images extract-texts 'my table.csv'"
 
 
 def test_the_command_that_resumes_does_not_overwrite_what_is_done(monkeypatch):
-    monkeypatch.setattr(sys, "orig_argv", ["python", "extract_text_vectors.py", "notes.txt", "--overwrite"])
-    assert this_command() == "python extract_text_vectors.py notes.txt"
+    monkeypatch.setattr(sys, "orig_argv", ["similar-images", "extract-texts", "notes.txt", "--overwrite"])
+    assert this_command() == "similar-images extract-texts notes.txt"
 
 
 def test_a_network_that_is_assumed_is_said(run, tmp_path):
@@ -321,13 +229,11 @@ def test_a_network_that_is_assumed_is_said(run, tmp_path):
     np.save(tmp_path / "v.npy", vectors)
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(20)))
     assumed = "v.npy has no manifest: vectors of 4,096 numbers are assumed to be from VGG16"
-    assert assumed in run("build_search_db.py", "-i", "v.npy").stderr
-    for script in ("search_images.py", "evaluate_search.py", "find_duplicates.py"):
-        query = ("-i", "v.npy", "3.jpg") if script == "search_images.py" else ("v.npy",)
-        more = {"evaluate_search.py": ("--alterations", "0"), "find_duplicates.py": ("--threshold", "0.9")}.get(
-            script, ()
-        )
+    assert assumed in run("build", "-i", "v.npy").stderr
+    for script in ("search", "evaluate", "duplicates"):
+        query = ("-i", "v.npy", "3.jpg") if script == "search" else ("v.npy",)
+        more = {"evaluate": ("--alterations", "0"), "duplicates": ("--threshold", "0.9")}.get(script, ())
         done = run(script, *query, *more)
         assert (done.returncode, done.stderr.count(f"{assumed}; use --network to name another")) == (0, 1), done.stderr
-    named = run("search_images.py", "-i", "v.npy", "3.jpg", "--network", "vgg19")
+    named = run("search", "-i", "v.npy", "3.jpg", "--network", "vgg19")
     assert named.returncode == 0 and "assumed" not in named.stderr

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from collection_files import save_texts
-from conftest import ROOT
 from PIL import Image
 from sample_images import encoded
 
@@ -26,7 +24,7 @@ VECTORS = "photos_file_list.txt.saved_predictions.npy"
 
 @pytest.fixture
 def collection(photos, run, tmp_path):
-    assert run("extract_image_vectors.py", "-d", "photos", "--network", "hog-colour").returncode == 0
+    assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
     build(open_vectors(tmp_path / VECTORS), index_path(tmp_path / VECTORS), "flat")
     return tmp_path
 
@@ -37,13 +35,13 @@ def one_line(done: subprocess.CompletedProcess) -> str:
 
 
 def test_paths_are_those_that_the_next_command_opens(collection, run):
-    done = run("search_images.py", "--paths", "-k", "3", "red/0.jpg")
+    done = run("search", "--paths", "-k", "3", "red/0.jpg")
     paths = done.stdout.splitlines()
     assert sorted(paths) == [f"photos/red/{number}.jpg" for number in (1, 2, 3)]
     for path in paths:
         with Image.open(collection / path) as image:
             assert image.size == (80, 60)
-    assert run("search_images.py", "-k", "1", *paths).returncode == 0
+    assert run("search", "-k", "1", *paths).returncode == 0
 
 
 def test_paths_in_an_archive_lead_back_to_its_images(photos, run, tmp_path):
@@ -51,28 +49,26 @@ def test_paths_in_an_archive_lead_back_to_its_images(photos, run, tmp_path):
         for file in sorted(photos.rglob("*.jpg")):
             archive.write(file, file.relative_to(photos))
     shutil.rmtree(photos)
-    assert run("extract_image_vectors.py", "-d", "all.zip", "--network", "hog-colour").returncode == 0
-    paths = run("search_images.py", "--paths", "-k", "2", "red/0.jpg").stdout.splitlines()
+    assert run("extract", "-d", "all.zip", "--network", "hog-colour").returncode == 0
+    paths = run("search", "--paths", "-k", "2", "red/0.jpg").stdout.splitlines()
     assert all(path.startswith("all.zip/red/") for path in paths)
-    assert "all.zip/red/0.jpg" in run("search_images.py", "--paths", paths[0]).stdout
+    assert "all.zip/red/0.jpg" in run("search", "--paths", paths[0]).stdout
 
 
 def test_paths_need_the_folder_of_the_images(run, tmp_path):
     np.save(tmp_path / "v.npy", np.eye(2, dtype=np.float32))
     (tmp_path / "v.txt").write_text("a.jpg\nb.jpg\n")
-    assert "folder of the images is unknown: give it" in one_line(
-        run("search_images.py", "-i", "v.npy", "--paths", "a.jpg")
-    )
-    assert run("search_images.py", "-i", "v.npy", "-d", ".", "--paths", "a.jpg").stdout == "b.jpg\n"
+    assert "folder of the images is unknown: give it" in one_line(run("search", "-i", "v.npy", "--paths", "a.jpg"))
+    assert run("search", "-i", "v.npy", "-d", ".", "--paths", "a.jpg").stdout == "b.jpg\n"
 
 
 def test_json_has_percentiles_and_with_paths_the_paths(collection, run):
-    ((answer),) = json.loads(run("search_images.py", "--json", "-k", "11", "red/0.jpg").stdout)
+    ((answer),) = json.loads(run("search", "--json", "-k", "11", "red/0.jpg").stdout)
     percentiles = [hit["percentile"] for hit in answer["hits"]]
     assert percentiles == sorted(percentiles, reverse=True) and 0 <= percentiles[-1] < percentiles[0] <= 100
     assert answer["hits"][0].keys() == {"row", "name", "similarity", "percentile"}
     index_path(collection / VECTORS).unlink()
-    ((answer),) = json.loads(run("search_images.py", "--json", "--paths", "-k", "1", "red/0.jpg").stdout)
+    ((answer),) = json.loads(run("search", "--json", "--paths", "-k", "1", "red/0.jpg").stdout)
     assert answer["hits"][0]["percentile"] is None and answer["hits"][0]["path"].startswith("photos/red/")
 
 
@@ -81,23 +77,21 @@ def test_several_collections_are_named_with_the_command_that_chooses_one(collect
         name = VECTORS.replace(".npy", suffix)
         shutil.copy(collection / name, collection / f"other {name}")
     shutil.copy(collection / "photos_file_list.txt", collection / "other photos_file_list.txt")
-    assert one_line(run("search_images.py", "red/0.jpg")) == (
+    assert one_line(run("search", "red/0.jpg")) == (
         "Error: expected one collection of images in this folder, found 2: other photos_file_list.txt, "
-        "photos_file_list.txt. Choose one with -i: search_images.py -i 'other photos_file_list.txt' QUERY\n"
+        "photos_file_list.txt. Choose one with -i: similar-images search -i 'other photos_file_list.txt' QUERY\n"
     )
 
 
 def test_vectors_that_do_not_follow_their_list_are_chosen_by_a_file_that_exists(run, tmp_path):
     for name in ("a", "b"):
         np.save(tmp_path / f"{name}.saved_predictions.npy", np.eye(2, dtype=np.float32))
-    assert "Choose one with -i: search_images.py -i a.saved_predictions.npy QUERY" in one_line(
-        run("search_images.py", "x")
-    )
+    assert "Choose one with -i: similar-images search -i a.saved_predictions.npy QUERY" in one_line(run("search", "x"))
 
 
 def test_no_collection_says_how_to_make_one(run):
-    assert "found 0: make one with extract_image_vectors.py -d FOLDER" in one_line(run("search_images.py", "a.jpg"))
-    assert "found 0: make one with extract_text_vectors.py FILE" in one_line(run("search_texts.py", "train"))
+    assert "found 0: make one with similar-images extract -d FOLDER" in one_line(run("search", "a.jpg"))
+    assert "found 0: make one with similar-images extract-texts FILE" in one_line(run("search-texts", "train"))
 
 
 def test_an_address_is_fetched_and_searched_for(collection, photos, monkeypatch):
@@ -107,27 +101,20 @@ def test_an_address_is_fetched_and_searched_for(collection, photos, monkeypatch)
     assert done.output == "1.0000  blue/1.jpg\n"
 
 
-def test_the_script_and_the_command_print_the_same(collection, run):
-    by_script = run("search_images.py", "red/0.jpg", "photos/blue/1.jpg")
-    command = [sys.executable, "-m", "similar_images", "search", "red/0.jpg", "photos/blue/1.jpg"]
-    path = {"PYTHONPATH": str(ROOT)}
-    by_command = subprocess.run(command, cwd=collection, env=path, capture_output=True, text=True)
-    assert by_command.returncode == 0 and by_command.stdout == by_script.stdout != ""
-
-
 def test_texts_and_images_are_refused_by_each_others_commands(collection, run):
     save_texts(collection / "said.txt", ["late train", "cat"])
     for arguments in (
-        ("search_images.py", "-i", "said.txt", "red/0.jpg"),
-        ("search_images.py", "-i", "said.txt.saved_predictions.npy", "red/0.jpg"),
-        ("find_duplicates.py", "said.txt"),
+        ("search", "-i", "said.txt", "red/0.jpg"),
+        ("search", "-i", "said.txt.saved_predictions.npy", "red/0.jpg"),
+        ("duplicates", "said.txt"),
     ):
-        assert "got one of texts, said.txt.saved_predictions.npy: search it with search_texts.py" in one_line(
-            run(*arguments)
+        assert (
+            "got one of texts, said.txt.saved_predictions.npy: search it with similar-images search-texts"
+            in one_line(run(*arguments))
         )
-    refused = one_line(run("search_texts.py", "-i", "photos_file_list.txt", "train"))
-    assert f"got one of images, {VECTORS}: search it with search_images.py" in refused
-    assert "omit --alterations" in one_line(run("evaluate_search.py", "said.txt", "--alterations", "2"))
+    refused = one_line(run("search-texts", "-i", "photos_file_list.txt", "train"))
+    assert f"got one of images, {VECTORS}: search it with similar-images search" in refused
+    assert "omit --alterations" in one_line(run("evaluate", "said.txt", "--alterations", "2"))
 
 
 def test_a_damaged_query_is_one_line_without_the_noise_of_its_decoder(collection, run, tmp_path):
@@ -135,22 +122,22 @@ def test_a_damaged_query_is_one_line_without_the_noise_of_its_decoder(collection
     content = bytearray(encoded(Image.fromarray(noise), "TIFF", compression="tiff_lzw"))
     content[30:200] = bytes(170)
     (tmp_path / "noisy.tiff").write_bytes(content)
-    assert "Error: noisy.tiff: damaged or truncated" in one_line(run("search_images.py", "noisy.tiff"))
-    assert run("search_images.py", "noisy.tiff", "absent.jpg", "red/0.jpg").stderr.count("\n") == 2  # stderr is back
+    assert "Error: noisy.tiff: damaged or truncated" in one_line(run("search", "noisy.tiff"))
+    assert run("search", "noisy.tiff", "absent.jpg", "red/0.jpg").stderr.count("\n") == 2  # stderr is back
 
 
 def test_limits_are_options_where_they_can_be_given_only(collection, run, tmp_path):
     Image.new("1", (12_000, 9_500)).save(tmp_path / "large.png")
-    refused = one_line(run("search_images.py", "large.png"))
+    refused = one_line(run("search", "large.png"))
     assert "large.png: 12000 x 9500 pixels: more than the limit of" in refused and "--max" not in refused
     (tmp_path / "large").mkdir()
     (tmp_path / "large.png").rename(tmp_path / "large" / "large.png")
-    done = run("extract_image_vectors.py", "-d", "large", "--network", "hog-colour")
+    done = run("extract", "-d", "large", "--network", "hog-colour")
     assert "with larger --max-pixels or --max-bytes what is too large" in done.stderr
 
 
 def test_several_images_as_one_query_are_not_said_to_be_like_nothing(collection, run):
-    done = run("search_images.py", "-k", "2", "red/0.jpg", "+", "blue/1.jpg", "-", "green/2.jpg")
+    done = run("search", "-k", "2", "red/0.jpg", "+", "blue/1.jpg", "-", "green/2.jpg")
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 2
 

@@ -49,7 +49,7 @@ def test_a_sign_without_its_query_is_refused(queries, reason):
 
 
 def test_what_is_no_file_and_no_name_is_words(folder, run):
-    done = run("search_images.py", "--json", "-k", "3", "sea", "wine/wine-0.jpg", cwd=folder)
+    done = run("search", "--json", "-k", "3", "sea", "wine/wine-0.jpg", cwd=folder)
     assert done.returncode == 0, done.stderr
     words, row = json.loads(done.stdout)
     assert [hit["name"].split("/")[0] for hit in words["hits"]] == ["sea"] * 3
@@ -60,22 +60,22 @@ def test_what_is_no_file_and_no_name_is_words(folder, run):
 def test_a_file_is_a_file_even_if_it_is_called_like_words(folder, run):
     (folder / "sea").write_bytes((folder / "sample/wine/wine-0.jpg").read_bytes())
     try:
-        done = run("search_images.py", "-k", "2", "sea", cwd=folder)
+        done = run("search", "-k", "2", "sea", cwd=folder)
     finally:
         (folder / "sea").unlink()
     assert done.returncode == 0 and done.stdout.count("wine/") == 2
 
 
 def test_images_and_words_are_added_and_subtracted(folder, run):
-    done = run("search_images.py", "-k", "3", "grass/grass-0.jpg", "+", "3", "sea", "-", "grass", cwd=folder)
+    done = run("search", "-k", "3", "grass/grass-0.jpg", "+", "3", "sea", "-", "grass", cwd=folder)
     assert done.returncode == 0 and done.stdout.count("sea/") == 3, done.stderr
-    wrong = run("search_images.py", "grass/grass-0.jpg", "+", cwd=folder)
+    wrong = run("search", "grass/grass-0.jpg", "+", cwd=folder)
     assert (wrong.returncode, wrong.stderr) == (1, "Error: expected a query after +\n")
 
 
 def test_a_missing_file_of_a_network_without_words_names_those_that_read_them(tmp_path, run):
     make_sample(tmp_path)
-    done = run("search_images.py", "a dog", cwd=tmp_path)
+    done = run("search", "a dog", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(
         "Error: a dog: no such file; hog-colour does not read words: make the collection with"

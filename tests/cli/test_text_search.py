@@ -42,24 +42,13 @@ def said(tmp_path):
 
 @pytest.fixture
 def extracted(said, run):
-    done = run("extract_text_vectors.py", "said.jsonl")
+    done = run("extract-texts", "said.jsonl")
     assert done.returncode == 0, done.stderr
     return done
 
 
 def listing(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-@pytest.mark.parametrize("script", ["extract_text_vectors.py", "search_texts.py"])
-def test_help_has_examples_and_needs_neither_torch_nor_faiss(script):
-    code = (
-        f"import sys; sys.argv = ['x', '--help']; import runpy\ntry: runpy.run_path({script!r}, run_name='__main__')\n"
-        "except SystemExit: print([name for name in ('torch', 'transformers', 'faiss', 'sklearn') if name in sys.modules])"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "Examples:" in shown and f"./{script}" in shown
-    assert shown.rstrip().endswith("[]")
 
 
 def test_the_whole_way(extracted, run, tmp_path):
@@ -72,8 +61,8 @@ def test_the_whole_way(extracted, run, tmp_path):
     assert not opened.array[2].any()
     expected = load().encode([text for text in SAID if text])
     np.testing.assert_allclose(np.delete(opened.array, 2, axis=0), expected, atol=1e-4)
-    assert run("build_search_db.py", "-i", VECTORS).returncode == 0
-    found = run("search_texts.py", "a cat asleep on a computer", "-k", "2")
+    assert run("build", "-i", VECTORS).returncode == 0
+    found = run("search-texts", "a cat asleep on a computer", "-k", "2")
     assert (found.returncode, found.stderr) == (0, "")
     lines = found.stdout.splitlines()
     assert all(re.fullmatch(r"0\.\d{4}  .+", line) for line in lines)
@@ -81,49 +70,49 @@ def test_the_whole_way(extracted, run, tmp_path):
 
 
 def test_json_and_several_queries(extracted, run):
-    done = run("search_texts.py", "--json", "-k", "1", "stuck on the road", "food in the morning")
+    done = run("search-texts", "--json", "-k", "1", "stuck on the road", "food in the morning")
     answers = json.loads(done.stdout)
     assert [answer["hits"][0]["name"] for answer in answers] == [SAID[3], SAID[5]]
     assert answers[0]["hits"][0].keys() == {"row", "name", "similarity", "percentile"}
 
 
 def test_texts_are_evaluated_by_the_same_command(extracted, run, tmp_path, data):
-    assert run("build_search_db.py", "-i", VECTORS).returncode == 0
-    done = run("evaluate_search.py", "said_list.txt", "-k", "2", "--json", "--report", "report.html")
+    assert run("build", "-i", VECTORS).returncode == 0
+    done = run("evaluate", "said_list.txt", "-k", "2", "--json", "--report", "report.html")
     assert done.returncode == 0, done.stderr
     flat, exact = json.loads(done.stdout)
     assert (flat["recipe"], exact["recipe"], flat["recall"]["10"]["mean"]) == ("flat", "exact", 1)
     assert flat["labels"] is None and flat["alterations"] is None
     report = (tmp_path / "report.html").read_text()
     assert "pancakes" in report and "The queries are texts of the collection" in report and "thumbnails" not in report
-    done = run("evaluate_search.py", "--sts", data / "texts" / "stsb_dev.tsv")
+    done = run("evaluate", "--sts", data / "texts" / "stsb_dev.tsv")
     assert re.fullmatch(r"all-MiniLM-L6-v2: Spearman 0\.86\d\d, Pearson 0\.8\d\d\d on 1,500 pairs\n", done.stdout)
 
 
 def test_texts_with_slashes_have_no_folders(run, tmp_path):
     lines = [f"http://{site}/ says {word}" for site in "ab" for word in ("one", "two")]
     (tmp_path / "links.txt").write_text("\n".join(lines))
-    assert run("extract_text_vectors.py", "links.txt").returncode == 0
-    done = run("evaluate_search.py", "links.txt", "--json")
+    assert run("extract-texts", "links.txt").returncode == 0
+    done = run("evaluate", "links.txt", "--json")
     assert (done.stderr, json.loads(done.stdout)[0]["labels"]) == ("", None)
 
 
 def test_a_list_that_has_grown_costs_only_its_new_texts(run, tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("one\ntwo\n")
-    assert run("extract_text_vectors.py", "notes.txt").returncode == 0
+    assert run("extract-texts", "notes.txt").returncode == 0
     before = np.load(tmp_path / "notes.txt.saved_predictions.npy")
     file.write_text("one\ntwo\nthree\n")
-    assert "3 of 3 texts" in run("extract_text_vectors.py", "notes.txt").stderr
+    assert "3 of 3 texts" in run("extract-texts", "notes.txt").stderr
     after = np.load(tmp_path / "notes.txt.saved_predictions.npy")
     assert np.array_equal(after[:2], before) and after[2].any()
-    assert "already complete, 3 rows" in run("extract_text_vectors.py", "notes.txt").stderr
+    assert "already complete, 3 rows" in run("extract-texts", "notes.txt").stderr
     assert file.read_text() == "one\ntwo\nthree\n"
 
 
 def test_long_texts_are_reported_and_huge_ones_skipped(run, tmp_path):
     (tmp_path / "long.txt").write_text(f"short\n{'word ' * 300}\n{'x' * 10_000_000}\n")
-    done = run("extract_text_vectors.py", "long.txt")
+    done = run("extract-texts", "long.txt")
     assert done.returncode == 0
     assert "10,000,000 characters: expected at most 100,000" in done.stderr
     assert "1 texts are longer than the network's input, 256 tokens: the rest is ignored" in done.stderr
@@ -137,45 +126,45 @@ def test_a_run_that_was_killed_ends_with_the_bytes_of_an_unbroken_one(tmp_path, 
     (tmp_path / "many.csv").write_text(
         "text\n" + "".join(" ".join(row[: 1 + i % 8]) + "\n" for i, row in enumerate(words))
     )
-    command = [sys.executable, str(ROOT / "extract_text_vectors.py"), "many.csv"]
+    command = [sys.executable, "-m", "similar_images", "extract-texts", "many.csv"]
     manifest = tmp_path / "many_list.txt.saved_predictions.json"
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wait_until(lambda: process.poll() is not None or rows_done(manifest))
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert 0 < rows_done(manifest) < 3 * BLOCK
-    assert run("extract_text_vectors.py", "many.csv").returncode == 0
+    assert run("extract-texts", "many.csv").returncode == 0
     went_on = {name: content for name, content in listing(tmp_path).items() if "saved" in name}
-    assert run("extract_text_vectors.py", "many.csv", "--overwrite").returncode == 0
+    assert run("extract-texts", "many.csv", "--overwrite").returncode == 0
     assert {name: content for name, content in listing(tmp_path).items() if "saved" in name} == went_on
 
 
 def test_an_index_is_searched_without_vectors_where_the_texts_are_the_same(extracted, run, said, tmp_path):
-    assert run("build_search_db.py", "-i", VECTORS).returncode == 0
-    with_vectors = run("search_texts.py", "breakfast", "-k", "3")
+    assert run("build", "-i", VECTORS).returncode == 0
+    with_vectors = run("search-texts", "breakfast", "-k", "3")
     for name in (VECTORS, VECTORS.replace(".npy", ".json"), "said_list.txt"):
         (tmp_path / name).unlink()
-    alone = run("search_texts.py", "-i", "said.jsonl", "--index", INDEX, "breakfast", "-k", "3")
+    alone = run("search-texts", "-i", "said.jsonl", "--index", INDEX, "breakfast", "-k", "3")
     assert (alone.stdout, alone.stderr) == (with_vectors.stdout, "")
-    done = run("search_texts.py", "-i", "said.jsonl", "--exact", "breakfast")
+    done = run("search-texts", "-i", "said.jsonl", "--exact", "breakfast")
     assert done.stderr.startswith("Error: an exact search needs the vectors said_list.txt.saved_predictions.npy")
     collection = TextCollection.open(said)
     assert [hit.row for hit in collection.nearest(1, k=1)] == [6]
     said.write_text(said.read_text().replace("cat", "dog"))
-    done = run("search_texts.py", "-i", "said.jsonl", "--index", INDEX, "breakfast")
+    done = run("search-texts", "-i", "said.jsonl", "--index", INDEX, "breakfast")
     assert re.fullmatch(r"Error: said_list\.faiss\.index was built from other texts: .+\n", done.stderr)
 
 
 def test_an_index_fits_vectors_of_the_same_texts_by_another_engine(extracted, run, tmp_path):
-    assert run("build_search_db.py", "-i", VECTORS, "-o", "kept.faiss.index").returncode == 0
+    assert run("build", "-i", VECTORS, "-o", "kept.faiss.index").returncode == 0
     before = (tmp_path / VECTORS).read_bytes()
-    assert run("extract_text_vectors.py", "said.jsonl", "--engine", "torch", "--overwrite").returncode == 0
+    assert run("extract-texts", "said.jsonl", "--engine", "torch", "--overwrite").returncode == 0
     assert (tmp_path / VECTORS).read_bytes() != before  # in the last digits
-    done = run("search_texts.py", "--index", "kept.faiss.index", "breakfast", "-k", "1")
+    done = run("search-texts", "--index", "kept.faiss.index", "breakfast", "-k", "1")
     assert (done.returncode, done.stdout.split("  ")[1]) == (0, f"{SAID[5]}\n"), done.stderr
     (tmp_path / "said.jsonl").write_text(json.dumps({"text": "another"}) + "\n" + (tmp_path / "said.jsonl").read_text())
-    assert run("extract_text_vectors.py", "said.jsonl", "--overwrite").returncode == 0
-    done = run("search_texts.py", "--index", "kept.faiss.index", "breakfast")
+    assert run("extract-texts", "said.jsonl", "--overwrite").returncode == 0
+    done = run("search-texts", "--index", "kept.faiss.index", "breakfast")
     assert "kept.faiss.index was built from other vectors" in done.stderr
 
 
@@ -187,21 +176,21 @@ def test_the_collection_in_python(extracted, said, photos, run, tmp_path):
     with pytest.raises(ValueError, match="has no vector, it was skipped: empty text"):
         collection.vector(2)
     assert [way.exact for way in open_ways(tmp_path / "said_list.txt")] == [True]
-    assert run("extract_image_vectors.py", "-d", "photos", "--network", "hog-colour").returncode == 0
+    assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
     with pytest.raises(ValueError, match=r"got one of images, .*: search it with search_images\.py"):
         TextCollection.open(tmp_path / "photos_file_list.txt.saved_predictions.npy")
-    assert "My cat" in run("search_texts.py", "cat").stdout  # the images beside it are not asked
-    assert "red/" in run("search_images.py", "photos/red/0.jpg").stdout  # nor the texts beside them
+    assert "My cat" in run("search-texts", "cat").stdout  # the images beside it are not asked
+    assert "red/" in run("search", "photos/red/0.jpg").stdout  # nor the texts beside them
 
 
 def test_a_network_of_ones_own_is_found_again(said, run, tmp_path):
     from similar_images.networks import text as text_networks
 
     shutil.copytree(text_networks._folder("all-MiniLM-L6-v2"), tmp_path / "mine")
-    done = run("extract_text_vectors.py", "said.jsonl", "--network", "mine", "--engine", "torch", "-v")
+    done = run("extract-texts", "said.jsonl", "--network", "mine", "--engine", "torch", "-v")
     assert done.returncode == 0 and "name: mine" in done.stderr
-    assert run("search_texts.py", "cat", "-k", "1").returncode == 0
-    done = run("extract_text_vectors.py", "said.jsonl")
+    assert run("search-texts", "cat", "-k", "1").returncode == 0
+    done = run("extract-texts", "said.jsonl")
     assert "was made with mine, not all-MiniLM-L6-v2" in done.stderr
 
 
@@ -213,24 +202,24 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(extracted, run, tm
     (tmp_path / "other_list.txt").write_text("mine\n")
     before = listing(tmp_path)
     for arguments, said in (
-        (("extract_text_vectors.py",), "Missing argument 'FILE'"),
-        (("extract_text_vectors.py", "absent.csv"), "'absent.csv' does not exist"),
-        (("extract_text_vectors.py", "empty.csv"), "empty.csv is empty: expected texts"),
-        (("extract_text_vectors.py", "latin.csv"), "is not in utf-8: specify its encoding with --encoding"),
-        (("extract_text_vectors.py", "latin.csv", "--encoding", "klingon"), "expected an encoding such as utf-8"),
-        (("extract_text_vectors.py", "two.csv"), "no column text: choose one of id, said with --column"),
-        (("extract_text_vectors.py", "other.csv"), "other_list.txt is a list of other texts: move it"),
+        (("extract-texts",), "Missing argument 'FILE'"),
+        (("extract-texts", "absent.csv"), "'absent.csv' does not exist"),
+        (("extract-texts", "empty.csv"), "empty.csv is empty: expected texts"),
+        (("extract-texts", "latin.csv"), "is not in utf-8: specify its encoding with --encoding"),
+        (("extract-texts", "latin.csv", "--encoding", "klingon"), "expected an encoding such as utf-8"),
+        (("extract-texts", "two.csv"), "no column text: choose one of id, said with --column"),
+        (("extract-texts", "other.csv"), "other_list.txt is a list of other texts: move it"),
         (
-            ("extract_text_vectors.py", "said.jsonl", "--dtype", "float16", "--network", "absent/x"),
+            ("extract-texts", "said.jsonl", "--dtype", "float16", "--network", "absent/x"),
             "is not a folder here",
         ),
-        (("search_texts.py",), "Missing argument 'QUERY...'"),
-        (("search_texts.py", "x", "-k", "0"), "0 is not in the range"),
-        (("search_texts.py", ""), "expected a text to search for: empty text"),
-        (("search_texts.py", "x", "-i", "other.csv"), "make them with extract_text_vectors.py"),
-        (("search_texts.py", "x", "--index", "other.csv"), "other.csv cannot be used as an index"),
-        (("evaluate_search.py",), "expected a COLLECTION (its list or its vectors) or --sts with a file"),
-        (("evaluate_search.py", "--sts", "two.csv"), "two.csv is not a file of the STS benchmark: line 1"),
+        (("search-texts",), "Missing argument 'QUERY...'"),
+        (("search-texts", "x", "-k", "0"), "0 is not in the range"),
+        (("search-texts", ""), "expected a text to search for: empty text"),
+        (("search-texts", "x", "-i", "other.csv"), "make them with similar-images extract-texts"),
+        (("search-texts", "x", "--index", "other.csv"), "other.csv cannot be used as an index"),
+        (("evaluate",), "expected a COLLECTION (its list or its vectors) or --sts with a file"),
+        (("evaluate", "--sts", "two.csv"), "two.csv is not a file of the STS benchmark: line 1"),
     ):
         done = run(*arguments, env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path.parent / "hub")})
         assert done.returncode != 0 and done.stdout == "", arguments

@@ -33,7 +33,7 @@ def names(done: subprocess.CompletedProcess) -> set[str]:
 def test_only_what_matches_is_found(collection, run):
     def found(*conditions: str) -> set[str]:
         where = [part for condition in conditions for part in ("--where", condition)]
-        return names(run("search_images.py", "-k", "12", "green/0.jpg", *where))
+        return names(run("search", "-k", "12", "green/0.jpg", *where))
 
     assert found("folder=red") == {f"red/{number}.jpg" for number in range(4)}
     assert found("folder=green", "name=/1") == {"green/1.jpg"}
@@ -45,13 +45,13 @@ def test_only_what_matches_is_found(collection, run):
 
 
 def test_exif_is_read_of_images_that_are_new(collection, photos, run):
-    assert names(run("search_images.py", "green/0.jpg", "--where", "date=2019")) == {"red/0.jpg"}
+    assert names(run("search", "green/0.jpg", "--where", "date=2019")) == {"red/0.jpg"}
     exif = Image.Exif()
     exif[ExifTags.Base.DateTime] = "2019:01:01 00:00:00"
     Image.new("RGB", (80, 60), "red").save(photos / "red" / "9.jpg", exif=exif)
-    assert run("extract_image_vectors.py", "-d", "photos").returncode == 0
-    assert run("build_search_db.py", "-i", "photos_file_list.txt", "--add").returncode == 0
-    assert names(run("search_images.py", "green/0.jpg", "--where", "date=2019")) == {"red/0.jpg", "red/9.jpg"}
+    assert run("extract", "-d", "photos").returncode == 0
+    assert run("build", "-i", "photos_file_list.txt", "--add").returncode == 0
+    assert names(run("search", "green/0.jpg", "--where", "date=2019")) == {"red/0.jpg", "red/9.jpg"}
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_exif_is_read_of_images_that_are_new(collection, photos, run):
     ],
 )
 def test_a_condition_that_does_not_fit_is_one_line(collection, run, condition, error):
-    done = run("search_images.py", "green/0.jpg", "--where", condition)
+    done = run("search", "green/0.jpg", "--where", condition)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Error: {error}\n")
 
 
 def test_json_and_paths_with_a_filter(collection, run):
-    done = run("search_images.py", "--json", "--paths", "green/0.jpg", "--where", "folder=blue")
+    done = run("search", "--json", "--paths", "green/0.jpg", "--where", "folder=blue")
     ((answer),) = json.loads(done.stdout)
     assert {hit["path"] for hit in answer["hits"]} == {f"photos/blue/{number}.jpg" for number in range(4)}
     assert list(answer["hits"][0]) == ["row", "name", "similarity", "percentile", "path"]

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ROOT
 from traffic import recorded
 
 pytest.importorskip("ray", reason="Ray is not installed: make install-cluster")
 pytestmark = pytest.mark.cluster
-SCRIPT = str(ROOT / "extract_image_vectors.py")
+EXTRACT = [sys.executable, "-m", "similar_images", "extract"]
 SUFFIXES = (".txt", ".npy", ".json", ".skipped.csv")
 
 
@@ -33,7 +32,7 @@ def many(photos, tmp_path) -> Path:
 def command(folder: str, *options: str, network: str = "hog-colour") -> list[str]:
     """Return the command that extracts into a folder of its own, with a copy of the list."""
     where = ["-l", f"{folder}/v.txt", "-d", "photos", "-o", f"{folder}/v.npy"]
-    return [sys.executable, SCRIPT, *where, "--network", network, "-b", "8", *options]
+    return [*EXTRACT, *where, "--network", network, "-b", "8", *options]
 
 
 def begin(many: Path, folder: str, *options: str, **others: str) -> subprocess.Popen:

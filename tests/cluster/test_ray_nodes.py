@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 pytest.importorskip("ray", reason="Ray is not installed: make install-cluster")
 from ray_nodes import PORT, Node, cluster, wait_until_joined
@@ -37,7 +36,7 @@ def listed(photos, tmp_path) -> Path:
 
 def command(listed: Path, output: str, *options: str) -> list[str]:
     where = ("-l", str(listed / output / "v.txt"), "-d", str(listed / "photos"), "-o", str(listed / output / "v.npy"))
-    return [sys.executable, str(ROOT / "extract_image_vectors.py"), *where, "--network", "hog-colour", *options]
+    return [sys.executable, "-m", "similar_images", "extract", *where, "--network", "hog-colour", *options]
 
 
 def begin(listed: Path, nodes: list[Node], token: dict | None = None, workers: int = 2) -> subprocess.Popen:

@@ -34,8 +34,8 @@ def test_the_files_are_those_of_the_commands(photos, tmp_path, run):
     Collection.create(photos, tmp_path / "python")
     (tmp_path / "shell").mkdir()
     for script, *options in (
-        ("extract_image_vectors.py", "-d", "../photos"),
-        ("build_search_db.py", "-i", "photos_file_list.txt"),
+        ("extract", "-d", "../photos"),
+        ("build", "-i", "photos_file_list.txt"),
     ):
         assert run(script, *options, cwd=tmp_path / "shell").returncode == 0
     ours, theirs = contents(tmp_path / "python"), contents(tmp_path / "shell")

@@ -71,7 +71,7 @@ def test_the_vector_of_an_image_is_that_of_the_query(collection, photos):
 def test_new_images_are_added_by_the_same_network(collection, photos, tmp_path, run):
     before = open_vectors(tmp_path / NPY).array[:].copy()
     shutil.copy(photos / "red" / "0.jpg", photos / "zebra.jpg")
-    done = run("extract_image_vectors.py", "-d", "photos")
+    done = run("extract", "-d", "photos")
     assert done.returncode == 0, done.stderr
     after = open_vectors(tmp_path / NPY).array
     np.testing.assert_array_equal(after[:12], before)
@@ -80,7 +80,7 @@ def test_new_images_are_added_by_the_same_network(collection, photos, tmp_path, 
 
 def test_another_network_is_refused(collection, tmp_path, run):
     save("vit", tmp_path / "vit")
-    done = run("extract_image_vectors.py", "-d", "photos", "--network", "vit")
+    done = run("extract", "-d", "photos", "--network", "vit")
     assert done.returncode == 1
     assert done.stderr == f"Error: {NPY} was made with clip, not vit: choose another -o, or use --overwrite\n"
 
@@ -96,7 +96,7 @@ def test_changed_weights_are_refused(collection, photos, network, tmp_path, run)
         {"format": "pt"},
     )
     shutil.copy(photos / "red" / "0.jpg", photos / "zebra.jpg")
-    done = run("extract_image_vectors.py", "-d", "photos")
+    done = run("extract", "-d", "photos")
     assert done.returncode == 1 and "weights" in done.stderr and done.stderr.splitlines()[-1].startswith("Error: ")
     with pytest.raises(ValueError, match="weights"):
         Collection.open(tmp_path / "photos_file_list.txt").nearest(photos / "red" / "0.jpg")
@@ -130,6 +130,6 @@ def test_a_folder_that_was_renamed_is_another_network(collection, photos, networ
 
 @pytest.mark.parametrize("network_name", ["clipp", "./no/folder", "hf:clip"])
 def test_a_network_that_there_is_not(network_name, photos, run):
-    done = run("extract_image_vectors.py", "-d", "photos", "--network", network_name)
+    done = run("extract", "-d", "photos", "--network", network_name)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "hf:OWNER/NAME" in done.stderr

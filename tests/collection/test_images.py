@@ -38,8 +38,8 @@ def stored(tmp_path):
 
 @pytest.fixture
 def photo_collection(photos, run, tmp_path) -> Collection:
-    assert run("extract_image_vectors.py", "-d", "photos", "--network", "hog-colour").returncode == 0
-    assert run("build_search_db.py", "-i", "photos_file_list.txt.saved_predictions.npy").returncode == 0
+    assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
+    assert run("build", "-i", "photos_file_list.txt.saved_predictions.npy").returncode == 0
     return Collection.open(tmp_path / "photos_file_list.txt")
 
 
@@ -209,7 +209,7 @@ def test_other_weights_than_the_collections_are_refused(tmp_path, photos, run):
             weights=None, include_top=False, pooling="avg", input_shape=(224, 224, 3)
         )
         model.save_weights(tmp_path / f"{seed}.weights.h5")
-    done = run("extract_image_vectors.py", "-d", "photos", "--network", "mobilenetv2", "--weights", "0.weights.h5")
+    done = run("extract", "-d", "photos", "--network", "mobilenetv2", "--weights", "0.weights.h5")
     assert done.returncode == 0, done.stderr
     vectors = tmp_path / "photos_file_list.txt"
     image = photos / "blue" / "1.jpg"
@@ -229,7 +229,7 @@ def test_precision_by_hand():
 def test_real_photographs_with_a_real_network(data, tmp_path, run):
     photographs = data / "photos" / "caltech101"
     weights = data / "weights" / "mobilenetv2_imagenet_notop.weights.h5"
-    done = run("extract_image_vectors.py", "-d", photographs, "--network", "mobilenetv2", "--weights", weights)
+    done = run("extract", "-d", photographs, "--network", "mobilenetv2", "--weights", weights)
     assert done.returncode == 0, done.stderr
     vectors = tmp_path / "caltech101_file_list.txt.saved_predictions.npy"
     names = open_source(photographs).find().names
@@ -244,7 +244,7 @@ def test_real_photographs_with_a_real_network(data, tmp_path, run):
         ("reduced", "cosine", cosine),
     ):
         options = ["--recipe", recipe, "--similarity", similarity, "--overwrite"]
-        assert run("build_search_db.py", "-i", vectors, *options).returncode == 0
+        assert run("build", "-i", vectors, *options).returncode == 0
         collection = Collection.open(vectors)
         hits = [collection.nearest(row, 8) for row in range(len(names))]
         indexed = np.mean([[labels[hit.row] == labels[row] for hit in found] for row, found in enumerate(hits)])

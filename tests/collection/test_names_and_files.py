@@ -18,7 +18,7 @@ VECTORS = "photos_file_list.txt.saved_predictions.npy"
 
 @pytest.fixture
 def collection(photos, run, tmp_path, monkeypatch) -> Collection:
-    assert run("extract_image_vectors.py", "-d", "photos", "--network", "hog-colour").returncode == 0
+    assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
     build(open_vectors(tmp_path / VECTORS), index_path(tmp_path / VECTORS), "flat")
     monkeypatch.chdir(tmp_path)
     return Collection.open("photos_file_list.txt")
@@ -61,11 +61,11 @@ def test_where_the_folder_is_unknown_a_name_that_is_a_file_is_refused_as_ambiguo
 
 def test_the_command_searches_for_the_file_and_says_so(collection, run):
     own_image("red/0.jpg")
-    done = run("search_images.py", "red/0.jpg", "-k", "12")
+    done = run("search", "red/0.jpg", "-k", "12")
     names = [line.split("  ")[1] for line in done.stdout.splitlines()]
     assert len(names) == 12 and "red/0.jpg" in names  # a row would leave itself out
     assert done.stderr == "red/0.jpg: searching for the file here; for the collection's image give photos/red/0.jpg\n"
-    done = run("search_images.py", "photos/red/0.jpg", "-k", "12")
+    done = run("search", "photos/red/0.jpg", "-k", "12")
     assert (done.stdout.count("\n"), done.stderr) == (11, "")
 
 
@@ -73,19 +73,19 @@ def test_rows_that_the_index_lacks_are_counted_and_the_command_says_how_to_add_t
     assert collection.not_indexed == 0
     own_image("photos/green/new.png")
     (photos / "green" / "broken.jpg").write_text("no image")
-    assert run("extract_image_vectors.py", "-d", "photos", "--network", "hog-colour").returncode == 0
+    assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
     grown = Collection.open("photos_file_list.txt")
     assert (len(grown), grown.not_indexed) == (14, 1)
-    done = run("search_images.py", "red/0.jpg", "-k", "1")
+    done = run("search", "red/0.jpg", "-k", "1")
     assert done.stderr == (
         "1 of 14 images is not in the index and not searched: "
-        f"add with build_search_db.py -i {VECTORS} -o photos_file_list.faiss.index --add\n"
+        f"add with similar-images build -i {VECTORS} -o photos_file_list.faiss.index --add\n"
     )
-    assert run("search_images.py", "red/0.jpg", "-k", "1", "--exact").stderr == ""
-    assert run("build_search_db.py", "-i", VECTORS, "--add").returncode == 0
+    assert run("search", "red/0.jpg", "-k", "1", "--exact").stderr == ""
+    assert run("build", "-i", VECTORS, "--add").returncode == 0
     assert Collection.open("photos_file_list.txt").not_indexed == 0
     (tmp_path / "out.txt").write_text("red/1.jpg\n")
-    assert run("build_search_db.py", "-i", VECTORS, "--remove", "out.txt").returncode == 0
+    assert run("build", "-i", VECTORS, "--remove", "out.txt").returncode == 0
     assert Collection.open("photos_file_list.txt").not_indexed == 0
     assert Collection(grown.vectors).not_indexed == 0  # an exact search has them all
 

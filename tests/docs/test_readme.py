@@ -9,7 +9,6 @@ import pytest
 from conftest import ROOT
 
 from similar_images.cli.main import COMMANDS, main
-from similar_images.cli.options import SCRIPTS
 from similar_images.index.recipes import RECIPES
 from similar_images.networks.catalog import NETWORKS
 
@@ -18,6 +17,7 @@ GUIDES = sorted((ROOT / "docs").glob("*.md"))
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *GUIDES]}
 FILES = sorted(path.name for path in [*ROOT.glob("*.py"), *ROOT.glob("get_*.sh")])
 COMMAND = re.compile(r"^    (?:(?:\.venv/bin/python |\./)(\w+)\.py|similar-images ([a-z-]+)) ?(.*)$", re.M)
+SCRIPTS = {"extract_image_vectors": "extract", "build_search_db": "build"}
 LINES = [(page, *match) for page, text in PAGES.items() for match in COMMAND.findall(text)]
 
 

@@ -1,4 +1,4 @@
-"""What find_duplicates.py says by default, and what it says and writes of files, wherever they are."""
+"""What similar-images duplicates says by default, and what it says and writes of files, wherever they are."""
 
 import csv
 import io
@@ -59,13 +59,13 @@ def groups(output: str) -> list[list[str]]:
 
 
 def test_by_default_a_grey_and_a_small_copy_are_found_at_a_calibrated_threshold(run, names):
-    done = run("find_duplicates.py", names.name)
+    done = run("duplicates", names.name)
     assert done.returncode == 0, done.stderr
     assert {frozenset(group) for group in groups(done.stdout)} == {
         frozenset(pair) for pair in (("00#.jpg", "grey.jpg"), ("01#.jpg", "small.jpg"), ("02#.jpg", "twice.jpg"))
     }
     assert re.search(r"threshold 0\.\d+: precision (0\.99\d|1\.000) on \d+ images without a copy", done.stderr)
-    fixed = run("find_duplicates.py", names.name, "--threshold", "0.88")
+    fixed = run("duplicates", names.name, "--threshold", "0.88")
     assert "grey.jpg" not in fixed.stdout, "the threshold of before missed it"
 
 
@@ -106,19 +106,19 @@ def test_a_network_without_a_measured_threshold_is_calibrated(names, monkeypatch
 
 def test_photos_that_have_moved_are_said_to_be_unreadable(run, names, folder, tmp_path):
     folder.rename(tmp_path / "moved")
-    done = run("find_duplicates.py", names.name, "--html", "sheet.html")
+    done = run("duplicates", names.name, "--html", "sheet.html")
     assert done.returncode == 0, done.stderr
     assert "0 of them the same file" not in done.stderr
     assert re.search(r"their files cannot be read in .*my photos, so it is not known which are the same", done.stderr)
     assert "with -d" in done.stderr and "threshold 0.88, measured for the network" in done.stderr
     assert "<a href" not in (tmp_path / "sheet.html").read_text()
-    back = run("find_duplicates.py", names.name, "-d", "moved")
+    back = run("duplicates", names.name, "-d", "moved")
     assert "1 of them the same file" in back.stderr
 
 
 def test_the_page_links_to_the_files_relative_to_itself(run, names, folder, tmp_path):
     (tmp_path / "pages").mkdir()
-    done = run("find_duplicates.py", names.name, "-t", "0.9", "--html", "pages/sheet.html")
+    done = run("duplicates", names.name, "-t", "0.9", "--html", "pages/sheet.html")
     assert done.returncode == 0, done.stderr
     links = re.findall(r'<a href="([^"]+)"', (tmp_path / "pages" / "sheet.html").read_text())
     assert "../my%20photos/02%23.jpg" in links
@@ -129,7 +129,7 @@ def test_the_page_of_an_archive_has_no_links(run, names, folder, tmp_path):
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         for file in folder.iterdir():
             archive.write(file, file.name)
-    done = run("find_duplicates.py", names.name, "-t", "0.9", "-d", "photos.zip", "--html", "sheet.html")
+    done = run("duplicates", names.name, "-t", "0.9", "-d", "photos.zip", "--html", "sheet.html")
     assert done.returncode == 0, done.stderr
     sheet = (tmp_path / "sheet.html").read_text()
     assert sheet.count('src="data:image/jpeg') >= 2 and "<a href" not in sheet
@@ -162,7 +162,7 @@ def test_texts_are_refused_in_one_line(run, names):
     content = json.loads(manifest.read_text())
     content["network"] |= {"name": "all-MiniLM-L6-v2", "reads": "text"}
     manifest.write_text(json.dumps(content))
-    for script, *options in (("find_duplicates.py",), ("evaluate_search.py", "--alterations", "2")):
+    for script, *options in (("duplicates",), ("evaluate", "--alterations", "2")):
         done = run(script, names.name, *options)
         assert done.returncode == 1 and done.stdout == ""
         assert len(done.stderr.splitlines()) == 1, done.stderr

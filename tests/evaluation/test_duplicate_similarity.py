@@ -19,10 +19,10 @@ def test_copies_are_found_in_any_similarity_with_any_index(run, tmp_path, indexe
     np.save(tmp_path / "v.npy", array)
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(600)))
     build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", similarity=indexed)
-    done = run("find_duplicates.py", "v.npy", "-t", "0.999", "--similarity", compared)
+    done = run("duplicates", "v.npy", "-t", "0.999", "--similarity", compared)
     found = {frozenset(row for _, row in members) for members in grouped(done.stdout)}
     assert found == {frozenset((row, row + 400)) for row in range(100, 120)}
-    exact = run("find_duplicates.py", "v.npy", "-t", "0.999", "--similarity", compared, "--exact")
+    exact = run("duplicates", "v.npy", "-t", "0.999", "--similarity", compared, "--exact")
     assert grouped(exact.stdout) == grouped(done.stdout)
 
 

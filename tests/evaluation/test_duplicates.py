@@ -171,7 +171,7 @@ PLANTED = {
 
 def test_the_planted_copies_are_found_and_no_file_is_touched(run, collection, tmp_path):
     before = digests(tmp_path)
-    done = run("find_duplicates.py", collection.name, "--html", "sheet.html")
+    done = run("duplicates", collection.name, "--html", "sheet.html")
     assert done.returncode == 0, done.stderr
     assert {tuple(sorted(pair)) for pair in PLANTED} == pairs_of(done.stdout)
     said = re.search(
@@ -200,25 +200,25 @@ def test_the_planted_copies_are_found_and_no_file_is_touched(run, collection, tm
 def test_csv_goes_to_a_file_through_an_index_and_neither_is_overwritten(run, collection, tmp_path):
     vectors = open_vectors(vectors_path(collection))
     build(vectors, tmp_path / "photos.faiss.index")
-    first = run("find_duplicates.py", vectors.path.name, "--csv", "groups.csv")
+    first = run("duplicates", vectors.path.name, "--csv", "groups.csv")
     assert (first.returncode, first.stdout) == (0, "")
-    exact = run("find_duplicates.py", collection.name, "--exact")
+    exact = run("duplicates", collection.name, "--exact")
     assert (tmp_path / "groups.csv").read_text() == exact.stdout
-    again = run("find_duplicates.py", collection.name, "--csv", "groups.csv")
+    again = run("duplicates", collection.name, "--csv", "groups.csv")
     assert_one_line(again, "use --overwrite")
-    assert run("find_duplicates.py", collection.name, "--csv", "groups.csv", "--overwrite").returncode == 0
+    assert run("duplicates", collection.name, "--csv", "groups.csv", "--overwrite").returncode == 0
 
 
 def test_a_file_that_is_gone_is_still_listed(run, collection, tmp_path):
     (tmp_path / "photos" / "copies" / "jpeg.png").unlink()
-    done = run("find_duplicates.py", collection.name, "--html", "sheet.html")
+    done = run("duplicates", collection.name, "--html", "sheet.html")
     assert done.returncode == 0, done.stderr
     assert re.search(r"copies/jpeg\.png,0\.9\d+,,,,,\n", done.stdout)
     assert "cannot be read" in (tmp_path / "sheet.html").read_text()
 
 
 def test_a_calibration_finds_a_threshold_that_finds_the_copies(run, collection):
-    done = run("find_duplicates.py", collection.name, "--calibrate", "12")
+    done = run("duplicates", collection.name, "--calibrate", "12")
     assert done.returncode == 0, done.stderr
     threshold = float(re.search(r"threshold (0\.\d+): precision (0\.99|1\.0)", done.stderr)[1])
     assert 0.5 < threshold < 0.98
@@ -233,7 +233,7 @@ def test_a_calibration_leaves_out_images_that_have_copies(collection):
 
 def test_images_that_are_not_there_cannot_calibrate(run, collection, folder):
     shutil.rmtree(folder)
-    done = run("find_duplicates.py", collection.name, "--calibrate", "5")
+    done = run("duplicates", collection.name, "--calibrate", "5")
     assert_one_line(done, "no image of the collection can be read")
 
 
@@ -245,11 +245,11 @@ def test_an_index_that_lacks_new_rows_is_refused(run, tmp_path):
     build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index")
     np.save(tmp_path / "v.npy", array)
     (tmp_path / "v.txt").write_text("\n".join(names))
-    assert_one_line(run("find_duplicates.py", "v.npy", "-t", "0.9"), "contains only the first 30 of 40 rows")
-    done = run("find_duplicates.py", "v.npy", "-t", "0.9", "--exact")
+    assert_one_line(run("duplicates", "v.npy", "-t", "0.9"), "contains only the first 30 of 40 rows")
+    done = run("duplicates", "v.npy", "-t", "0.9", "--exact")
     assert done.returncode == 0
     assert done.stdout.splitlines()[1] == "1,0,0.jpg,1.0000,,,,,"
-    assert_one_line(run("find_duplicates.py", "v.npy", "--exact"), "no threshold was measured")
+    assert_one_line(run("duplicates", "v.npy", "--exact"), "no threshold was measured")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_an_index_that_lacks_new_rows_is_refused(run, tmp_path):
 )
 def test_bad_input_gives_one_line(run, tmp_path, arguments, message):
     (tmp_path / "text.npy").write_text("no vectors")
-    assert_one_line(run("find_duplicates.py", *arguments), message)
+    assert_one_line(run("duplicates", *arguments), message)
 
 
 def assert_one_line(done, message: str) -> None:

@@ -115,14 +115,14 @@ def test_too_few_images_are_an_error_and_few_are_not(tmp_path):
 @pytest.fixture
 def extracted(run, photos):
     """The photographs with vectors, an index, and one image that can no longer be read."""
-    assert run("extract_image_vectors.py", "-d", photos, "--network", "hog-colour").returncode == 0
-    assert run("build_search_db.py", "-i", "photos_file_list.txt.saved_predictions.npy").returncode == 0
+    assert run("extract", "-d", photos, "--network", "hog-colour").returncode == 0
+    assert run("build", "-i", "photos_file_list.txt.saved_predictions.npy").returncode == 0
     (photos / "red" / "0.jpg").write_bytes(b"broken")
     return photos.parent
 
 
 def test_the_script_prints_a_table_and_writes_a_page_of_one_file(run, extracted):
-    done = run("evaluate_search.py", "photos_file_list.txt", "-k", 3, "--alterations", 12, "--report", "r.html")
+    done = run("evaluate", "photos_file_list.txt", "-k", 3, "--alterations", 12, "--report", "r.html")
     assert done.returncode == 0, done.stderr
     lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in done.stdout.splitlines()[1:])
     assert lines["precision@3"] == "1.000 [0.735, 1.000]  1.000 [0.735, 1.000]"  # 12 queries
@@ -131,20 +131,20 @@ def test_the_script_prints_a_table_and_writes_a_page_of_one_file(run, extracted)
     page = (extracted / "r.html").read_text()
     assert page.count("<svg") == 4 and page.count('src="data:image/jpeg;base64,') > 20
     assert not re.search(r"(src|href)=\"(?!data:|#)", page) and "http" not in page
-    again = run("evaluate_search.py", "photos_file_list.txt", "--report", "r.html")
+    again = run("evaluate", "photos_file_list.txt", "--report", "r.html")
     assert again.returncode == 1 and "use --overwrite" in again.stderr
 
 
 def test_without_labels_altered_copies_are_searched_for(run, extracted):
     (extracted / "labels.csv").write_text("image,labels\nred/1.jpg,warm\nred/2.jpg,warm;red\n")
-    done = run("evaluate_search.py", "photos_file_list.txt", "--labels", "none", "--json")
+    done = run("evaluate", "photos_file_list.txt", "--labels", "none", "--json")
     content = json.loads(done.stdout)
     assert [one["recipe"] for one in content] == ["flat", "exact"]
     assert content[0]["alterations"]["blur"]["recall_1"]["mean"] == 1
     assert content[0]["labels"] is None and content[0]["recall"]["10"]["mean"] == 1
-    labelled = json.loads(run("evaluate_search.py", "photos_file_list.txt", "--labels", "labels.csv", "--json").stdout)
+    labelled = json.loads(run("evaluate", "photos_file_list.txt", "--labels", "labels.csv", "--json").stdout)
     assert labelled[0]["labels"]["queries"] == 2 and labelled[0]["alterations"] is None
-    table = run("evaluate_search.py", "photos_file_list.txt", "--csv").stdout
+    table = run("evaluate", "photos_file_list.txt", "--csv").stdout
     first, second = csv.DictReader(io.StringIO(table))
     assert (first["recipe"], second["recipe"], first["labels.precision.mean"]) == (
         "flat",
@@ -154,8 +154,8 @@ def test_without_labels_altered_copies_are_searched_for(run, extracted):
 
 
 def test_several_collections_stand_side_by_side(run, extracted):
-    assert run("extract_image_vectors.py", "-d", "photos", "-o", "b.npy", "--network", "hog-colour").returncode == 0
-    done = run("evaluate_search.py", "photos_file_list.txt", "b.npy", "--report", "r.html")
+    assert run("extract", "-d", "photos", "-o", "b.npy", "--network", "hog-colour").returncode == 0
+    done = run("evaluate", "photos_file_list.txt", "b.npy", "--report", "r.html")
     assert done.stdout.splitlines()[0].split("  ")[-1].strip() == "b: exact"
     assert "photos: flat" in done.stdout
 
@@ -173,7 +173,7 @@ def test_several_collections_stand_side_by_side(run, extracted):
     ],
 )
 def test_bad_input_is_one_line(run, extracted, arguments, message):
-    done = run("evaluate_search.py", *arguments)
+    done = run("evaluate", *arguments)
     assert done.returncode != 0 and message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and done.stdout == ""
 
@@ -203,14 +203,14 @@ def test_labels_choose_the_similarity_on_one_half_and_report_the_other(run, tmp_
     array = random.normal(size=(12, 96))[kinds] + 1.5 * random.normal(size=(480, 96)) + 3  # a common mean, much noise
     np.save(tmp_path / "v.npy", array.astype(np.float32))
     (tmp_path / "v.txt").write_text("".join(f"kind {kind}/{row}.jpg\n" for row, kind in enumerate(kinds)))
-    done = run("build_search_db.py", "-i", "v.npy", "--labels", "folders")
+    done = run("build", "-i", "v.npy", "--labels", "folders")
     said = re.search(r"similarity (\w+), chosen by folders: mAP@100 of 240 held-out images: (.*)", done.stderr)
     measured = {name: float(value) for name, value in (pair.split() for pair in said[2].split(", "))}
     assert said[1] == max(measured, key=measured.get) != "cosine" and measured[said[1]] > measured["cosine"] + 0.02
     assert f"recipe flat, similarity {said[1]}" in done.stderr
     shuffled = "".join(f"kind {kind}/{row}.jpg\n" for row, kind in enumerate(random.permutation(kinds)))
     (tmp_path / "v.txt").write_text(shuffled)  # labels that say nothing
-    done = run("build_search_db.py", "-i", "v.npy", "--labels", "folders", "--overwrite")
+    done = run("build", "-i", "v.npy", "--labels", "folders", "--overwrite")
     assert "similarity cosine, chosen by folders" in done.stderr
 
 
@@ -226,5 +226,5 @@ def test_labels_choose_the_similarity_on_one_half_and_report_the_other(run, tmp_
 def test_a_choice_by_labels_that_cannot_be_made_is_one_line(run, tmp_path, arguments, message):
     np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32))
     (tmp_path / "v.txt").write_text("".join(f"{row % 2}/{row}.jpg\n" for row in range(30)))
-    done = run("build_search_db.py", "-i", "v.npy", *arguments)
+    done = run("build", "-i", "v.npy", *arguments)
     assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1

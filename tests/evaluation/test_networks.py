@@ -11,7 +11,6 @@ from dataclasses import replace
 import colour_network
 import numpy as np
 import pytest
-from conftest import ROOT
 from PIL import Image
 
 from similar_images.evaluation import network_report, networks
@@ -215,7 +214,7 @@ def test_images_with_labels_come_first_in_a_sample(tmp_path):
 
 
 def test_the_script_prints_a_table_json_and_a_page(run, photos, colours):
-    command = ["evaluate_search.py", "--networks", f"efficientnetlite0,{colours}", "photos", "-k", 4]
+    command = ["evaluate", "--networks", f"efficientnetlite0,{colours}", "photos", "-k", 4]
     done = run(*command, "--report", "r.html")
     assert done.returncode == 0, done.stderr
     lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in done.stdout.splitlines()[1:] if "  " in line.strip())
@@ -252,14 +251,14 @@ def test_the_script_prints_a_table_json_and_a_page(run, photos, colours):
     ],
 )
 def test_bad_input_is_one_line(run, photos, arguments, message):
-    done = run("evaluate_search.py", *arguments, env=os.environ | NO_HUB)
+    done = run("evaluate", *arguments, env=os.environ | NO_HUB)
     assert done.returncode != 0 and message in done.stderr
     lines = [line for line in done.stderr.splitlines() if not line.startswith("left out hf:")]
     assert len(lines) == 1 and done.stdout == ""
 
 
 def test_a_download_that_fails_is_one_line_and_the_others_go_on(run, photos):
-    done = run("evaluate_search.py", "--networks", "hf:nobody/nothing,hog-colour", "photos", env=os.environ | NO_HUB)
+    done = run("evaluate", "--networks", "hf:nobody/nothing,hog-colour", "photos", env=os.environ | NO_HUB)
     assert done.returncode == 0, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(
@@ -272,7 +271,15 @@ def test_an_interrupt_leaves_nothing(photos):
     (photos / "red" / "bad.jpg").write_text("no image")
     for number in range(400):
         (photos / "red" / f"more-{number}.jpg").write_bytes((photos / "red" / "0.jpg").read_bytes())
-    command = [sys.executable, str(ROOT / "evaluate_search.py"), "--networks", "hog-colour,efficientnetlite2", "photos"]
+    command = [
+        sys.executable,
+        "-m",
+        "similar_images",
+        "evaluate",
+        "--networks",
+        "hog-colour,efficientnetlite2",
+        "photos",
+    ]
     process = subprocess.Popen(
         [*command, "--report", "r.html"], cwd=photos.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -111,13 +111,13 @@ def test_without_matplotlib_a_report_is_refused_before_anything_is_measured(tmp_
 
 
 def test_altered_vectors_are_refused_whole(run, photos, tmp_path):
-    assert run("extract_image_vectors.py", "-d", photos, "--network", "hog-colour").returncode == 0
+    assert run("extract", "-d", photos, "--network", "hog-colour").returncode == 0
     file = tmp_path / "photos_file_list.txt.saved_predictions.npy"
     time = file.stat().st_mtime_ns
     array = np.load(file)
     array[[3, 5]] = array[[5, 3]]
     np.save(file, array)
     os.utime(file, ns=(time, time))  # nothing shows that it was altered
-    done = run("evaluate_search.py", "photos_file_list.txt")
+    done = run("evaluate", "photos_file_list.txt")
     assert done.returncode == 1 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "was altered after it was made" in done.stderr

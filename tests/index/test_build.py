@@ -192,26 +192,26 @@ def test_what_is_like_nothing_is_told_from_what_is_like_something(store, tmp_pat
 
 def test_the_script_chooses_adds_and_removes(store, run, tmp_path):
     store(5000)
-    built = run("build_search_db.py", "-i", "v.npy", "--target-recall", "0.9", "--max-bytes", "1M", "--max-ms", "50")
+    built = run("build", "-i", "v.npy", "--target-recall", "0.9", "--max-bytes", "1M", "--max-ms", "50")
     assert built.returncode == 0, built.stderr
     assert "recall@10" in built.stdout.splitlines()[0] and built.stdout.splitlines()[-1] == "v.faiss.index"
     assert "5000 of 5000 vectors" in built.stderr
-    refused = run("build_search_db.py", "-i", "v.npy", "-o", "o.index", "--target-recall", "1", "--max-bytes", "100k")
+    refused = run("build", "-i", "v.npy", "-o", "o.index", "--target-recall", "1", "--max-bytes", "100k")
     assert (
         refused.returncode == 1
         and "no index meets all limits" in refused.stderr
         and not (tmp_path / "o.index").exists()
     )
     store(5200)
-    grown = run("build_search_db.py", "-i", "v.npy", "--add")
+    grown = run("build", "-i", "v.npy", "--add")
     assert grown.returncode == 0 and "5200 of 5200 vectors" in grown.stderr
     (tmp_path / "away.txt").write_text("3.jpg\n5.jpg\n")
-    smaller = run("build_search_db.py", "-i", "v.npy", "--remove", "away.txt")
+    smaller = run("build", "-i", "v.npy", "--remove", "away.txt")
     assert smaller.returncode == 0 and "5198 of 5200 vectors" in smaller.stderr
     assert json.loads((tmp_path / "v.faiss.index.json").read_text())["removed"] == [3, 5]
     store(5201)
     (tmp_path / "away.txt").write_text("7.jpg\n")
-    replaced = run("build_search_db.py", "-i", "v.npy", "--remove", "away.txt", "--add")
+    replaced = run("build", "-i", "v.npy", "--remove", "away.txt", "--add")
     assert replaced.returncode == 0 and "5198 of 5201 vectors" in replaced.stderr
     assert json.loads((tmp_path / "v.faiss.index.json").read_text())["removed"] == [3, 5, 7]
 
@@ -220,12 +220,12 @@ def test_the_script_chooses_adds_and_removes(store, run, tmp_path):
 def test_images_that_were_skipped_and_tried_again_are_added(recipe, run, photos, tmp_path):
     for number in range(3):  # so many that a recipe can be trained
         copytree(photos, photos / f"again {number}")
-    command = "extract_image_vectors.py", "-d", photos, "--network", "hog-colour"
+    command = "extract", "-d", photos, "--network", "hog-colour"
     good = {name: (photos / name).read_bytes() for name in ("again 0/blue/0.jpg", "red/2.jpg")}
     for name in good:
         (photos / name).write_bytes(b"")
     assert run(*command).returncode == 0
-    build = "build_search_db.py", "-i", "photos_file_list.txt.saved_predictions.npy"
+    build = "build", "-i", "photos_file_list.txt.saved_predictions.npy"
     assert "94 of 96 vectors" in run(*build, "--recipe", recipe).stderr
     for name, content in good.items():
         (photos / name).write_bytes(content)
@@ -254,7 +254,7 @@ def test_images_that_were_skipped_and_tried_again_are_added(recipe, run, photos,
 )
 def test_bad_options_are_one_line(store, run, tmp_path, options, said):
     store(50)
-    done = run("build_search_db.py", "-i", "v.npy", *options)
+    done = run("build", "-i", "v.npy", *options)
     assert done.returncode != 0 and said in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "v.faiss.index").exists()
 
@@ -262,5 +262,5 @@ def test_bad_options_are_one_line(store, run, tmp_path, options, said):
 def test_unknown_names_are_not_removed(store, run, tmp_path):
     building.build(store(50), tmp_path / "v.faiss.index")
     (tmp_path / "away.txt").write_text("3.jpg\nno.jpg\n")
-    done = run("build_search_db.py", "-i", "v.npy", "--remove", "away.txt")
+    done = run("build", "-i", "v.npy", "--remove", "away.txt")
     assert done.returncode == 1 and "1 names are not in v.npy, such as no.jpg" in done.stderr

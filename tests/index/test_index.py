@@ -209,7 +209,7 @@ def test_an_index_of_other_vectors_is_refused(stored, tmp_path):
 
 
 def test_vectors_that_were_altered_are_not_indexed(photos, run, tmp_path):
-    run("extract_image_vectors.py", "-d", "photos", "--network", "hog-colour")
+    run("extract", "-d", "photos", "--network", "hog-colour")
     path = tmp_path / "photos_file_list.txt.saved_predictions.npy"
     content = bytearray(path.read_bytes())
     content[-3] ^= 1

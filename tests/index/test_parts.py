@@ -257,17 +257,17 @@ def test_a_part_of_another_index_is_refused(store, path):
 
 def test_the_command_builds_and_changes_parts(store, path, run):
     store(4000)
-    built = run("build_search_db.py", "-i", "v.npy", "-o", path.name, "--part-size", "1.5k")
+    built = run("build", "-i", "v.npy", "-o", path.name, "--part-size", "1.5k")
     assert (built.returncode, built.stdout) == (0, f"{path.name}\n"), built.stderr
     assert len(part_files(path)) == 3
     store()
     (path.parent / "gone.txt").write_text("even/4.jpg\n")
-    changed = run("build_search_db.py", "-i", "v.npy", "-o", path.name, "--remove", "gone.txt", "--add")
+    changed = run("build", "-i", "v.npy", "-o", path.name, "--remove", "gone.txt", "--add")
     assert changed.returncode == 0 and open_index(path).faiss.ntotal == N - 4, changed.stderr
     for options, message in (
         (("--part-size", "1k", "--add"), "omit --recipe, --similarity, --part-size"),
         (("--part-size", "1k", "--overwrite", "--target-recall", "0.9"), "a target builds several candidates"),
         (("--part-size", "2", "--overwrite"), "expected at most 1000 parts: use a --part-size of 6 or more"),
     ):
-        refused = run("build_search_db.py", "-i", "v.npy", "-o", path.name, *options)
+        refused = run("build", "-i", "v.npy", "-o", path.name, *options)
         assert refused.returncode == 1 and message in refused.stderr.splitlines()[-1]

@@ -18,7 +18,7 @@ def vectors(tmp_path):
 
 @pytest.mark.parametrize("recipe", ["HNSW0", "HNSW1", "IVF0,Flat", "PQ0"])
 def test_a_recipe_that_faiss_cannot_use_is_one_line_and_the_process_goes_on(vectors, run, tmp_path, recipe):
-    done = run("build_search_db.py", "-i", "v.npy", "--recipe", recipe)
+    done = run("build", "-i", "v.npy", "--recipe", recipe)
     assert done.returncode == 1 and recipe in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("Error: ")
     assert not (tmp_path / "v.faiss.index").exists()
@@ -59,7 +59,7 @@ def test_classic_is_built_where_16_does_not_divide_d(tmp_path, d, parts):
 
 def test_a_recipe_that_corrupts_the_memory_on_these_vectors_is_one_line(run, tmp_path):
     np.save(tmp_path / "v.npy", clustered(300, 2216))
-    done = run("build_search_db.py", "-i", "v.npy", "--recipe", "OPQ8,PQ8x4")
+    done = run("build", "-i", "v.npy", "--recipe", "OPQ8,PQ8x4")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: v.npy: the recipe OPQ8,PQ8x4 cannot be used with 2216 dimensions: ")
     assert done.stderr.count("\n") == 1

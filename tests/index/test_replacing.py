@@ -196,5 +196,5 @@ def test_every_damaged_manifest_is_refused_in_one_line(vectors, index, replaced)
 
 def test_the_script_takes_the_list_as_the_other_scripts_do(vectors, run, tmp_path):
     (tmp_path / "v.npy").rename(tmp_path / "v.txt.saved_predictions.npy")
-    built = run("build_search_db.py", "-i", "v.txt")
+    built = run("build", "-i", "v.txt")
     assert (built.returncode, built.stdout) == (0, "v.faiss.index\n"), built.stderr

@@ -229,7 +229,7 @@ def test_a_collection_that_has_grown_or_changed_in_kind_says_that_a_rebuild_pays
         (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(n)))
         np.save(tmp_path / "v.npy", array[:n])
         how = ["--similarity", "whitened"] if change == "--overwrite" else []
-        done = run("build_search_db.py", "-i", "v.npy", change, *how)
+        done = run("build", "-i", "v.npy", change, *how)
         assert f"similarity whitened ({min(112, first // 8)} numbers)" in done.stderr
         assert ("a rebuild gives better hits" in done.stderr) == (pays and change == "--add")
     if pays:

@@ -74,7 +74,7 @@ def test_an_index_is_refused_after_one_row_has_changed(folder, row, rows):
     folder.save()
     assert folder.refusal() == (
         f"{folder.index} was built from other vectors than {folder.path}: rows {rows} have changed; "
-        "rebuild it with build_search_db.py"
+        "rebuild it with similar-images build"
     )
 
 

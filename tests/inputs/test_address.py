@@ -52,21 +52,21 @@ def test_extraction_from_an_address_gives_the_vectors_of_the_folder_and_is_searc
     (photos / "red" / "1.jpg").write_text("broken")
     address = f"file://{photos}"
     for place, output in ((photos, "folder.npy"), (address, "address.npy")):
-        done = run("extract_image_vectors.py", "-d", place, "-o", output, "--network", "hog-colour")
+        done = run("extract", "-d", place, "-o", output, "--network", "hog-colour")
         assert done.returncode == 0 and "11 of 12 images, 1 skipped" in done.stderr, done.stderr
     for suffix in (".npy", ".txt", ".skipped.csv"):
         assert (tmp_path / f"folder{suffix}").read_bytes() == (tmp_path / f"address{suffix}").read_bytes()
     folder, remote = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("folder", "address"))
     assert remote == folder | {"images": address, "names": folder["names"] | {"file": "address.txt"}}
-    assert run("build_search_db.py", "-i", "address.npy").returncode == 0
+    assert run("build", "-i", "address.npy").returncode == 0
     collection = Collection.open(tmp_path / "address.npy")
     assert collection.row(f"{address}/red/0.jpg") == collection.row("red/0.jpg") is not None
     assert collection.image(0) == (photos / collection.names[0]).read_bytes()
     assert collection.nearest(0, k=2)[0].path == f"{address}/{collection.nearest(0, k=2)[0].name}"
-    assert run("find_duplicates.py", "address.npy", "--html", "pairs.html").returncode == 0
-    again = run("extract_image_vectors.py", "-d", address, "-o", "address.npy")
+    assert run("duplicates", "address.npy", "--html", "pairs.html").returncode == 0
+    again = run("extract", "-d", address, "-o", "address.npy")
     assert "already complete, 12 rows" in again.stderr
-    other = run("extract_image_vectors.py", "-d", photos, "-o", "address.npy")
+    other = run("extract", "-d", photos, "-o", "address.npy")
     assert other.returncode == 1 and f"exists for the images in {address}, not " in other.stderr
 
 

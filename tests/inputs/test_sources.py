@@ -69,10 +69,10 @@ def test_vectors_from_an_archive_are_those_from_its_folder(kind, photos, run, tm
     (photos / "red" / "damaged.jpg").write_bytes((photos / "red" / "0.jpg").read_bytes()[:500])
     archive = pack(photos, tmp_path / f"packed{kind}", below="below/")
     for place, list_file in (photos, "photos_file_list.txt"), (archive / "below", "below_file_list.txt"):
-        done = run("extract_image_vectors.py", "-d", place, "--network", "hog-colour")
+        done = run("extract", "-d", place, "--network", "hog-colour")
         assert done.returncode == 0, done.stderr
         assert "skipped red/damaged.jpg: damaged or truncated" in done.stderr
-        assert run("build_search_db.py", "-i", f"{list_file}.saved_predictions.npy").returncode == 0
+        assert run("build", "-i", f"{list_file}.saved_predictions.npy").returncode == 0
     for suffix in ".txt", ".txt.saved_predictions.npy", ".txt.saved_predictions.skipped.csv":
         one, other = (tmp_path / f"{name}_file_list{suffix}" for name in ("photos", "below"))
         assert one.read_bytes() == other.read_bytes()
@@ -80,15 +80,15 @@ def test_vectors_from_an_archive_are_those_from_its_folder(kind, photos, run, tm
     assert images.open_image(collection.image(0)).size == (80, 60)
     hits = collection.nearest(photos / "green" / "2.jpg", k=4)
     assert {hit.name.split("/")[0] for hit in hits} == {"green"}
-    found = run("search_images.py", "-i", "below_file_list.txt", archive / "below" / "green" / "2.jpg")
+    found = run("search", "-i", "below_file_list.txt", archive / "below" / "green" / "2.jpg")
     assert found.returncode == 0 and "green/2.jpg" not in found.stdout  # the image itself is known and left out
-    found = run("find_duplicates.py", "below_file_list.txt", "--threshold", "0.5", "--html", "sheet.html")
+    found = run("duplicates", "below_file_list.txt", "--threshold", "0.5", "--html", "sheet.html")
     assert found.returncode == 0 and "data:image/jpeg" in (tmp_path / "sheet.html").read_text()
 
 
 def test_the_list_of_a_whole_archive_takes_its_name_and_the_run_goes_on_as_it_grows(photos, run, tmp_path):
     archive = pack(photos, tmp_path / "val2014.zip")
-    command = "extract_image_vectors.py", "-d", archive, "--network", "hog-colour"
+    command = "extract", "-d", archive, "--network", "hog-colour"
     assert run(*command).returncode == 0
     with zipfile.ZipFile(archive, "a") as file:
         file.write(photos / "red" / "0.jpg", "again.jpg")
@@ -163,7 +163,7 @@ def test_what_is_no_archive_or_is_cut_off_is_refused(kind, photos, run, tmp_path
     content = pack(photos, tmp_path / f"a{kind}").read_bytes()
     for name, bad in ("cut", content[: len(content) // 2]), ("text", b"no archive" * 100), ("empty", b""):
         (tmp_path / f"{name}{kind}").write_bytes(bad)
-        done = run("extract_image_vectors.py", "-d", f"{name}{kind}", "--network", "hog-colour")
+        done = run("extract", "-d", f"{name}{kind}", "--network", "hog-colour")
         assert done.returncode == 1, name
         assert f"{name}{kind} is damaged or not a {kind} file" in done.stderr
         assert len(done.stderr.splitlines()) == 1
@@ -180,7 +180,7 @@ def test_a_place_without_images_is_refused_with_what_was_expected(photos, run, t
     with pytest.raises(ValueError, match=r"nowhere.zip does not exist"):
         check_source(tmp_path / "nowhere.zip")
     pack(photos, tmp_path / "a.zip")
-    done = run("extract_image_vectors.py", "-d", "a.zip/nowhere", "--network", "hog-colour")
+    done = run("extract", "-d", "a.zip/nowhere", "--network", "hog-colour")
     assert done.returncode == 1 and "a.zip/nowhere is empty or missing: expected a folder of the archive" in done.stderr
 
 

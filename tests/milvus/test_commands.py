@@ -23,27 +23,27 @@ def place(milvus, tmp_path):
 
 def test_build_search_evaluate_and_change(run, place, tmp_path):
     saved(tmp_path, clustered(N, 24))
-    built = run("build_search_db.py", "-i", "v.npy", "--milvus", *place, "--milvus-index", "IVF_PQ", "-v")
+    built = run("build", "-i", "v.npy", "--milvus", *place, "--milvus-index", "IVF_PQ", "-v")
     assert built.returncode == 0, built.stderr
     assert built.stdout.strip() == "v.milvus.json" and "recipe Milvus IVF_" in built.stderr
     assert ("Milvus Lite has no IVF_PQ: using IVF_SQ8" in built.stderr) == (not place)
-    found = run("search_images.py", "-i", "v.npy", "--json", "3/image 3.jpg", "--where", "folder=4")
+    found = run("search", "-i", "v.npy", "--json", "3/image 3.jpg", "--where", "folder=4")
     (answer,) = json.loads(found.stdout)
     assert len(answer["hits"]) == 8 and {hit["row"] % 10 for hit in answer["hits"]} == {4}, found.stderr
-    measured = run("evaluate_search.py", "v.npy", "--index", "v.milvus.json", "--queries", "60", "--json")
+    measured = run("evaluate", "v.npy", "--index", "v.milvus.json", "--queries", "60", "--json")
     approximate, exact = json.loads(measured.stdout)
     assert approximate["recipe"].startswith("Milvus IVF_") and exact["recipe"] == "exact"
     assert approximate["recall"]["10"]["mean"] >= 0.9
 
     (tmp_path / "names.txt").write_text("3/image 13.jpg\n")
     saved(tmp_path, np.vstack([np.load(tmp_path / "v.npy"), clustered(40, 24, seed=5)]))
-    assert "40 of 640 images are not in the index" in run("search_images.py", "-i", "v.npy", "3/image 3.jpg").stderr
-    changed = run("build_search_db.py", "-i", "v.npy", "--add", "--remove", "names.txt")
+    assert "40 of 640 images are not in the index" in run("search", "-i", "v.npy", "3/image 3.jpg").stderr
+    changed = run("build", "-i", "v.npy", "--add", "--remove", "names.txt")
     assert changed.returncode == 0, changed.stderr
     assert changed.stderr.splitlines()[-1].startswith("639 of 640 vectors") or "639 of 640 vectors" in changed.stderr
-    again = run("build_search_db.py", "-i", "v.npy", "-o", "v.milvus.json", "--overwrite")
+    again = run("build", "-i", "v.npy", "-o", "v.milvus.json", "--overwrite")
     assert again.returncode == 0 and "1 removed images stay removed" in again.stderr, again.stderr
-    exists = run("build_search_db.py", "-i", "v.npy", "--milvus", *place)
+    exists = run("build", "-i", "v.npy", "--milvus", *place)
     assert exists.returncode == 1 and "--overwrite" in exists.stderr
 
 
@@ -54,7 +54,7 @@ def test_options_of_the_other_engine_are_refused(run, tmp_path):
         (["--milvus-index", "HNSW"], "expected -o FILE.milvus.json"),
         (["-o", "v.milvus.json"], "give its URI with --milvus"),
     ):
-        done = run("build_search_db.py", "-i", "v.npy", *options)
+        done = run("build", "-i", "v.npy", *options)
         assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
 
 

@@ -42,7 +42,7 @@ def quick(monkeypatch):
 @pytest.mark.parametrize("uri", ["http://root:{}@milvus:19530", "https://{}@milvus", "http://milvus:1?token={}"])
 def test_credentials_in_a_uri_are_refused_and_not_repeated(run, tmp_path, uri):
     saved(tmp_path, clustered(20, 8))
-    done = run("build_search_db.py", "-i", "v.npy", "--milvus", uri.format(SECRET))
+    done = run("build", "-i", "v.npy", "--milvus", uri.format(SECRET))
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "MILVUS_TOKEN" in done.stderr and SECRET not in done.stderr + done.stdout
     assert not [file for file in tmp_path.iterdir() if "milvus" in file.name]
@@ -63,7 +63,7 @@ def test_an_address_is_kept_as_it_can_be_used():
 def test_a_server_that_is_down_is_said_in_one_line(run, tmp_path):
     saved(tmp_path, clustered(20, 8))
     began = time.monotonic()
-    done = run("build_search_db.py", "-i", "v.npy", "--milvus", "http://127.0.0.1:1")
+    done = run("build", "-i", "v.npy", "--milvus", "http://127.0.0.1:1")
     assert done.returncode == 1 and time.monotonic() - began < 60
     assert done.stderr.splitlines()[-1] == (
         "Error: no Milvus answers at http://127.0.0.1:1: start it, or check the address"
@@ -155,7 +155,7 @@ def test_a_damaged_manifest_is_refused(milvus, tmp_path, change):
     vectors = saved(tmp_path, clustered(60, 8))
     manifest = milvus.build(vectors, "damaged", similarity="cosine")
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **change}))
-    with pytest.raises(ValueError, match=r"rebuild it with build_search_db.py --milvus"):
+    with pytest.raises(ValueError, match=r"rebuild it with similar-images build --milvus"):
         opened(vectors, manifest)
 
 
@@ -163,7 +163,7 @@ def test_a_file_of_milvus_lite_that_another_process_has_open_is_said(run, tmp_pa
     saved(tmp_path, clustered(60, 8))
     connection = Connection(str(tmp_path / "v.milvus.db"))
     connection.call("list_collections")
-    done = run("build_search_db.py", "-i", "v.npy", "--milvus")
+    done = run("build", "-i", "v.npy", "--milvus")
     assert done.returncode == 1 and "is open in another process" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
@@ -175,7 +175,9 @@ def test_a_full_disk_is_said_and_the_load_goes_on_afterwards(run, tmp_path):
         sys.executable,
         "-c",
         limit,
-        str(ROOT / "build_search_db.py"),
+        "-m",
+        "similar_images",
+        "build",
         "-i",
         "v.npy",
         "--milvus",
@@ -185,7 +187,7 @@ def test_a_full_disk_is_said_and_the_load_goes_on_afterwards(run, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1 and "is full" in done.stderr.splitlines()[-1], done.stderr
-    again = run("build_search_db.py", "-i", "v.npy", "--milvus", "--similarity", "cosine")
+    again = run("build", "-i", "v.npy", "--milvus", "--similarity", "cosine")
     assert again.returncode == 0 and "goes on" in again.stderr, again.stderr
     assert len(opened(tmp_path / "v.npy", tmp_path / "v.milvus.json").nearest(5, 3)) == 3
 
@@ -255,7 +257,9 @@ def test_tls_and_a_token(guarded, tmp_path, monkeypatch, caplog, quick):
     assert Connection(uri, ca).call("list_collections") == []
     command = [
         sys.executable,
-        str(ROOT / "build_search_db.py"),
+        "-m",
+        "similar_images",
+        "build",
         "-i",
         str(vectors),
         "--milvus",

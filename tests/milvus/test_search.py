@@ -20,7 +20,7 @@ from similar_images.vectors.store import open_vectors
 REAL = Path(os.environ.get("SIMILAR_IMAGES_DATA", ROOT.parent / "shared"), "vectors", "caltech101_mobilenetv2.npy")
 FIRST, N, D, K = 19_000, 20_000, 64, 10
 REMOVED = list(range(5, 18_000, 60))
-SCRIPT = [sys.executable, str(ROOT / "build_search_db.py")]
+BUILD = [sys.executable, "-m", "similar_images", "build"]
 
 
 def mixed() -> np.ndarray:
@@ -120,7 +120,7 @@ def test_a_load_that_was_killed_goes_on(milvus, vectors, tmp_path):
     folder = tmp_path / "interrupted"
     saved(folder, np.load(vectors))
     uri = milvus.server.uri() if milvus.server else str(folder / "interrupted.db")
-    command = [*SCRIPT, "-i", "v.npy", "--milvus", uri, "--similarity", "cosine", "-o", "half.milvus.json"]
+    command = [*BUILD, "-i", "v.npy", "--milvus", uri, "--similarity", "cosine", "-o", "half.milvus.json"]
     program = (
         "import os, signal, sys; from similar_images.milvus import loading; from similar_images.cli.main import main\n"
         "upsert, done = loading._upsert, []\n"

@@ -216,7 +216,7 @@ def test_truncated_weights_of_a_folder_are_refused(copied):
 
 def test_a_failed_download_names_the_alternative(run, tmp_path):
     (tmp_path / "a.txt").write_text("one\n")
-    done = run("extract_text_vectors.py", "a.txt", "--network", "nobody/nothing", env=offline(tmp_path))
+    done = run("extract-texts", "a.txt", "--network", "nobody/nothing", env=offline(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith("Error: nobody/nothing is not a folder here and cannot be downloaded from the hub")
     assert done.stderr.endswith("and use --network FOLDER\n") and done.stderr.count("\n") == 1

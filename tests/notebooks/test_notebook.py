@@ -57,7 +57,7 @@ def test_that_of_images_runs_from_top_to_bottom(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "remedy"),
-    [(IMAGES, "make them with extract_image_vectors.py"), (TEXTS, "run `make sample-text` for docstrings")],
+    [(IMAGES, "make them with similar-images extract"), (TEXTS, "run `make sample-text` for docstrings")],
 )
 def test_without_a_collection_the_error_names_the_remedy(name, remedy, tmp_path):
     assert remedy in run(name, tmp_path, allow_errors=True)[0].outputs[-1].evalue

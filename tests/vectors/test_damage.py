@@ -121,10 +121,10 @@ def test_a_manifest_of_before_without_a_sample_opens(vectors):
 
 
 def test_an_evaluation_reads_every_byte(vectors, run):
-    assert run("evaluate_search.py", vectors, "--labels", "none", "--alterations", "0").returncode == 0
+    assert run("evaluate", vectors, "--labels", "none", "--alterations", "0").returncode == 0
     rows = np.load(vectors)
     rows[33] = 1
     change(vectors, rows)
     os.utime(vectors, (0, 0))
-    refused = run("evaluate_search.py", vectors, "--labels", "none", "--alterations", "0")
+    refused = run("evaluate", vectors, "--labels", "none", "--alterations", "0")
     assert refused.returncode == 1 and "was altered after it was made" in refused.stderr

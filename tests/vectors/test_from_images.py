@@ -108,16 +108,14 @@ def test_what_was_skipped_is_tried_again_when_asked_for(photos, tmp_path):
 def test_vectors_are_kept_as_float16_all_the_way(photos, run, tmp_path):
     for dtype in ("float32", "float16"):
         arguments = ("-d", "photos", "-o", f"{dtype}.npy", "--network", "hog-colour", "--dtype", dtype)
-        assert run("extract_image_vectors.py", *arguments).returncode == 0
-        assert run("build_search_db.py", "-i", f"{dtype}.npy").returncode == 0
+        assert run("extract", *arguments).returncode == 0
+        assert run("build", "-i", f"{dtype}.npy").returncode == 0
     half, single = (Collection.open(tmp_path / f"{dtype}.npy") for dtype in ("float16", "float32"))
     assert half.vectors.array.dtype == np.float16
     np.testing.assert_allclose(half.vectors.array, single.vectors.array, rtol=1e-3, atol=1e-4)
     for row in range(12):
         assert [hit.row for hit in half.nearest(row, 3)] == [hit.row for hit in half.nearest(row, 3, exact=True)]
-    other = run(
-        "extract_image_vectors.py", "-d", "photos", "-o", "float16.npy", "--network", "hog-colour", "--dtype", "float32"
-    )
+    other = run("extract", "-d", "photos", "-o", "float16.npy", "--network", "hog-colour", "--dtype", "float32")
     assert (other.returncode == 0 and "already complete" in other.stderr) or "made as float16" in other.stderr
 
 
@@ -131,7 +129,7 @@ def test_names_with_nul_formulas_and_escape_codes_are_skipped_and_reported_safel
     for name in names[:2]:
         (photos / name).write_text("no image")
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
-    done = run("extract_image_vectors.py", "-l", "list.txt", "-d", "photos", "--network", "hog-colour")
+    done = run("extract", "-l", "list.txt", "-d", "photos", "--network", "hog-colour")
     assert done.returncode == 0, done.stderr
     assert "1 of 4 images, 3 skipped" in done.stderr
     assert "\x1b" not in done.stderr and r"skipped \x1b[31mred.jpg: not an image" in done.stderr
@@ -191,5 +189,5 @@ def test_the_default_batch_depends_on_the_backend_and_the_memory_alone():
 
 @pytest.mark.parametrize("size", ["infM", "nanG", "-1k"])
 def test_a_size_that_is_no_number_of_bytes_is_refused(size, run, photos):
-    done = run("extract_image_vectors.py", "-d", "photos", "--max-bytes", size)
+    done = run("extract", "-d", "photos", "--max-bytes", size)
     assert done.returncode == 2 and "expected a size such as 500k, 8M or 2G" in done.stderr

@@ -10,7 +10,6 @@ from contextlib import suppress
 import pytest
 from commands import extraction_command
 from conditions import paused, rows_done, wait_until
-from conftest import ROOT
 
 from similar_images.inputs.sources import open_source
 from similar_images.vectors.store import open_vectors
@@ -23,10 +22,11 @@ def test_a_run_killed_at_any_moment_ends_with_the_bytes_of_an_unbroken_one(photo
     (photos / "red" / "1.jpg").write_text("broken")
 
     def command(output: str) -> list[str]:
-        script = str(ROOT / "extract_image_vectors.py")
         return [
             sys.executable,
-            script,
+            "-m",
+            "similar_images",
+            "extract",
             "-l",
             "list.txt",
             "-d",

@@ -130,7 +130,7 @@ def test_the_status_says_how_many_images_are_not_in_the_index(collection, tmp_pa
     shown = Gallery(Collection.open(names), seed=1)
     shown.wait()
     text = shown.status["text"]
-    said = "1 of 13 images is not in the index and not searched: add with build_search_db.py -i "
+    said = "1 of 13 images is not in the index and not searched: add with similar-images build -i "
     assert said in text and text.endswith(" --add") and "index of 12 images" in text
 
 

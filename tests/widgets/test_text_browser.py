@@ -22,13 +22,12 @@ pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """The notebook beside docstrings, the scripts that it runs, and the table that it makes a collection of."""
+    """The notebook beside docstrings and the table that it makes a collection of."""
     folder = tmp_path_factory.mktemp("served")
     make_texts(folder / DOCSTRINGS, [*pillow(), LONG, "טקסט מימין לשמאל 😀"])
     (folder / "docs").mkdir()
     (folder / NOTEBOOK).write_text(committed(NOTEBOOK), encoding="utf-8")
-    for file in ("extract_text_vectors.py", "build_search_db.py", "docs/reviews.csv"):
-        shutil.copy(ROOT / file, folder / file)
+    shutil.copy(ROOT / "docs" / "reviews.csv", folder / "docs")
     return folder
 
 
