@@ -177,7 +177,7 @@ def test_the_collection_in_python(extracted, said, photos, run, tmp_path):
         collection.vector(2)
     assert [way.exact for way in open_ways(tmp_path / "said_list.txt")] == [True]
     assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
-    with pytest.raises(ValueError, match=r"got one of images, .*: search it with search_images\.py"):
+    with pytest.raises(ValueError, match=r"got one of images, .*: search it with similar-images search"):
         TextCollection.open(tmp_path / "photos_file_list.txt.saved_predictions.npy")
     assert "My cat" in run("search-texts", "cat").stdout  # the images beside it are not asked
     assert "red/" in run("search", "photos/red/0.jpg").stdout  # nor the texts beside them

@@ -44,7 +44,7 @@ def test_a_table_opened_as_images_names_the_right_command_and_class(tmp_path):
 
 
 def test_images_opened_as_texts_name_the_right_command_and_class(images):
-    with pytest.raises(ValueError, match=r"got one of images, .*search_images\.py, or in Python with Collection\.open"):
+    with pytest.raises(ValueError, match=r"got one of images, .*similar-images search, or in Python with Collection\.open"):
         TextCollection.open(images)
 
 
