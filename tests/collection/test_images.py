@@ -191,7 +191,7 @@ def test_files_that_do_not_belong_together_are_refused_with_the_remedy(photo_col
     assert Collection.open(vectors).recipe == "exact"
     with pytest.raises(ValueError, match="was made with hog-colour, not with vgg16"):
         Collection.open(vectors, network="vgg16")
-    with pytest.raises(FileNotFoundError, match=r"make them with extract_image_vectors\.py"):
+    with pytest.raises(FileNotFoundError, match=r"make them with similar-images extract"):
         Collection.open(tmp_path / "absent.txt")
 
 

@@ -32,19 +32,21 @@ def test_texts_do_not_inherit_from_images(tmp_path, images):
 def test_texts_opened_as_images_name_the_right_command_and_class(tmp_path, name):
     save_texts(tmp_path / "said.txt", TEXTS)
     with pytest.raises(
-        ValueError, match=r"got one of texts, .*search_texts\.py, or in Python with TextCollection\.open"
+        ValueError, match=r"got one of texts, .*similar-images search-texts, or in Python with TextCollection\.open"
     ):
         Collection.open(tmp_path / name)
 
 
 def test_a_table_opened_as_images_names_the_right_command_and_class(tmp_path):
     (tmp_path / "said.csv").write_text("text\nlate train\n")
-    with pytest.raises(ValueError, match=r"got one of texts, .*said\.csv: search it with search_texts\.py"):
+    with pytest.raises(ValueError, match=r"got one of texts, .*said\.csv: search it with similar-images search-texts"):
         Collection.open(tmp_path / "said.csv")
 
 
 def test_images_opened_as_texts_name_the_right_command_and_class(images):
-    with pytest.raises(ValueError, match=r"got one of images, .*similar-images search, or in Python with Collection\.open"):
+    with pytest.raises(
+        ValueError, match=r"got one of images, .*similar-images search, or in Python with Collection\.open"
+    ):
         TextCollection.open(images)
 
 
