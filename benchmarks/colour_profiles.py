@@ -20,7 +20,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.inputs import images, profiles
-from similar_images.inputs.preparation import Preparation, read
+from similar_images.inputs.preparation import Preparation, read_pixels
 from similar_images.inputs.sources import open_source
 from similar_images.networks.loader import load
 
@@ -51,7 +51,7 @@ def prepare(path: Path, preparation: Preparation, conversion: Callable) -> tuple
     with patch.object(profiles, "to_srgb", conversion):
         for _ in range(ROUNDS):
             began = time.perf_counter()
-            pixels = read(path, preparation)
+            pixels = read_pixels(path, preparation)
             seconds.append(time.perf_counter() - began)
     return pixels, float(np.median(seconds))
 

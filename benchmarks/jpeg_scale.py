@@ -52,9 +52,9 @@ def read(content: bytes, side: int, resampling: str, reduced: bool) -> tuple[np.
 @click.option("-m", "--model", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path))
 @click.option("--count", default=1000, show_default=True)
-@click.option("--times", default=images.REDUCED, show_default=True, help="The network's side, that is to remain.")
+@click.option("--times", default=images.DRAFT_MARGIN, show_default=True, help="The network's side, that is to remain.")
 def main(folder: Path, network: str, model: Path | None, weights: Path | None, count: int, times: int) -> None:
-    images.REDUCED = times
+    images.DRAFT_MARGIN = times
     encoder = load(network, model, weights)
     side, resampling = encoder.preparation.height, encoder.preparation.resampling
     names = open_source(folder).find().names

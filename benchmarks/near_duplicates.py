@@ -22,7 +22,7 @@ from similar_images.evaluation.duplicate_groups import find_pairs, group
 from similar_images.evaluation.duplicate_threshold import THRESHOLDS
 from similar_images.index.index import normalised
 from similar_images.inputs import images
-from similar_images.inputs.preparation import read
+from similar_images.inputs.preparation import read_pixels
 from similar_images.inputs.sources import open_source
 from similar_images.networks.catalog import Encoder
 from similar_images.networks.loader import load
@@ -76,7 +76,7 @@ def encode(encoder: Encoder, sources: Iterable) -> np.ndarray:
     """Return vectors (n, d)."""
     pixels, vectors = [], []
     for source in sources:
-        pixels.append(read(source, encoder.preparation))
+        pixels.append(read_pixels(source, encoder.preparation))
         if len(pixels) == BATCH:
             vectors.append(encoder.encode(np.stack(pixels)))
             pixels = []

@@ -17,7 +17,7 @@ from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels
 from similar_images.index.index import normalised
 from similar_images.inputs import images
-from similar_images.inputs.preparation import read, squeezed
+from similar_images.inputs.preparation import read_pixels, resize_to_square
 from similar_images.inputs.sources import open_source
 from similar_images.networks.loader import load
 
@@ -40,7 +40,9 @@ def main(folder: Path, network: str, model: Path | None, weights: Path | None) -
         vectors, seconds = [], 0.0
         for start in range(0, len(names), BATCH):
             began = time.perf_counter()
-            pixels = [read(folder / name, squeezed(side, resampling)) for name in names[start : start + BATCH]]
+            pixels = [
+                read_pixels(folder / name, resize_to_square(side, resampling)) for name in names[start : start + BATCH]
+            ]
             seconds += time.perf_counter() - began
             vectors.append(encoder.encode(np.stack(pixels)))
         unit = normalised(np.concatenate(vectors))

@@ -23,7 +23,7 @@ from pasted_objects import COUNT, Pair, Pasted, pairs
 from similar_images.collection.explanation import Seen, look, matches
 from similar_images.index.similarity import COSINE, Similarity, fit
 from similar_images.inputs.images import open_image
-from similar_images.inputs.preparation import squeezed
+from similar_images.inputs.preparation import resize_to_square
 from similar_images.networks import loader
 
 Way = Callable[
@@ -77,7 +77,7 @@ WAYS: dict[str, Way] = {
 }
 SCALES = ((1,), (2,), (3,), (2, 3))
 ALL = (1, 2, 3)
-WHOLE = squeezed(224, "bilinear")  # the networks of the table see the whole of an image, whatever their side
+WHOLE = resize_to_square(224, "bilinear")  # the networks of the table see the whole of an image, whatever their side
 
 
 def of_scales(seen: Seen, scales: tuple[int, ...]) -> Seen:

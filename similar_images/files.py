@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 import portalocker
 import psutil
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-STALE = 24 * 3600  # seconds after its last change; a partial file of that age was left by a run that was killed
+FULL_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+STALE_SECONDS = 24 * 3600  # seconds after its last change; a partial file of that age was left by a run that was killed
 
 
 class NoSpace(OSError):
@@ -39,12 +39,14 @@ def is_full(error: Exception) -> bool:
     NumPy, Faiss, PyArrow and HDF5 say so in their message, without the number of the error.
     """
     said = str(error)
-    named = any(os.strerror(code) in said for code in FULL) or re.search(r"\d+ requested and \d+ written", said)
-    return getattr(error, "errno", None) in FULL or bool(named)
+    named = any(os.strerror(code) in said for code in FULL_DISK_ERRORS) or re.search(
+        r"\d+ requested and \d+ written", said
+    )
+    return getattr(error, "errno", None) in FULL_DISK_ERRORS or bool(named)
 
 
 @contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
+def name_full_disk(path: Path) -> Iterator[None]:
     """Raise NoSpace for `path` if any writer fails since the disk is full."""
     try:
         yield
@@ -63,7 +65,7 @@ def partial_file(path: Path) -> Iterator[Path]:
     _remove_stale(path)
     partial = partial_path(path)
     try:
-        with full_disk_named(path):
+        with name_full_disk(path):
             yield partial
     finally:
         partial.unlink(missing_ok=True)
@@ -74,7 +76,7 @@ def reserve(file: BinaryIO, path: Path, size: int) -> None:
 
     Writing into a memory map without space would end the process, with SIGBUS.
     """
-    with full_disk_named(path):
+    with name_full_disk(path):
         if hasattr(os, "posix_fallocate"):
             os.truncate(file.fileno(), size)
             os.posix_fallocate(file.fileno(), 0, size)
@@ -86,7 +88,7 @@ def reserve(file: BinaryIO, path: Path, size: int) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replace_file(path: Path) -> Iterator[Path]:
     """Yield a new path beside `path` to write to; at the end it is flushed to disk and replaces `path`."""
     with partial_file(path) as partial:
         yield partial
@@ -95,19 +97,19 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
+def replace_folder(folder: Path) -> Iterator[Path]:
     """Yield a new folder beside `folder`, which replaces it at the end, or is removed if an error occurs.
 
     What a run that was killed left there is removed.
     """
     for left in folder.parent.glob(f".{glob.escape(folder.name)}-*"):
         with suppress(OSError):  # another process removes it
-            if time.time() - left.stat().st_mtime > STALE:
+            if time.time() - left.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     old = partial.with_name(f"{partial.name}.old")
     try:
-        with full_disk_named(folder):
+        with name_full_disk(folder):
             yield partial
         if folder.exists():  # damaged
             folder.rename(old)
@@ -132,7 +134,7 @@ def flush(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, wait: bool = False) -> Iterator[None]:
+def hold_lock(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold the lock for writing `path`, which may be replaced meanwhile: a lock file beside it, removed at the end.
 
     The lock file holds the process and when it began. If another process holds the lock, wait for it, or else raise
@@ -167,7 +169,7 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
 
 def write_json(path: Path, content: dict) -> None:
     """Write `content` to `path`, completely or not at all."""
-    with replacing(path) as partial:
+    with replace_file(path) as partial:
         write_json_to(partial, content)
 
 
@@ -222,7 +224,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def relative(path: Path, base: Path) -> str:
+def relative_path(path: Path, base: Path) -> str:
     """Return `path` relative to the folder `base`, so that both can be moved together."""
     return Path(os.path.relpath(path.absolute(), base.absolute())).as_posix()
 
@@ -250,7 +252,7 @@ def check_new(path: Path, overwrite: bool) -> None:
 def _remove_stale(path: Path) -> None:
     for partial in path.absolute().parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
         with suppress(OSError):
-            if time.time() - partial.stat().st_mtime > STALE:
+            if time.time() - partial.stat().st_mtime > STALE_SECONDS:
                 partial.unlink()
 
 
@@ -290,8 +292,8 @@ def _opener(lock: Path) -> psutil.Process | None:
     return None
 
 
-def unwritable(error: OSError, path: Path, content: str) -> str:
+def explain_write_error(error: OSError, path: Path, content: str) -> str:
     """Return why a file cannot be written, and the first part of the remedy."""
-    if error.errno in FULL:
+    if error.errno in FULL_DISK_ERRORS:
         return f"no space on disk for {path}, {content}: free some"
     return f"cannot write {error.filename or path}: {error.strerror}. Fix this"

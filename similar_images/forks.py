@@ -14,17 +14,17 @@ from weakref import WeakSet
 _locks: WeakSet[Any] = WeakSet()
 
 
-def lock() -> threading.Lock:
+def new_lock() -> threading.Lock:
     """Return a lock that is free in a forked child."""
     return _known(threading.Lock())
 
 
-def reentrant_lock() -> Any:
+def new_reentrant_lock() -> Any:
     """Return a lock that its thread can take again, and that is free in a forked child."""
     return _known(threading.RLock())
 
 
-def in_child(work: Callable[[], object]) -> None:
+def run_in_child(work: Callable[[], object]) -> None:
     """Call `work` in each forked child, before anything else there; on Windows nothing forks."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=work)
@@ -51,5 +51,5 @@ def _use_one_thread() -> None:
         threadpool_limits(1, "openmp")
 
 
-in_child(_free_locks)
-in_child(_use_one_thread)
+run_in_child(_free_locks)
+run_in_child(_use_one_thread)

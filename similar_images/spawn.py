@@ -7,11 +7,11 @@ from types import ModuleType
 
 from similar_images import forks
 
-_lock = forks.lock()
+_lock = forks.new_lock()
 
 
 @contextmanager
-def without_main() -> Iterator[None]:
+def hide_main() -> Iterator[None]:
     """Hide the module `__main__` from multiprocessing, which imports it in each process that it spawns.
 
     A script without `if __name__ == "__main__":` would start itself again, and an interactive one cannot be imported.

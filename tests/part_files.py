@@ -13,15 +13,15 @@ from pathlib import Path
 from similar_images.index import build, unfinished
 from similar_images.vectors.store import open_vectors
 folder, part, step = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-replacing = unfinished.replacing
+replace_file = unfinished.replace_file
 def killed(path):
     if path.name == part:
         os.kill(os.getpid(), signal.SIGKILL)
-    return replacing(path)
+    return replace_file(path)
 def keep(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 if step == "filling":
-    unfinished.replacing = killed
+    unfinished.replace_file = killed
 else:
     unfinished.parts.keep = keep
 build.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", "reduced", similarity=sys.argv[4], part_size=1500)

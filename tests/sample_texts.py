@@ -7,7 +7,7 @@ import pytest
 
 from similar_images.index.build import build
 from similar_images.inputs.names import write_names
-from similar_images.inputs.texts import list_file
+from similar_images.inputs.texts import text_list_path
 from similar_images.networks import text as text_networks
 from similar_images.samples import docstrings
 from similar_images.vectors.from_texts import extract
@@ -30,7 +30,7 @@ def make_texts(file: Path, texts: list[str]) -> None:
     """Write a list of texts, their vectors and their index, as the commands do."""
     file.parent.mkdir(exist_ok=True)
     write_names(file, texts)
-    names = list_file(file)
+    names = text_list_path(file)
     writer, encoder = Writer(vectors_path(names), names, texts), text_networks.load()
     writer.begin(encoder.description)
     extract(texts, encoder, writer)

@@ -9,9 +9,9 @@ import time
 import pytest
 from conftest import ROOT
 
-from similar_images.files import STALE, locked, mismatch, replacing, replacing_folder, write_json
+from similar_images.files import STALE_SECONDS, hold_lock, mismatch, replace_file, replace_folder, write_json
 
-HOLD = "import sys, time; from pathlib import Path; from similar_images.files import locked\nwith locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+HOLD = "import sys, time; from pathlib import Path; from similar_images.files import hold_lock\nwith hold_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
 
 def names(folder) -> list[str]:
@@ -20,9 +20,9 @@ def names(folder) -> list[str]:
 
 def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path):
     path = tmp_path / "a.txt"
-    with replacing(path) as one:
+    with replace_file(path) as one:
         one.write_text("one")
-        with replacing(path) as other:
+        with replace_file(path) as other:
             other.write_text("other")
         assert path.read_text() == "other"
     assert path.read_text() == "one" and names(tmp_path) == ["a.txt"]
@@ -42,9 +42,9 @@ def test_what_a_killed_writer_left_a_day_ago_is_removed(tmp_path):
     old, new = tmp_path / ".a.0123.part.txt", tmp_path / ".a.4567.part.txt"
     for left in (old, new):
         left.touch()
-    before = time.time() - STALE - 60
+    before = time.time() - STALE_SECONDS - 60
     os.utime(old, (before, before))
-    with replacing(tmp_path / "a.txt") as partial:
+    with replace_file(tmp_path / "a.txt") as partial:
         partial.write_text("a")
     assert not old.exists() and new.exists()
 
@@ -58,14 +58,14 @@ def test_a_lock_names_its_holder_and_leaves_nothing(tmp_path):
             pytest.raises(
                 BlockingIOError, match=f"index is being written by another run, process {holder.pid}, started"
             ),
-            locked(path),
+            hold_lock(path),
         ):
             pass
     finally:
         holder.kill()
         holder.wait()
         holder.stdout.close()
-    with locked(path):
+    with hold_lock(path):
         pass
     assert names(tmp_path) == []
 
@@ -91,10 +91,10 @@ def test_a_folder_is_replaced_whole_and_what_a_killed_run_left_is_removed(tmp_pa
         one.mkdir()
         (one / "part").touch()
     os.utime(left, (0, 0))
-    with pytest.raises(RuntimeError), replacing_folder(folder):
+    with pytest.raises(RuntimeError), replace_folder(folder):
         raise RuntimeError
     assert (folder / "part").exists() and not left.exists() and (new / "part").exists()
-    with replacing_folder(folder) as partial:
+    with replace_folder(folder) as partial:
         (partial / "whole").touch()
     assert [one.name for one in folder.iterdir()] == ["whole"]
     assert sorted(one.name for one in tmp_path.iterdir()) == [".network-running", "network"]

@@ -154,7 +154,7 @@ def test_clusters_are_made_in_a_forked_child(vectors):
 
 
 def test_a_lock_is_free_in_a_forked_child():
-    for lock in (forks.lock(), forks.reentrant_lock()):
+    for lock in (forks.new_lock(), forks.new_reentrant_lock()):
         with lock:
             assert in_child(lambda lock=lock: lock.acquire(timeout=1)) is True
 

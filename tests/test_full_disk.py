@@ -16,7 +16,7 @@ from PIL import Image
 from similar_images import Collection, Comparison
 from similar_images.cli.main import main
 from similar_images.comparison.questionnaire import export_questionnaire
-from similar_images.files import NoSpace, replacing, replacing_folder, reserve
+from similar_images.files import NoSpace, replace_file, replace_folder, reserve
 from similar_images.index.build import build
 from similar_images.inputs.names import write_names
 from similar_images.samples import pictures
@@ -152,17 +152,17 @@ def write_votes(place: Path) -> None:
 
 
 def write_numbers(place: Path) -> None:
-    with replacing(place / "new.npy") as partial:
+    with replace_file(place / "new.npy") as partial:
         np.save(partial, np.zeros(1_000_000))
 
 
 def write_folder(place: Path) -> None:
-    with replacing_folder(place / "new") as partial:
+    with replace_folder(place / "new") as partial:
         (partial / "weights").write_bytes(bytes(1_000_000))
 
 
 def write_reserved(place: Path) -> None:
-    with replacing(place / "new") as partial, partial.open("w+b") as file:
+    with replace_file(place / "new") as partial, partial.open("w+b") as file:
         reserve(file, partial, 1_000_000)
 
 

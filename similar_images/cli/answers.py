@@ -9,7 +9,7 @@ import click
 from similar_images.collection.base import BaseCollection, Hit, Where
 from similar_images.collection.column_files import EXIF_COLUMNS, is_behind
 from similar_images.collection.query import Asked, is_like_nothing, missing
-from similar_images.inputs.names import printable
+from similar_images.inputs.names import escape_line
 from similar_images.vectors.store import list_path
 
 
@@ -27,13 +27,13 @@ def warn(
     """
     if not isinstance(given, list) and is_like_nothing(collection, Asked(query, given), hits, where):
         place = "in this collection" if where is None else "among those that match"
-        click.echo(f"No close match for {printable(query)} {place}; the nearest are", err=True)
+        click.echo(f"No close match for {escape_line(query)} {place}; the nearest are", err=True)
 
 
 def warn_not_indexed(collection: BaseCollection, exact: bool) -> None:
     """Say on stderr how many rows the index lacks, and how to add them."""
     if not exact and (lacking := missing(collection)):
-        click.echo(printable(lacking), err=True)
+        click.echo(escape_line(lacking), err=True)
 
 
 def print_json(answers: list[Answered], paths: bool = False) -> None:
@@ -73,6 +73,6 @@ def print_hits(answers: list[Answered], headed: bool) -> None:
     """Print a line for each hit, its similarity and name; `headed` by the query."""
     for query, hits in answers:
         if headed:
-            click.echo(f"{printable(query)}:")
+            click.echo(f"{escape_line(query)}:")
         for hit in hits:
-            click.echo(f"{hit.similarity:.4f}  {printable(hit.name)}")
+            click.echo(f"{hit.similarity:.4f}  {escape_line(hit.name)}")

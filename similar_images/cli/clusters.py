@@ -40,8 +40,8 @@ def main(
 
     from similar_images.collection.images import Collection
     from similar_images.evaluation import cluster_page
-    from similar_images.files import check_new, replacing
-    from similar_images.inputs.names import printable
+    from similar_images.files import check_new, replace_file
+    from similar_images.inputs.names import escape_line
 
     for file in filter(None, (csv_file, html_file)):
         check_new(file, overwrite)
@@ -54,9 +54,9 @@ def main(
         warnings.simplefilter("always")
         clusters = collection.clusters(lambda done, n: bar.update(done - bar.n))
     for warning in caught:  # they cannot be kept
-        click.echo(printable(str(warning.message)), err=True)
+        click.echo(escape_line(str(warning.message)), err=True)
     if csv_file:
-        with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
+        with replace_file(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
             cluster_page.write_csv(table, collection, clusters)
     else:
         if isinstance(sys.stdout, io.TextIOWrapper):

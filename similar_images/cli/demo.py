@@ -42,7 +42,7 @@ def main(
       similar-images demo ~/Pictures
       similar-images demo photos.zip --network efficientnetlite2 --app
     """
-    from similar_images.inputs.sources import title
+    from similar_images.inputs.sources import location_title
     from similar_images.networks.extras import need
     from similar_images.samples import pictures
     from similar_images.vectors.store import vectors_path
@@ -56,7 +56,7 @@ def main(
     if folder is None:
         folder = output / "sample"
         pictures.write(folder)
-    names = output / f"{title(folder)}_file_list.txt"
+    names = output / f"{location_title(folder)}_file_list.txt"
     context.invoke(extract.main, place=folder, output=vectors_path(names), network=network)
     _index(context, names)
     context.invoke(notebook.main, collection=names, app=app, port=port, no_browser=no_browser)
@@ -66,7 +66,7 @@ def default_output(folder: Path | None, network: str) -> Path:
     """Return a folder in the user's data for the collection of a folder, by its name and a digest of its path."""
     from platformdirs import user_data_path
 
-    from similar_images.inputs.sources import title
+    from similar_images.inputs.sources import location_title
     from similar_images.networks.hub_files import recorded_name
 
     place, network = (
@@ -76,7 +76,7 @@ def default_output(folder: Path | None, network: str) -> Path:
     if folder is None:
         return place / f"sample-{network}"
     digest = hashlib.sha256(str(folder.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
-    return place / f"{title(folder)}-{network}-{digest[:8]}"
+    return place / f"{location_title(folder)}-{network}-{digest[:8]}"
 
 
 def _index(context: click.Context, names: Path) -> None:

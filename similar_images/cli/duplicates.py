@@ -70,9 +70,9 @@ def main(
 
     from similar_images.collection.images import Collection
     from similar_images.evaluation import duplicates
-    from similar_images.files import check_new, replacing
+    from similar_images.files import check_new, replace_file
     from similar_images.index.similarity import COSINE
-    from similar_images.inputs.names import printable
+    from similar_images.inputs.names import escape_line
 
     if threshold is not None and calibrate is not None:
         raise ValueError("expected --threshold or --calibrate, got both")
@@ -91,7 +91,7 @@ def main(
         with tqdm(unit=" images altered", disable=None, leave=False) as bar:
             chosen = duplicates.choose_threshold(collection, searched, calibrate, bar.update)
         threshold = chosen.threshold
-        click.echo(printable(chosen.note), err=True)
+        click.echo(escape_line(chosen.note), err=True)
         for alteration, recall in chosen.recalls.items():
             click.echo(f"  {alteration:9} {recall:4.0%}", err=True)
     with tqdm(total=len(collection), unit=" images", disable=None) as bar:
@@ -106,10 +106,10 @@ def main(
     if html_file:
         duplicates.write_html(html_file, collection, members, summary)
     if csv_file:
-        with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
+        with replace_file(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
             duplicates.write_csv(table, members)
     else:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")
         duplicates.write_csv(sys.stdout, members)
-    click.echo(printable(summary), err=True)
+    click.echo(escape_line(summary), err=True)

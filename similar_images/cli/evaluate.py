@@ -19,7 +19,7 @@ from similar_images.cli.options import (
     sigterm_interrupts,
 )
 from similar_images.inputs.address import Address
-from similar_images.inputs.names import escape_controls, printable
+from similar_images.inputs.names import escape_controls, escape_line
 from similar_images.networks.catalog import NETWORKS
 
 OF_NETWORKS = {"collections", "networks", "sample", "k", "labels", "alterations", "as_json", "report_file", "overwrite"}
@@ -198,7 +198,7 @@ def _track(items: Iterable, what: str, total: int | None) -> Iterable:
 
 
 def _note(message: str) -> None:
-    click.echo(printable(message), err=True)
+    click.echo(escape_line(message), err=True)
 
 
 def _check_only_of_networks(ctx: click.Context) -> None:
@@ -250,4 +250,6 @@ def _print_agreement(file: Path, collections: tuple[Path, ...], as_json: bool) -
         click.echo(json.dumps({name: one._asdict() for name, one in found.items()}, indent=1))
         return
     for name, one in found.items():
-        click.echo(f"{printable(name)}: Spearman {one.spearman:.4f}, Pearson {one.pearson:.4f} on {one.pairs:,} pairs")
+        click.echo(
+            f"{escape_line(name)}: Spearman {one.spearman:.4f}, Pearson {one.pearson:.4f} on {one.pairs:,} pairs"
+        )

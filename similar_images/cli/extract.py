@@ -18,8 +18,8 @@ from similar_images.cli.options import (
     sigterm_interrupts,
     this_command,
 )
-from similar_images.inputs.images import LIMITS, OVER, PILLOW_LIMIT, RESAMPLINGS, Limits
-from similar_images.inputs.names import escape_controls, is_blank, printable
+from similar_images.inputs.images import LIMITS, OVER_LIMIT, PILLOW_MAX_PIXELS, RESAMPLINGS, Limits
+from similar_images.inputs.names import escape_controls, escape_line, is_blank
 from similar_images.networks.catalog import ENGINES, NETWORKS, OF_2022, OF_A_FOLDER, PRECISIONS
 from similar_images.vectors.store import DTYPES
 
@@ -118,7 +118,7 @@ from similar_images.vectors.store import DTYPES
 )
 @click.option(
     "--max-pixels",
-    type=click.IntRange(1, PILLOW_LIMIT),
+    type=click.IntRange(1, PILLOW_MAX_PIXELS),
     default=LIMITS.pixels,
     show_default=True,
     help="Larger images are skipped before they are decoded.",
@@ -235,7 +235,7 @@ def main(
 
         def progress(rows: int, newly_skipped: list) -> None:
             for image in (image for image in newly_skipped if not is_blank(image.name)):
-                bar.write(f"skipped {printable(image.name)}: {printable(image.reason)}", file=sys.stderr)
+                bar.write(f"skipped {escape_line(image.name)}: {escape_line(image.reason)}", file=sys.stderr)
             bar.set_postfix(skipped=writer.skipped_count, refresh=False)
             bar.update(rows)
 
@@ -253,7 +253,7 @@ def main(
     if skipped:
         write_skipped(skipped_path(output), source, skipped, limits)
         where = f": see {skipped_path(output)}; use --retry-skipped to retry them"
-        if any(OVER in image.reason for image in skipped):
+        if any(OVER_LIMIT in image.reason for image in skipped):
             where += ", with larger --max-pixels or --max-bytes what is too large"
     else:
         skipped_path(output).unlink(missing_ok=True)

@@ -72,7 +72,7 @@ def main(
     """
     from tqdm import tqdm
 
-    from similar_images.inputs.texts import check_list, list_file, read_texts
+    from similar_images.inputs.texts import check_list, read_texts, text_list_path
     from similar_images.networks import text as text_networks
     from similar_images.vectors.from_texts import extract
     from similar_images.vectors.store import vectors_path
@@ -81,7 +81,7 @@ def main(
     def say(message: object) -> None:
         click.echo(escape_controls(str(message)), err=True)
 
-    texts, names = read_texts(file, column, encoding), list_file(file, encoding)
+    texts, names = read_texts(file, column, encoding), text_list_path(file, encoding)
     check_list(names, texts, overwrite)
     output = output or vectors_path(names)
     writer = Writer(output, names, texts, overwrite=overwrite)

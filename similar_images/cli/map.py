@@ -32,7 +32,7 @@ def main(collection_file: Path, seed: int, fresh: bool, csv_file: Path | None, o
     from tqdm import tqdm
 
     from similar_images.collection.opening import open_collection
-    from similar_images.files import check_new, check_writeable, replacing
+    from similar_images.files import check_new, check_writeable, replace_file
     from similar_images.inputs.names import to_csv_cell
 
     if csv_file:
@@ -52,7 +52,7 @@ def main(collection_file: Path, seed: int, fresh: bool, csv_file: Path | None, o
             raise OSError(str(warning.message))
         click.echo(warning.message, err=True)
     if csv_file:
-        with replacing(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
+        with replace_file(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
             writer = csv.writer(table, lineterminator="\n")
             writer.writerow(("name", "x", "y"))
             for name, (x, y) in zip(collection.names, places.tolist(), strict=True):

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from similar_images.files import FULL, NoSpace
+from similar_images.files import FULL_DISK_ERRORS, NoSpace
 from similar_images.inputs.address import Address
-from similar_images.inputs.names import printable
-from similar_images.inputs.sources import check_source, place_of
+from similar_images.inputs.names import escape_line
+from similar_images.inputs.sources import check_source, parse_location
 from similar_images.networks import hub_files
 from similar_images.networks.catalog import NETWORKS
 
@@ -41,7 +41,7 @@ class Place(click.ParamType):
     name = "place"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Path | Address":
-        place = place_of(str(value))
+        place = parse_location(str(value))
         if isinstance(place, Path):
             place = place.expanduser()  # zsh does not expand the tilde in FOLDER=~/Pictures
         try:
@@ -154,9 +154,9 @@ class Command(click.Command):
             ):
                 return super().invoke(ctx)
         except (OSError, ValueError) as error:
-            is_output = isinstance(error, OSError) and error.filename is None and error.errno in FULL
+            is_output = isinstance(error, OSError) and error.filename is None and error.errno in FULL_DISK_ERRORS
             said = NoSpace(Path("the output")) if is_output else error
-            raise click.ClickException(printable(" ".join(str(said).split()))) from error
+            raise click.ClickException(escape_line(" ".join(str(said).split()))) from error
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def _warnings_as_lines() -> Iterator[None]:
 
         def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any, **place: Any) -> None:
             if Path(filename).is_relative_to(PACKAGE):
-                click.echo(printable(str(message)), err=True)
+                click.echo(escape_line(str(message)), err=True)
             else:
                 shown(message, category, filename, *rest, **place)
 
@@ -195,7 +195,7 @@ def only_collection_here(of_texts: bool = False) -> Path:
             f"make one with {remedy}"
         )
     lists = [Path(path.name.removesuffix(SUFFIX)) for path in found]
-    names = [printable(str(names if names.is_file() else path)) for names, path in zip(lists, found, strict=True)]
+    names = [escape_line(str(names if names.is_file() else path)) for names, path in zip(lists, found, strict=True)]
     named = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
     command = click.get_current_context().command_path
     raise click.ClickException(
@@ -233,7 +233,7 @@ def silent_decoders() -> Iterator[None]:
 def report_assumption(vectors: "Vectors") -> None:
     """Say on stderr if the network of vectors is assumed, and how to name another."""
     if vectors.assumption:
-        click.echo(f"{printable(vectors.assumption)}; use --network to name another", err=True)
+        click.echo(f"{escape_line(vectors.assumption)}; use --network to name another", err=True)
 
 
 def read_exif(collection: "Collection") -> None:

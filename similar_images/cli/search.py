@@ -21,8 +21,8 @@ from similar_images.cli.options import (
     where_option,
 )
 from similar_images.inputs.images import SUFFIXES
-from similar_images.inputs.names import printable
-from similar_images.inputs.texts import PLACE, prompted
+from similar_images.inputs.names import escape_line
+from similar_images.inputs.texts import PROMPT_SLOT, fill_prompt
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -121,7 +121,7 @@ def main(
     for query, positives, negatives in parsed:
         try:
             given, others = (
-                [_weighed(collection, prompt or PLACE, *one) for one in some] for some in (positives, negatives)
+                [_weighed(collection, prompt or PROMPT_SLOT, *one) for one in some] for some in (positives, negatives)
             )
             whole = given[0] if len(given) == 1 and not others else given
             hits = collection.nearest(whole, k, exact, negatives=others, where=where)
@@ -131,13 +131,13 @@ def main(
                 )
         except ValueError as error:
             failed = True
-            click.echo(f"Error: {printable(query) or 'QUERY'}: {printable(str(error))}", err=True)
+            click.echo(f"Error: {escape_line(query) or 'QUERY'}: {escape_line(str(error))}", err=True)
             continue
         warn(collection, query, hits, where, whole)
         answers.append(Answered(query, [hit for hit in hits if (hit.percentile or 0) >= min_percentile]))
         if not answers[-1].hits:
             reason = f" above percentile {min_percentile:g}" if hits else ": there is no other image"
-            click.echo(f"no hit for {printable(query)}{reason}", err=True)
+            click.echo(f"no hit for {escape_line(query)}{reason}", err=True)
     if paths:
         answers = [answer._replace(hits=_located(collection, answer.hits)) for answer in answers]
     if as_json:
@@ -159,7 +159,7 @@ def _located(collection: "Collection", hits: list["Hit"]) -> list["Hit"]:
         try:
             located.append(hit._replace(path=collection.path(hit.row)))
         except ValueError as error:
-            click.echo(f"left out {printable(hit.name)}: {error}", err=True)
+            click.echo(f"left out {escape_line(hit.name)}: {error}", err=True)
             located.append(hit._replace(path=None))
     return located
 
@@ -204,7 +204,7 @@ def check_prompt(collection: "Collection", prompt: str) -> None:
     from similar_images.collection.base import WITH_WORDS
     from similar_images.networks.description import reads_words
 
-    prompted("", prompt)
+    fill_prompt("", prompt)
     if not reads_words(collection.network):
         name = collection.network.name if collection.network else "the network of the collection"
         raise ValueError(f"--prompt is for words, which {name} does not read: omit it, or {WITH_WORDS}")
@@ -226,15 +226,15 @@ def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | 
         said = (
             "has changed since its vector was made: searching for the file as it is; extract --overwrite renews vectors"
         )
-        click.echo(f"{printable(query)} {said}", err=True)
+        click.echo(f"{escape_line(query)} {said}", err=True)
         return changed
     if query.lower().startswith(("http://", "https://")):
         return fetch(query)
     named = collection.row_named(query)
     if named is not None:  # the name of another file here
-        said = f"{printable(query)}: searching for the file here"
+        said = f"{escape_line(query)}: searching for the file here"
         own = collection.source.path / query if collection.source else query
-        click.echo(f"{said}; for the collection's image give {printable(str(own))}", err=True)
+        click.echo(f"{said}; for the collection's image give {escape_line(str(own))}", err=True)
     elif not is_path(query):
         try:
             return collection.encode_text(query, prompt)
@@ -248,7 +248,7 @@ def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | 
 
 def _path_to_print(path: object) -> str | bytes:
     """Return a path without control characters for a terminal, and as bytes, which click does not change, for a command."""
-    return printable(str(path)) if sys.stdout.isatty() else os.fsencode(str(path))
+    return escape_line(str(path)) if sys.stdout.isatty() else os.fsencode(str(path))
 
 
 def is_path(query: str) -> bool:

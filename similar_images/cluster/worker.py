@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from similar_images.inputs.images import Limits
-from similar_images.inputs.names import printable
+from similar_images.inputs.names import escape_line
 from similar_images.inputs.sources import open_source
 from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import folder_of
@@ -70,7 +70,7 @@ class Worker:
         source = open_source(job.place, job.allow_outside)
         if not source.exists() or not source.exists(job.known):
             raise FileNotFoundError(
-                f"{printable(str(source.path / job.known))} is not there: images must be on storage that all nodes share, under the same path"
+                f"{escape_line(str(source.path / job.known))} is not there: images must be on storage that all nodes share, under the same path"
             )
         encoder, _ = load_encoder({}, **job.loading._asdict())
         if encoder.description != job.description:

@@ -19,7 +19,7 @@ from similar_images.index.exact import cosines, rows_but, unit_rows
 from similar_images.index.index import Index, normalised, search
 from similar_images.index.neighbours import check_k
 from similar_images.index.similarity import SEED, Similarity, fit
-from similar_images.inputs.texts import PLACE
+from similar_images.inputs.texts import PROMPT_SLOT
 from similar_images.networks.description import NetworkDescription, is_same_network
 from similar_images.vectors.store import Vectors
 
@@ -60,7 +60,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
     def __init__(self, vectors: Vectors, index: Index | None = None):
         """Raises ValueError where there are no names, or where the index was not built from these vectors."""
         super().__init__(vectors, index)
-        self._loading = forks.lock()
+        self._loading = forks.new_lock()
         self._encoder: E | None = None
 
     @abstractmethod
@@ -112,7 +112,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         negatives: Sequence[Any] = (),
         where: Where | None = None,
         text: str | Sequence[str] = (),
-        prompt: str = PLACE,
+        prompt: str = PROMPT_SLOT,
     ) -> list[Hit]:
         """Return up to k hits, the most similar first.
 
@@ -135,7 +135,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         exact = exact or self.has_vectors  # the index was measured with images, and so were the percentiles
         return _without_percentiles(self._search(unit, k, exact, reranked, [rows], where)[0])
 
-    def encode_text(self, text: str, prompt: str = PLACE) -> Query:
+    def encode_text(self, text: str, prompt: str = PROMPT_SLOT) -> Query:
         """Return the query of words, as `nearest` takes it also in a list. The first call loads the network.
 
         Raises ValueError if the network does not read words.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from similar_images.collection.columns import ISO, NAME, VECTOR, texts
-from similar_images.files import locked, replacing
+from similar_images.files import hold_lock, replace_file
 from similar_images.inputs.exif import MAX_CHARS, Exif, read_exif
 from similar_images.inputs.names import NameRows, from_csv_cell, names_digest
 from similar_images.inputs.sources import Source
@@ -99,7 +99,7 @@ def update_exif(list_file: Path, names: list[str], source: Source, progress: Cal
     if _count(known_exif(list_file, names)) == len(names):
         return
     path = beside(list_file, EXIF)
-    with locked(path, wait=True):
+    with hold_lock(path, wait=True):
         kept = known_exif(list_file, names)
         known = _count(kept)
         if known < len(names):
@@ -116,7 +116,7 @@ def _count(exif: Exif | None) -> int:
 def _write_exif(path: Path, names: list[str], exif: Exif) -> None:
     cameras = sorted(set(exif.cameras.tolist()))
     code = {camera: number for number, camera in enumerate(cameras)}
-    with replacing(path) as partial:
+    with replace_file(path) as partial:
         np.savez(
             partial,
             format=np.array(FORMAT),

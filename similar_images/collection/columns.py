@@ -13,7 +13,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from similar_images import forks
-from similar_images.inputs.names import composed, folded
+from similar_images.inputs.names import compose, fold_case
 
 NAME, FOLDER = "name", "folder"
 VECTOR = "vector"  # of an export; no filter uses it
@@ -42,7 +42,7 @@ class Columns(Mapping[str, np.ndarray]):
         self._arrays = arrays
         self._codes: dict[str, tuple[dict[str, int], np.ndarray]] = {}
         self._masks: LRUCache = LRUCache(KEPT)
-        self._lock = forks.lock()
+        self._lock = forks.new_lock()
 
     def __getitem__(self, column: str) -> np.ndarray:
         if column not in self._arrays:
@@ -157,14 +157,14 @@ def is_empty(values: np.ndarray) -> np.ndarray:
 
 
 def _is_one_of(text: str, wanted: tuple, column: str) -> bool:
-    text = composed(text)
+    text = compose(text)
     if text in wanted:
         return True
     return column == FOLDER and any(text.startswith(f"{folder}/") for folder in wanted if folder)
 
 
 def _has_part(name: str, parts: tuple) -> bool:
-    whole = folded(name)
+    whole = fold_case(name)
     return any(part in whole if part is not None else not name for part in parts)
 
 
@@ -181,10 +181,10 @@ def _condition(column: str, dtype: np.dtype, value: Any) -> Any:
     if kind == "text":
         if not isinstance(value, str):
             raise ValueError(f"{column}: expected a text or a list of texts, got {value!r}")
-        value = composed(value)
+        value = compose(value)
         if column == FOLDER and value:
             return value.rstrip("/") or value
-        return folded(value) if column == NAME else value
+        return fold_case(value) if column == NAME else value
     return None if isinstance(value, str) and not value else _within(column, dtype, value)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from similar_images.collection.images import Collection
 from similar_images.index import build as building
 from similar_images.index.similarity import COSINE, default
-from similar_images.inputs.sources import Place, title
+from similar_images.inputs.sources import Location, location_title
 from similar_images.networks.catalog import OF_A_FOLDER
 from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import folder_of
@@ -17,7 +17,7 @@ from similar_images.vectors.writer import Writer
 
 
 def create_files(
-    images: Place,
+    images: Location,
     output: Path,
     network: str | None = None,
     progress: Callable[[int, int], None] = lambda done, n: None,
@@ -29,7 +29,7 @@ def create_files(
     all. Raises ValueError if there is no image or the vectors were made by another network, OSError if a file cannot be
     written.
     """
-    path = vectors_path(output / f"{title(images)}_file_list.txt")
+    path = vectors_path(output / f"{location_title(images)}_file_list.txt")
     listed = list_images(None, images, path, allow_outside)
     output.mkdir(parents=True, exist_ok=True)
     source = listed.source

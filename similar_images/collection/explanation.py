@@ -36,7 +36,7 @@ class HeatMap(NamedTuple):
 
     def on(self, width: int, height: int) -> np.ndarray:
         """Return the heat of each pixel of the image at some size, float32 (height, width); what was cropped has none."""
-        left, top, right, bottom = map(round, self.preparation.seen(width, height))
+        left, top, right, bottom = map(round, self.preparation.visible_box(width, height))
         heat = Image.fromarray(self.values).resize((right - left, bottom - top), Image.Resampling.BICUBIC)
         whole = Image.new("F", (width, height))
         whole.paste(heat, (left, top))
@@ -44,12 +44,12 @@ class HeatMap(NamedTuple):
 
     def peak(self, width: int, height: int) -> tuple[float, float]:
         """Return the x and y of the hottest place, in pixels of the image at some size."""
-        left, top, right, bottom = self.preparation.seen(width, height)
+        left, top, right, bottom = self.preparation.visible_box(width, height)
         row, column = np.unravel_index(self.values.argmax(), self.values.shape)
         across, down = (column + 0.5) / self.values.shape[1], (row + 0.5) / self.values.shape[0]
         return float(left + across * (right - left)), float(top + down * (bottom - top))
 
-    def over(self, image: images.Source) -> Image.Image:
+    def over(self, image: images.ImageSource) -> Image.Image:
         """Return an image with the heat map blended over it. Raises UnreadableImage."""
         below = images.open_image(image)
         heat = self.on(*below.size)
@@ -161,7 +161,7 @@ def _alike_in_length(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np
 
 def _cut(preparation: Preparation, image: Image.Image, scale: int) -> Iterator[np.ndarray]:
     """Yield the windows of what a network sees of an image, as pixels (height, width, 3)."""
-    left, top, right, bottom = preparation.seen(*image.size)
+    left, top, right, bottom = preparation.visible_box(*image.size)
     left, top, right, bottom = max(0, left), max(0, top), min(image.width, right), min(image.height, bottom)
     width, height = (right - left) / scale, (bottom - top) / scale
     for across, down in _windows(scale):

@@ -109,7 +109,7 @@ class FilteredCollection(OpenCollection):
             if known
             else [None] * len(kept)
         )
-        joined = self.source.joined if self.source else lambda name: None
+        joined = self.source.join if self.source else lambda name: None
         return [
             Hit(row, name, similarity, joined(name), percentile)
             for row, similarity, percentile in zip(rows.tolist(), similarities.tolist(), percentiles, strict=True)
@@ -135,7 +135,7 @@ class FilteredCollection(OpenCollection):
 
     @cached_property
     def _subsets(self) -> tuple[LRUCache, Lock]:
-        return LRUCache(KEPT), forks.lock()
+        return LRUCache(KEPT), forks.new_lock()
 
 
 class Subset:

@@ -16,12 +16,12 @@ from similar_images.collection.opened import FEW as FEW  # these and Hit were de
 from similar_images.collection.opened import UNLIKE as UNLIKE
 from similar_images.collection.opened import Hit as Hit
 from similar_images.collection.phrases import PHRASES, described_better
-from similar_images.files import relative
+from similar_images.files import relative_path
 from similar_images.index.exact import normalised, unit_rows
 from similar_images.index.index import Index
 from similar_images.inputs import images
-from similar_images.inputs.sources import Place, open_source, place_of
-from similar_images.inputs.texts import PLACE, TABLES, fault, one_line, prompted
+from similar_images.inputs.sources import Location, open_source, parse_location
+from similar_images.inputs.texts import PROMPT_SLOT, TABLES, fill_prompt, rejection_reason, to_one_line
 from similar_images.networks import catalog, loader
 from similar_images.networks.catalog import Encoder
 from similar_images.networks.description import reads_text, reads_words
@@ -50,7 +50,7 @@ class Collection(BaseCollection[Encoder]):
         self,
         vectors: Vectors,
         index: Index | None = None,
-        place: Place | None = None,
+        place: Location | None = None,
         model_file: Path | None = None,
         weights_file: Path | None = None,
         allow_outside: bool = False,
@@ -98,7 +98,7 @@ class Collection(BaseCollection[Encoder]):
                 f"there are no vectors {path}: make them with similar-images extract, the sample's with `make sample`"
             )
         vectors = open_vectors(path, _path(names), network)
-        place = place_of(images) if images else None
+        place = parse_location(images) if images else None
         return cls(vectors, open_index(path, index), place, _path(model), _path(weights), bool(allow_outside))
 
     @classmethod
@@ -124,7 +124,7 @@ class Collection(BaseCollection[Encoder]):
         from similar_images.collection.create import create_files
 
         images = _as_path(images, "a folder or archive of images") if not isinstance(images, str) else images
-        return cls.open(create_files(place_of(images), Path(output), network, progress, allow_outside))
+        return cls.open(create_files(parse_location(images), Path(output), network, progress, allow_outside))
 
     def image(self, row: int) -> Path | bytes:
         """Return the image of a row as images.open_image takes it.
@@ -137,7 +137,7 @@ class Collection(BaseCollection[Encoder]):
         self._check_row(row)
         return self.source.image(self.names[row])
 
-    def path(self, row: int) -> Place:
+    def path(self, row: int) -> Location:
         """Return the path of a row's image; in an archive, the archive's path followed by the name in it.
 
         `row` takes both back. Raises IndexError for an unknown row, ValueError if the folder or archive is
@@ -173,7 +173,9 @@ class Collection(BaseCollection[Encoder]):
         file, row = Path(image), self.row_named(str(image))
         if row is None and self.source is not None:
             place = self.source.path
-            in_place = relative(file, place) if isinstance(place, Path) else str(image).removeprefix(f"{place / ''}/")
+            in_place = (
+                relative_path(file, place) if isinstance(place, Path) else str(image).removeprefix(f"{place / ''}/")
+            )
             row = self.row_named(in_place)
         if row is None or not _is_file(file):
             return row
@@ -187,7 +189,7 @@ class Collection(BaseCollection[Encoder]):
             return None
         return row if own.absolute() == file.absolute() or (_is_file(own) and own.samefile(file)) else None
 
-    def encode(self, new: images.Source | np.ndarray) -> Query:
+    def encode(self, new: images.ImageSource | np.ndarray) -> Query:
         """Return the query of an image: a path, bytes, a Pillow image or RGB uint8 (height, width, 3).
 
         The first call loads the network. Raises UnreadableImage, TypeError for anything else, and ValueError if the
@@ -197,7 +199,7 @@ class Collection(BaseCollection[Encoder]):
         encoder = self._loaded()
         return Query(encoder.encode_image(image), encoder.description)
 
-    def encode_text(self, text: str, prompt: str = PLACE) -> Query:
+    def encode_text(self, text: str, prompt: str = PROMPT_SLOT) -> Query:
         """Return the query of words, as `nearest` takes it also in a list. The first call loads the network.
 
         The network reads the `prompt` with the words in place of its {}: see `similar-images evaluate --networks`.
@@ -206,9 +208,9 @@ class Collection(BaseCollection[Encoder]):
         """
         if not isinstance(text, str):
             raise TypeError(f"expected words as str, got {type(text).__name__}")
-        if reason := fault(text):
+        if reason := rejection_reason(text):
             raise ValueError(f"expected words to search for: {reason}")
-        asked = prompted(one_line(text), prompt)
+        asked = fill_prompt(to_one_line(text), prompt)
         if not reads_words(self.network):
             return super().encode_text(text, prompt)
         if not self.similarity.is_cosine:
@@ -241,7 +243,7 @@ class Collection(BaseCollection[Encoder]):
         """Unit vectors (p, d) of phrases that say what most photographs show."""
         return normalised(self._loaded().encode_texts(PHRASES))
 
-    def explain(self, query: images.Source | np.ndarray | int | Query | list, row: int) -> Explanation:
+    def explain(self, query: images.ImageSource | np.ndarray | int | Query | list, row: int) -> Explanation:
         """Return why the image of a row is similar to a query: a heat map over each, of the parts that match.
 
         >>> why = collection.explain("holiday.jpg", 12)
@@ -321,7 +323,7 @@ class Collection(BaseCollection[Encoder]):
         return loader.load(name, export=False)
 
 
-def _open_named(image: images.Source, name: str | Path) -> Image.Image:
+def _open_named(image: images.ImageSource, name: str | Path) -> Image.Image:
     """Return an image, upright and RGB. Raises UnreadableImage with its name."""
     try:
         return images.open_image(image)

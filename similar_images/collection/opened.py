@@ -12,8 +12,8 @@ from similar_images.index.index import Index
 from similar_images.index.measure import PERCENTILES, percentiles, random_pairs
 from similar_images.index.reduced import in_memory
 from similar_images.index.similarity import COSINE, Similarity
-from similar_images.inputs.names import composed
-from similar_images.inputs.sources import Place
+from similar_images.inputs.names import compose
+from similar_images.inputs.sources import Location
 from similar_images.milvus.manifest import is_milvus, milvus_path
 from similar_images.milvus.opening import check_content, open_milvus
 from similar_images.networks.description import NetworkDescription
@@ -33,7 +33,7 @@ class Hit(NamedTuple):
     row: int
     name: str
     similarity: float  # -1 to 1, a cosine
-    path: Place | None = (
+    path: Location | None = (
         None  # as `Collection.path` gives it; None: the folder is unknown, the name leads out of it, or it is a text
     )
     percentile: float | None = None  # of random pairs that are less similar; None: the index does not know
@@ -137,7 +137,7 @@ class OpenCollection:
         """Return the row of a name, the first of several; None if it is not in the collection."""
         row = self._rows.get(name)
         if row is None and not name.isascii():  # accents that are composed here may be decomposed there
-            row = self._composed_rows.get(composed(name))
+            row = self._composed_rows.get(compose(name))
         return row
 
     @cached_property
@@ -146,7 +146,7 @@ class OpenCollection:
 
     @cached_property
     def _composed_rows(self) -> dict[str, int]:
-        return {composed(name): row for name, row in reversed(self._rows.items()) if not name.isascii()}
+        return {compose(name): row for name, row in reversed(self._rows.items()) if not name.isascii()}
 
     def _check_row(self, row: int) -> None:
         """Raise IndexError for an unknown row."""

@@ -6,7 +6,7 @@ from typing import Any
 from similar_images.collection.base import BaseCollection
 from similar_images.collection.images import Collection
 from similar_images.collection.texts import TextCollection
-from similar_images.inputs.texts import TABLES, list_file
+from similar_images.inputs.texts import TABLES, text_list_path
 from similar_images.networks.description import NetworkDescription, reads_text
 from similar_images.vectors.store import manifest_path, read_manifest, vectors_path
 
@@ -15,7 +15,7 @@ def is_of_texts(path: Path) -> bool:
     """Return whether a list, table or file of vectors belongs to a collection of texts, as the manifest says."""
     if path.suffix in TABLES:
         return True
-    manifest = manifest_path(path if path.suffix == ".npy" else vectors_path(list_file(path)))
+    manifest = manifest_path(path if path.suffix == ".npy" else vectors_path(text_list_path(path)))
     if not manifest.is_file():
         return False
     return reads_text(NetworkDescription.from_json(read_manifest(manifest.with_suffix(".npy"))["network"]))

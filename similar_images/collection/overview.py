@@ -12,7 +12,7 @@ import numpy as np
 from similar_images import forks
 from similar_images.collection.opened import Hit
 from similar_images.collection.tables import TabularCollection
-from similar_images.files import NoSpace, locked, replacing
+from similar_images.files import NoSpace, hold_lock, replace_file
 from similar_images.index.index import Index
 from similar_images.index.neighbours import EXACT, Neighbours, check_k, find_neighbours
 from similar_images.index.similarity import COSINE
@@ -41,7 +41,7 @@ class OverviewedCollection(TabularCollection):
     def __init__(self, vectors: Vectors, index: Index | None = None):
         """Raises ValueError where there are no names, or where the index was not built from these vectors."""
         super().__init__(vectors, index)
-        self._locks = {what: forks.lock() for what in ("neighbours", MAP, CLUSTERS)}
+        self._locks = {what: forks.new_lock() for what in ("neighbours", MAP, CLUSTERS)}
         self._unkept: dict[Path, dict[str, Any]] = {}  # the content of files that cannot be written
 
     def neighbours(self, k: int = NEIGHBOURS, progress: Progress = _silent) -> Neighbours:
@@ -219,7 +219,7 @@ class OverviewedCollection(TabularCollection):
         """Let one thread and one process at a time make what is kept: the next one reads it."""
         with self._locks[what], ExitStack() as stack:
             with suppress(OSError):  # in a folder that cannot be written to, no other process keeps anything
-                stack.enter_context(locked(self._file(what), wait=True))
+                stack.enter_context(hold_lock(self._file(what), wait=True))
             yield
 
     def _kept(self, what: str, digest: str | None = None) -> dict[str, Any] | None:
@@ -236,7 +236,7 @@ class OverviewedCollection(TabularCollection):
             name: np.asarray(value) for name, value in (content | {"digest": digest, "format": FORMAT}).items()
         }
         try:
-            with replacing(path) as partial:
+            with replace_file(path) as partial:
                 np.savez(partial, **arrays)
             self._unkept.pop(path, None)
         except OSError as error:

@@ -18,7 +18,7 @@ from similar_images.collection.opened import SAME as SAME
 from similar_images.index.exact import rows_but
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.texts import one_line
+from similar_images.inputs.texts import to_one_line
 from similar_images.networks.description import reads_words
 
 KEPT_SIDE = 1024  # pixels; of a new image so much is kept, to search by its parts
@@ -39,7 +39,7 @@ def ask_row(collection: BaseCollection, row: int) -> Asked:
 
 def ask_text(collection: BaseCollection, text: str, provisional: bool = False) -> Asked:
     """Ask by a new text. Raises ValueError for an empty or huge one, and what loading the network raises."""
-    query, seconds = _encode(collection, text := one_line(text).strip())
+    query, seconds = _encode(collection, text := to_one_line(text).strip())
     return Asked(text, query, encoding=seconds, provisional=provisional)
 
 
@@ -65,7 +65,7 @@ def ask_image(collection: Collection, name: str, content: bytes) -> Asked:
     except UnreadableImage as error:
         raise UnreadableImage(f"{name}: {error}") from error
     query, seconds = _encode(collection, image)
-    return Asked(name, query, images.thumbnail(image, KEPT_SIDE), encoding=seconds)
+    return Asked(name, query, images.make_thumbnail(image, KEPT_SIDE), encoding=seconds)
 
 
 def ask_images(collection: Collection, files: Iterable[tuple[str, bytes]]) -> Asked:

@@ -16,7 +16,7 @@ from similar_images.collection.opened import SAME
 from similar_images.index.exact import rows_but
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.texts import one_line
+from similar_images.inputs.texts import to_one_line
 from similar_images.networks.description import reads_words
 
 PICTURE_SIDE = 1024  # pixels of a new image that are kept, to search by its parts
@@ -165,7 +165,7 @@ class SearchSession:
 
     def query_text(self, text: str, provisional: bool = False) -> QueryState:
         """Return the query of a new text. Raises ValueError for an empty or huge text, and network errors."""
-        text = one_line(text).strip()
+        text = to_one_line(text).strip()
         query, seconds = self._encode(text)
         return QueryState(text, query, seconds=seconds, provisional=provisional)
 
@@ -189,7 +189,7 @@ class SearchSession:
         except UnreadableImage as error:
             raise UnreadableImage(f"{name}: {error}") from error
         query, seconds = self._encode(image)
-        return QueryState(name, query, images.thumbnail(image, PICTURE_SIDE), seconds=seconds)
+        return QueryState(name, query, images.make_thumbnail(image, PICTURE_SIDE), seconds=seconds)
 
     def query_images(self, files: Iterable[tuple[str, bytes]]) -> QueryState:
         """Return the query of several images, names and bytes: the first, with the others as positives."""

@@ -13,7 +13,7 @@ import numpy as np
 from similar_images.collection.columns import VECTOR, is_empty, texts
 from similar_images.collection.filtered import FilteredCollection
 from similar_images.collection.opened import Hit
-from similar_images.files import replacing
+from similar_images.files import replace_file
 from similar_images.inputs.names import to_csv_cell
 from similar_images.networks.extras import need
 from similar_images.vectors.store import block_rows, release
@@ -120,7 +120,7 @@ class TabularCollection(FilteredCollection):
             raise ValueError(f"{path} cannot hold vectors: export to a .parquet")
         progress(0, len(self))
         write = self._write_csv if path.suffix == ".csv" else self._write_parquet
-        with replacing(path) as partial:
+        with replace_file(path) as partial:
             done = 0
             for rows in write(partial, vectors):
                 done += rows

@@ -9,7 +9,14 @@ from cachetools import LRUCache
 from similar_images import forks
 from similar_images.collection.base import BaseCollection, Hit, Query, Where, open_index
 from similar_images.index.index import Index, depth, normalised, ranked
-from similar_images.inputs.texts import ENCODING, columns, fault, list_file, one_line, read_texts
+from similar_images.inputs.texts import (
+    ENCODING,
+    read_columns,
+    read_texts,
+    rejection_reason,
+    text_list_path,
+    to_one_line,
+)
 from similar_images.networks import text as text_networks
 from similar_images.networks.description import NetworkDescription, reads_text
 from similar_images.networks.text import TextEncoder
@@ -41,7 +48,7 @@ class TextCollection(BaseCollection[TextEncoder]):
         super().__init__(vectors, index)
         self._network = vectors.network
         self._encoded: LRUCache[int, np.ndarray] = LRUCache(KEPT)
-        self._encoding = forks.lock()
+        self._encoding = forks.new_lock()
 
     @classmethod
     def open(
@@ -59,8 +66,8 @@ class TextCollection(BaseCollection[TextEncoder]):
         Raises OSError or ValueError, with the remedy, where files are missing, damaged or of something else.
         """
         path = Path(path)
-        file = path if path.suffix == ".npy" else vectors_path(list_file(path, encoding))
-        is_table = path not in (file, list_file(path, encoding))
+        file = path if path.suffix == ".npy" else vectors_path(text_list_path(path, encoding))
+        is_table = path not in (file, text_list_path(path, encoding))
         opened = open_index(file, index)
         if file.is_file():
             vectors = open_vectors(file)
@@ -103,10 +110,10 @@ class TextCollection(BaseCollection[TextEncoder]):
         """
         if not isinstance(new, str):
             raise self._wrong(new)
-        if reason := fault(new):
+        if reason := rejection_reason(new):
             raise ValueError(f"expected a text to search for: {reason}")
         encoder = self._loaded()
-        return Query(encoder.encode_text(one_line(new)), encoder.description)
+        return Query(encoder.encode_text(to_one_line(new)), encoder.description)
 
     def _load(self) -> TextEncoder:
         return text_networks.load(self.network_name)
@@ -117,7 +124,7 @@ class TextCollection(BaseCollection[TextEncoder]):
 
     def was_skipped(self, row: int) -> bool:
         """Return whether a row has no vector."""
-        return super().was_skipped(row) if self.has_vectors else fault(self.names[row]) is not None
+        return super().was_skipped(row) if self.has_vectors else rejection_reason(self.names[row]) is not None
 
     @property
     def recall(self) -> float | None:
@@ -164,7 +171,7 @@ class TextCollection(BaseCollection[TextEncoder]):
         """
         if self.has_vectors or not 0 <= row < len(self):
             return super().vector(row)
-        if reason := fault(self.names[row]):
+        if reason := rejection_reason(self.names[row]):
             raise ValueError(f"{self.names[row]} has no vector, it was skipped: {reason}")
         return self._encode_rows([row])[0]
 
@@ -172,7 +179,7 @@ class TextCollection(BaseCollection[TextEncoder]):
 def _check_table(path: Path, column: str | None, encoding: str, vectors: Vectors) -> None:
     """Raise ValueError unless a column of a file of texts, or the one named, holds the texts of the vectors."""
     texts = vectors.names or []
-    names = [column] if column is not None else columns(path, encoding)
+    names = [column] if column is not None else read_columns(path, encoding)
     for name in names:
         try:
             if read_texts(path, name, encoding)[: len(texts)] == texts:

@@ -14,7 +14,7 @@ from similar_images.evaluation.evaluation import SearchConfig
 from similar_images.files import check_writeable
 from similar_images.index.neighbours import check_k
 from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.sources import open_source, place_of
+from similar_images.inputs.sources import open_source, parse_location
 from similar_images.networks.extras import need
 
 Ranking = Callable[[str, int], Iterable[str]]  # a query's name and k -> names, the most similar first
@@ -60,7 +60,7 @@ class Comparison:
             name: _searching(one) if isinstance(one, SearchConfig) else one for name, one in configs.items()
         }
         self._collections = [one.collection for one in configs.values() if isinstance(one, SearchConfig)]
-        sources = [open_source(place_of(images))] if images else [one.source for one in self._collections]
+        sources = [open_source(parse_location(images))] if images else [one.source for one in self._collections]
         self._sources = [source for source in sources if source]
         self._left: dict[Trial, str] = {}  # the system whose list is on the left
         self._identical: set[str] = set()  # queries

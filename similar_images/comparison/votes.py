@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 import portalocker
 
-from similar_images.files import replacing
+from similar_images.files import replace_file
 from similar_images.inputs.names import from_csv_cell, to_csv_cell
 
 CHOICES = ("left", "right", "tie", "neither")
@@ -77,7 +77,7 @@ def remove_last(file: Path, matches: Callable[[Vote], bool]) -> Vote | None:
         if last is None:
             return None
         del lines[last + 1]  # below the header
-        with replacing(file) as partial:
+        with replace_file(file) as partial:
             partial.write_bytes(b"".join(lines))
         return given[last]
 

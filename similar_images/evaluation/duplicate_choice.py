@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from similar_images.inputs.names import to_csv_cell
-from similar_images.inputs.sources import Folder, Source, digest
+from similar_images.inputs.sources import Folder, Source, digest_image
 
 COLUMNS = "name,action,group,bytes,sha256\n"
 # POSIX sh. A path never begins with a dash: it begins with / or ./. `mv -n` is not in POSIX.
@@ -194,6 +194,6 @@ def _has_changed(member: Member, source: Source) -> bool:
     if member.sha256 is None:
         return False
     try:
-        return digest(source, member.name) != (member.bytes, member.sha256)
+        return digest_image(source, member.name) != (member.bytes, member.sha256)
     except (OSError, ValueError):
         return True

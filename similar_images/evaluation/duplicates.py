@@ -21,7 +21,7 @@ from similar_images.evaluation.duplicate_threshold import (
 from similar_images.index.index import Index
 from similar_images.inputs import images
 from similar_images.inputs.names import csv_cell_for, names_digest
-from similar_images.inputs.sources import digest
+from similar_images.inputs.sources import digest_image
 from similar_images.templates import pages
 
 __all__ = [
@@ -128,7 +128,7 @@ def _read_member(collection: Collection, number: int, row: int, similarity: floa
     if collection.source is None:
         return unread
     try:
-        size, sha256 = digest(collection.source, name)
+        size, sha256 = digest_image(collection.source, name)
     except (OSError, ValueError):  # moved or damaged since its vector was made
         return unread
     same = first.setdefault(sha256, name)

@@ -16,7 +16,7 @@ from similar_images.evaluation.evaluation import Track
 from similar_images.events import Skipped
 from similar_images.inputs.images import open_image
 from similar_images.inputs.sources import Source
-from similar_images.inputs.texts import prompted
+from similar_images.inputs.texts import fill_prompt
 from similar_images.networks import batch_size, hub_files, loader, onnx
 from similar_images.networks.catalog import NETWORKS, Encoder
 from similar_images.networks.description import NetworkDescription, reads_words
@@ -85,7 +85,7 @@ def encode(
     words = {}
     if reads_words(encoder.description):
         words = {
-            prompt: encoder.encode_texts([prompted(text, prompt) for text in sample.words])
+            prompt: encoder.encode_texts([fill_prompt(text, prompt) for text in sample.words])
             for prompt in track(sample.prompts if sample.words else (), f"{network}: prompts", len(sample.prompts))
         }
     return Encoded(

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from similar_images.inputs.names import composed
+from similar_images.inputs.names import compose
 from similar_images.inputs.tables import find_separator
 
 FOLDERS = "folders"
@@ -56,7 +56,7 @@ def read_labels(file: Path, names: list[str]) -> list[set[str]]:
             f"there is no labels file {file}: expected a CSV with the columns image and labels, or folders or none"
         )
     labels: dict[str, set[str]] = {name: set() for name in names}
-    spelled = {composed(name): name for name in names if not name.isascii()}  # accents may be composed or not
+    spelled = {compose(name): name for name in names if not name.isascii()}  # accents may be composed or not
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             separator = find_separator(lines.readline(), "image")
@@ -67,7 +67,7 @@ def read_labels(file: Path, names: list[str]) -> list[set[str]]:
                 raise ValueError(f"{file}: expected columns image and labels, got {found[:200]}")
             for line in reader:
                 image = line["image"]
-                image = image if image in labels else spelled.get(composed(image or ""))
+                image = image if image in labels else spelled.get(compose(image or ""))
                 if image is not None:
                     labels[image].update(filter(None, map(str.strip, (line["labels"] or "").split(";"))))
     except (UnicodeDecodeError, csv.Error) as error:

@@ -14,8 +14,8 @@ from similar_images.evaluation.similarities import K as DEEP
 from similar_images.index.recipes import REDUCED_DIMENSION, lists
 from similar_images.index.similarity import COMPONENTS, COSINE
 from similar_images.index.tune import MIN_VERDICT_QUERIES, interval
-from similar_images.inputs.names import printable
-from similar_images.inputs.texts import PLACE
+from similar_images.inputs.names import escape_line
+from similar_images.inputs.texts import PROMPT_SLOT
 from similar_images.networks.description import reads_words
 from similar_images.templates import pages
 
@@ -95,7 +95,7 @@ def prompt_lines(found: NetworkComparison) -> list[tuple[str, str, str, str]]:
     return [
         (
             *(name, prompt, as_interval(each)),
-            "" if prompt == PLACE else as_interval(each - one.prompts[PLACE], least=-1),
+            "" if prompt == PROMPT_SLOT else as_interval(each - one.prompts[PROMPT_SLOT], least=-1),
         )
         for name, one in zip(names(found), found.networks, strict=True)
         for prompt, each in one.prompts.items()
@@ -109,12 +109,12 @@ def prompt_verdict(found: NetworkComparison) -> list[str]:
         if not one.prompts:
             continue
         best = max(one.prompts, key=lambda prompt: one.prompts[prompt].mean())  # of equals the first: the plain words
-        lead = one.prompts[best] - one.prompts[PLACE]
+        lead = one.prompts[best] - one.prompts[PROMPT_SLOT]
         if len(lead) < MIN_VERDICT_QUERIES:
             said.append(
                 f"{name}: no verdict on prompts, only {len(lead)} labels, at least {MIN_VERDICT_QUERIES} are needed."
             )
-        elif best == PLACE or not interval(lead, least=-1)[1] > 0:
+        elif best == PROMPT_SLOT or not interval(lead, least=-1)[1] > 0:
             said.append(f"{name}: no prompt is better than the words as they are beyond chance.")
         else:
             gain = as_interval(lead, least=-1)
@@ -126,12 +126,12 @@ def as_text(found: NetworkComparison) -> str:
     """Return the comparison for a terminal."""
     parts = [
         aligned([("", names(found)), *lines(found)]),
-        "\n".join(map(printable, verdict(found))),
+        "\n".join(map(escape_line, verdict(found))),
     ]
     if prompts := prompt_lines(found):
-        head = ("network", ["prompt", f"precision@{found.k} of words", f'less "{PLACE}"'])
+        head = ("network", ["prompt", f"precision@{found.k} of words", f'less "{PROMPT_SLOT}"'])
         parts.append(aligned([head, *((name, list(rest)) for name, *rest in prompts)]))
-        parts.append("\n".join(map(printable, prompt_verdict(found))))
+        parts.append("\n".join(map(escape_line, prompt_verdict(found))))
     return "\n\n".join(parts)
 
 
@@ -176,7 +176,7 @@ def write(path: Path, found: NetworkComparison) -> None:
 
 
 def _summary(one: Measured, first: Measured) -> dict[str, Any]:
-    encoded, plain, d = one.encoded, one.prompts.get(PLACE), one.encoded.description.dimension
+    encoded, plain, d = one.encoded, one.prompts.get(PROMPT_SLOT), one.encoded.description.dimension
     return {
         "network": encoded.network,
         "description": encoded.description.to_json(),
@@ -198,7 +198,7 @@ def _summary(one: Measured, first: Measured) -> dict[str, Any]:
         "prompts": {
             prompt: {
                 "precision": mean_interval(each),
-                "less_plain": SAME if prompt == PLACE else mean_interval(each - plain, least=-1),
+                "less_plain": SAME if prompt == PROMPT_SLOT else mean_interval(each - plain, least=-1),
             }
             for prompt, each in one.prompts.items()
         },

@@ -27,9 +27,9 @@ from similar_images.evaluation.similarities import K as DEEP
 from similar_images.events import Skipped
 from similar_images.index.exact import normalised
 from similar_images.index.similarity import COSINE, default
-from similar_images.inputs.names import printable
-from similar_images.inputs.sources import open_source, place_of
-from similar_images.inputs.texts import PLACE
+from similar_images.inputs.names import escape_line
+from similar_images.inputs.sources import open_source, parse_location
+from similar_images.inputs.texts import PROMPT_SLOT
 from similar_images.networks.hub_files import Tell
 
 SAMPLE = 1000  # images
@@ -37,11 +37,11 @@ K = 8  # hits
 ALTERED = 100  # images whose altered copies are searched for, without labels
 # The second is that of CLIP: Radford et al., "Learning transferable visual models from natural language supervision", 2021.
 PROMPTS = (
-    PLACE,
-    f"a photo of a {PLACE}",
-    f"a photo of {PLACE}",
-    f"this is a photo of {PLACE}",
-    f"an image of a {PLACE}",
+    PROMPT_SLOT,
+    f"a photo of a {PROMPT_SLOT}",
+    f"a photo of {PROMPT_SLOT}",
+    f"this is a photo of {PROMPT_SLOT}",
+    f"an image of a {PROMPT_SLOT}",
 )
 
 
@@ -92,7 +92,7 @@ def compare(
     `track` and `note` as for `evaluation.evaluate`.
     Raises ValueError without images or labels, or if no network can be used; a single one that cannot is `failed`.
     """
-    source = open_source(place_of(folder))
+    source = open_source(parse_location(folder))
     listed = source.find()
     names = listed.names
     for sentence in listed.notes():
@@ -139,10 +139,10 @@ def _encoded(
             except ValueError as error:  # NaN; an OSError, of the folder, ends the comparison
                 failed[network] = str(error)
         if network in failed:
-            note(f"left out {printable(network)}: {printable(failed[network])}")
+            note(f"left out {escape_line(network)}: {escape_line(failed[network])}")
         for one in bad:
             if skipped.setdefault(one.name, one) is one:
-                note(f"skipped {printable(one.name)}: {printable(one.reason)}")
+                note(f"skipped {escape_line(one.name)}: {escape_line(one.reason)}")
     if not found:
         raise ValueError("no network could be used: " + "; ".join(f"{name}: {why}" for name, why in failed.items()))
     return found, list(skipped.values()), failed

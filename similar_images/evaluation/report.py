@@ -16,7 +16,7 @@ from similar_images.collection.images import Collection
 from similar_images.evaluation.evaluation import RECALL_AT, Evaluation
 from similar_images.evaluation.labels import Relevance, asked_for, class_precisions, measures, mistaken_for, unlabelled
 from similar_images.index.tune import interval
-from similar_images.inputs.names import printable, to_csv_cell
+from similar_images.inputs.names import escape_line, to_csv_cell
 from similar_images.networks.extras import need
 from similar_images.templates import pages
 
@@ -117,7 +117,7 @@ def as_table(evaluations: list[Evaluation]) -> str:
 
 def aligned(rows: list[tuple[str, list[str]]]) -> str:
     """Return rows for a terminal, each a name and its cells, with their columns aligned."""
-    rows = [(printable(name), list(map(printable, cells))) for name, cells in rows]
+    rows = [(escape_line(name), list(map(escape_line, cells))) for name, cells in rows]
     first = max(len(name) for name, _ in rows)
     widths = [max(len(cell) for cell in column) for column in zip(*(cells for _, cells in rows), strict=True)]
     return "\n".join(

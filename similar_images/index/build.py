@@ -10,7 +10,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from similar_images.files import locked
+from similar_images.files import hold_lock
 from similar_images.index import parts, unfinished
 from similar_images.index.index import (
     Index,
@@ -39,7 +39,7 @@ from similar_images.index.steps import (
 )
 from similar_images.index.tune import Measured, Queries, Target, choose
 from similar_images.index.unfinished import build_in_parts
-from similar_images.inputs.names import NameRows, is_blank, line_fault, printable, read_names
+from similar_images.inputs.names import NameRows, escape_line, find_line_error, is_blank, read_names
 from similar_images.vectors.store import Vectors, check_complete
 
 SMALL = 5_000  # vectors; below it an exact search takes less than a millisecond
@@ -68,7 +68,7 @@ def build(
     Raises ValueError for vectors or recipes that cannot be used, and for a target that cannot be met;
     BlockingIOError if another run is writing the index.
     """
-    with locked(path):
+    with hold_lock(path):
         check_complete(vectors)
         removed = [] if restore else removed_rows(vectors, path)
         if removed:
@@ -100,7 +100,7 @@ def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda r
 
     Raises ValueError if the index was not built from these vectors, BlockingIOError if another run is writing it.
     """
-    with locked(path):
+    with hold_lock(path):
         index, manifest = _changeable(path, vectors)
         built = manifest["vectors"]
         skipped = skipped_rows(vectors, index)
@@ -122,7 +122,7 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
     Raises ValueError if the index cannot remove, would be empty, or was not built from these vectors;
     BlockingIOError if another run is writing it.
     """
-    with locked(path):
+    with hold_lock(path):
         index, manifest = _changeable(path, vectors)
         entry = manifest.get("parts")
         try:
@@ -147,10 +147,10 @@ def rows_of(vectors: Vectors, file: Path) -> list[int]:
     rows = NameRows(vectors.names or [])
     wanted = {line: name for line, name in enumerate(read_names(file), 1) if not is_blank(name)}
     if unknown := [line for line, name in wanted.items() if name not in rows]:
-        line = next((line for line in unknown if line_fault(wanted[line])), unknown[0])
-        fault = line_fault(wanted[line])
+        line = next((line for line in unknown if find_line_error(wanted[line])), unknown[0])
+        fault = find_line_error(wanted[line])
         raise ValueError(
-            f"{file}: {len(unknown)} names are not in {vectors.path}, such as {printable(wanted[line])}, line {line}"
+            f"{file}: {len(unknown)} names are not in {vectors.path}, such as {escape_line(wanted[line])}, line {line}"
             f"{f', which has {fault}' if fault else ''}"
         )
     return [row for name in wanted.values() for row in rows[name]]

@@ -253,8 +253,8 @@ def _cores() -> int:
     return cpu_count()
 
 
-forks.in_child(_threads.cache_clear)
-forks.in_child(lambda: faiss.omp_set_num_threads(1))  # its threads are gone: see forks
+forks.run_in_child(_threads.cache_clear)
+forks.run_in_child(lambda: faiss.omp_set_num_threads(1))  # its threads are gone: see forks
 
 
 def normalised(block: np.ndarray) -> np.ndarray:

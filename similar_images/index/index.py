@@ -266,7 +266,7 @@ def write_index(path: Path, index: faiss.Index, manifest: dict, similarity: Simi
     """Write an index of transformed vectors, with the transform, and its manifest; return it with the file's SHA-256.
 
     Of an index in parts it is the one without vectors; its parts are beside it, as the manifest says. Readers see the
-    old files or the new ones, and so it is after a kill. The caller holds `locked(path)`.
+    old files or the new ones, and so it is after a kill. The caller holds `hold_lock(path)`.
     """
     entry = manifest.get("parts")
     n = sum(part["n"] for part in entry["files"]) if entry else index.ntotal

@@ -8,7 +8,7 @@ from similar_images import forks
 from similar_images.files import NoSpace, is_full
 
 SMALL = 64 * 2**20  # bytes
-_limits = forks.lock()  # Faiss' limits belong to the whole process
+_limits = forks.new_lock()  # Faiss' limits belong to the whole process
 
 
 def read(path: Path, mapped: bool = False, with_table: bool = True) -> faiss.Index:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from similar_images.files import relative
+from similar_images.files import relative_path
 from similar_images.index.exact import normalised, rows_but, unit_rows
 from similar_images.index.index import Index
 from similar_images.index.recipes import SEED, Trained, lists
@@ -99,7 +99,7 @@ def source_of(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
     """Return what an index' manifest says of the vectors that it was built from, without the rows `skipped`."""
     n, blocks = len(vectors.stored), vectors.blocks
     return {
-        "file": relative(vectors.path, path.parent),
+        "file": relative_path(vectors.path, path.parent),
         "n": n,
         "skipped": skipped,
         "fingerprint": fingerprint(vectors.stored, skipped),

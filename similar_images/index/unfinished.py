@@ -16,7 +16,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from similar_images.files import flush, mismatch, read_json, replacing, write_json
+from similar_images.files import flush, mismatch, read_json, replace_file, write_json
 from similar_images.index import index_file, parts
 from similar_images.index.exact import blocks
 from similar_images.index.measure import measures
@@ -99,7 +99,7 @@ class _Unfinished:
     """The steps of a build in parts of `size` rows each: what is complete is read, the rest is made and kept."""
 
     def __init__(self, index: Path, request: dict, size: int):
-        """Continue the build of the same `request`, or begin anew. The caller holds `locked(index)`."""
+        """Continue the build of the same `request`, or begin anew. The caller holds `hold_lock(index)`."""
         self._index, self._folder, self._size = index, folder_of(index), size
         digest = hashlib.sha256(json.dumps([request, size, faiss.__version__]).encode()).hexdigest()
         try:
@@ -124,7 +124,7 @@ class _Unfinished:
         if "similarity" not in self._state:
             fitted = fit()
             if not fitted.is_cosine:
-                with replacing(file) as partial:
+                with replace_file(file) as partial:
                     fitted.save(partial)
             self._save(similarity=fitted.name)
         name = self._state["similarity"]
@@ -136,7 +136,7 @@ class _Unfinished:
         if "recipe" not in self._state:
             recipe, made = train()
             parts.inverted(made.faiss)
-            with replacing(file) as partial:
+            with replace_file(file) as partial:
                 index_file.write(made.faiss, partial)
             self._save(recipe=recipe, parameters=made.parameters)
         return self._state["recipe"], Trained(index_file.read(file), self._state["parameters"])
@@ -167,7 +167,7 @@ class _Unfinished:
             part = faiss.clone_index(trained)
             for rows, unit in left(blocks(moved[:stop], start), removed, progress):
                 part.add_with_ids(unit, rows)
-            with replacing(path) as partial:
+            with replace_file(path) as partial:
                 index_file.write(part, partial)
             release(moved)
             self._save(counts=self._state["counts"] | {path.name: part.ntotal})
@@ -186,7 +186,7 @@ class _Unfinished:
         file, shape = self._folder / "vectors.npy", (len(array), len(similarity.offset))
         if not file.exists():
             self._save(counts={})  # parts are complete with their vectors only
-            with replacing(file) as partial:
+            with replace_file(file) as partial:
                 new_array(partial, shape)
         return np.lib.format.open_memmap(file, "r+"), file
 

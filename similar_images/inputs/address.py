@@ -5,9 +5,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from similar_images.inputs.images import LIMITS, OUTSIDE, OVER, Limits, UnreadableImage
+from similar_images.inputs.images import LIMITS, OUTSIDE_FOLDER, OVER_LIMIT, Limits, UnreadableImage
 from similar_images.inputs.names import ARCHIVES as ARCHIVES
-from similar_images.inputs.names import OUTSIDE_LINKS, Found, found, is_inside
+from similar_images.inputs.names import OUTSIDE_LINKS, Listing, classify, is_inside
 
 READERS = 32  # images that are read at once: an object storage answers slowly, but to many
 ON_THE_WEB = ("http", "https")  # opened by inputs/web.py alone, within its limits
@@ -53,17 +53,17 @@ class Remote:
     def __init__(self, address: Address):
         self.path = address
 
-    def joined(self, name: str) -> Address | None:
+    def join(self, name: str) -> Address | None:
         """Return the address of a file; None if the name leads out of the folder."""
         return None if _leads_outside(name) else self.path / name
 
     def locate(self, name: str) -> Address:
         """Return the address of a file. Raises UnreadableImage if it is outside the folder, on a disk also by a link."""
         if _leads_outside(name) or not self._is_inside(name):
-            raise UnreadableImage(OUTSIDE)
+            raise UnreadableImage(OUTSIDE_FOLDER)
         return self.path / name
 
-    def spelled(self, name: str) -> str:
+    def match_name(self, name: str) -> str:
         """Return a name as `find` gives it."""
         return name
 
@@ -71,14 +71,14 @@ class Remote:
         """Return whether the folder, or a file or folder of this name in it, exists. Raises OSError."""
         return self._is_here("exists", name)
 
-    def find(self) -> Found:
+    def find(self) -> Listing:
         """Return the names of all images, by suffix, and the other files by kind. Raises OSError."""
         start = len(self._root) + 1
         names = [path[start:] for path in self._asked("find")]
         inside = {name for name in names if self._is_inside(name)}
-        return found(inside, {OUTSIDE_LINKS: outside} if (outside := set(names) - inside) else {})
+        return classify(inside, {OUTSIDE_LINKS: outside} if (outside := set(names) - inside) else {})
 
-    def holds_any(self, names: list[str]) -> bool:
+    def has_any(self, names: list[str]) -> bool:
         """Return whether at least one of the names is a file here. Raises OSError."""
         return any(self._is_here("isfile", name) for name in names if name)
 
@@ -86,7 +86,7 @@ class Remote:
         """Return the bytes of an image. Raises UnreadableImage if it is missing or too large, OSError if all is."""
         size = self.size(name)
         if size > limits.bytes:
-            raise UnreadableImage(f"{size} bytes: {OVER} {limits.bytes} bytes")
+            raise UnreadableImage(f"{size} bytes: {OVER_LIMIT} {limits.bytes} bytes")
         return self._asked("cat_file", name)
 
     def size(self, name: str) -> int:

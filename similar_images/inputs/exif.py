@@ -14,8 +14,8 @@ from typing import IO, BinaryIO, NamedTuple, cast
 import numpy as np
 from PIL import ExifTags
 
-from similar_images.inputs.pages import identified
-from similar_images.inputs.sources import Folder, Place, Source, open_source
+from similar_images.inputs.pages import open_header
+from similar_images.inputs.sources import Folder, Location, Source, open_source
 
 BLOCK = 256  # images that a process reads at once
 TAGS = ExifTags.Base
@@ -47,10 +47,10 @@ def read_exif(source: Source, names: list[str], progress: Callable[[int, int], N
     return Exif(dates, cameras)
 
 
-def exif_of(file: IO[bytes]) -> tuple[datetime | None, str]:
+def parse_exif(file: IO[bytes]) -> tuple[datetime | None, str]:
     """Return when the photograph in a file was taken, and its camera; None and "" for what is not known or damaged."""
     try:
-        with warnings.catch_warnings(), identified(cast(BinaryIO, file)) as image:
+        with warnings.catch_warnings(), open_header(cast(BinaryIO, file)) as image:
             warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF
             if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
                 return None, ""  # Pillow would decode all pixels to see whether EXIF comes after them
@@ -65,22 +65,22 @@ def exif_of(file: IO[bytes]) -> tuple[datetime | None, str]:
     return moment, (model if is_repeated else f"{maker} {model}".strip())[:MAX_CHARS].strip()
 
 
-def _picklable(source: Source) -> Place | Source:
+def _picklable(source: Source) -> Location | Source:
     """Return what open_source makes the same source of in another process."""
     return source if isinstance(source, Folder) else source.path
 
 
-def _read_block(place: Place | Source, names: list[str]) -> list[tuple[datetime | None, str]]:
+def _read_block(place: Location | Source, names: list[str]) -> list[tuple[datetime | None, str]]:
     source, found = _source(place), list[tuple[datetime | None, str]]()
     for name in names:
         found.append((None, ""))
         with suppress(OSError, ValueError), source.open(name) as file:  # missing, or with no name that a file can have
-            found[-1] = exif_of(file)
+            found[-1] = parse_exif(file)
     return found
 
 
 @lru_cache(1)
-def _source(place: Place | Source) -> Source:
+def _source(place: Location | Source) -> Source:
     return open_source(place)
 
 

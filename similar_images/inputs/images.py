@@ -31,20 +31,22 @@ SIGNATURES = (  # how files of these formats begin
     ("WEBP", rb"RIFF.{4}WEBP"),
     ("AVIF", rb".{4}ftypavi[fs]"),
 )
-DECODING = 2  # the version of how a file becomes pixels, for manifests; before 1.1 it was 1, without colour profiles
+DECODING_VERSION = (
+    2  # the version of how a file becomes pixels, for manifests; before 1.1 it was 1, without colour profiles
+)
 MAX_PIXELS = 100_000_000  # an RGB image of this size takes 300 MB
 MAX_BYTES = 200_000_000  # of a file
-PILLOW_LIMIT = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # pixels; above it Pillow itself refuses
-REDUCED = 4  # times the side; JPEGs are decoded at 1/2, 1/4 or 1/8 of their scale as long as this remains
+PILLOW_MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # pixels; above it Pillow itself refuses
+DRAFT_MARGIN = 4  # times the side; JPEGs are decoded at 1/2, 1/4 or 1/8 of their scale as long as this remains
 NEARLY_WHITE = 192  # levels from 0 to 255; colours of at least this in red, green and blue hardly show on white
 MIN_VISIBLE = 0.05  # of a drawing, by its opacity, shows on white; otherwise it is put on black
 UNSUPPORTED = re.compile("unsupported|not (yet )?supported|unknown|not available|cannot (handle|find loader)", re.I)
 UNHELPFUL = re.compile("decoder error|could not create decoder|unrecognized data stream|^-?[0-9]*$", re.I)
 
-OVER = "more than the limit of"  # in the reason for what is too large
-OUTSIDE = "outside the image folder: not read without --allow-outside (allow_outside=True)"
+OVER_LIMIT = "more than the limit of"  # in the reason for what is too large
+OUTSIDE_FOLDER = "outside the image folder: not read without --allow-outside (allow_outside=True)"
 
-Source = str | Path | bytes | Image.Image
+ImageSource = str | Path | bytes | Image.Image
 
 
 class UnreadableImage(ValueError):
@@ -62,7 +64,7 @@ class Limits(NamedTuple):
 LIMITS = Limits()
 
 
-def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None) -> Image.Image:
+def open_image(source: ImageSource, limits: Limits = LIMITS, side: int | None = None) -> Image.Image:
     """Return an image from a file, from bytes or from Pillow: upright, RGB, its first frame.
 
     Colours become sRGB, according to the colour profile of the file. Transparent pixels become white; behind a white
@@ -79,7 +81,7 @@ def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None)
             if width * height > limits.pixels:
                 raise UnreadableImage(_too_large(f"{width} x {height} pixels", limits))
             if side:
-                image.draft(None, (REDUCED * side, REDUCED * side))
+                image.draft(None, (DRAFT_MARGIN * side, DRAFT_MARGIN * side))
             stored = depth.stored_as(image)
             depth.repair(image)
             return _upright_rgb(image, stored, file)
@@ -91,7 +93,7 @@ def open_image(source: Source, limits: Limits = LIMITS, side: int | None = None)
         raise UnreadableImage(_reason(error, source)) from error
 
 
-def original(source: str | Path | bytes, limits: Limits = LIMITS) -> tuple[bytes, str, tuple[int, int]]:
+def read_original(source: str | Path | bytes, limits: Limits = LIMITS) -> tuple[bytes, str, tuple[int, int]]:
     """Return the bytes of an image file, its format, and its width and height in pixels; it is not decoded.
 
     Raises UnreadableImage for what is not an image, or is too large.
@@ -109,7 +111,7 @@ def original(source: str | Path | bytes, limits: Limits = LIMITS) -> tuple[bytes
         ) from error
 
 
-def thumbnail(source: Source, side: int, limits: Limits = LIMITS) -> bytes:
+def make_thumbnail(source: ImageSource, side: int, limits: Limits = LIMITS) -> bytes:
     """Return the image as JPEG bytes, its longer side at most `side` pixels. Raises UnreadableImage."""
     image = open_image(source, limits, side)
     image.thumbnail((side, side))
@@ -125,7 +127,7 @@ def _open_bytes(source: str | Path | bytes, limits: Limits = LIMITS) -> BinaryIO
         return io.BytesIO(source)
     status = Path(source).stat()
     if status.st_size > limits.bytes:
-        raise UnreadableImage(f"{status.st_size} bytes: {OVER} {limits.bytes} bytes")
+        raise UnreadableImage(f"{status.st_size} bytes: {OVER_LIMIT} {limits.bytes} bytes")
     if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
         raise UnreadableImage("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
     if status.st_size == 0:
@@ -163,10 +165,10 @@ def _on_background(image: Image.Image) -> Image.Image:
 
 
 def _too_large(what: str, limits: Limits) -> str:
-    return f"{what}: {OVER} {limits.pixels} pixels"
+    return f"{what}: {OVER_LIMIT} {limits.pixels} pixels"
 
 
-def _reason(error: Exception, source: Source) -> str:
+def _reason(error: Exception, source: ImageSource) -> str:
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, PermissionError):

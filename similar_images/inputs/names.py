@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TextIO
 
-from similar_images.files import replacing
+from similar_images.files import replace_file
 from similar_images.inputs.images import SUFFIXES, UNSUPPORTED_SUFFIXES
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -51,17 +51,17 @@ class NameRows:
 
     def __getitem__(self, name: str) -> list[int]:
         """Return the rows of a name, in order; none if it is unknown."""
-        return self._rows.get(name) or ([] if name.isascii() else self._composed.get(composed(name), []))
+        return self._rows.get(name) or ([] if name.isascii() else self._composed.get(compose(name), []))
 
     @cached_property
     def _composed(self) -> dict[str, list[int]]:
         rows: dict[str, list[int]] = {}
         for name in (name for name in self._rows if not name.isascii()):
-            rows.setdefault(composed(name), []).extend(self._rows[name])
+            rows.setdefault(compose(name), []).extend(self._rows[name])
         return {name: sorted(some) for name, some in rows.items()}
 
 
-class Found(NamedTuple):
+class Listing(NamedTuple):
     names: list[str]  # paths relative to the source, with /, sorted
     unlistable: list[str]  # names that do not fit on a line of a list, or that point outside the source
     left_out: dict[Kind, list[str]]  # sorted names of everything else, which no image is taken from
@@ -76,7 +76,7 @@ def is_image(name: str) -> bool:
     return _kind(name) is None
 
 
-def found(names: Iterable[str], left_out: Mapping[Kind, Iterable[str]]) -> Found:
+def classify(names: Iterable[str], left_out: Mapping[Kind, Iterable[str]]) -> Listing:
     """Return which of the names of all files are images, sorted, and the others by kind, added to `left_out`."""
     images, names = set[str](), list(names)  # names may still fill left_out
     others = {kind: set(some) for kind, some in left_out.items()}
@@ -84,22 +84,24 @@ def found(names: Iterable[str], left_out: Mapping[Kind, Iterable[str]]) -> Found
         kind = _kind(name)
         (images if kind is None else others.setdefault(kind, set())).add(_hidden_part(name) if kind == HIDDEN else name)
     listable = sorted(filter(_is_listable, images))
-    return Found(listable, sorted(images.difference(listable)), {kind: sorted(others[kind]) for kind in sorted(others)})
+    return Listing(
+        listable, sorted(images.difference(listable)), {kind: sorted(others[kind]) for kind in sorted(others)}
+    )
 
 
-def composed(name: str) -> str:
+def compose(name: str) -> str:
     """Return a name with its accents composed (Unicode's NFC); macOS gives names decomposed."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def shortened(names: list[str]) -> str:
+def show_examples(names: list[str]) -> str:
     """Return the first names of a list, for a message."""
-    return ", ".join(printable(name) for name in names[:EXAMPLES]) + ", ..." * (len(names) > EXAMPLES)
+    return ", ".join(escape_line(name) for name in names[:EXAMPLES]) + ", ..." * (len(names) > EXAMPLES)
 
 
-def folded(name: str) -> str:
+def fold_case(name: str) -> str:
     """Return a name to compare without regard to case, and to how its accents are composed."""
-    return name.casefold() if name.isascii() else composed(composed(name).casefold())
+    return name.casefold() if name.isascii() else compose(compose(name).casefold())
 
 
 def is_blank(name: str) -> bool:
@@ -107,7 +109,7 @@ def is_blank(name: str) -> bool:
     return not name.strip()
 
 
-def line_fault(name: str) -> str | None:
+def find_line_error(name: str) -> str | None:
     """Return a probable mistake in a line of a list, or None."""
     fields = re.split(r"[,;\t]", name)
     if len(fields) > 1 and (is_image(fields[0].strip(" \"'")) or not is_image(name.strip(" \"'"))):
@@ -153,7 +155,7 @@ def read_names(path: Path) -> list[str]:
 
 def write_names(path: Path, names: list[str]) -> None:
     """Write a list of images, one path per line."""
-    with replacing(path) as partial:
+    with replace_file(path) as partial:
         partial.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
 
 
@@ -165,7 +167,7 @@ def names_digest(names: list[str]) -> str:
     return digest.hexdigest()
 
 
-def printable(name: str) -> str:
+def escape_line(name: str) -> str:
     """Return a name that is safe to print: control characters and what is not text are written as escapes."""
     return "".join(
         character
@@ -183,7 +185,7 @@ def escape_controls(text: str) -> str:
 def csv_cell_for(file: TextIO) -> Callable[[str], str]:
     """Return a function that gives the cell for a name: exact in a file, on stdout without control characters."""
     if file.isatty():
-        return printable
+        return escape_line
     return (lambda name: escape_controls(to_csv_cell(name))) if file is sys.stdout else to_csv_cell
 
 
@@ -224,11 +226,11 @@ def _hidden_part(name: str) -> str:
 
 def _note(kind: Kind, names: list[str]) -> str:
     several, remedy = kind
-    shown = shortened(names)
+    shown = show_examples(names)
     if kind in (UNSUPPORTED, OTHER):
         counts = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in names).most_common()
         counts.sort(key=lambda count: (-count[1], count[0]))
-        shown = ", ".join(f"{count} {printable(suffix)}" for suffix, count in counts[:SUFFIXES_SHOWN])
+        shown = ", ".join(f"{count} {escape_line(suffix)}" for suffix, count in counts[:SUFFIXES_SHOWN])
         shown += (
             f", {sum(count for _, count in counts[SUFFIXES_SHOWN:])} others" if len(counts) > SUFFIXES_SHOWN else ""
         )

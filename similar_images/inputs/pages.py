@@ -18,7 +18,7 @@ PARTS = {273, 279, 324, 325}  # where strips and tiles are, and their bytes
 KEPT_TAGS = (256, 257, 259, 266, 274, 278, 317, 322, 323, *PARTS)  # size, compression, orientation, predictor
 MAX_PAGES, MAX_SUB_IFDS = 1000, 8  # of a TIFF, searched for the full image
 
-_opening = forks.lock()  # the filters of warnings belong to the whole process
+_opening = forks.new_lock()  # the filters of warnings belong to the whole process
 
 
 def full_page(file: BinaryIO) -> Image.Image:
@@ -28,7 +28,7 @@ def full_page(file: BinaryIO) -> Image.Image:
     the first page is returned.
     """
     file.seek(0)
-    image = identified(file)
+    image = open_header(file)
     tags = getattr(image, "tag_v2", None)
     if tags is None or not _is_preview(tags):
         return image
@@ -40,14 +40,14 @@ def full_page(file: BinaryIO) -> Image.Image:
                 return image
     for offset in _integers(parts)[:MAX_SUB_IFDS]:
         with suppress(Exception):
-            part = identified(_with_first_page(file, offset))
+            part = open_header(_with_first_page(file, offset))
             if not _is_preview(part.tag_v2):  # type: ignore[attr-defined]
                 return part
     image.seek(0)
     return image
 
 
-def identified(file: BinaryIO) -> Image.Image:
+def open_header(file: BinaryIO) -> Image.Image:
     """Return the image in a file, not decoded yet, without Pillow's warning about its size, which is checked here."""
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -70,7 +70,7 @@ def plane(file: BinaryIO, tags: Any, number: int) -> Image.Image:
         entries[tag] = entries[tag][number * count : (number + 1) * count]
     entries |= {BITS: [16], PHOTOMETRIC: [1], SAMPLES: [1]}
     file.seek(0)
-    return identified(_with_page(file.read(), entries))
+    return open_header(_with_page(file.read(), entries))
 
 
 def _with_page(content: bytes, entries: dict[int, list[int]]) -> BinaryIO:

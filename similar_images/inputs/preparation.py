@@ -65,7 +65,7 @@ class Preparation(NamedTuple):
         left, top = self._corner(size)
         return np.asarray(image.crop((left, top, left + self.width, top + self.height)))
 
-    def seen(self, width: int, height: int) -> tuple[float, float, float, float]:
+    def visible_box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Return left, top, right and bottom, in pixels of an image of this size, of what the pixels show of it.
 
         It reaches beyond an image that is smaller than what is cropped.
@@ -86,13 +86,13 @@ class Preparation(NamedTuple):
         """Return the left and top of what is cropped of an image that was resized to a width and height."""
         return (size[0] - self.width) // 2, (size[1] - self.height) // 2
 
-    def described(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Return what a manifest says of it, where it is more than resized to a square."""
         size = f"shorter side {self.shorter}" if self.shorter else self.resized and "{} x {}".format(*self.resized)
         return {"resized": size, "cropped": f"{self.height} x {self.width}"}
 
 
-def squeezed(side: int, resampling: str) -> Preparation:
+def resize_to_square(side: int, resampling: str) -> Preparation:
     """Return the preparation that resizes to a square, whatever the shape; large JPEGs are decoded at a smaller scale.
 
     That hardly matters to a filter that averages, so not with "nearest".
@@ -100,7 +100,7 @@ def squeezed(side: int, resampling: str) -> Preparation:
     return Preparation(side, side, resampling, resized=(side, side), reduced=resampling != "nearest")
 
 
-def of_config(config: dict[str, Any]) -> Preparation:
+def parse_config(config: dict[str, Any]) -> Preparation:
     """Return the preparation of a preprocessor_config.json. Raises ValueError for what is not possible here.
 
     Source: the image processors of the library transformers, which this equals pixel for pixel.
@@ -130,7 +130,7 @@ def of_config(config: dict[str, Any]) -> Preparation:
     return Preparation(*crop, resampling, shorter, resized)
 
 
-def scaling(config: dict[str, Any]) -> tuple[float, list[float], list[float]]:
+def parse_scaling(config: dict[str, Any]) -> tuple[float, list[float], list[float]]:
     """Return what pixels from 0 to 255 are multiplied with, then the mean (3,) that is subtracted and what divides (3,)."""
     _, config = _with_defaults(config)
     factor = float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0
@@ -150,7 +150,9 @@ def _three(value: Any) -> list[float]:
     return numbers
 
 
-def read(source: images.Source, preparation: Preparation, limits: images.Limits = images.LIMITS) -> np.ndarray:
+def read_pixels(
+    source: images.ImageSource, preparation: Preparation, limits: images.Limits = images.LIMITS
+) -> np.ndarray:
     """Return an image, upright and prepared, as RGB uint8 (height, width, 3). Raises UnreadableImage."""
     side = max(preparation.height, preparation.width) if preparation.reduced else None
     return preparation(images.open_image(source, limits, side))

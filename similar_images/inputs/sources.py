@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple, cast
 
 from similar_images import forks
 from similar_images.inputs.address import ARCHIVES, Address, Remote, check_address
-from similar_images.inputs.images import LIMITS, OUTSIDE, OVER, Limits, UnreadableImage
+from similar_images.inputs.images import LIMITS, OUTSIDE_FOLDER, OVER_LIMIT, Limits, UnreadableImage
 from similar_images.inputs.names import (
     ARCHIVED_LINKS,
     HIDDEN,
@@ -25,10 +25,10 @@ from similar_images.inputs.names import (
     OUTSIDE_LINKS,
     SPECIAL,
     UNREADABLE,
-    Found,
     Kind,
-    composed,
-    found,
+    Listing,
+    classify,
+    compose,
     is_image,
     is_inside,
     leads_outside,
@@ -54,24 +54,24 @@ class Folder:
         """With `allow_outside`, names may be absolute or lead out of the folder, by `..` or a symbolic link."""
         self.path, self.allow_outside = path, allow_outside
 
-    def joined(self, name: str) -> Path | None:
+    def join(self, name: str) -> Path | None:
         """Return the path of a file, without looking at the disk; None if it is outside, as far as the name says."""
         return None if not self.allow_outside and leads_outside(name, self.path) else self.path / name
 
     def locate(self, name: str) -> Path:
         """Return the path of a file, whether or not it exists. Raises UnreadableImage if it is outside."""
-        file = self.path / self.spelled(name)
+        file = self.path / self.match_name(name)
         if not self.allow_outside and not is_inside(file, self.path):
-            raise UnreadableImage(OUTSIDE)
+            raise UnreadableImage(OUTSIDE_FOLDER)
         return file
 
-    def spelled(self, name: str) -> str:
+    def match_name(self, name: str) -> str:
         """Return a name as it is on disk: the accents in each part composed or decomposed."""
         if name.isascii() or os.path.lexists(self.path / name):
             return name
         found = ""
         for part in name.split("/"):
-            forms = (part, composed(part), unicodedata.normalize("NFD", part))
+            forms = (part, compose(part), unicodedata.normalize("NFD", part))
             on_disk = next((form for form in forms if os.path.lexists(self.path / (found + form))), part)
             found += f"{on_disk}/"
         return found[:-1]
@@ -80,12 +80,12 @@ class Folder:
         """Return whether the folder, or a file or folder of this name in it, exists."""
         return self._has(name, Path.exists)
 
-    def find(self) -> Found:
+    def find(self) -> Listing:
         """Return the names of all images, by suffix, and what is left out."""
         left_out: dict[Kind, list[str]] = {}
-        return found(self._files(left_out), left_out)
+        return classify(self._files(left_out), left_out)
 
-    def holds_any(self, names: list[str]) -> bool:
+    def has_any(self, names: list[str]) -> bool:
         """Return whether at least one of the names is a file here."""
         return any(self._has(name, Path.is_file) for name in names if name)
 
@@ -161,43 +161,43 @@ class Archive:
         """`path` is the archive's `file`, or continues with a folder in it: `val2014.zip/val2014`."""
         self.path = path
         self._file, self._below = file, path.relative_to(file).parts
-        self._lock = forks.reentrant_lock()
+        self._lock = forks.new_reentrant_lock()
         self._members: dict[str, Member] | None = None
         self._spellings: dict[str, str] = {}  # other names of members -> their own
         self._left_out: dict[Kind, list[str]] = {}
         self._archive: zipfile.ZipFile | tarfile.TarFile
 
-    def joined(self, name: str) -> Path | None:
+    def join(self, name: str) -> Path | None:
         """Return the archive's path followed by a name in it; None for a name that leads elsewhere on the disk."""
         return None if leads_outside(name, self.path) else self.path / name
 
     def locate(self, name: str) -> Path:
         """Return the same. Raises UnreadableImage for a name that leads elsewhere."""
-        return _located(self.joined(name))
+        return _located(self.join(name))
 
     def exists(self, name: str = "") -> bool:
         """Return whether the archive, or a file of this name in it, exists."""
-        return self._file.exists() and (not name or self.spelled(name) in self._opened())
+        return self._file.exists() and (not name or self.match_name(name) in self._opened())
 
-    def find(self) -> Found:
+    def find(self) -> Listing:
         """Return the names of all images, by suffix, and what is left out."""
-        return found(self._opened(), self._left_out)
+        return classify(self._opened(), self._left_out)
 
-    def holds_any(self, names: list[str]) -> bool:
+    def has_any(self, names: list[str]) -> bool:
         """Return whether at least one of the names is a file here."""
-        return any(self.spelled(name) in self._opened() for name in names)
+        return any(self.match_name(name) in self._opened() for name in names)
 
-    def spelled(self, name: str) -> str:
+    def match_name(self, name: str) -> str:
         """Return a name as `find` gives it: with accents composed or not, or decoded as earlier versions did."""
         members = self._opened()
-        known = (self._spellings.get(form, form) for form in (name, composed(name)))
+        known = (self._spellings.get(form, form) for form in (name, compose(name)))
         return name if name in members else next((form for form in known if form in members), name)
 
     def image(self, name: str, limits: Limits = LIMITS) -> bytes:
         """Return the bytes of an image. Raises UnreadableImage if it is missing, too large or damaged."""
         size = self.size(name)
         if size > limits.bytes:
-            raise UnreadableImage(f"{size} bytes: {OVER} {limits.bytes} bytes")
+            raise UnreadableImage(f"{size} bytes: {OVER_LIMIT} {limits.bytes} bytes")
         with self.open(name) as file:
             return file.read(size)
 
@@ -218,7 +218,7 @@ class Archive:
             raise UnreadableImage(f"damaged in {self._file.name}: {error}") from error
 
     def _member(self, name: str) -> Member:
-        member = self._opened().get(self.spelled(name))
+        member = self._opened().get(self.match_name(name))
         if member is None:
             raise UnreadableImage("no such file")
         return member
@@ -255,7 +255,7 @@ class Archive:
                 self._left_out.setdefault(entry.kind, []).append(name)
                 continue
             members[name] = entry.member
-            for other in {earlier or name, composed(name)} - {name}:
+            for other in {earlier or name, compose(name)} - {name}:
                 self._spellings[other] = name
         return members
 
@@ -270,15 +270,15 @@ class Entry(NamedTuple):
 
 
 Source = Folder | Archive | Remote
-Place = Path | Address  # of a source
+Location = Path | Address  # of a source
 
 
-def place_of(place: str | Path) -> Place:
+def parse_location(place: str | Path) -> Location:
     """Return the place of images that a user names, or a manifest: an address with a protocol, else a path."""
     return Address(place) if isinstance(place, str) and "://" in place else Path(place)
 
 
-def open_source(path: Place | Source, allow_outside: bool = False) -> Source:
+def open_source(path: Location | Source, allow_outside: bool = False) -> Source:
     """Return the images in a folder, an archive or at an address; it is not checked that they exist.
 
     A source is returned as it is. `allow_outside` is for a folder: see Folder.
@@ -293,7 +293,7 @@ def open_source(path: Place | Source, allow_outside: bool = False) -> Source:
     return Folder(path, allow_outside)
 
 
-def check_source(path: Place) -> None:
+def check_source(path: Location) -> None:
     """Raise ValueError, with the remedy, if the path is neither a folder nor an archive, or an address is refused."""
     if isinstance(path, Address):
         return check_address(path)
@@ -303,20 +303,20 @@ def check_source(path: Place) -> None:
         raise ValueError(f"{path} does not exist: expected a folder or an archive ({', '.join(ARCHIVES)})")
 
 
-def title(path: Place) -> str:
+def location_title(path: Location) -> str:
     """Return the name of a folder or an archive, without the suffix of an archive."""
     name = path.resolve().name
     return name[: len(name) - len(_suffix(path))]
 
 
-def is_same(one: Place, other: Place) -> bool:
+def is_same_location(one: Location, other: Location) -> bool:
     """Return whether two places are one, or the first, a folder that was moved, is not known."""
     if isinstance(one, Path) and isinstance(other, Path):
         return not one.exists() or one.samefile(other)
     return one == other
 
 
-def digest(source: Source, name: str) -> tuple[int, str]:
+def digest_image(source: Source, name: str) -> tuple[int, str]:
     """Return the bytes of an image and their SHA-256. Raises OSError or UnreadableImage."""
     with source.open(name) as file:
         sha256 = hashlib.file_digest(cast(io.BufferedReader, file), "sha256").hexdigest()
@@ -332,7 +332,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 def _located(path: Path | None) -> Path:
     if path is None:
-        raise UnreadableImage(OUTSIDE)
+        raise UnreadableImage(OUTSIDE_FOLDER)
     return path
 
 
@@ -426,13 +426,13 @@ def _normal(name: str) -> str:
 
 def _is_below(name: str, folder: tuple[str, ...]) -> bool:
     """Return whether a name begins with the names of a folder and those above it."""
-    return [*map(composed, name.split("/")[: len(folder)])] == [*map(composed, folder)]
+    return [*map(compose, name.split("/")[: len(folder)])] == [*map(compose, folder)]
 
 
 def _size(member: Member) -> int:
     return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
 
 
-def _suffix(path: Place) -> str:
+def _suffix(path: Location) -> str:
     """Return which of ARCHIVES the name ends in, else an empty string."""
     return next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")

@@ -13,8 +13,8 @@ TABLES = (".csv", ".tsv", ".jsonl")
 SUFFIXES = (".txt", *TABLES)
 COLUMN = "text"  # the default if there are several columns
 ENCODING = "utf-8"
-PLACE = "{}"  # of the words, in a prompt; alone it is the words as they are
-CHARACTERS = 100_000  # of a text; a longer one is taken for a mistake
+PROMPT_SLOT = "{}"  # of the words, in a prompt; alone it is the words as they are
+MAX_CHARACTERS = 100_000  # of a text; a longer one is taken for a mistake
 
 
 def read_texts(path: Path, column: str | None = None, encoding: str = ENCODING) -> list[str]:
@@ -44,7 +44,7 @@ def read_texts(path: Path, column: str | None = None, encoding: str = ENCODING) 
     return texts
 
 
-def columns(path: Path, encoding: str = ENCODING) -> list[str | None]:
+def read_columns(path: Path, encoding: str = ENCODING) -> list[str | None]:
     """Return the columns of a file of texts that `read_texts` takes, its default first; [None] if it has none."""
     try:
         with path.open(encoding="utf-8-sig" if _is_utf8(encoding) else encoding, newline="") as file:
@@ -57,7 +57,7 @@ def columns(path: Path, encoding: str = ENCODING) -> list[str | None]:
     return sorted(found, key=lambda name: name != COLUMN) or [None]
 
 
-def list_file(path: Path, encoding: str = ENCODING) -> Path:
+def text_list_path(path: Path, encoding: str = ENCODING) -> Path:
     """Return the list of texts, one per line, whose lines are the rows: the file itself if it is one, else beside it."""
     is_list = path.suffix == ".txt" and _is_utf8(encoding)
     return path if is_list else path.with_name(f"{path.stem}_list.txt")
@@ -71,26 +71,26 @@ def check_list(path: Path, texts: list[str], overwrite: bool) -> None:
             raise FileExistsError(f"{path} is a list of other texts: move it, or use --overwrite")
 
 
-def one_line(text: str) -> str:
+def to_one_line(text: str) -> str:
     """Return a text as one line of a list: without line breaks and lone surrogates."""
     return " ".join(text.splitlines()).encode("utf-8", "replace").decode()
 
 
-def prompted(text: str, prompt: str) -> str:
+def fill_prompt(text: str, prompt: str) -> str:
     """Return a text in its place, {}, in a prompt such as "a photo of a {}". Raises ValueError for one without {}."""
-    if PLACE not in prompt:
+    if PROMPT_SLOT not in prompt:
         raise ValueError(
-            f'expected a prompt with {PLACE} for the words, such as "a photo of a {PLACE}", got "{prompt}"'
+            f'expected a prompt with {PROMPT_SLOT} for the words, such as "a photo of a {PROMPT_SLOT}", got "{prompt}"'
         )
-    return prompt.replace(PLACE, text)
+    return prompt.replace(PROMPT_SLOT, text)
 
 
-def fault(text: str) -> str | None:
+def rejection_reason(text: str) -> str | None:
     """Return the reason why a text gets no vector, else None."""
     if not text.strip():
         return "empty text"
-    if len(text) > CHARACTERS:
-        return f"{len(text):,} characters: expected at most {CHARACTERS:,}"
+    if len(text) > MAX_CHARACTERS:
+        return f"{len(text):,} characters: expected at most {MAX_CHARACTERS:,}"
     return None
 
 
@@ -107,7 +107,7 @@ def _table(file: TextIO, column: str | None) -> Iterator[str]:
     if header:
         position = header.index(_column(column and column.strip(), header))
         for row in rows:
-            yield one_line(row[position])
+            yield to_one_line(row[position])
 
 
 def _open_table(file: TextIO, column: str | None) -> tuple[list[str], Iterator[list[str]]]:
@@ -119,7 +119,7 @@ def _objects(file: TextIO, column: str | None) -> Iterator[str]:
     for number, line in enumerate(file, 1):
         if line.strip():
             try:
-                yield one_line(_value(line, column))
+                yield to_one_line(_value(line, column))
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"line {number}: {error}") from error
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from similar_images.files import locked, mismatch, read_json, relative, write_json
+from similar_images.files import hold_lock, mismatch, read_json, relative_path, write_json
 from similar_images.index.exact import rows_but
 from similar_images.index.index import Index, check_matches, has_same_rows
 from similar_images.index.measure import measures
@@ -64,7 +64,7 @@ def build(
     if another run is writing the manifest.
     """
     connection = Connection(target.uri, target.ca)
-    with locked(path):
+    with hold_lock(path):
         check_complete(vectors)
         old = _in_place(path)
         removed = [] if restore else removed_rows(vectors, path)
@@ -82,7 +82,7 @@ def build(
             fields = stored(columns)
             wanted: dict[str, Any] = {
                 "uri": manifests.kept_uri(connection.uri, path),
-                "ca": relative(target.ca, path.absolute().parent) if target.ca else None,
+                "ca": relative_path(target.ca, path.absolute().parent) if target.ca else None,
                 "index": {"type": index_type.name, "built_with": index_type.built_with(len(rows), array.shape[1])},
                 "columns": {column: list(field) for column, field in fields.items()},
                 "removed": removed,
@@ -117,7 +117,7 @@ def add(
     Rerun after an interruption, it goes on. Raises ValueError if the collection is of other vectors, OSError or ValueError
     if Milvus does not answer, BlockingIOError if another run is writing the manifest.
     """
-    with locked(path):
+    with hold_lock(path):
         index = open_milvus(path)
         check_matches(index, vectors, is_thorough=True)
         search, old = _finished(index), index.faiss.manifest
@@ -145,7 +145,7 @@ def remove(vectors: Vectors, path: Path, rows: list[int], note: Note = lambda me
     No search shows them from the beginning of this. Rerun after an interruption, it goes on. Raises ValueError if no row
     would be left or the collection is of other vectors, and as `add` does.
     """
-    with locked(path):
+    with hold_lock(path):
         index = open_milvus(path)
         check_matches(index, vectors, is_thorough=True)
         search, old = _finished(index), index.faiss.manifest

@@ -70,7 +70,7 @@ class Connection:
         if ca is not None and not ca.is_file():
             raise FileNotFoundError(f"there is no certificate {ca}: name the authority's with --milvus-ca")
         self._client: Any = None
-        self._lock = forks.reentrant_lock()
+        self._lock = forks.new_reentrant_lock()
 
     @property
     def is_embedded(self) -> bool:

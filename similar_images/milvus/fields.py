@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from similar_images.inputs.names import composed, folded
+from similar_images.inputs.names import compose, fold_case
 
 ROW, VECTOR, NAME = "row", "vector", "name"
 FOLDED = "name_folded"  # in it a part of a name is found without regard to case
@@ -64,7 +64,7 @@ def _named(names: np.ndarray) -> np.ndarray:
     if all(map(str.isascii, names)):
         return names
     found = np.empty(len(names), object)
-    found[:] = [composed(name) for name in names]
+    found[:] = [compose(name) for name in names]
     return found
 
 
@@ -115,7 +115,7 @@ def entities(
     """Yield what Milvus gets of rows (b,) with transformed unit vectors (b, c)."""
     for row, vector in zip(rows.tolist(), unit, strict=True):
         name = columns[NAME][row] if NAME in columns else ""
-        entity = {ROW: row, VECTOR: vector, NAME: _text(name), FOLDED: _text(folded(name))}
+        entity = {ROW: row, VECTOR: vector, NAME: _text(name), FOLDED: _text(fold_case(name))}
         for column, field in fields.items():
             if column != NAME:
                 entity[field.field] = _value(columns[column][row], field.kind) if field.digest else EMPTY[field.kind]

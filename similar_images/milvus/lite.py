@@ -21,7 +21,7 @@ class Started(NamedTuple):
 LONG = 70  # characters; the path of a socket has at most 107
 
 _started: dict[Path, Started] = {}
-_starting = forks.lock()
+_starting = forks.new_lock()
 
 
 def address(file: Path) -> str:

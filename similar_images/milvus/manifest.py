@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from similar_images.files import mismatch, read_json, relative, write_json
+from similar_images.files import mismatch, read_json, relative_path, write_json
 from similar_images.index import manifest as manifests
 from similar_images.milvus.connection import checked, is_file
 from similar_images.milvus.fields import Field
@@ -78,7 +78,7 @@ def fields(manifest: dict) -> dict[str, Field]:
 
 def kept_uri(uri: str, path: Path) -> str:
     """Return a URI as the manifest at `path` has it, so that a file can be moved with it."""
-    return relative(Path(uri), path.absolute().parent) if is_file(uri) else uri
+    return relative_path(Path(uri), path.absolute().parent) if is_file(uri) else uri
 
 
 def opened_uri(manifest: dict, path: Path) -> str:

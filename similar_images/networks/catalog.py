@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from similar_images.inputs import images
-from similar_images.inputs.preparation import Preparation, read, squeezed
+from similar_images.inputs.preparation import Preparation, read_pixels, resize_to_square
 from similar_images.networks import hog_colour
 from similar_images.networks.description import NetworkDescription
 
@@ -143,9 +143,9 @@ class Encoder:
             )
         return maps
 
-    def encode_image(self, source: images.Source) -> np.ndarray:
+    def encode_image(self, source: images.ImageSource) -> np.ndarray:
         """Return the float32 vector (d,) of one image. Raises UnreadableImage."""
-        return self.encode(read(source, self.preparation)[None])[0]
+        return self.encode(read_pixels(source, self.preparation)[None])[0]
 
     def encode_text(self, text: str) -> np.ndarray:
         """Return the float32 vector (d,) of words. Raises ValueError if the network does not read words."""
@@ -158,7 +158,7 @@ class Encoder:
 
 def encoder_of(network: Network, engine: Backend, resampling: str | None = None) -> Encoder:
     """Return the encoder of a network of the table."""
-    preparation = squeezed(network.side, resampling or network.resampling)
+    preparation = resize_to_square(network.side, resampling or network.resampling)
     return Encoder(engine, preparation, describe(network, preparation.resampling, engine.weights))
 
 
@@ -175,7 +175,9 @@ def describe(network: Network, resampling: str | None = None, weights: str | Non
         dimension=network.dimension,
         side=network.side,
         resampling=resampling,
-        jpeg=f"at {images.REDUCED} x side or more" if squeezed(network.side, resampling).reduced else "whole",
+        jpeg=f"at {images.DRAFT_MARGIN} x side or more"
+        if resize_to_square(network.side, resampling).reduced
+        else "whole",
         preprocessing=network.preprocess,
         weights=weights,
         nulls=frozenset({"layer", "weights"}),

@@ -21,7 +21,7 @@ from joblib import cpu_count
 from tokenizers import Tokenizer
 
 from similar_images import forks
-from similar_images.files import locked, mismatch, read_json, replacing_folder, sha256, write_json
+from similar_images.files import hold_lock, mismatch, read_json, replace_folder, sha256, write_json
 from similar_images.inputs import preparation
 from similar_images.inputs.preparation import Preparation
 from similar_images.networks import hub_files
@@ -31,7 +31,7 @@ from similar_images.networks.description import IMAGES_AND_WORDS, NetworkDescrip
 from similar_images.networks.hub_checks import CONFIG, ONNX_WORDS, PREPARATIONS, SHARDS, WEIGHTS
 from similar_images.networks.hub_files import HubNetwork, Tell
 from similar_images.networks.onnx import BACKENDS, IDS, MASK, OUTPUT, OnnxExport, open_session
-from similar_images.spawn import without_main
+from similar_images.spawn import hide_main
 
 FORMAT = "similar-images hub network 1"
 IMAGES, WORDS, TOKENIZER, MANIFEST = "images.onnx", "words.onnx", "tokenizer.json", "network.json"
@@ -63,7 +63,7 @@ class Words:
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._session = open_session(folder / WORDS, cpu_count())
         self._inputs = [one.name for one in self._session.get_inputs()]
-        self._one_at_a_time = forks.lock()
+        self._one_at_a_time = forks.new_lock()
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Return float32 vectors (b, d)."""
@@ -140,7 +140,7 @@ def find_or_create_export(network: str, download: bool = False, tell: Tell = lam
     if export := _find(folder, files.name):
         return export
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder, wait=True):
+    with hold_lock(folder, wait=True):
         if export := _find(folder, files.name):  # created by another process meanwhile
             return export
         tell(f"exporting {files.name} to ONNX, once: this takes seconds to minutes")
@@ -153,7 +153,7 @@ def find_or_create_export(network: str, download: bool = False, tell: Tell = lam
 def _exported(files: HubNetwork, folder: Path) -> HubExport:
     """Return the new export of a network. The export needs several times its memory, which is freed with the process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        with without_main():
+        with hide_main():
             exporting = process.submit(_export, files, folder)
         try:
             return exporting.result()
@@ -216,7 +216,7 @@ def _prepared(network: HubNetwork) -> tuple[Preparation, tuple[float, list[float
     nested = config.get("image_processor")
     config = nested if isinstance(nested, dict) else config
     try:
-        return preparation.of_config(config), preparation.scaling(config)
+        return preparation.parse_config(config), preparation.parse_scaling(config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{network.name}: its {PREPARATIONS[0]} {error}") from error
 
@@ -225,7 +225,7 @@ def _export(network: HubNetwork, folder: Path) -> HubExport:
     """Write the export of a network whose files are checked. Raises ValueError if it computes other vectors."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # this process reads what was checked, whatever a configuration asks for
     prepared, scaling = _prepared(network)
-    with replacing_folder(folder) as partial:
+    with replace_folder(folder) as partial:
         if (network.folder / WEIGHTS).is_file() or (network.folder / SHARDS).is_file():
             from similar_images.networks import hub_torch as source
         else:
@@ -239,7 +239,7 @@ def _export(network: HubNetwork, folder: Path) -> HubExport:
             layer=layer,
             reads=IMAGES_AND_WORDS if (partial / WORDS).is_file() else IMAGES_ONLY,
             dimension=d,
-            **prepared.described(),
+            **prepared.describe(),
             resampling=prepared.resampling,
             jpeg="whole",
             preprocessing=f"(x * {scaling[0]:.6g} - {scaling[1]}) / {scaling[2]}",

@@ -23,7 +23,7 @@ import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
 from similar_images import forks
-from similar_images.files import check_writeable, replacing
+from similar_images.files import check_writeable, replace_file
 from similar_images.networks import feature_map
 from similar_images.networks.catalog import Network, NetworkUnavailable, has_gpu_device
 from similar_images.networks.extras import need
@@ -31,7 +31,7 @@ from similar_images.networks.extras import need
 # TensorFlow's log: errors only, and not even those about GPUs on a machine that has none.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu_device() else "3")
 
-_importing = forks.lock()
+_importing = forks.new_lock()
 _process: int | None = None  # that imported TensorFlow
 
 
@@ -78,7 +78,7 @@ def load_keras_model(network: Network, model_file: Path | None = None, weights_f
         check_writeable(model_file)
     model = _build(network, model_file, weights_file)
     if model_file:
-        with replacing(model_file) as partial:
+        with replace_file(model_file) as partial:
             model.save(partial)
     return model
 

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
-from similar_images.files import locked, mismatch, read_json, replacing, sha256, write_json
+from similar_images.files import hold_lock, mismatch, read_json, replace_file, sha256, write_json
 from similar_images.networks import feature_map
 from similar_images.networks.catalog import NETWORKS, Network
 from similar_images.networks.extras import need
 from similar_images.networks.telemetry import import_onnxruntime, import_openvino
-from similar_images.spawn import without_main
+from similar_images.spawn import hide_main
 
 FORMAT = "similar-images onnx 1"
 MANIFEST: dict[str, Any] = {"network": str, "source": str | None, "weights": str, "sha256": str}
@@ -178,12 +178,12 @@ def find_or_create_export(network: Network, model_file: Path | None, weights_fil
         return export
     path = _path(network, model_file, weights_file)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path, wait=True):
+    with hold_lock(path, wait=True):
         if export := find_export(network, model_file, weights_file):  # created by another process meanwhile
             return export
         # TensorFlow and the export need several times the network's memory, which is freed when the process ends.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            with without_main():
+            with hide_main():
                 exporting = process.submit(_export, network.name, model_file, weights_file, path)
             return exporting.result()
 
@@ -233,7 +233,7 @@ def _export(name: str, model_file: Path | None, weights_file: Path | None, path:
 
     network = NETWORKS[name]
     tensorflow = TensorFlow(network, model_file, weights_file)
-    with replacing(path) as partial:
+    with replace_file(path) as partial:
         _write(network, tensorflow.model, partial)
         pixels = noise(CHECKED, (network.side, network.side, 3))
         exported = OnnxRuntime(OnnxExport(partial, tensorflow.weights))

@@ -10,7 +10,7 @@ import numpy as np
 import platformdirs
 
 from similar_images import forks
-from similar_images.files import locked, mismatch, read_json, replacing_folder, sha256, write_json
+from similar_images.files import hold_lock, mismatch, read_json, replace_folder, sha256, write_json
 from similar_images.inputs.names import names_digest
 from similar_images.networks import text
 from similar_images.networks.extras import need
@@ -62,7 +62,7 @@ class OpenVinoText:
         self._uncut = tokenizer.from_file(str(export.folder / TOKENIZER))
         self._uncut.no_truncation()
         self._uncut.no_padding()
-        self._one_at_a_time = forks.lock()
+        self._one_at_a_time = forks.new_lock()
         self._compiled = core.compile_model(core.read_model(export.folder / MODEL), "CPU", settings)
         cosine = least_cosine(self(list(CHECKED)), export.expected)
         if not cosine >= COSINE:
@@ -93,7 +93,7 @@ def find_or_create_export(network: Path, name: str) -> TextExport:
     if export := _find_export(folder, source):
         return export
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder, wait=True):
+    with hold_lock(folder, wait=True):
         return _find_export(folder, source) or _export(network, source, folder)
 
 
@@ -127,7 +127,7 @@ def _export(network: Path, source: str, folder: Path) -> TextExport:
     model = text.sentence_transformer(network)
     expected = text.Torch(model)(list(CHECKED))
     tokens, prompt = model.max_seq_length, model.prompts.get(model.default_prompt_name) or ""
-    with replacing_folder(folder) as partial:
+    with replace_folder(folder) as partial:
         try:
             _write(model, partial)
             OpenVinoText(TextExport(partial, tokens, prompt, expected))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from similar_images.inputs.names import write_names
-from similar_images.inputs.texts import one_line
+from similar_images.inputs.texts import to_one_line
 
 PACKAGES = (  # from requirements.txt; their source is read, never imported
     "PIL",
@@ -62,7 +62,7 @@ def first_sentence(docstring: str) -> str | None:
     """Return the first sentence of a docstring as one line; None if it has no usable one."""
     paragraph = docstring.strip().split("\n\n")[0]
     match = SENTENCE.match(paragraph)
-    sentence = " ".join(one_line(match[1] if match else paragraph).split())
+    sentence = " ".join(to_one_line(match[1] if match else paragraph).split())
     is_prose = " " in sentence and sentence[0].isalpha() and not sentence.startswith("Deprecated")
     return sentence if is_prose and SHORTEST <= len(sentence) <= LONGEST else None
 

@@ -7,7 +7,7 @@ import zlib
 from itertools import islice
 from pathlib import Path
 
-from similar_images.files import replacing
+from similar_images.files import replace_file
 from similar_images.inputs.texts import read_texts
 
 TABLE = "training.1600000.processed.noemoticon.csv"  # polarity, id, date, query, user, text; no header
@@ -35,7 +35,7 @@ def extract(archive: Path, output: Path, count: int) -> None:
         raise ValueError(f"expected a CSV in {TABLE}, got a damaged one: {error}") from error
     if len(texts) < count:
         raise ValueError(f"expected {count} tweets or more in {TABLE}, got {len(texts)}")
-    with replacing(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with replace_file(output) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("text",))
         table.writerows((text,) for text in texts)

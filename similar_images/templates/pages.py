@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import jinja2
 
-from similar_images.files import relative, replacing
+from similar_images.files import relative_path, replace_file
 from similar_images.inputs import images
 from similar_images.inputs.sources import Folder, Source
 
@@ -19,7 +19,7 @@ def render(template: str, **content: object) -> str:
 
 def write(path: Path, template: str, **content: object) -> None:
     """Write the page of a template to a file, whole or not at all. Iterators in the content are read as it is written."""
-    with replacing(path) as partial:
+    with replace_file(path) as partial:
         _environment().get_template(template).stream(**content).dump(str(partial), encoding="utf-8")
 
 
@@ -28,9 +28,9 @@ def source(name: str) -> str:
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
-def picture(source: images.Source, side: int) -> str:
+def picture(source: images.ImageSource, side: int) -> str:
     """Return the thumbnail of an image as a `data:` URL. Raises UnreadableImage."""
-    return jpeg_url(images.thumbnail(source, side))
+    return jpeg_url(images.make_thumbnail(source, side))
 
 
 def jpeg_url(jpeg: bytes) -> str:
@@ -47,7 +47,7 @@ def link(page: Path, source: Source | None, name: str) -> str | None:
     except images.UnreadableImage:
         return None
     try:
-        return quote(relative(file, page.parent))
+        return quote(relative_path(file, page.parent))
     except ValueError:  # another drive
         return file.absolute().as_uri()
 

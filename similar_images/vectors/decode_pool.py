@@ -24,10 +24,10 @@ import numpy as np
 from joblib import cpu_count  # counts the cores that this process may use (affinity, cgroup)
 
 from similar_images.inputs import images
-from similar_images.inputs.preparation import Preparation, read
+from similar_images.inputs.preparation import Preparation, read_pixels
 from similar_images.inputs.sources import Source
 from similar_images.networks.catalog import Encoder
-from similar_images.spawn import without_main
+from similar_images.spawn import hide_main
 
 MEMORY = 2 * 2**30  # bytes for one image, beyond what the process has when it starts
 BYTES_AHEAD = 256 * 10**6  # of files from archives that are in memory at once; a larger file is there alone
@@ -174,7 +174,7 @@ class _Process:
                 if self._closed:
                     raise RuntimeError("the decoders were closed")
                 self._process = self._context.Process(target=_serve, args=(other, *self._arguments), daemon=True)
-                with without_main():
+                with hide_main():
                     self._process.start()
             other.close()
             self._pipe = pipe
@@ -267,7 +267,7 @@ def _prepare(shared: ctypes.Array, shape: tuple[int, ...]) -> None:
 def _decode(slot: int, source: Path | bytes, preparation: Preparation, limits: images.Limits) -> str | None:
     """Put the pixels of an image into its slot; return why there are none."""
     try:
-        _slots[slot] = read(source, preparation, limits)
+        _slots[slot] = read_pixels(source, preparation, limits)
     except images.UnreadableImage as error:
         return str(error)
     return None

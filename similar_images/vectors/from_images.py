@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from similar_images.events import Skipped
-from similar_images.files import replacing
+from similar_images.files import replace_file
 from similar_images.inputs import images
-from similar_images.inputs.names import is_blank, line_fault, printable, read_names, shortened, to_csv_cell
-from similar_images.inputs.sources import Place, Source, digest, open_source, title
+from similar_images.inputs.names import escape_line, find_line_error, is_blank, read_names, show_examples, to_csv_cell
+from similar_images.inputs.sources import Location, Source, digest_image, location_title, open_source
 from similar_images.networks import batch_size, loader
 from similar_images.networks.catalog import Encoder
 from similar_images.networks.hub_files import Tell
@@ -39,7 +39,7 @@ class Images(NamedTuple):
 
 
 def list_images(
-    list_file: Path | None, place: Place | None, output: Path | None = None, allow_outside: bool = False
+    list_file: Path | None, place: Location | None, output: Path | None = None, allow_outside: bool = False
 ) -> Images:
     """Return the images of a list, or else of a folder or archive: those listed by an earlier run, then the new ones,
     sorted.
@@ -51,13 +51,13 @@ def list_images(
     source = open_source(place or Path(), allow_outside or place is None)
     if list_file is not None:
         names = read_names(list_file)
-        if not source.holds_any(names):
+        if not source.has_any(names):
             raise ValueError(
                 f"expected paths of images in {source.path.absolute()}, got none in {list_file}: "
                 f"{_list_fault(names, source, place is not None)}"
             )
         blank = [f"line {row + 1}" for row, name in enumerate(names) if is_blank(name)]
-        notes = [f"ignored {len(blank)} blank lines of {list_file}: {shortened(blank)}"] if blank else []
+        notes = [f"ignored {len(blank)} blank lines of {list_file}: {show_examples(blank)}"] if blank else []
         return Images(list_file, names, notes, source)
     if place is None:
         raise ValueError("expected a list of images (-l), a folder or archive of images (-d), or both")
@@ -65,10 +65,10 @@ def list_images(
     if not found.names:
         suffixes = ", ".join(sorted(images.SUFFIXES))
         raise ValueError("; ".join([f"no image in {place}: expected files ending in {suffixes}", *found.notes()]))
-    list_file = list_path(output) if output else Path(f"{title(place)}_file_list.txt")
+    list_file = list_path(output) if output else Path(f"{location_title(place)}_file_list.txt")
     listed = read_names(list_file) if list_file.exists() else []
     there = set(found.names)
-    known = {name if name in there else source.spelled(name) for name in listed}
+    known = {name if name in there else source.match_name(name) for name in listed}
     return Images(list_file, listed + [name for name in found.names if name not in known], found.notes(), source)
 
 
@@ -76,13 +76,13 @@ def _list_fault(names: list[str], source: Source, has_place: bool) -> str:
     """Return why no name of a list is an image, for the first name that tells, and the remedy."""
     lines = [(row + 1, name) for row, name in enumerate(names[:LINES]) if not is_blank(name)]
     for line, name in lines:
-        if fault := line_fault(name):
-            return f"line {line}, {printable(name)!r:.200}, has {fault}"
+        if fault := find_line_error(name):
+            return f"line {line}, {escape_line(name)!r:.200}, has {fault}"
     line, name = lines[0] if lines else (1, "")
-    if source.joined(name) is None:
-        return f"line {line}, {printable(name)!r:.200}, leads outside; --allow-outside reads it"
+    if source.join(name) is None:
+        return f"line {line}, {escape_line(name)!r:.200}, leads outside; --allow-outside reads it"
     remedy = "is there another folder for -d?" if has_place else "name their folder with -d"
-    return f"line {line} is {printable(name)!r:.200}; {remedy}"
+    return f"line {line} is {escape_line(name)!r:.200}; {remedy}"
 
 
 Names = list[str] | Mapping[int, str]  # by row
@@ -116,7 +116,7 @@ def load_encoder(
 
 def extract(
     names: list[str],
-    place: Place | Source,
+    place: Location | Source,
     encoder: Encoder,
     writer: Writer,
     batch: int = 8,
@@ -236,14 +236,14 @@ class BatchEncoder:
 
 
 def write_skipped(
-    path: Path, place: Place | Source, skipped: list[Skipped], limits: images.Limits = images.LIMITS
+    path: Path, place: Location | Source, skipped: list[Skipped], limits: images.Limits = images.LIMITS
 ) -> None:
     """Write a CSV of the skipped images: name, reason, bytes and SHA-256.
 
     A file that is missing has neither bytes nor SHA-256; one that is larger than the limit has no SHA-256.
     """
     source = open_source(place)
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with replace_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("name", "reason", "bytes", "sha256"))
         for entry in skipped:
@@ -255,7 +255,7 @@ def write_skipped(
 def _size_and_digest(source: Source, name: str, limits: images.Limits) -> tuple[int | str, str]:
     try:
         size = source.size(name)
-        return digest(source, name) if size <= limits.bytes else (size, "")
+        return digest_image(source, name) if size <= limits.bytes else (size, "")
     except (OSError, ValueError):  # missing, unreadable, or a name that no file can have
         return "", ""
 
@@ -270,7 +270,7 @@ def _blocks(done: int, n: int, batch: int) -> Iterator[range]:
 
 def _with_line(reason: str, row: int, name: str) -> str:
     """Return the reason for a skipped image; if it is not found, with the fault of its line in the list."""
-    fault = line_fault(name) if reason.startswith("no such file") else None
+    fault = find_line_error(name) if reason.startswith("no such file") else None
     return f"{reason}: line {row + 1} has {fault}" if fault else reason
 
 

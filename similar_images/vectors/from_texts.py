@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from similar_images.events import Skipped
-from similar_images.inputs.texts import fault
+from similar_images.inputs.texts import rejection_reason
 from similar_images.networks.text import TextEncoder
 from similar_images.vectors.writer import Writer
 
@@ -29,7 +29,9 @@ def extract(
     try:
         for first in range(writer.rows_done // BLOCK * BLOCK, n, BLOCK):
             rows = range(max(first, writer.rows_done), min(first + BLOCK, n))
-            skipped = [Skipped(row, shown(texts[row]), reason) for row in rows if (reason := fault(texts[row]))]
+            skipped = [
+                Skipped(row, shown(texts[row]), reason) for row in rows if (reason := rejection_reason(texts[row]))
+            ]
             progress(len(skipped), skipped)
             good = np.setdiff1d(rows, [entry.row for entry in skipped])
             some = [texts[row] for row in good]

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from similar_images.files import mismatch, read_json, relative
-from similar_images.inputs.images import DECODING
+from similar_images.files import mismatch, read_json, relative_path
+from similar_images.inputs.images import DECODING_VERSION
 from similar_images.inputs.names import names_digest
-from similar_images.inputs.sources import Place, place_of
+from similar_images.inputs.sources import Location, parse_location
 from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import versioned
 
@@ -57,7 +57,7 @@ def new_manifest(
     network: NetworkDescription,
     names: list[str],
     names_file: Path,
-    images: Place | None,
+    images: Location | None,
     dtype: str,
     files: dict | None = None,
     engine: dict | None = None,
@@ -67,16 +67,16 @@ def new_manifest(
     return {
         "format": FORMAT,
         "network": network.to_json(),
-        "files": {key: relative(Path(file), path.parent) for key, file in (files or {}).items() if file},
+        "files": {key: relative_path(Path(file), path.parent) for key, file in (files or {}).items() if file},
         "engine": engine or {},
         "n": len(names),
         "d": network.dimension,
         "dtype": dtype,
         "rows_done": 0,
-        "names": {"file": relative(names_file, path.parent), "sha256": names_digest(names)},
+        "names": {"file": relative_path(names_file, path.parent), "sha256": names_digest(names)},
         "images": _recorded_place(images, path.parent),
         "allow_outside": allow_outside,
-        "decoding": None if images is None else DECODING,
+        "decoding": None if images is None else DECODING_VERSION,
         "skipped": [],
         "sha256": None,
         "sample": None,
@@ -84,11 +84,11 @@ def new_manifest(
     }
 
 
-def images_of(manifest: dict, path: Path) -> Place | None:
+def images_of(manifest: dict, path: Path) -> Location | None:
     """Return where the images of the vectors at `path` are; None for texts."""
     if manifest["images"] is None:
         return None
-    place = place_of(manifest["images"])
+    place = parse_location(manifest["images"])
     return path.parent / place if isinstance(place, Path) else place
 
 
@@ -123,5 +123,5 @@ def read_manifest(path: Path) -> dict:
     return manifest
 
 
-def _recorded_place(images: Place | None, folder: Path) -> str | None:
-    return relative(images, folder) if isinstance(images, Path) else images and str(images)
+def _recorded_place(images: Location | None, folder: Path) -> str | None:
+    return relative_path(images, folder) if isinstance(images, Path) else images and str(images)

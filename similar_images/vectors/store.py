@@ -14,7 +14,7 @@ import numpy as np
 from similar_images.events import Skipped
 from similar_images.files import reserve, sha256
 from similar_images.inputs.names import names_digest, read_names
-from similar_images.inputs.sources import Place
+from similar_images.inputs.sources import Location
 from similar_images.networks import catalog
 from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import recorded_name
@@ -38,7 +38,7 @@ class Vectors(NamedTuple):
     names: list[str] | None  # n of them; None: there is no list
     manifest: dict | None  # None: made by another tool
     network: NetworkDescription | None  # None: not known
-    images: Place | None  # the folder or address that names are relative to; None: not known
+    images: Location | None  # the folder or address that names are relative to; None: not known
     is_guess: bool = False  # the network is taken for VGG16 because of the dimension
     allow_outside: bool = False  # whether names may lead out of the folder of the images, as the manifest says
 

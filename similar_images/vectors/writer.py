@@ -14,17 +14,17 @@ from similar_images.events import Skipped
 from similar_images.files import (
     check_new,
     check_writeable,
-    locked,
+    explain_write_error,
+    hold_lock,
     partial_path,
-    replacing,
+    replace_file,
     reserve,
-    unwritable,
     write_json,
     write_json_to,
 )
-from similar_images.inputs.images import DECODING
+from similar_images.inputs.images import DECODING_VERSION
 from similar_images.inputs.names import names_digest, read_names, write_names
-from similar_images.inputs.sources import Place, is_same
+from similar_images.inputs.sources import Location, is_same_location
 from similar_images.networks import catalog
 from similar_images.networks.description import NetworkDescription, is_same_network
 from similar_images.networks.hub_files import recorded_name
@@ -59,7 +59,7 @@ class Writer:
         path: Path,
         names_file: Path,
         names: list[str],
-        images: Place | None = None,
+        images: Location | None = None,
         overwrite: bool = False,
         allow_outside: bool = False,
     ):
@@ -71,7 +71,7 @@ class Writer:
         self.path = path
         self._names_file, self._names, self._images, self._overwrite = names_file, names, images, overwrite
         self._allow_outside = allow_outside
-        with locked(path):
+        with hold_lock(path):
             pass  # no other run is writing
         self._earlier = self._decide()
         self._manifest: dict = {}
@@ -103,7 +103,7 @@ class Writer:
     @property
     def has_older_decoding(self) -> bool:
         """Whether an earlier version of images.DECODING made the rows on disk."""
-        return self._earlier is not None and self._images is not None and self._earlier["decoding"] != DECODING
+        return self._earlier is not None and self._images is not None and self._earlier["decoding"] != DECODING_VERSION
 
     def check_name(self, network: str) -> None:
         """Raise ValueError if the rows that are there were made by a network of another name."""
@@ -145,7 +145,7 @@ class Writer:
         if earlier:
             manifest |= {key: earlier[key] for key in ("rows_done", "skipped", "decoding")}
         self._manifest = manifest
-        self._lock.enter_context(locked(self.path))
+        self._lock.enter_context(hold_lock(self.path))
         try:
             self._check_unchanged()
             was_there = self.path.exists()
@@ -160,16 +160,16 @@ class Writer:
                 self._file = self._part.open("xb+")
             self._reserve(manifest["n"])
             with ExitStack() as files_to_replace:  # all are on disk before the first one is replaced
-                manifest_file = files_to_replace.enter_context(replacing(manifest_path(self.path)))
+                manifest_file = files_to_replace.enter_context(replace_file(manifest_path(self.path)))
                 write_json_to(manifest_file, manifest)
                 if not self._names_file.exists() or read_names(self._names_file) != self._names:
-                    write_names(files_to_replace.enter_context(replacing(self._names_file)), self._names)
+                    write_names(files_to_replace.enter_context(replace_file(self._names_file)), self._names)
             if self._file is not held:
                 self._part.replace(self.path)
                 held.close()
         except OSError as error:
             self._undo(held, was_there)
-            reason = unwritable(error, self.path, f"{len(self._names)} vectors")
+            reason = explain_write_error(error, self.path, f"{len(self._names)} vectors")
             raise OSError(f"{reason} and rerun the same command; nothing was changed") from error
         if earlier and earlier["sha256"] is None:
             self._clear_skipped()
@@ -250,7 +250,7 @@ class Writer:
     def _check_continues(self, earlier: dict) -> None:
         n, done = earlier["n"], earlier["rows_done"]
         folder = images_of(earlier, self.path)
-        if self._images and folder and not is_same(folder, self._images):
+        if self._images and folder and not is_same_location(folder, self._images):
             raise ValueError(
                 f"{self.path} exists for the images in {folder}, not {self._images}: choose another -o, or use --overwrite"
             )

@@ -40,9 +40,9 @@ class BlindTest(BackgroundWidget):
         self._answered: list[Trial] = []  # in this session
         self._planned: int | None = None  # how many queries there are; None: not all lists are searched
         self._fault: Exception | None = None  # which ended the search of lists
-        self._changed = Condition(forks.reentrant_lock())  # of all the above
+        self._changed = Condition(forks.new_reentrant_lock())  # of all the above
         self._trial: Trial | None = None
-        self._lock = forks.lock()
+        self._lock = forks.new_lock()
         self._is_closed = False
         self.set_trait("n", n if queries is None else len(queries))
         self.on_msg(self._told)
@@ -149,7 +149,7 @@ class BlindTest(BackgroundWidget):
 
     def _picture(self, name: str) -> dict:
         try:
-            return {"picture": images.thumbnail(self.comparison.image(name), THUMBNAIL_SIDE), "absent": ""}
+            return {"picture": images.make_thumbnail(self.comparison.image(name), THUMBNAIL_SIDE), "absent": ""}
         except ValueError as error:
             return {"picture": None, "absent": str(error)}
 

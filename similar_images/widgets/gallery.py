@@ -249,9 +249,9 @@ class Gallery(HitsWidget):
 
     def _send_original(self, row: int) -> None:
         name = self.collection.names[row]
-        content, form, (width, height) = images.original(self.collection.image(row))
+        content, form, (width, height) = images.read_original(self.collection.image(row))
         if len(content) > MAX_BYTES or form not in SHOWN_AS_THEY_ARE:
-            content = images.thumbnail(content, ORIGINAL_SIDE)
+            content = images.make_thumbnail(content, ORIGINAL_SIDE)
         size = f"{width} x {height} pixels"
         self.send({"show": "original", "row": row, "name": name, "size": size}, [content])
 

@@ -54,7 +54,7 @@ class SearchWidget(BackgroundWidget):
         self.collection, self.history = collection, History()
         self._rows = asking.shuffled(collection, seed)
         self._displayed: Displayed | None = None
-        self._lock, self._newest = forks.reentrant_lock(), 0
+        self._lock, self._newest = forks.new_reentrant_lock(), 0
         self._is_closed = False
         self.set_trait("k", k)
         self.set_trait("offers_exact", collection.index is not None and collection.has_vectors)

@@ -11,7 +11,7 @@ from similar_images.collection.base import Hit
 from similar_images.collection.query import Asked
 from similar_images.collection.texts import TextCollection
 from similar_images.index.exact import rows_but
-from similar_images.inputs.texts import CHARACTERS
+from similar_images.inputs.texts import MAX_CHARACTERS
 from similar_images.widgets import export, messages
 from similar_images.widgets.hits import HitsWidget
 from similar_images.widgets.search import CSS, page
@@ -24,7 +24,7 @@ class TextGallery(HitsWidget):
     """Shows the k texts of a collection that mean most nearly the same as one that is typed, or a random one."""
 
     _esm, _css = page("search.js", "hits.js", "filters.js", "text_gallery.js"), CSS
-    characters = Int(CHARACTERS).tag(sync=True)  # of a query, at most
+    characters = Int(MAX_CHARACTERS).tag(sync=True)  # of a query, at most
 
     def __init__(self, collection: TextCollection, k: int = 8, seed: int | None = None, language: str = "english"):
         """Words that a query has too are marked: those of a `language` of Snowball, of which it knows the endings.
@@ -35,7 +35,7 @@ class TextGallery(HitsWidget):
             raise ValueError("expected a TextCollection, got another: open it with TextCollection.open(...)")
         super().__init__(collection, k, seed)
         searched = [collection.names[row] for row in rows_but(len(collection), collection.removed)]
-        self._words, self._marking = Words(searched, language), forks.lock()
+        self._words, self._marking = Words(searched, language), forks.new_lock()
         self._in_background(self._load_network)
         self.search_random()
 

@@ -59,7 +59,7 @@ class Thumbnails:
     def _make(self, row: int) -> Thumbnail:
         made: Thumbnail
         try:
-            made = images.thumbnail(self._collection.image(row), self._side)
+            made = images.make_thumbnail(self._collection.image(row), self._side)
         except (ValueError, OSError) as error:  # the file or its archive is missing or damaged, or its folder unknown
             made = str(error)
         with self._lock:

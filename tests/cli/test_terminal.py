@@ -102,5 +102,5 @@ def test_a_map_that_cannot_be_kept_is_one_line(listed, monkeypatch):
     def fail(*_):
         raise PermissionError(13, "not writable")
 
-    monkeypatch.setattr(overview, "replacing", fail)
+    monkeypatch.setattr(overview, "replace_file", fail)
     assert "cannot write" in run("clusters", listed).stderr

@@ -13,7 +13,7 @@ from PIL import Image
 from similar_images import Collection
 from similar_images.collection.base import Query
 from similar_images.collection.explanation import GRID, HeatMap
-from similar_images.inputs.preparation import Preparation, squeezed
+from similar_images.inputs.preparation import Preparation, resize_to_square
 
 PHOTOGRAPHS = Path(os.environ.get("SIMILAR_IMAGES_DATA", ROOT.parent / "shared")) / "photos" / "coco"
 SHARE = 0.9  # of pairs whose peak is on the object
@@ -109,13 +109,13 @@ def test_what_was_cropped_away_has_no_heat():
     assert on.shape == (100, 200)
     assert np.all(on[10:90, 60:140] == 1)
     assert on.sum() == pytest.approx(80 * 80)
-    assert np.all(HeatMap(np.ones((4, 4), np.float32), squeezed(32, "bilinear")).on(30, 70) == 1)
+    assert np.all(HeatMap(np.ones((4, 4), np.float32), resize_to_square(32, "bilinear")).on(30, 70) == 1)
 
 
 def test_the_peak_is_where_the_heat_is_on_the_image():
     values = np.zeros((4, 4), np.float32)
     values[0, 3] = 1  # the upper right
-    assert HeatMap(values, squeezed(32, "bilinear")).peak(80, 40) == (70, 5)
+    assert HeatMap(values, resize_to_square(32, "bilinear")).peak(80, 40) == (70, 5)
     cropped = HeatMap(values, Preparation(32, 32, shorter=32))
     assert cropped.peak(64, 32) == (44, 4)  # the crop is from 16 to 48
     on = cropped.on(64, 32)
@@ -126,7 +126,7 @@ def test_a_heat_map_over_an_image_changes_it_where_it_is_hot_alone():
     values = np.zeros((2, 2), np.float32)
     values[1, 1] = 1
     image = Image.new("RGB", (90, 60), (10, 60, 200))
-    over = HeatMap(values, squeezed(32, "bilinear")).over(image)
+    over = HeatMap(values, resize_to_square(32, "bilinear")).over(image)
     assert over.size == image.size and np.abs(np.subtract(over.getpixel((2, 2)), (10, 60, 200))).max() <= 2
     red, green, blue = over.getpixel((80, 55))
     assert red > 150 and green > 150 and blue < 200

@@ -140,8 +140,8 @@ def test_where_nothing_can_be_written_map_and_clusters_are_made_with_a_warning(p
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(overview, "replacing", refuse)
-    monkeypatch.setattr(overview, "locked", refuse)
+    monkeypatch.setattr(overview, "replace_file", refuse)
+    monkeypatch.setattr(overview, "hold_lock", refuse)
     collection = Collection.open(path)
     with pytest.warns(UserWarning, match=r"^map made but not kept: cannot write .*\.map\.npz: Permission denied$"):
         made = collection.map()

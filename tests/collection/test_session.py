@@ -50,7 +50,9 @@ def test_exact_search_reports_what_the_index_misses(session):
     page = session.search(SearchRequest(state, k=N // 2, exact=True, compares=True))
     found = {hit.row for hit in session.collection.nearest(3, N // 2)}
     assert page.missed == {hit.row for hit in page.hits} - found
-    expected = f"{len(page.missed)} of {N // 2} hits are found by exact search only" if page.missed else "The index finds"
+    expected = (
+        f"{len(page.missed)} of {N // 2} hits are found by exact search only" if page.missed else "The index finds"
+    )
     assert page.changes.startswith(expected)
     assert session.search(SearchRequest(state, exact=True)).changes == ""
 

@@ -8,7 +8,7 @@ import pytest
 from similar_images.collection.images import Collection
 from similar_images.inputs.address import Address, Remote
 from similar_images.inputs.images import Limits, UnreadableImage
-from similar_images.inputs.sources import check_source, digest, open_source, place_of, title
+from similar_images.inputs.sources import check_source, digest_image, location_title, open_source, parse_location
 
 HARD = ("a b.jpg", "a#1.jpg", "a?b.jpg", "a*[b].jpg", "ü.jpg", "100%25.jpg")
 
@@ -30,12 +30,12 @@ def address(request, photos) -> Address:
 
 def test_an_address_is_the_folder(address, photos):
     folder, remote = open_source(photos), open_source(address)
-    assert isinstance(remote, Remote) and title(address) == "photos"
+    assert isinstance(remote, Remote) and location_title(address) == "photos"
     assert remote.find() == folder.find() and len(remote.find().names) == 12 + len(HARD)
     for name in folder.find().names:
         assert remote.exists(name) and remote.image(name) == (photos / name).read_bytes()
-        assert digest(remote, name) == digest(folder, name)
-    assert remote.holds_any(["no.jpg", "red/0.jpg"]) and not remote.holds_any(["no.jpg", ""])
+        assert digest_image(remote, name) == digest_image(folder, name)
+    assert remote.has_any(["no.jpg", "red/0.jpg"]) and not remote.has_any(["no.jpg", ""])
 
 
 def test_an_image_that_is_missing_or_too_large_is_unreadable(address):
@@ -92,9 +92,9 @@ def test_a_run_whose_address_disappears_stops(photos, monkeypatch):
 )
 def test_an_address_that_is_refused(address, reason):
     with pytest.raises(ValueError, match=reason) as raised:
-        check_source(place_of(address))
+        check_source(parse_location(address))
     with pytest.raises(ValueError, match=reason):  # also where a manifest has it
-        open_source(place_of(address)).find()
+        open_source(parse_location(address)).find()
     assert "secret" not in str(raised.value)
 
 

@@ -14,7 +14,7 @@ from similar_images.collection import column_files
 from similar_images.collection.column_files import EXIF, beside
 from similar_images.collection.columns import texts
 from similar_images.inputs import exif
-from similar_images.inputs.exif import MAX_CHARS, Exif, exif_of
+from similar_images.inputs.exif import MAX_CHARS, Exif, parse_exif
 from similar_images.widgets.filters import offered
 
 TAGS = ExifTags.Base
@@ -126,14 +126,14 @@ def test_pixels_are_not_decoded(monkeypatch):
     files = [content for content in PHOTOGRAPHS.values() if content != b"no image"]
     files.append(encoded(Image.new("RGB", (32, 24)), "PNG"))
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
-    assert [exif_of(io.BytesIO(content))[1] for content in files] == [*CAMERAS[:5], ""]
+    assert [parse_exif(io.BytesIO(content))[1] for content in files] == [*CAMERAS[:5], ""]
 
 
 def test_damaged_exif_is_not_known():
     content = PHOTOGRAPHS["2019/a.jpg"]
     place = content.index(b"Exif")
     for damage in range(place, place + 60):
-        found = exif_of(io.BytesIO(content[:damage] + b"\xff\xff" + content[damage + 2 :]))
+        found = parse_exif(io.BytesIO(content[:damage] + b"\xff\xff" + content[damage + 2 :]))
         assert isinstance(found[1], str)
 
 

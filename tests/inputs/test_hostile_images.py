@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from similar_images.inputs import images
-from similar_images.inputs.preparation import read, squeezed
+from similar_images.inputs.preparation import read_pixels, resize_to_square
 from similar_images.networks import loader
 from similar_images.vectors import from_images as extraction
 from similar_images.vectors.store import open_vectors, skipped_path
@@ -223,7 +223,7 @@ NO_FILES = {
 
 @pytest.mark.parametrize("name", READABLE)
 def test_what_is_odd_is_read_right(name, folder):
-    pixels = read(folder / name, squeezed(8, "bilinear"), LIMITS)
+    pixels = read_pixels(folder / name, resize_to_square(8, "bilinear"), LIMITS)
     assert np.abs(pixels.astype(int) - RED).max() <= 12, pixels[0, 0]
 
 
@@ -231,7 +231,7 @@ def test_what_is_odd_is_read_right(name, folder):
 def test_what_is_broken_has_a_true_reason(name, folder):
     reason = UNREADABLE[name][1] if name in UNREADABLE else NO_FILES[name]
     with pytest.raises(images.UnreadableImage, match=reason):
-        read(folder / name, squeezed(8, "bilinear"), LIMITS)
+        read_pixels(folder / name, resize_to_square(8, "bilinear"), LIMITS)
 
 
 def test_a_run_over_all_of_them_skips_exactly_the_broken(folder, tmp_path):
@@ -258,7 +258,7 @@ def test_bytes_changed_at_random_never_do_more_than_skip_an_image(form):
         for at in random.integers(0, min(len(good), 600), 4):
             content[at] = random.integers(0, 256)
         try:
-            pixels = read(bytes(content), squeezed(8, "bilinear"), LIMITS)
+            pixels = read_pixels(bytes(content), resize_to_square(8, "bilinear"), LIMITS)
         except images.UnreadableImage as error:
             assert str(error)
         else:

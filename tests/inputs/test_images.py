@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.preparation import read, squeezed
+from similar_images.inputs.preparation import read_pixels, resize_to_square
 from similar_images.networks import loader
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -44,7 +44,7 @@ def jpeg_of_12_bits() -> bytes:
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF"])
 def test_every_format_is_read_as_rgb(form):
-    pixels = read(encoded(plain("RGB", RED), form), squeezed(8, "bilinear"))
+    pixels = read_pixels(encoded(plain("RGB", RED), form), resize_to_square(8, "bilinear"))
     assert pixels.shape == (8, 8, 3) and pixels.dtype == np.uint8
     assert near(pixels, RED)
 
@@ -72,12 +72,12 @@ def test_every_format_is_read_as_rgb(form):
     ],
 )
 def test_every_kind_of_pixel_becomes_rgb_on_white(image, form, colour):
-    assert near(read(encoded(image, form), squeezed(8, "bilinear")), colour)
+    assert near(read_pixels(encoded(image, form), resize_to_square(8, "bilinear")), colour)
 
 
 def test_floats_are_stretched_over_their_own_range():
     ramp = Image.fromarray(np.linspace(-3, 7, 256, dtype=np.float32).reshape(16, 16))
-    pixels = read(encoded(ramp, "TIFF"), squeezed(16, "nearest"))
+    pixels = read_pixels(encoded(ramp, "TIFF"), resize_to_square(16, "nearest"))
     assert (pixels.min(), pixels.max()) == (0, 255)
 
 
@@ -140,7 +140,7 @@ def test_different_white_drawings_are_different():
 
 def test_an_animation_gives_its_first_frame():
     frames = encoded(plain("RGB", RED), "GIF", save_all=True, append_images=[plain("RGB", (0, 0, 255))])
-    assert near(read(frames, squeezed(8, "nearest")), RED)
+    assert near(read_pixels(frames, resize_to_square(8, "nearest")), RED)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -161,7 +161,7 @@ def test_nearest_takes_the_pixels_that_keras_took_in_2022():
     photograph = np.random.default_rng(0).integers(0, 256, (301, 450, 3), dtype=np.uint8)
     content = encoded(Image.fromarray(photograph), "JPEG")
     expected = np.asarray(load_img(io.BytesIO(content), target_size=(224, 224), interpolation="nearest"))
-    assert np.array_equal(read(content, squeezed(224, "nearest")), expected)
+    assert np.array_equal(read_pixels(content, resize_to_square(224, "nearest")), expected)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_nearest_takes_the_pixels_that_keras_took_in_2022():
 )
 def test_an_unreadable_image_has_a_reason(content, reason):
     with pytest.raises(UnreadableImage, match=reason):
-        read(content, squeezed(8, "nearest"))
+        read_pixels(content, resize_to_square(8, "nearest"))
 
 
 def test_an_unreadable_file_has_a_reason(tmp_path):
@@ -196,19 +196,19 @@ def test_an_unreadable_file_has_a_reason(tmp_path):
         ("empty.jpg", "empty file"),
     ):
         with pytest.raises(UnreadableImage, match=reason):
-            read(tmp_path / name, squeezed(8, "nearest"))
+            read_pixels(tmp_path / name, resize_to_square(8, "nearest"))
 
 
 def test_pixels_are_limited_before_decoding():
     content = encoded(Image.new("1", (20_000, 20_000)), "PNG")  # 50 kB that would take 1.2 GB as RGB
     with pytest.raises(UnreadableImage, match="limit"):
-        read(content, squeezed(8, "nearest"))
+        read_pixels(content, resize_to_square(8, "nearest"))
     with pytest.raises(UnreadableImage, match=r"40 x 30 pixels: more than the limit of 1000 pixels"):
-        read(encoded(plain("RGB", RED), "PNG"), squeezed(8, "nearest"), images.Limits(pixels=1000))
+        read_pixels(encoded(plain("RGB", RED), "PNG"), resize_to_square(8, "nearest"), images.Limits(pixels=1000))
 
 
 def test_a_thumbnail_is_a_small_jpeg_in_proportion():
-    small = Image.open(io.BytesIO(images.thumbnail(encoded(Image.new("RGB", (800, 400), RED), "PNG"), 100)))
+    small = Image.open(io.BytesIO(images.make_thumbnail(encoded(Image.new("RGB", (800, 400), RED), "PNG"), 100)))
     assert (small.format, small.size) == ("JPEG", (100, 50))
 
 

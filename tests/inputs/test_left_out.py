@@ -16,7 +16,7 @@ from similar_images.collection.images import Collection
 from similar_images.evaluation.networks import compare
 from similar_images.inputs import names as kinds
 from similar_images.inputs.address import Address
-from similar_images.inputs.names import line_fault
+from similar_images.inputs.names import find_line_error
 from similar_images.inputs.sources import open_source
 from similar_images.vectors.from_images import list_images
 
@@ -200,7 +200,7 @@ def test_the_line_of_a_list_that_names_no_image_is_named(lines, fault, photos, t
 
 @pytest.mark.parametrize("name", ["a, b.jpg", "it's.jpg", "a;b.png", "größe.jpg", "x\ty.jpg", "'", '"a" b.jpg', ""])
 def test_names_with_odd_characters_have_no_fault(name):
-    assert line_fault(name) is None
+    assert find_line_error(name) is None
 
 
 def test_blank_lines_keep_their_rows_and_are_no_images(photos, tmp_path, monkeypatch):

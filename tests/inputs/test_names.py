@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from similar_images.inputs.names import from_csv_cell, printable, to_csv_cell
+from similar_images.inputs.names import escape_line, from_csv_cell, to_csv_cell
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,8 @@ from similar_images.inputs.names import from_csv_cell, printable, to_csv_cell
     ids=ascii,
 )
 def test_a_name_is_printed_without_what_controls_a_terminal(name, shown):
-    assert printable(name) == shown
-    printable(name).encode("utf-8")
+    assert escape_line(name) == shown
+    escape_line(name).encode("utf-8")
 
 
 @pytest.mark.parametrize("first", "=+-@\t\r")

@@ -71,7 +71,7 @@ def test_a_list_does_not_lead_out_of_the_folder_that_is_named(address, photos, s
         assert [(line["bytes"], line["sha256"]) for line in csv.DictReader(file)] == [("", "")] * 6
     source = open_source(Address(f"file://{photos}") if address else photos)
     for name in names:
-        assert not source.exists(name) and not source.holds_any([name])
+        assert not source.exists(name) and not source.has_any([name])
         for read in source.image, source.size, source.locate:
             with pytest.raises(UnreadableImage, match="outside the image folder"):
                 read(name)
@@ -179,7 +179,7 @@ def test_an_archives_list_does_not_lead_to_files_on_the_disk(photos, secret, tmp
         file.write("secret.jpg", "good.jpg")
     source = open_source(Path("a.zip"))
     for name in ("/etc/passwd", "../secret.jpg"):
-        assert source.joined(name) is None
+        assert source.join(name) is None
         with pytest.raises(UnreadableImage):
             source.locate(name)
         with pytest.raises(UnreadableImage):

@@ -37,7 +37,7 @@ def tiff(*pages: tuple[np.ndarray, int], **options: object) -> bytes:
 def test_the_full_image_is_read_not_a_preview(pages, options):
     content = tiff(*pages, **options)
     assert np.array_equal(np.asarray(images.open_image(content)), FULL)
-    assert images.original(content)[2] == (60, 40)
+    assert images.read_original(content)[2] == (60, 40)
 
 
 @pytest.mark.parametrize("order", "<>")

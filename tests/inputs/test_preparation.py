@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.preparation import Preparation, of_config, scaling
+from similar_images.inputs.preparation import Preparation, parse_config, parse_scaling
 
 SIZES = ((50, 70), (71, 33), (20, 20), (300, 223), (1, 9), (224, 224), (64, 47))  # height and width
 CASES = (  # the library's class, its options
@@ -44,7 +44,7 @@ def shown(size: tuple[int, int]) -> Image.Image:
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_pixels_are_those_of_the_library(name, options):
     plain = library(name, {**options, "do_rescale": False, "do_normalize": False})
-    preparation = of_config(plain.to_dict())
+    preparation = parse_config(plain.to_dict())
     for size in SIZES:
         pixels = preparation(shown(size))
         expected = plain(shown(size), return_tensors="np")["pixel_values"][0].transpose(1, 2, 0)
@@ -55,8 +55,8 @@ def test_pixels_are_those_of_the_library(name, options):
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_scaled_pixels_are_those_of_the_library(name, options):
     processor = library(name, options)
-    factor, mean, std = scaling(processor.to_dict())
-    pixels = of_config(processor.to_dict())(shown((50, 70)))
+    factor, mean, std = parse_scaling(processor.to_dict())
+    pixels = parse_config(processor.to_dict())(shown((50, 70)))
     expected = processor(shown((50, 70)), return_tensors="np")["pixel_values"][0].transpose(1, 2, 0)
     np.testing.assert_allclose((pixels * factor - mean) / std, expected, rtol=0, atol=1e-5)
 
@@ -66,8 +66,8 @@ def test_what_a_configuration_leaves_out_is_as_in_the_library(name):
     kind = name.split(".")[1]
     for suffix in ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor"):
         bare, whole = {"image_processor_type": kind + suffix}, library(name, {}).to_dict()
-        assert of_config(bare) == of_config(whole)
-        np.testing.assert_allclose(np.hstack(scaling(bare)), np.hstack(scaling(whole)))
+        assert parse_config(bare) == parse_config(whole)
+        np.testing.assert_allclose(np.hstack(parse_scaling(bare)), np.hstack(parse_scaling(whole)))
 
 
 def test_an_old_configuration_has_numbers_as_sizes():
@@ -77,10 +77,12 @@ def test_an_old_configuration_has_numbers_as_sizes():
         **{"image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711]},
     }
     assert (
-        of_config(old) == Preparation(224, 224, "bicubic", shorter=224) == of_config(library("clip.CLIP", {}).to_dict())
+        parse_config(old)
+        == Preparation(224, 224, "bicubic", shorter=224)
+        == parse_config(library("clip.CLIP", {}).to_dict())
     )
     square = {"feature_extractor_type": "ViTFeatureExtractor", "size": 384, "resample": 2}
-    assert of_config(square) == Preparation(384, 384, "bilinear", resized=(384, 384))
+    assert parse_config(square) == Preparation(384, 384, "bilinear", resized=(384, 384))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +109,7 @@ def test_an_old_configuration_has_numbers_as_sizes():
 )
 def test_what_is_not_possible_is_refused(config, message):
     with pytest.raises(ValueError) as raised:
-        of_config(config)
+        parse_config(config)
     assert message in str(raised.value)
 
 
@@ -117,11 +119,11 @@ def test_what_is_not_possible_is_refused(config, message):
 )
 def test_a_scaling_that_is_not_possible_is_refused(entries, message):
     with pytest.raises(ValueError, match=message):
-        scaling({"image_processor_type": "CLIPImageProcessor"} | entries)
+        parse_scaling({"image_processor_type": "CLIPImageProcessor"} | entries)
 
 
 def test_one_mean_is_that_of_all_colours():
-    known = scaling({"image_processor_type": "ViTImageProcessor", "image_mean": 0.25, "do_rescale": False})
+    known = parse_scaling({"image_processor_type": "ViTImageProcessor", "image_mean": 0.25, "do_rescale": False})
     assert known == (1.0, [0.25] * 3, [0.5] * 3)
 
 

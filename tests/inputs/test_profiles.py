@@ -20,7 +20,7 @@ from PIL import Image
 from sample_images import encoded
 
 from similar_images.inputs import images, profiles
-from similar_images.inputs.preparation import read, squeezed
+from similar_images.inputs.preparation import read_pixels, resize_to_square
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -44,7 +44,7 @@ def test_colours_become_srgb(name, form):
 @pytest.mark.parametrize("name", PRIMARIES)
 def test_thumbnails_are_srgb_without_a_profile(name):
     content = with_profile(np.full((200, 300, 3), (200, 60, 90), np.uint8), rgb_profile(name))
-    small = Image.open(io.BytesIO(images.thumbnail(content, 100)))
+    small = Image.open(io.BytesIO(images.make_thumbnail(content, 100)))
     expected = expected_rgb(np.array([200, 60, 90]), name)
     assert "icc_profile" not in small.info
     assert np.abs(np.asarray(small)[10, 10] - expected).max() <= 4
@@ -152,7 +152,7 @@ def test_damaged_profiles_never_do_more_than_leave_the_colours():
 def test_reduced_jpegs_are_converted():
     content = with_profile(np.full((800, 800, 3), (60, 200, 90), np.uint8), rgb_profile("Display P3"), "JPEG")
     expected = expected_rgb(np.array([60, 200, 90]), "Display P3")
-    assert np.abs(read(content, squeezed(32, "bilinear")) - expected).max() <= 4
+    assert np.abs(read_pixels(content, resize_to_square(32, "bilinear")) - expected).max() <= 4
 
 
 def test_threads_share_transforms_without_mixing_colours():

@@ -12,7 +12,7 @@ import pytest
 from similar_images.collection.images import Collection
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.sources import Archive, Folder, check_source, digest, open_source, title
+from similar_images.inputs.sources import Archive, Folder, check_source, digest_image, location_title, open_source
 
 KINDS = (".zip", ".tar", ".tar.gz", ".tgz")
 
@@ -57,9 +57,9 @@ def test_an_archive_is_the_folder_that_was_packed(kind, photos, tmp_path):
     assert archive.find() == folder.find()
     for name in [*names, *reversed(names)]:  # back and forth
         assert archive.image(name) == (photos / name).read_bytes()
-        assert digest(archive, name) == digest(folder, name)
-    assert archive.holds_any([names[0]]) and not archive.holds_any(["other.jpg", ""])
-    assert title(archive.path) == "packed"
+        assert digest_image(archive, name) == digest_image(folder, name)
+    assert archive.has_any([names[0]]) and not archive.has_any(["other.jpg", ""])
+    assert location_title(archive.path) == "packed"
     with pytest.raises(UnreadableImage, match="no such file"):
         archive.image("other.jpg")
 

@@ -110,7 +110,7 @@ def test_a_file_is_read_by_either_form_of_its_name(stored_and_typed, tmp_path):
     (folder / on_disk).write_bytes(b"content")
     source = open_source(folder)
     for name in (on_disk, typed, f"./{typed}"):
-        assert source.exists(name) and source.holds_any([name]) and source.size(name) == 7
+        assert source.exists(name) and source.has_any([name]) and source.size(name) == 7
         assert source.locate(name).read_bytes() == b"content"
     (tmp_path / "list.txt").write_text(f"{typed}\n")
     assert list_images(tmp_path / "list.txt", folder).names == [typed]

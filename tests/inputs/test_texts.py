@@ -5,7 +5,7 @@ import json
 import pytest
 
 from similar_images.inputs.names import read_names, write_names
-from similar_images.inputs.texts import list_file, one_line, read_texts
+from similar_images.inputs.texts import read_texts, text_list_path, to_one_line
 
 SAID = ["first", 'she said "hi", twice', "עברית مرحبا", "😀 café", "", "last"]
 
@@ -100,7 +100,7 @@ def test_two_hundred_thousand_rows_and_ten_megabytes_in_one(file):
 
 @pytest.mark.parametrize("broken", ["\n", "\r\n", "\r", "\u2028", "\x85", "\x1e"])
 def test_a_text_is_one_line_of_the_list_whatever_breaks_it(broken, tmp_path):
-    text = one_line(f"one{broken}two")
+    text = to_one_line(f"one{broken}two")
     write_names(tmp_path / "list.txt", [text, "three"])
     assert read_names(tmp_path / "list.txt") == ["one two", "three"]
 
@@ -138,6 +138,6 @@ def test_what_is_wrong_is_said_with_its_line(file, name, content, options, said)
 
 
 def test_the_list_of_texts_is_never_a_file_that_is_not_one(tmp_path):
-    assert list_file(tmp_path / "a.txt") == tmp_path / "a.txt"
-    assert list_file(tmp_path / "a.txt", "latin-1") == tmp_path / "a_list.txt"
-    assert list_file(tmp_path / "a.csv") == tmp_path / "a_list.txt"
+    assert text_list_path(tmp_path / "a.txt") == tmp_path / "a.txt"
+    assert text_list_path(tmp_path / "a.txt", "latin-1") == tmp_path / "a_list.txt"
+    assert text_list_path(tmp_path / "a.csv") == tmp_path / "a_list.txt"

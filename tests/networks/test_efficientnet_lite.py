@@ -15,7 +15,7 @@ from damage import mutants
 from PIL import Image
 
 from similar_images.files import sha256
-from similar_images.inputs.preparation import read, squeezed
+from similar_images.inputs.preparation import read_pixels, resize_to_square
 from similar_images.networks import efficientnet_lite, torch_file
 from similar_images.networks.catalog import NETWORKS
 from similar_images.networks.extras import MissingExtra
@@ -66,7 +66,7 @@ def test_the_tensors_are_those_that_pytorch_reads(network, tensors):
 def test_vectors_and_classes_of_photographs_are_those_of_the_reference(network, tensors, reference, data):
     files = sorted((data / "photos" / "caltech101").rglob("*.jpg"))
     files = files[:: len(files) // PHOTOS][:PHOTOS]
-    pixels = np.stack([read(file, squeezed(network.side, network.resampling)) for file in files])
+    pixels = np.stack([read_pixels(file, resize_to_square(network.side, network.resampling)) for file in files])
     depth = efficientnet_lite.WEIGHTS[network.name].depth
     top = efficientnet_lite.model(tensors, depth, network.side, top=True)
     session = onnxruntime.InferenceSession(top, providers=["CPUExecutionProvider"])

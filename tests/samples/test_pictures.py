@@ -10,7 +10,7 @@ from similar_images import Collection
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels
 from similar_images.index.index import normalised
-from similar_images.inputs.preparation import read, squeezed
+from similar_images.inputs.preparation import read_pixels, resize_to_square
 from similar_images.inputs.sources import open_source
 from similar_images.networks import hog_colour
 from similar_images.samples import pictures as sample
@@ -71,13 +71,15 @@ def test_no_two_pictures_are_the_same(painted):
 def test_a_kind_varies(painted):
     """Pictures of a kind differ from their mean by more than noise."""
     for kind in sample.KINDS:
-        pixels = [read(path, squeezed(32, "box")).astype(float) for path in sorted((painted / kind).iterdir())]
+        pixels = [
+            read_pixels(path, resize_to_square(32, "box")).astype(float) for path in sorted((painted / kind).iterdir())
+        ]
         assert np.std(pixels, axis=0).mean() > 12, kind
 
 
 def test_the_weightless_network_finds_the_kind_of_a_picture(painted):
     names = open_source(painted).find().names
-    pixels = np.stack([read(painted / name, squeezed(hog_colour.SIDE, "box")) for name in names])
+    pixels = np.stack([read_pixels(painted / name, resize_to_square(hog_colour.SIDE, "box")) for name in names])
     assert precision(normalised(hog_colour.encode(pixels)), folder_labels(names), 8) >= 0.85
 
 

@@ -41,7 +41,7 @@ def trouble(source, preparation, limits):
 
 def prepare(*arguments):
     prepare_process(*arguments)
-    decoding.read = trouble
+    decoding.read_pixels = trouble
 
 
 prepare_process = decoding._prepare

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from similar_images.cli.extract import main
-from similar_images.inputs.images import DECODING
+from similar_images.inputs.images import DECODING_VERSION
 from similar_images.vectors.manifest import manifest_path, read_manifest
 from similar_images.vectors.store import vectors_path
 from similar_images.vectors.writer import adopt
@@ -46,9 +46,9 @@ def make_earlier() -> None:
 
 
 def test_new_vectors_record_how_files_are_decoded(extract):
-    assert NOTE not in extract() and decoding() == DECODING
+    assert NOTE not in extract() and decoding() == DECODING_VERSION
     Image.new("RGB", (40, 30)).save("photos/3.png")
-    assert NOTE not in extract() and decoding() == DECODING
+    assert NOTE not in extract() and decoding() == DECODING_VERSION
 
 
 def test_earlier_vectors_are_known_and_stay_until_overwritten(extract):
@@ -58,7 +58,7 @@ def test_earlier_vectors_are_known_and_stay_until_overwritten(extract):
     Image.new("RGB", (40, 30)).save("photos/3.png")
     assert f"{NOTE}: its rows stay as they are; use --overwrite" in extract() and decoding() == 1
     assert np.array_equal(np.load(vectors_path(Path("photos_file_list.txt")))[:3], before)
-    assert NOTE not in extract("--overwrite") and decoding() == DECODING
+    assert NOTE not in extract("--overwrite") and decoding() == DECODING_VERSION
 
 
 def test_vectors_of_another_tool_count_as_earlier(tmp_path):

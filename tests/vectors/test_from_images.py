@@ -141,7 +141,7 @@ def test_names_with_nul_formulas_and_escape_codes_are_skipped_and_reported_safel
 def test_a_file_beyond_the_limit_is_reported_without_being_read(photos, tmp_path, monkeypatch):
     with (photos / "sparse.jpg").open("wb") as file:
         file.truncate(4 * 10**12)
-    monkeypatch.setattr(extraction, "digest", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr(extraction, "digest_image", lambda *_: pytest.fail("it was read"))
     entry = Skipped(0, "sparse.jpg", "too large")
     extraction.write_skipped(tmp_path / "skipped.csv", photos, [entry])
     line = skipped_csv(tmp_path / "skipped.csv")["sparse.jpg"]

@@ -14,7 +14,7 @@ from sample_texts import MIRROR, QUERY, make_texts, pillow
 from similar_images import Collection, Gallery, TextCollection, TextGallery
 from similar_images.collection.texts import DOCSTRINGS, TWEETS, TWEETS_INDEX
 from similar_images.index.build import build
-from similar_images.inputs.texts import CHARACTERS, list_file
+from similar_images.inputs.texts import MAX_CHARACTERS, text_list_path
 from similar_images.networks import text as text_networks
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
 
@@ -86,7 +86,7 @@ def test_what_is_typed_on_takes_the_place_of_what_it_was(shown):
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [(" \n", "empty text"), ("x" * (CHARACTERS + 1), "100,001 characters: expected at most 100,000")],
+    [(" \n", "empty text"), ("x" * (MAX_CHARACTERS + 1), "100,001 characters: expected at most 100,000")],
 )
 def test_what_is_no_query_is_told_and_the_gallery_goes_on(shown, text, reason):
     before = query(shown)
@@ -148,7 +148,7 @@ def test_a_network_that_is_gone_is_told_when_it_is_needed(collection, monkeypatc
 def alone(tmp_path, monkeypatch) -> Path:
     """The folder of a project with an index of tweets and their texts, but no vectors."""
     monkeypatch.chdir(tmp_path)
-    names, texts = list_file(TWEETS), pillow()[:300]
+    names, texts = text_list_path(TWEETS), pillow()[:300]
     make_texts(names, texts)
     with TWEETS.open("w", newline="") as file:
         csv.writer(file).writerows([["text"], *([text] for text in texts)])
@@ -174,7 +174,7 @@ def test_the_tweets_are_searched_without_vectors(alone):
 
 def test_hits_without_vectors_are_reranked_by_encoding_them(alone):
     exact = TextCollection.sample()
-    names, texts = list_file(TWEETS), exact.names
+    names, texts = text_list_path(TWEETS), exact.names
     make_texts(names, texts)
     build(open_vectors(vectors_path(names)), index_path(vectors_path(names)), "PQ48x4fs")
     stored = TextCollection.open(names)

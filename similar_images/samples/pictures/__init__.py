@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from similar_images.files import replacing
+from similar_images.files import replace_file
 from similar_images.samples.pictures.animals import Animals
 from similar_images.samples.pictures.canvas import Picture
 from similar_images.samples.pictures.things import Things
@@ -40,6 +40,6 @@ def write(folder: Path) -> int:
     for path, (name, number) in wanted.items():
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as partial:
+            with replace_file(path) as partial:
                 paint(name, number).save(partial, "JPEG", quality=QUALITY)
     return len(wanted)
