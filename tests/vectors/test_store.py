@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def test_what_is_there_is_not_overwritten_unless_asked_for(tmp_path, writer, nam
     first.finish()
     expected = files(tmp_path)
     with pytest.raises(ValueError, match=r"was made with resampling box instead of nearest.*--overwrite"):
-        write(writer(3), network=HOG | {"resampling": "nearest"})
+        write(writer(3), network=replace(HOG, resampling="nearest"))
     (tmp_path / "list.txt").write_text("other.jpg\n1.jpg\n2.jpg\n")
     with pytest.raises(ValueError, match="for another list"):
         Writer(tmp_path / "list.npy", tmp_path / "list.txt", ["other.jpg", "1.jpg", "2.jpg"], tmp_path)
