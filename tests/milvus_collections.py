@@ -1,4 +1,4 @@
-"""Collections in Milvus that tests make."""
+"""Helpers that build collections in Milvus."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,16 +7,16 @@ import numpy as np
 from milvus_server import MilvusServer
 
 from similar_images import Collection
-from similar_images.cli.milvus import columns_of
+from similar_images.cli.milvus import filter_columns
 from similar_images.milvus import build as building
 from similar_images.milvus.build import Target
 from similar_images.vectors.store import open_vectors
 
 
 class Milvus(NamedTuple):
-    """Where collections are to be."""
+    """Address of Milvus and a folder for its files."""
 
-    folder: Path  # of the tests of a module
+    folder: Path  # shared by the tests of a module
     server: MilvusServer | None  # None: Milvus Lite
 
     @property
@@ -24,19 +24,19 @@ class Milvus(NamedTuple):
         return self.server.uri() if self.server else str(self.folder / "test.db")
 
     def build(self, vectors: Path, name: str = "v", index: str = "auto", **options: object) -> Path:
-        """Build a collection; return its manifest."""
+        """Build a collection and return its manifest."""
         opened, path = open_vectors(vectors), vectors.with_name(f"{name}.milvus.json")
-        building.build(opened, path, Target(self.uri, index), columns_of(opened), **options)
+        building.build(opened, path, Target(self.uri, index), filter_columns(opened), **options)
         return path
 
 
 def add(vectors: Path, manifest: Path, **options: object) -> dict:
     opened = open_vectors(vectors)
-    return building.add(opened, manifest, columns_of(opened), **options)
+    return building.add(opened, manifest, filter_columns(opened), **options)
 
 
 def saved(folder: Path, array: np.ndarray, names: list[str] | None = None) -> Path:
-    """Write vectors with their list; return them."""
+    """Write vectors and their list; return the path of the vectors."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "v.npy", array)
     names = names or [f"{row % 10}/image {row}.jpg" for row in range(len(array))]

@@ -1,4 +1,4 @@
-"""A Milvus server for tests, in a network namespace of its own: it listens on every interface that it sees."""
+"""Milvus server for tests, in its own network namespace: it listens on all interfaces."""
 
 import os
 import shutil
@@ -14,9 +14,9 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = Path(os.environ.get("SIMILAR_IMAGES_MILVUS", ROOT / ".venv" / "milvus"))
-STARTED = 120  # seconds
-_numbers = count()  # of the servers of this process
-# It becomes the server itself, so that its process id is the server's.
+START_SECONDS = 120
+_numbers = count()  # one per server of this process
+# Replaces its process by the server, which keeps the process id.
 RUN = """
 import os, re, sys
 from pathlib import Path
@@ -24,7 +24,7 @@ import milvus
 
 folder, options = Path(sys.argv[1]), dict(option.split("=", 1) for option in sys.argv[2:])
 config = milvus.MilvusServerConfig(data_dir=str(folder))
-settings = {name.split(".")[-1]: options.pop(name) for name in [*options] if "." in name}  # that the package does not know
+settings = {name.split(".")[-1]: options.pop(name) for name in [*options] if "." in name}  # unknown to the package
 for name, value in options.items():
     kind = config.get_type(name) if name in config.configurable_items else str
     config.set(name, value == "true" if kind is bool else kind(value))
@@ -42,16 +42,16 @@ os.execve(f"{libraries}/milvus", ["milvus", "run", "standalone"], {**os.environ,
 
 
 def why_not() -> str:
-    """Return why no server can be started here; an empty string if one can."""
+    """Return the reason for not starting a server; an empty string if one can run."""
     if os.name != "posix" or os.geteuid() != 0 or shutil.which("ip") is None:
-        return "a Milvus server needs a network namespace of its own: root, and the command ip"
+        return "a Milvus server needs its own network namespace: root, and the command ip"
     if not (PACKAGE / "milvus").is_dir():
         return f"there is no Milvus server in {PACKAGE}: run `make test-cluster`"
     return ""
 
 
 class MilvusServer:
-    """A server that can be started, killed and started again with what it holds."""
+    """Server that keeps its data when it is killed and restarted."""
 
     def __init__(self, folder: Path, *options: str):
         self.folder, self._options = folder, options
@@ -59,7 +59,7 @@ class MilvusServer:
         self._name = f"simmv{process}x{number}"
         network = f"10.{200 + process // 256 % 50}.{process % 256}"
         ours, self.host = f"{network}.{4 * number + 1}", f"{network}.{4 * number + 2}"
-        self._pid: subprocess.Popen | None = None
+        self._process: subprocess.Popen | None = None
         ip("netns", "add", self._name)
         outside, inside = f"mv{process}x{number}o", f"mv{process}x{number}i"
         ip("link", "add", outside, "type", "veth", "peer", "name", inside, "netns", self._name)
@@ -73,13 +73,13 @@ class MilvusServer:
         return f"{scheme}://{self.host}:19530"
 
     def start(self) -> None:
-        """Start the server and wait until it serves."""
+        """Start the server and wait until it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = ["ip", "netns", "exec", self._name, sys.executable, "-c", RUN, str(self.folder), *self._options]
         environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}
-        self._pid = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + STARTED
-        while time.monotonic() < until and self._pid.poll() is None:
+        self._process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until and self._process.poll() is None:
             try:
                 with urllib.request.urlopen(f"http://{self.host}:9091/healthz", timeout=1) as answer:
                     if b"OK" in answer.read():
@@ -92,18 +92,18 @@ class MilvusServer:
 
     def signal(self, number: int) -> None:
         """Send a signal to the server."""
-        assert self._pid is not None
-        self._pid.send_signal(number)
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End the server at once, as a power cut does."""
-        if self._pid is not None and self._pid.poll() is None:
-            self._pid.kill()
-            self._pid.wait()
+        """Kill the server, like a power cut."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
 
     def close(self) -> None:
-        """End the server, and its namespace."""
-        if self._pid is not None and self._pid.poll() is None:
+        """Stop the server and delete its namespace."""
+        if self._process is not None and self._process.poll() is None:
             self.signal(signal.SIGCONT)
         self.kill()
         ip("netns", "delete", self._name)
@@ -115,7 +115,7 @@ def ip(*arguments: str) -> None:
 
 @pytest.fixture(scope="session")
 def milvus_server(tmp_path_factory):
-    """A server without access control."""
+    """Server without access control."""
     if reason := why_not():
         pytest.skip(reason)
     server = MilvusServer(tmp_path_factory.mktemp("milvus") / "server")

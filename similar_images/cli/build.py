@@ -143,7 +143,7 @@ def main(
     if dimension not in (None, d):
         raise ValueError(f"{vectors_file}: expected vectors of {dimension} numbers (-d), got {d}")
     changes, target = bool(adding or removing), Target(target_recall, max_bytes, max_ms)
-    output = output or milvus.output_of(vectors_file, uri, changes)
+    output = output or milvus.default_output(vectors_file, uri, changes)
     on_milvus = is_milvus(output)
     if not on_milvus and (uri is not None or milvus_index != "auto" or milvus_ca):
         raise ValueError(f"expected -o FILE.milvus.json with the options of Milvus, got {output}")
@@ -188,7 +188,7 @@ def main(
         if adding:
             manifest = building.add(vectors, output)
     elif on_milvus:
-        place = milvus.target_of(output, uri, milvus_index, milvus_ca)
+        place = milvus.choose_target(output, uri, milvus_index, milvus_ca)
         with _bar(n) as advance:
             manifest = milvus.build(vectors, output, place, similarity, restore, advance, _say)
     elif any(target):

@@ -31,7 +31,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 AS_EXTRACTED = "[default: as when the images were extracted]"
 
 SIMILARITIES = ("cosine", "centred", "whitened")  # as in index/similarity.py, which imports Faiss
-MILVUS_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW", "SCANN", "DISKANN", "AUTOINDEX")  # as in cluster/
+MILVUS_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW")  # as in milvus.index_types
 NAMED = 5  # collections in a message
 
 

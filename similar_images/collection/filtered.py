@@ -151,7 +151,7 @@ class Subset:
         self._index: Any = None
         if index is not None and not index.is_local:
             if where is not None or not self._are_few:
-                self._index = index.faiss.only(self._matching, self._conditions(where), everywhere)
+                self._index = index.faiss.restrict(self._matching, self._conditions(where), everywhere)
         elif index is not None and not self._are_few and (is_inverted(index.faiss) or everywhere):
             self._index = only(index.faiss, self._matching, everywhere)
         if self._are_few and self._index is None:

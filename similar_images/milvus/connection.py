@@ -1,7 +1,7 @@
-"""A connection to Milvus, a server or cluster or the embedded Milvus Lite: credentials, time limits, clear errors.
+"""Connection to a Milvus server, a cluster or the embedded Milvus Lite.
 
-Every failure is one line with its remedy, after a limited time. The credentials come from the environment each time that a
-connection is made, and are kept nowhere else.
+Each failure becomes one line with a remedy, within a time limit. Credentials are read from the environment whenever a
+connection is made, and stored nowhere.
 """
 
 import logging
@@ -17,30 +17,30 @@ from similar_images import forks
 from similar_images.milvus import lite
 from similar_images.networks.extras import need
 
-ANSWER = 10.0  # seconds for a search or a question
-WRITE = 120.0  # for a batch of rows, or for the building of an index to begin
-DIAGNOSIS = 3.0  # to find out why there is no connection
-TIMEOUT = "MILVUS_TIMEOUT"  # the environment's seconds in place of ANSWER
+ANSWER_SECONDS = 10.0  # limit of a search or a question
+WRITE_SECONDS = 120.0  # limit of writing a batch of rows, or of starting to build an index
+DIAGNOSIS_SECONDS = 3.0  # to find out why a connection fails
+TIMEOUT_VARIABLE = "MILVUS_TIMEOUT"  # seconds that replace ANSWER_SECONDS
 CREDENTIALS = "MILVUS_TOKEN, MILVUS_TOKEN_FILE, or MILVUS_USER and MILVUS_PASSWORD"
-NOT_FOUND, NOT_LOADED, NO_INDEX = 100, 101, 700  # codes of Milvus
-FULL = ("disk quota", "quota exceeded", "force deny", "no space left", "file too large", "memory quota")
+NOT_FOUND, NOT_LOADED = 100, 101  # error codes of Milvus
+FULL_MESSAGES = ("disk quota", "quota exceeded", "force deny", "no space left", "file too large", "memory quota")
 
 
 class CollectionGone(ValueError):
-    """The collection that a manifest names is not in Milvus any more."""
+    """Milvus no longer has the collection that a manifest names."""
 
 
 class NotLoaded(ValueError):
-    """A collection is in Milvus, but not in the memory of its query nodes."""
+    """Milvus has the collection, but its query nodes have not loaded it."""
 
 
 def is_file(uri: str) -> bool:
-    """Return whether a URI is the file of Milvus Lite, not the address of a server."""
+    """Return whether a URI is a file of Milvus Lite rather than a server's address."""
     return "://" not in uri
 
 
-def checked(uri: str) -> str:
-    """Return a URI as it can be used and kept. Raises ValueError for credentials in it, and for another scheme."""
+def normalise_uri(uri: str) -> str:
+    """Return a URI with its port. Raises ValueError if it contains credentials or is neither http(s) nor a .db file."""
     if is_file(uri):
         if not uri.endswith(".db"):
             raise ValueError(f"expected a file ending in .db for Milvus Lite, or http(s)://HOST:PORT, got {uri}")
@@ -49,7 +49,7 @@ def checked(uri: str) -> str:
         parts = urlsplit(uri)
         host, port, has_credentials = parts.hostname, parts.port, "@" in parts.netloc
     except ValueError:
-        raise ValueError("expected http(s)://HOST:PORT of a Milvus server, got an address that is none") from None
+        raise ValueError("expected http(s)://HOST:PORT of a Milvus server, got an invalid address") from None
     if has_credentials or parts.query:
         raise ValueError(
             f"expected an address of Milvus without credentials: remove them, and set {CREDENTIALS} in the environment"
@@ -60,13 +60,13 @@ def checked(uri: str) -> str:
 
 
 class Connection:
-    """Milvus at a URI. It connects with the first call; after a failure the next call tries again."""
+    """Milvus at a URI. The first call connects; after a failure the next call reconnects."""
 
     def __init__(self, uri: str, ca: Path | None = None):
-        """`ca` is the certificate of an own authority (PEM), for https. Raises ValueError for a URI that is none."""
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes to stderr what is reported here
+        """`ca` is the certificate (PEM) of a private authority, for https. Raises ValueError for an invalid URI."""
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are reported here, not on stderr
         need("pymilvus", "cluster", "a search on Milvus")
-        self.uri, self.ca = checked(uri), ca
+        self.uri, self.ca = normalise_uri(uri), ca
         if ca is not None and not ca.is_file():
             raise FileNotFoundError(f"there is no certificate {ca}: name the authority's with --milvus-ca")
         self._client: Any = None
@@ -78,30 +78,33 @@ class Connection:
         return is_file(self.uri)
 
     def call(self, method: str, *args: Any, seconds: float | None = None, **kwargs: Any) -> Any:
-        """Return what a method of MilvusClient returns.
+        """Call a method of MilvusClient and return its result.
 
         Raises CollectionGone, NotLoaded, OSError (ConnectionError, TimeoutError, PermissionError) or ValueError.
         """
-        limit = answer_seconds() if seconds is None else seconds
-        client = self._connected()
-        return self._reported(lambda: getattr(client, method)(*args, timeout=limit, **kwargs), limit)
+        limit = read_timeout() if seconds is None else seconds
+        client = self._connect()
+        return self._translate_errors(lambda: getattr(client, method)(*args, timeout=limit, **kwargs), limit)
 
-    def _connected(self) -> Any:
+    def _connect(self) -> Any:
         with self._lock:
             if self._client is None:
                 if self.is_embedded:
                     need("milvus_lite", "cluster", "Milvus Lite")
-                    self._client = self._reported(lambda: _client(lite.address(Path(self.uri))), ANSWER)
+                    address = lite.start(Path(self.uri))
+                    self._client = self._translate_errors(lambda: _open_client(address), ANSWER_SECONDS)
                 else:
-                    secure = {"secure": True} if self.uri.startswith("https:") else {}
-                    trusted = {"server_pem_path": str(self.ca)} if self.ca else {}
-                    self._client = self._reported(
-                        lambda: _client(self.uri, token=_token(), **secure, **trusted), ANSWER, connecting=True
+                    options: dict[str, Any] = {"secure": True} if self.uri.startswith("https:") else {}
+                    options |= {"server_pem_path": str(self.ca)} if self.ca else {}
+                    self._client = self._translate_errors(
+                        lambda: _open_client(self.uri, token=_read_token(), **options),
+                        ANSWER_SECONDS,
+                        is_connecting=True,
                     )
             return self._client
 
-    def _reported(self, work: Callable[[], Any], limit: float, connecting: bool = False) -> Any:
-        """Do the work, whose failures become errors of this module; nothing of pymilvus', nor its log, is shown."""
+    def _translate_errors(self, work: Callable[[], Any], limit: float, is_connecting: bool = False) -> Any:
+        """Return the result of `work`. Errors of pymilvus and gRPC become the errors that `call` documents."""
         import grpc
         from pymilvus.exceptions import MilvusException
 
@@ -110,102 +113,104 @@ class Connection:
         except (grpc.RpcError, MilvusException) as error:
             cause: Any = error.__cause__ if isinstance(error.__cause__, grpc.RpcError) else error
             if isinstance(cause, grpc.RpcError):
-                known: Any = cause
-                failure = self._failure(known.code(), str(known.details()), limit, connecting)
+                call: Any = cause
+                failure = self._as_error(call.code(), str(call.details()), limit, is_connecting)
             else:
-                failure = self._failure(cause.code, str(cause.message), limit, connecting)
+                failure = self._as_error(cause.code, str(cause.message), limit, is_connecting)
         raise failure
 
-    def _failure(self, code: Any, message: str, limit: float, connecting: bool) -> Exception:
+    def _as_error(self, code: Any, message: str, limit: float, is_connecting: bool) -> Exception:
         import grpc
 
-        said, status = " ".join(message.split())[:300], grpc.StatusCode
-        lowered = said.casefold()
+        reason, status = " ".join(message.split())[:300], grpc.StatusCode
+        lowered = reason.casefold()
         if code == NOT_FOUND or "can't find collection" in lowered or "collection not found" in lowered:
             return CollectionGone(f"the collection is not in Milvus at {self.uri}")
         if code == NOT_LOADED or "collection not loaded" in lowered:
             return NotLoaded(f"the collection is not loaded in Milvus at {self.uri}")
         if code in (status.UNAUTHENTICATED, status.PERMISSION_DENIED) or "auth check failure" in lowered:
-            return self._unauthorised()
-        if any(sign in lowered for sign in FULL):
+            return self._access_error()
+        if any(sign in lowered for sign in FULL_MESSAGES):
             return OSError(
-                f"Milvus at {self.uri} is full ({said}): free space or raise its quota, then rerun to resume"
+                f"Milvus at {self.uri} is full ({reason}): free space or raise its quota, then rerun to resume"
             )
-        if connecting:
-            return self._unconnected()
+        if is_connecting:
+            return self._diagnose()
         if code == status.DEADLINE_EXCEEDED or "deadline exceeded" in lowered:
             return TimeoutError(
-                f"Milvus at {self.uri} did not answer within {limit:g} s: try again, or allow more with {TIMEOUT}=SECONDS"
+                f"Milvus at {self.uri} did not answer within {limit:g} s: try again, or allow more with "
+                f"{TIMEOUT_VARIABLE}=SECONDS"
             )
         if code == status.UNAVAILABLE or "unavailable" in lowered or "retry timeout" in lowered:
             with self._lock:
-                self._client = None  # its next call connects anew
-            return self._down()
-        return ValueError(f"Milvus at {self.uri} refused: {said}")
+                self._client = None  # the next call reconnects
+            return self._no_answer_error()
+        return ValueError(f"Milvus at {self.uri} refused: {reason}")
 
-    def _down(self) -> ConnectionError:
+    def _no_answer_error(self) -> ConnectionError:
         return ConnectionError(f"no Milvus answers at {self.uri}: start it, or check the address")
 
-    def _unauthorised(self) -> PermissionError:
-        given = "the token is wrong" if _token() else "it requires a token"
-        return PermissionError(f"Milvus at {self.uri} refused access, {given}: set {CREDENTIALS} in the environment")
+    def _access_error(self) -> PermissionError:
+        problem = "the token is wrong" if _read_token() else "it requires a token"
+        return PermissionError(f"Milvus at {self.uri} refused access, {problem}: set {CREDENTIALS} in the environment")
 
-    def _unconnected(self) -> OSError:
-        """Return why no connection could be made: pymilvus gives the same message for all reasons."""
+    def _diagnose(self) -> OSError:
+        """Return the reason for a failed connection: pymilvus gives the same message for all reasons."""
         parts = urlsplit(self.uri)
-        host, port = parts.hostname or "", parts.port or 0
         try:
-            with socket.create_connection((host, port), DIAGNOSIS) as plain:
-                try:
-                    context = ssl.create_default_context(cafile=self.ca)
-                    with context.wrap_socket(plain, server_hostname=host):
-                        speaks_tls, refused = True, ""
-                except ssl.SSLCertVerificationError as error:
-                    speaks_tls, refused = True, error.verify_message
-                except (ssl.SSLError, OSError) as error:
-                    speaks_tls, refused = False, str(getattr(error, "reason", None) or error)
+            with socket.create_connection((parts.hostname or "", parts.port or 0), DIAGNOSIS_SECONDS) as plain:
+                speaks_tls, tls_fault = self._try_tls(plain, parts.hostname or "")
         except OSError:
-            return self._down()
+            return self._no_answer_error()
         if parts.scheme == "http":
             if speaks_tls:
                 return ConnectionError(f"Milvus at {self.uri} speaks TLS: use https://")
-        elif refused:
+        elif tls_fault:
             remedy = (
                 "name its authority's certificate with --milvus-ca" if speaks_tls else "it speaks no TLS, use http://"
             )
-            return ConnectionError(f"TLS to Milvus at {self.uri} failed ({refused}): {remedy}")
-        return TimeoutError(f"something listens at {self.uri}, but no Milvus answered within {ANSWER:g} s")
+            return ConnectionError(f"TLS to Milvus at {self.uri} failed ({tls_fault}): {remedy}")
+        return TimeoutError(f"something listens at {self.uri}, but no Milvus answered within {ANSWER_SECONDS:g} s")
+
+    def _try_tls(self, plain: socket.socket, host: str) -> tuple[bool, str]:
+        """Return whether the other end speaks TLS, and why the handshake failed, if it did."""
+        try:
+            with ssl.create_default_context(cafile=self.ca).wrap_socket(plain, server_hostname=host):
+                return True, ""
+        except ssl.SSLCertVerificationError as error:
+            return True, error.verify_message
+        except (ssl.SSLError, OSError) as error:
+            return False, str(getattr(error, "reason", None) or error)
 
 
-def answer_seconds() -> float:
-    """Return the time limit of a question, which the environment can set. Raises ValueError if it sets none."""
-    given = os.environ.get(TIMEOUT, "")
+def read_timeout() -> float:
+    """Return the seconds that a question may take, from the environment. Raises ValueError if they are invalid."""
+    text = os.environ.get(TIMEOUT_VARIABLE, "")
     try:
-        seconds = float(given) if given else ANSWER
+        seconds = float(text) if text else ANSWER_SECONDS
     except ValueError:
         seconds = 0
     if not 0 < seconds < float("inf"):
-        raise ValueError(f"expected a number of seconds above 0 in {TIMEOUT}, got {given}")
+        raise ValueError(f"expected a number of seconds above 0 in {TIMEOUT_VARIABLE}, got {text}")
     return seconds
 
 
-def _token() -> str:
-    """Return the credentials in the environment; an empty string if there are none."""
-    environment = os.environ
-    if token := environment.get("MILVUS_TOKEN"):
+def _read_token() -> str:
+    """Return the credentials in the environment; an empty string without any."""
+    if token := os.environ.get("MILVUS_TOKEN"):
         return token
-    if file := environment.get("MILVUS_TOKEN_FILE"):
+    if file := os.environ.get("MILVUS_TOKEN_FILE"):
         try:
             return Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise FileNotFoundError("MILVUS_TOKEN_FILE does not name a file that can be read") from None
-    user, password = (environment.get(f"MILVUS_{what}", "") for what in ("USER", "PASSWORD"))
+            raise FileNotFoundError("MILVUS_TOKEN_FILE does not name a readable file") from None
+    user, password = (os.environ.get(f"MILVUS_{name}", "") for name in ("USER", "PASSWORD"))
     return f"{user}:{password}" if user and password else ""
 
 
-def _client(uri: str, **options: Any) -> Any:
+def _open_client(uri: str, **options: Any) -> Any:
     import pymilvus
 
     for name in ("pymilvus", "milvus_lite"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # they log every error with a traceback
-    return pymilvus.MilvusClient(uri, timeout=min(ANSWER, answer_seconds()), **options)
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # they log each error with a traceback
+    return pymilvus.MilvusClient(uri, timeout=min(ANSWER_SECONDS, read_timeout()), **options)

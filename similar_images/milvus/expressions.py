@@ -1,7 +1,7 @@
-"""Filters as expressions of Milvus, which searches only the rows for which they are true.
+"""Filters as boolean expressions of Milvus, so that it searches only the matching rows.
 
-Values are literals with escapes: Milvus Lite and servers before 2.5 take no template parameters. An expression holds for the
-same rows as the filter of the collection; where none can be sure to, there is none, and the rows are found here.
+Values are escaped literals: Milvus Lite and servers before 2.5 take no template parameters. An expression matches exactly
+the rows of the collection's filter. Filters without an equivalent expression are evaluated by the collection instead.
 Source: https://milvus.io/docs/boolean.md
 """
 
@@ -9,74 +9,80 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from similar_images.milvus.fields import EMPTY, FOLDED, NAME, ROW, stored_kind
+from similar_images.milvus.fields import EMPTY, FOLDED_NAME, NAME, ROW, stored_kind
 
-NEVER, ALWAYS = f"{ROW} < 0", f"{ROW} >= 0"
-FEW_TEXTS = 1_000  # in one condition
-FEW_ROWS = 10_000  # that are listed in an expression
+NO_ROW, EVERY_ROW = f"{ROW} < 0", f"{ROW} >= 0"
+MAX_VALUES = 1_000  # in one condition
+MAX_LISTED_ROWS = 10_000  # in an expression
 ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-WILD = frozenset("%_\\")  # of a pattern
+WILDCARDS = frozenset("%_\\")
 
 
-def literal(value: str | float) -> str:
-    """Return a text or a number as Milvus reads it."""
+def quote(value: str | float) -> str:
+    """Return a text or a number as a literal of Milvus."""
     if isinstance(value, str):
         return '"' + "".join(ESCAPES.get(character, character) for character in value) + '"'
     return repr(value)
 
 
-def of_rows(rows: np.ndarray) -> str:
-    """Return the expression of some rows (m,)."""
-    return f"{ROW} in [{','.join(map(str, rows.tolist()))}]" if len(rows) else NEVER
+def match_rows(rows: np.ndarray) -> str:
+    """Return an expression that matches the rows (m,)."""
+    return f"{ROW} in [{','.join(map(str, rows.tolist()))}]" if len(rows) else NO_ROW
 
 
-def expression(
+def match_conditions(
     conditions: Mapping[str, tuple[np.ndarray, tuple]], fields: Mapping[str, str], finds_parts: bool
 ) -> str | None:
-    """Return the expression of conditions, as `Columns.conditions` gives them with the values (n,) of each column.
+    """Return an expression for conditions of `Columns.conditions`, each with the values (n,) of its column.
 
-    `fields` has those columns whose values Milvus holds; `finds_parts` says whether it finds parts of texts. None if Milvus
-    lacks a column, or cannot compare it so.
+    `fields` names the field of each column with the same values in Milvus; `finds_parts` says whether it searches inside
+    texts. None if Milvus lacks a column or cannot compare it in the same way.
     """
-    said = []
-    for column, (values, some) in conditions.items():
+    terms = []
+    for column, (values, alternatives) in conditions.items():
         field = fields.get(column)
         if field is None:
             return None
-        one = _parts(some, finds_parts) if column == NAME else _column(field, stored_kind(values), some)
-        if one is None:
+        if column == NAME:
+            term = _match_name(alternatives, finds_parts)
+        else:
+            term = _match_column(field, stored_kind(values), alternatives)
+        if term is None:
             return None
-        said.append(f"({one})")
-    return " and ".join(said) or ALWAYS
+        terms.append(f"({term})")
+    return " and ".join(terms) or EVERY_ROW
 
 
-def _parts(parts: tuple, finds_parts: bool) -> str | None:
+def _match_name(parts: tuple, finds_parts: bool) -> str | None:
     if not parts:
-        return NEVER
+        return NO_ROW
     if "" in parts:
-        return ALWAYS
-    if not finds_parts or len(parts) > FEW_TEXTS or any(WILD.intersection(part or "") for part in parts):
+        return EVERY_ROW
+    if not finds_parts or len(parts) > MAX_VALUES or any(WILDCARDS.intersection(part or "") for part in parts):
         return None
-    return " or ".join(f'{FOLDED} == ""' if part is None else f"{FOLDED} like {literal(f'%{part}%')}" for part in parts)
-
-
-def _column(field: str, kind: str, conditions: tuple) -> str | None:
-    if not conditions:
-        return NEVER
-    if len(conditions) > FEW_TEXTS:
-        return None
-    if kind == "O":
-        return f"{field} in [{', '.join(map(literal, conditions))}]"
-    empty: float = EMPTY[kind]
     return " or ".join(
-        f"({field} == {literal(empty)})" if one is None else f"({_range(field, empty, *one)})" for one in conditions
+        f'{FOLDED_NAME} == ""' if part is None else f"{FOLDED_NAME} like {quote(f'%{part}%')}" for part in parts
     )
 
 
-def _range(field: str, empty: float, low: float, high: float) -> str:
+def _match_column(field: str, kind: str, alternatives: tuple) -> str | None:
+    if not alternatives:
+        return NO_ROW
+    if len(alternatives) > MAX_VALUES:
+        return None
+    if kind == "O":
+        return f"{field} in [{', '.join(map(quote, alternatives))}]"
+    empty: float = EMPTY[kind]
+    return " or ".join(
+        f"({field} == {quote(empty)})" if limits is None else f"({_match_range(field, empty, *limits)})"
+        for limits in alternatives
+    )
+
+
+def _match_range(field: str, empty: float, low: float, high: float) -> str:
     if np.isnan(low) or np.isnan(high) or low == np.inf or high == -np.inf:
-        return NEVER
-    ends = [f"{field} > {literal(empty)}"]
-    ends += [f"{field} >= {literal(low)}"] if low > -np.inf else []
-    ends += [f"{field} <= {literal(high)}"] if high < np.inf else []
-    return " and ".join(ends)
+        return NO_ROW
+    terms = [f"{field} > {quote(empty)}"]
+    terms += [f"{field} >= {quote(low)}"] if low > -np.inf else []
+    terms += [f"{field} <= {quote(high)}"] if high < np.inf else []
+    return " and ".join(terms)

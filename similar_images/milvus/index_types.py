@@ -1,4 +1,4 @@
-"""The types of index that Milvus has: what each is built with, and the parameter that makes its search more exact.
+"""Index types of Milvus: build parameters, the search parameter that raises recall, and size.
 
 Source of names and ranges: https://milvus.io/docs/index.md. Shape letters: n vectors, c numbers in a vector.
 """
@@ -6,60 +6,67 @@ Source of names and ranges: https://milvus.io/docs/index.md. Shape letters: n ve
 from collections.abc import Callable
 from typing import NamedTuple
 
-USUAL = "IVF_SQ8"  # a byte a number, built in seconds; also in Milvus Lite
-FLAT = 5_000  # vectors; below it an exact search takes less than anything else
-MOST_LISTS = 65_536
-MOST_CODES = 64
-SEGMENT = 2**29  # bytes of vectors in a segment, each of which has lists of its own
+DEFAULT_TYPE = "IVF_SQ8"  # one byte per number, built in seconds; also in Milvus Lite
+MIN_IVF_VECTORS = 5_000  # below it an exact search is the fastest
+MAX_LISTS = 65_536
+MAX_CODE_BYTES = 64  # longer product codes are trained for many minutes
+MIN_VECTORS_PER_LIST = 39  # Faiss warns below it
+SEGMENT_BYTES = 2**29  # of vectors; each segment has its own lists
+PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+CANDIDATES = (64, 128, 256, 512, 1024)
 
 
 class IndexType(NamedTuple):
+    """An index type of Milvus."""
+
     name: str
-    built_with: Callable[[int, int], dict[str, int]]  # of n and c
-    searched_with: str | None  # None: it is exact, or chooses for itself
-    values: tuple[int, ...] = ()  # of that, in rising order
-    in_lite: bool = True
-    bytes: Callable[[int], float] = lambda c: 4 * c  # of a vector in the memory of a query node
+    build_parameters: Callable[[int, int], dict[str, int]]  # from n and c
+    search_parameter: str | None  # None: exact
+    search_values: tuple[int, ...] = ()  # in rising order
+    is_in_lite: bool = True
+    vector_bytes: Callable[[int], float] = lambda c: 4 * c  # in the memory of a query node
 
 
-def lists(n: int, c: int) -> dict[str, int]:
+def list_parameters(n: int, c: int) -> dict[str, int]:
     """Return the number of inverted lists for n vectors."""
-    n = min(n, SEGMENT // (4 * c))
-    return {"nlist": max(1, min(MOST_LISTS, round(4 * n**0.5), n // 39))}  # with less than 39 a list is trained badly
+    n = min(n, SEGMENT_BYTES // (4 * c))
+    return {"nlist": max(1, min(MAX_LISTS, round(4 * n**0.5), n // MIN_VECTORS_PER_LIST))}
 
 
-def codes(n: int, c: int) -> dict[str, int]:
-    """Return the same with product codes of at most MOST_CODES bytes: more are trained for many minutes."""
-    return lists(n, c) | {"m": max(m for m in range(1, MOST_CODES + 1) if c % m == 0), "nbits": 8}
+def pq_parameters(n: int, c: int) -> dict[str, int]:
+    """Return the parameters of inverted lists with product codes of at most MAX_CODE_BYTES."""
+    return list_parameters(n, c) | {"m": max(m for m in range(1, MAX_CODE_BYTES + 1) if c % m == 0), "nbits": 8}
 
 
-def graph(n: int, c: int) -> dict[str, int]:
-    """Return the neighbours of a node of the graph, and the candidates when it is built."""
+def graph_parameters(n: int, c: int) -> dict[str, int]:
+    """Return the links per node and the candidates considered during the build."""
     return {"M": 16, "efConstruction": 200}
 
 
-PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-CANDIDATES = (64, 128, 256, 512, 1024)
 TYPES = {
-    one.name: one
-    for one in (
+    index_type.name: index_type
+    for index_type in (
         IndexType("FLAT", lambda n, c: {}, None),
-        IndexType("IVF_FLAT", lists, "nprobe", PROBES),
-        IndexType("IVF_SQ8", lists, "nprobe", PROBES, bytes=lambda c: c + 8),
-        IndexType("IVF_PQ", codes, "nprobe", PROBES, in_lite=False, bytes=lambda c: codes(1, c)["m"] + 8),
-        IndexType("HNSW", graph, "ef", CANDIDATES, bytes=lambda c: 4 * c + 132),
-        IndexType("SCANN", lists, "nprobe", PROBES, in_lite=False, bytes=lambda c: 4 * c + c / 4),
-        IndexType("DISKANN", lambda n, c: {}, "search_list", CANDIDATES, in_lite=False, bytes=lambda c: c / 2),
-        IndexType("AUTOINDEX", lambda n, c: {}, None),
+        IndexType("IVF_FLAT", list_parameters, "nprobe", PROBES),
+        IndexType("IVF_SQ8", list_parameters, "nprobe", PROBES, vector_bytes=lambda c: c + 8),
+        IndexType(
+            "IVF_PQ",
+            pq_parameters,
+            "nprobe",
+            PROBES,
+            is_in_lite=False,
+            vector_bytes=lambda c: pq_parameters(1, c)["m"] + 8,
+        ),
+        IndexType("HNSW", graph_parameters, "ef", CANDIDATES, vector_bytes=lambda c: 4 * c + 132),
     )
 }
 
 
-def chosen(name: str, n: int, is_embedded: bool) -> tuple[IndexType, str]:
-    """Return the index type of a name of TYPES or "auto", or the one in its place; and what to say of that."""
+def choose_index_type(name: str, n: int, is_embedded: bool) -> tuple[IndexType, str]:
+    """Return the index type for a name of TYPES or "auto", and a note if Milvus Lite needs another one."""
     if name == "auto":
-        return TYPES["FLAT" if n < FLAT else USUAL], ""
-    if is_embedded and not TYPES[name].in_lite:
-        known = ", ".join(one.name for one in TYPES.values() if one.in_lite)
-        return TYPES[USUAL], f"Milvus Lite has no {name}: using {USUAL} (it has {known})"
+        return TYPES["FLAT" if n < MIN_IVF_VECTORS else DEFAULT_TYPE], ""
+    if is_embedded and not TYPES[name].is_in_lite:
+        known = ", ".join(index_type.name for index_type in TYPES.values() if index_type.is_in_lite)
+        return TYPES[DEFAULT_TYPE], f"Milvus Lite has no {name}: using {DEFAULT_TYPE} (it has {known})"
     return TYPES[name], ""

@@ -1,6 +1,6 @@
-"""Rows into a collection in Milvus: create it, fill it in batches, wait until it is indexed and whole.
+"""Rows in a Milvus collection: create it, upsert batches, delete, wait until everything is indexed.
 
-A batch is an upsert by row, so that a repeated one changes nothing. What an interrupted load has loaded is asked of Milvus.
+A batch is an upsert by row, so repeating it changes nothing. A resumed load asks Milvus which rows it has.
 
 Shape letters: n rows in all, b in a batch, c numbers in a transformed vector.
 """
@@ -12,108 +12,101 @@ from typing import Any
 import numpy as np
 
 from similar_images.index.exact import unit_rows
-from similar_images.milvus.connection import WRITE, Connection
-from similar_images.milvus.fields import FOLDED, ROW, VECTOR, Field, entities, schema
+from similar_images.milvus.connection import WRITE_SECONDS, Connection
+from similar_images.milvus.fields import FOLDED_NAME, ROW, VECTOR, Field, iter_entities, make_schema
 from similar_images.milvus.index_types import IndexType
 from similar_images.milvus.search import CONSISTENCY, MilvusSearch
 
 BATCH = 5_000  # rows
 BATCH_BYTES = 4 * 2**20  # of vectors
-INDEXED = 3600.0  # seconds in which an index must make progress
-PAUSE = 0.2  # seconds between two questions whether it is ready
+INDEX_SECONDS = 3600.0  # without progress of the index
+POLL_SECONDS = 0.2
 
 
-def create(
-    connection: Connection,
-    name: str,
-    n: int,
-    c: int,
-    index_type: IndexType,
-    fields: Mapping[str, Field],
+def create_collection(
+    connection: Connection, name: str, n: int, c: int, index_type: IndexType, fields: Mapping[str, Field]
 ) -> None:
-    """Create an empty collection of vectors of c numbers, with an index for n of them."""
+    """Create an empty collection for vectors (n, c), with an index."""
     import pymilvus
 
-    made = schema(c, fields)
+    schema = make_schema(c, fields)
     params = pymilvus.MilvusClient.prepare_index_params()
-    params.add_index(VECTOR, index_type=index_type.name, metric_type="IP", params=index_type.built_with(n, c))
-    connection.call("create_collection", name, schema=made, consistency_level=CONSISTENCY, seconds=WRITE)
-    connection.call("create_index", name, params, seconds=WRITE)
+    params.add_index(VECTOR, index_type=index_type.name, metric_type="IP", params=index_type.build_parameters(n, c))
+    connection.call("create_collection", name, schema=schema, consistency_level=CONSISTENCY, seconds=WRITE_SECONDS)
+    connection.call("create_index", name, params, seconds=WRITE_SECONDS)
 
 
-def load(
+def load_rows(
     search: MilvusSearch,
     array: np.ndarray,
     rows: np.ndarray,
     columns: Mapping[str, np.ndarray],
     fields: Mapping[str, Field],
     progress: Callable[[int], None] = lambda rows: None,
-    resumed: bool = False,
+    resumes: bool = False,
 ) -> int:
-    """Upsert the rows (b,), rising, of transformed vectors (n, c) that have one; return their number.
+    """Upsert `rows` (b,), in rising order, of transformed vectors (n, c); return the number of rows with a vector.
 
-    If `resumed`, a batch that is there already is not sent again.
-    Raises OSError or ValueError if Milvus does not answer, or does not hold them all in the end.
+    If `resumes`, batches that Milvus has are not sent again. Raises OSError or ValueError if Milvus does not answer, or
+    has lost rows at the end.
     """
     expected = 0
-    for some, unit in batches(array, rows):
-        expected += len(some)
-        if not (resumed and _count(search, some) >= len(some)):
-            _upsert(search, some, unit, columns, fields)
-        progress(len(some))
-    settle(search)
-    if (
-        _count(search, rows, "Strong") < expected
-    ):  # what was acknowledged is lost: a server without a disk that keeps it
-        for some, unit in batches(array, rows):
-            if _count(search, some, "Strong") < len(some):
-                _upsert(search, some, unit, columns, fields)
-        settle(search)
+    for batch, unit in iter_batches(array, rows):
+        expected += len(batch)
+        if not (resumes and _count(search, batch) >= len(batch)):
+            _upsert(search, batch, unit, columns, fields)
+        progress(len(batch))
+    wait_until_indexed(search)
+    if _count(search, rows, "Strong") < expected:  # a server without durable storage lost acknowledged rows
+        for batch, unit in iter_batches(array, rows):
+            if _count(search, batch, "Strong") < len(batch):
+                _upsert(search, batch, unit, columns, fields)
+        wait_until_indexed(search)
     if (found := _count(search, rows, "Strong")) < expected:
         raise ValueError(
-            f"Milvus at {search.connection.uri} holds {found:,} of {expected:,} rows of {search.name} that it has "
+            f"Milvus at {search.connection.uri} has {found:,} of {expected:,} rows of {search.name} that it "
             "acknowledged: check its storage, then rerun to resume"
         )
     return expected
 
 
-def delete(search: MilvusSearch, rows: np.ndarray) -> None:
+def delete_rows(search: MilvusSearch, rows: np.ndarray) -> None:
     """Delete rows (b,), and wait until no search finds them."""
     for start in range(0, len(rows), BATCH):
         ids = rows[start : start + BATCH].tolist()
-        search.connection.call("delete", search.name, ids=ids, seconds=WRITE)
+        search.connection.call("delete", search.name, ids=ids, seconds=WRITE_SECONDS)
     search.count()
 
 
-def settle(search: MilvusSearch) -> None:
-    """Wait until all rows are on the server's disk, indexed and loaded. Raises TimeoutError if nothing goes on."""
-    search.connection.call("flush", search.name, seconds=WRITE)
+def wait_until_indexed(search: MilvusSearch) -> None:
+    """Wait until all rows are on the server's disk, indexed and loaded. Raises TimeoutError without progress."""
+    search.connection.call("flush", search.name, seconds=WRITE_SECONDS)
     left, since = None, time.monotonic()
     while True:
         state = search.connection.call("describe_index", search.name, VECTOR) or {}
-        pending = int(state.get("pending_index_rows") or 0)  # its "state" is Finished from the beginning
+        pending = int(state.get("pending_index_rows") or 0)  # "state" is Finished even before the start
         if not pending:
             break
         if pending != left:
             left, since = pending, time.monotonic()
-        if time.monotonic() - since > INDEXED:
+        if time.monotonic() - since > INDEX_SECONDS:
             raise TimeoutError(f"the index of {search.name} in Milvus makes no progress: {pending:,} rows are left")
-        time.sleep(PAUSE)
-    search.connection.call("load_collection", search.name, seconds=INDEXED)
+        time.sleep(POLL_SECONDS)
+    search.connection.call("load_collection", search.name, seconds=INDEX_SECONDS)
 
 
 def finds_parts(search: MilvusSearch) -> bool:
-    """Return whether Milvus finds parts of texts; servers before 2.4 only find their beginnings."""
+    """Return whether Milvus searches inside texts; servers before 2.4 only match prefixes."""
     try:
-        options: dict[str, Any] = {"filter": f'{FOLDED} like "%a%"', "output_fields": [ROW], "limit": 1}
-        search.loaded(lambda: search.connection.call("query", search.name, **options))
+        options: dict[str, Any] = {"filter": f'{FOLDED_NAME} like "%a%"', "output_fields": [ROW], "limit": 1}
+        search.when_loaded(lambda: search.connection.call("query", search.name, **options))
     except ValueError:
         return False
     return True
 
 
-def batches(array: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield rows (b,) that have a vector, and their unit vectors (b, c)."""
+def iter_batches(array: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows (b,) with a vector, and their unit vectors (b, c)."""
     step = max(1, min(BATCH, BATCH_BYTES // (4 * array.shape[1])))
     for start in range(0, len(rows), step):
         yield unit_rows(array, rows[start : start + step])
@@ -127,12 +120,12 @@ def _upsert(
     fields: Mapping[str, Field],
 ) -> None:
     if len(rows):
-        data = list(entities(rows, unit, columns, fields))
-        search.connection.call("upsert", search.name, data, seconds=WRITE)
+        data = list(iter_entities(rows, unit, columns, fields))
+        search.connection.call("upsert", search.name, data, seconds=WRITE_SECONDS)
 
 
 def _count(search: MilvusSearch, rows: np.ndarray, consistency: str = CONSISTENCY) -> int:
-    """Return how many rows Milvus holds from the first to the last of these, at most as many as they are."""
+    """Return the number of rows in Milvus from the first to the last of `rows`."""
     if not len(rows):
         return 0
     return search.count(f"{ROW} >= {rows[0]} and {ROW} <= {rows[-1]}", consistency)

@@ -1,6 +1,6 @@
-"""The manifest of a collection in Milvus, beside the vectors: where it is, what is in it, and what was measured.
+"""Manifest of an index in Milvus: address, collection, index parameters and measured quality, without credentials.
 
-It is what a user names as the index, and it holds no credentials.
+Users pass its path as the index.
 """
 
 import re
@@ -9,8 +9,9 @@ from typing import Any
 
 from similar_images.files import mismatch, read_json, relative_path, write_json
 from similar_images.index import manifest as manifests
-from similar_images.milvus.connection import checked, is_file
+from similar_images.milvus.connection import is_file, normalise_uri
 from similar_images.milvus.fields import Field
+from similar_images.milvus.index_types import TYPES
 from similar_images.vectors.store import index_path
 
 FORMAT = "similar-images milvus 1"
@@ -18,12 +19,12 @@ SUFFIX = ".milvus.json"
 REBUILD = "rebuild it with similar-images build --milvus"
 FORM = {key: form for key, form in manifests.FORM.items() if key != "sha256"} | {
     "uri": str,  # of a server, or a file relative to the manifest
-    "ca": str | None,  # the certificate of an own authority, relative to the manifest
+    "ca": str | None,  # certificate of a private authority, relative to the manifest
     "collection": str,  # its name in Milvus
     "index": {"type": str, "built_with": dict, "searched_with": dict},
-    "columns": dict,  # column -> [field, digest of its values]
+    "columns": dict,  # column -> [field, kind, digest of its values]
     "finds_parts": bool,
-    "changing": bool,  # a removal was begun and is not known to be complete
+    "changing": bool,  # a removal has started and may be incomplete
     "n": int,
     "d": int,
     "bytes": int,
@@ -31,29 +32,31 @@ FORM = {key: form for key, form in manifests.FORM.items() if key != "sha256"} | 
 
 
 def milvus_path(vectors: Path) -> Path:
-    """Return where the manifest of vectors in Milvus is: `photos.txt.saved_predictions.npy` has `photos.milvus.json`."""
+    """Return the manifest's default path: `photos.milvus.json` for `photos.txt.saved_predictions.npy`."""
     return vectors.with_name(index_path(vectors).name.removesuffix(".faiss.index") + SUFFIX)
 
 
 def is_milvus(path: Path) -> bool:
-    """Return whether an index is a manifest of Milvus, by its name."""
+    """Return whether the name of an index is a Milvus manifest's."""
     return path.suffix == ".json"
 
 
 def base(path: Path) -> Path:
-    """Return the path that the names of a similarity's files begin with."""
+    """Return the path that the similarity's files start with."""
     return path.with_suffix("")
 
 
 def read(path: Path) -> dict:
-    """Return a manifest. Raises ValueError, with the remedy, if it is damaged or names something that cannot be."""
+    """Return a manifest. Raises ValueError, with the remedy, if it is damaged or invalid."""
     manifest = read_json(path, FORMAT, REBUILD)
     fault = mismatch(manifest, FORM) or manifests.fault(manifest)
     try:
-        checked(manifest["uri"]) if not fault else None
+        normalise_uri(manifest["uri"]) if not fault else None
         fields(manifest) if not fault else None
     except (TypeError, ValueError) as error:
         fault = str(error)
+    if not fault and manifest["index"]["type"] not in TYPES:
+        fault = f"index.type: expected one of {', '.join(TYPES)}"
     if not fault and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,254}", manifest["collection"]):
         fault = "collection: expected a name of Milvus"
     if fault:
@@ -62,32 +65,32 @@ def read(path: Path) -> dict:
 
 
 def write(path: Path, manifest: dict) -> dict:
-    """Write a manifest; return it."""
-    written = {"format": FORMAT, **manifest}
-    write_json(path, written)
-    return written
+    """Write a manifest with its format; return it."""
+    content = {"format": FORMAT, **manifest}
+    write_json(path, content)
+    return content
 
 
 def fields(manifest: dict) -> dict[str, Field]:
-    """Return the columns that Milvus holds. Raises TypeError or ValueError if they are damaged."""
-    found = {column: Field(*one) for column, one in manifest["columns"].items()}
-    if any(not re.fullmatch(r"[a-z][A-Za-z0-9_]*", str(one.field)) for one in found.values()):
+    """Return the columns in Milvus. Raises TypeError or ValueError if they are damaged."""
+    found = {column: Field(*entry) for column, entry in manifest["columns"].items()}
+    if any(not re.fullmatch(r"[a-z][A-Za-z0-9_]*", str(field.field)) for field in found.values()):
         raise ValueError("columns: expected names of fields")
     return found
 
 
-def kept_uri(uri: str, path: Path) -> str:
-    """Return a URI as the manifest at `path` has it, so that a file can be moved with it."""
+def relative_uri(uri: str, path: Path) -> str:
+    """Return a URI for the manifest at `path`; a file becomes relative, so that both can move together."""
     return relative_path(Path(uri), path.absolute().parent) if is_file(uri) else uri
 
 
-def opened_uri(manifest: dict, path: Path) -> str:
-    """Return the URI of a manifest at `path`."""
+def resolve_uri(manifest: dict, path: Path) -> str:
+    """Return the URI of the manifest at `path`."""
     uri = manifest["uri"]
     return str(path.parent / uri) if is_file(uri) else uri
 
 
-def opened_ca(manifest: dict, path: Path) -> Path | None:
-    """Return the certificate of a manifest at `path`, if it names one."""
+def resolve_ca(manifest: dict, path: Path) -> Path | None:
+    """Return the certificate of the manifest at `path`, if it names one."""
     ca: Any = manifest["ca"]
     return path.parent / ca if ca else None

@@ -1,4 +1,4 @@
-"""Open a collection in Milvus by its manifest, and see that it holds what that says."""
+"""Open an index in Milvus and compare it with its manifest."""
 
 from pathlib import Path
 
@@ -12,15 +12,15 @@ from similar_images.milvus import manifest as manifests
 from similar_images.milvus.search import MilvusSearch
 from similar_images.vectors.store import Vectors
 
-COMPARED = 8  # rows
-ALIKE = 0.99  # similarity; float16 and the server's rounding change less
+SAMPLED_ROWS = 8
+MIN_SIMILARITY = 0.99  # between a vector and its copy: float16 and the server's rounding change less
 
 
 def open_milvus(path: Path) -> Index:
-    """Open the manifest of a collection in Milvus, which is connected to by the first search.
+    """Open the manifest of an index in Milvus. The first search connects.
 
-    Raises FileNotFoundError or ValueError, with the remedy, if it or the similarity's file is missing or damaged, and
-    MissingExtra without the packages.
+    Raises FileNotFoundError or ValueError, with the remedy, if the manifest or the similarity's file is missing or
+    damaged, and MissingExtra without the packages.
     """
     manifest = manifests.read(path)
     base, entry = manifests.base(path), manifest.get("similarity")
@@ -29,7 +29,7 @@ def open_milvus(path: Path) -> Index:
 
 
 def check_content(index: Index, vectors: Vectors) -> None:
-    """Raise ValueError, with the remedy, if Milvus holds other rows or vectors than the manifest says; it is asked."""
+    """Ask Milvus for rows, and raise ValueError, with the remedy, if they differ from the manifest or the vectors."""
     search: MilvusSearch = index.faiss
     n = search.manifest["vectors"]["n"]
     if (count := search.count(f"row < {n}", "Bounded")) < search.ntotal:
@@ -40,14 +40,14 @@ def check_content(index: Index, vectors: Vectors) -> None:
     if vectors.array is None:
         return
     absent = {*search.manifest["removed"], *search.manifest["vectors"].get("skipped", [])}
-    drawn = np.linspace(0, n - 1, 4 * COMPARED).astype(int)
-    rows = np.array([row for row in dict.fromkeys(drawn.tolist()) if row not in absent][:COMPARED], np.int64)
+    spread = np.linspace(0, n - 1, 4 * SAMPLED_ROWS).astype(int)
+    rows = np.array([row for row in dict.fromkeys(spread.tolist()) if row not in absent][:SAMPLED_ROWS], np.int64)
     known, unit = unit_rows(vectors.array[:n], rows)
     expected = index.similarity.transformed(unit)
     found = search.vectors(known.tolist())
     for row, vector in zip(known.tolist(), expected, strict=True):
-        if row not in found or found[row].shape != vector.shape or float(found[row] @ vector) < ALIKE:
+        if row not in found or found[row].shape != vector.shape or float(found[row] @ vector) < MIN_SIMILARITY:
             raise ValueError(
-                f"{index.path}: {search.name} of Milvus at {search.connection.uri} holds other vectors than "
+                f"{index.path}: {search.name} of Milvus at {search.connection.uri} has other vectors than "
                 f"{vectors.path}: rebuild it with similar-images build --milvus --overwrite"
             )

@@ -1,8 +1,8 @@
-"""The collection in Milvus that stands where a Faiss index stands: searched by the inner product of unit vectors.
+"""Search in a Milvus collection by the inner product of unit vectors. Its ids are rows.
 
-Its ids are rows. A search sees the server's state of at most some seconds ago ("Bounded"): seeing the very last ("Strong") took 100
-times as long, 200 and not 2 ms on the server of 2023 (benchmarks/milvus.py). Whoever writes waits until the change is seen, before the
-manifest names it; and rows that the manifest says are removed are never given out, whatever a server still finds.
+Searches use the consistency level "Bounded": they may miss changes of the last seconds. "Strong" took 200 ms instead of
+2 ms on a server of 2023 (benchmarks/milvus.py). So writers wait until their change is visible before the manifest names
+it, and a search drops the removed rows of the manifest from every result.
 
 Shape letters: n rows in all, m of them searched, b queries, c numbers in a transformed vector, k hits.
 """
@@ -16,31 +16,31 @@ import numpy as np
 
 from similar_images.milvus import lite
 from similar_images.milvus import manifest as manifests
-from similar_images.milvus.connection import WRITE, CollectionGone, Connection, NotLoaded
-from similar_images.milvus.expressions import FEW_ROWS, expression, of_rows
+from similar_images.milvus.connection import WRITE_SECONDS, CollectionGone, Connection, NotLoaded
+from similar_images.milvus.expressions import MAX_LISTED_ROWS, match_conditions, match_rows
 from similar_images.milvus.fields import ROW, VECTOR
 from similar_images.milvus.index_types import TYPES
 
-MOST_HITS = 16_384  # of one query in Milvus
-FOUND = 20_000  # hits of all queries of one call: each costs Milvus Lite 45 us
-SENT = 4 * 2**20  # bytes of vectors in one call
+MAX_HITS = 16_384  # of one query in Milvus
+MAX_CALL_HITS = 20_000  # of all queries of one call: each hit costs Milvus Lite 45 us
+MAX_CALL_BYTES = 4 * 2**20  # of vectors in one call
 CONSISTENCY = "Bounded"
 
 
 class MilvusSearch:
-    """What is asked of an index, answered by Milvus; as `index.engine.Engine`."""
+    """Search backend on Milvus; implements `index.engine.Engine`."""
 
     metric_type = faiss.METRIC_INNER_PRODUCT
 
     def __init__(self, path: Path, manifest: dict, connection: Connection | None = None):
-        """`path` is that of the manifest. Nothing is connected to yet."""
-        uri, ca = manifests.opened_uri(manifest, path), manifests.opened_ca(manifest, path)
+        """`path` is the manifest's. The first search connects."""
+        uri, ca = manifests.resolve_uri(manifest, path), manifests.resolve_ca(manifest, path)
         self.connection = connection or Connection(uri, ca)
         self._path = path
-        self._compared: dict[str, tuple[np.ndarray, bool]] = {}
-        self._take(manifest)
+        self._column_matches: dict[str, tuple[np.ndarray, bool]] = {}
+        self._use_manifest(manifest)
 
-    def _take(self, manifest: dict) -> None:
+    def _use_manifest(self, manifest: dict) -> None:
         self.manifest = manifest
         self.name: str = manifest["collection"]
         self.d, self.ntotal = manifest["d"], manifest["n"]
@@ -50,39 +50,39 @@ class MilvusSearch:
 
     @property
     def bytes(self) -> int:
-        """What Milvus Lite takes on disk; of a server what its index takes in memory, by the type of the index."""
+        """Bytes on disk of Milvus Lite; of a server, the estimated memory of its index."""
         return self.manifest["bytes"]
 
     @property
     def lists(self) -> tuple[int, int]:
-        """How many inverted lists a search probes, and how many there are; (0, 0): it has none."""
+        """Number of probed and of all inverted lists; (0, 0) without lists."""
         nprobe = self.parameters.get("nprobe", 0)
         return nprobe, self.manifest["index"]["built_with"].get("nlist", nprobe)
 
     @property
     def most_hits(self) -> int:
-        return min(self.ntotal, MOST_HITS)
+        return min(self.ntotal, MAX_HITS)
 
     def search(
         self, unit: np.ndarray, k: int, nprobe: int | None = None, where: str = ""
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return similarities (b, k) and rows (b, k) of unit vectors (b, c), row -1: no hit.
+        """Return similarities (b, k) and rows (b, k) for unit vectors (b, c); row -1 means no hit.
 
-        `nprobe` lists are probed, if there are lists, by default as many as the manifest says. Only rows that the
-        expression `where` holds for are searched. Raises OSError or ValueError, in one line, where Milvus does not answer.
+        `nprobe` replaces the manifest's number of probed lists. The expression `where` limits the rows.
+        Raises OSError or ValueError, in one line, if Milvus does not answer.
         """
-        if min(k, self.ntotal) > MOST_HITS:
+        if min(k, self.ntotal) > MAX_HITS:
             raise ValueError(
-                f"expected k of at most {MOST_HITS:,}, the most hits of a search in Milvus, got {k:,}: ask for fewer, or "
+                f"expected k of at most {MAX_HITS:,}, the most hits of a search in Milvus, got {k:,}: ask for fewer, or "
                 "search exactly (--exact, exact=True), which needs the vectors"
             )
-        limit = min(k, MOST_HITS)
+        limit = min(k, MAX_HITS)
         similarities = np.full((len(unit), k), -1, np.float32)
         rows = np.full((len(unit), k), -1, np.int64)
-        step = max(1, min(FOUND // limit, SENT // (4 * unit.shape[1])))
+        step = max(1, min(MAX_CALL_HITS // limit, MAX_CALL_BYTES // (4 * unit.shape[1])))
         for start in range(0, len(unit), step):
-            some = list(np.ascontiguousarray(unit[start : start + step], np.float32))
-            for i, hits in enumerate(self._asked(some, limit, where, nprobe), start):
+            batch = list(np.ascontiguousarray(unit[start : start + step], np.float32))
+            for i, hits in enumerate(self._search_batch(batch, limit, where, nprobe), start):
                 count = len(hits.ids)
                 rows[i, :count], similarities[i, :count] = hits.ids, hits.distances
         if len(self._removed):
@@ -91,85 +91,85 @@ class MilvusSearch:
         return similarities, rows
 
     def count(self, where: str = "", consistency: str = "Strong") -> int:
-        """Return how many rows Milvus holds."""
+        """Return the number of rows in Milvus."""
         options: dict[str, Any] = {"filter": where, "output_fields": ["count(*)"], "consistency_level": consistency}
-        return int(self.loaded(lambda: self.connection.call("query", self.name, **options))[0]["count(*)"])
+        return int(self.when_loaded(lambda: self.connection.call("query", self.name, **options))[0]["count(*)"])
 
     def vectors(self, rows: list[int]) -> dict[int, np.ndarray]:
-        """Return the vectors (c,) that Milvus holds of some rows."""
+        """Return the vectors (c,) of some rows in Milvus."""
         options: dict[str, Any] = {"ids": rows, "output_fields": [VECTOR], "consistency_level": CONSISTENCY}
-        found = self.loaded(lambda: self.connection.call("get", self.name, **options))
-        return {int(one[ROW]): np.array(one[VECTOR], np.float32) for one in found}
+        entities = self.when_loaded(lambda: self.connection.call("get", self.name, **options))
+        return {int(entity[ROW]): np.array(entity[VECTOR], np.float32) for entity in entities}
 
-    def loaded(self, work: Callable[[], Any]) -> Any:
-        """Return what work on the collection returns; it is loaded first if it is not yet.
+    def when_loaded(self, work: Callable[[], Any]) -> Any:
+        """Return the result of `work` on the collection, loading the collection first if necessary.
 
-        A collection that was replaced meanwhile by one of the same vectors is the one to work on from then on.
+        If a rebuild has replaced the collection with one of the same vectors, this search switches to it.
         """
         for _ in range(3):
             try:
                 return work()
             except NotLoaded:
-                self.connection.call("load_collection", self.name, seconds=WRITE)
+                self.connection.call("load_collection", self.name, seconds=WRITE_SECONDS)
             except CollectionGone:
-                if not self._replaced():
+                if not self._switch_to_replacement():
                     break
         raise CollectionGone(
             f"{self._path}: its collection {self.name} is not in Milvus at {self.connection.uri}, or cannot be loaded: open "
             f"this again if it was rebuilt meanwhile, else {manifests.REBUILD} --overwrite"
         )
 
-    def only(
-        self, matching: np.ndarray, conditions: Mapping[str, tuple[np.ndarray, tuple]] | None, everywhere: bool
+    def restrict(
+        self, matching: np.ndarray, conditions: Mapping[str, tuple[np.ndarray, tuple]] | None, probe_all: bool
     ) -> "MilvusPart | None":
-        """Return the search of the rows where `matching`, bool (n,), is true: those that the conditions hold for.
+        """Return a search of the rows where `matching`, bool (n,), is true: the rows that meet the conditions.
 
-        None if Milvus cannot search just these; not with `everywhere`, since then nothing else can.
+        None if Milvus cannot restrict itself to them. With `probe_all` it always can, since nothing else could.
         """
         where = None
         if conditions is not None:
-            held = {
+            fields = {
                 column: self._fields[column].field
-                for column in conditions
-                if self._holds(column, conditions[column][0])
+                for column, (values, _) in conditions.items()
+                if self._has_values(column, values)
             }
-            where = expression(conditions, held, self.manifest["finds_parts"])
+            where = match_conditions(conditions, fields, self.manifest["finds_parts"])
         rows = np.flatnonzero(matching)
-        if where is None and (everywhere or len(rows) <= FEW_ROWS):
-            where = of_rows(rows)
-        return None if where is None else MilvusPart(self, where, len(rows), everywhere)
+        if where is None and (probe_all or len(rows) <= MAX_LISTED_ROWS):
+            where = match_rows(rows)
+        return None if where is None else MilvusPart(self, where, len(rows), probe_all)
 
-    def _holds(self, column: str, values: np.ndarray) -> bool:
-        """Return whether Milvus holds the values (n,) of a column; they are compared once."""
-        known = self._compared.get(column)
+    def _has_values(self, column: str, values: np.ndarray) -> bool:
+        """Return whether Milvus stores the values (n,) of a column; the digest is computed once."""
+        known = self._column_matches.get(column)
         if known is None or known[0] is not values:
-            holds = column in self._fields and self._fields[column].holds(values)
-            known = self._compared[column] = values, holds
+            matches = column in self._fields and self._fields[column].has_values(values)
+            known = self._column_matches[column] = values, matches
         return known[1]
 
-    def _asked(self, some: list[np.ndarray], limit: int, where: str, nprobe: int | None) -> Any:
-        return self.loaded(
+    def _search_batch(self, batch: list[np.ndarray], limit: int, where: str, nprobe: int | None) -> Any:
+        return self.when_loaded(
             lambda: self.connection.call(
                 "search",
                 self.name,
-                data=some,
+                data=batch,
                 anns_field=VECTOR,
                 limit=limit,
                 filter=where,
                 output_fields=[ROW],
-                search_params={"metric_type": "IP", "params": self._parameters(limit, nprobe)},
+                search_params={"metric_type": "IP", "params": self._search_parameters(limit, nprobe)},
                 consistency_level=CONSISTENCY,
             )
         )
 
-    def _parameters(self, limit: int, nprobe: int | None) -> dict[str, int]:
+    def _search_parameters(self, limit: int, nprobe: int | None) -> dict[str, int]:
         parameters = dict(self.parameters)
         if nprobe and "nprobe" in parameters:
             parameters["nprobe"] = nprobe
         return {name: value if name == "nprobe" else max(value, limit) for name, value in parameters.items()}
 
-    def _replaced(self) -> bool:
-        """Take the manifest that is in place now, if it is of another collection with the same vectors."""
+    def _switch_to_replacement(self) -> bool:
+        """Use the manifest on disk if it names another collection of the same vectors."""
         try:
             manifest = manifests.read(self._path)
         except (OSError, ValueError):
@@ -177,41 +177,41 @@ class MilvusSearch:
         same = ("vectors", "similarity", "uri", "d")
         if manifest["collection"] == self.name or any(manifest[key] != self.manifest[key] for key in same):
             return False
-        self._take(manifest)
+        self._use_manifest(manifest)
         return True
 
 
 class MilvusPart:
-    """Some of the rows of a collection in Milvus; as `index.engine.Engine`."""
+    """Search restricted to some rows of a collection; implements `index.engine.Engine`."""
 
     metric_type = faiss.METRIC_INNER_PRODUCT
 
-    def __init__(self, whole: MilvusSearch, where: str, m: int, everywhere: bool):
-        self._whole, self.where, self._everywhere = whole, where, everywhere
-        self.d, self.ntotal = whole.d, m
+    def __init__(self, search: MilvusSearch, where: str, m: int, probe_all: bool):
+        self._search, self.where, self._probe_all = search, where, probe_all
+        self.d, self.ntotal = search.d, m
 
     @property
     def bytes(self) -> int:
-        """What the whole takes."""
-        return self._whole.bytes
+        """Bytes of the whole collection."""
+        return self._search.bytes
 
     @property
     def lists(self) -> tuple[int, int]:
-        """The same as MilvusSearch.lists."""
-        nprobe, nlist = self._whole.lists
-        return (nlist if self._everywhere else nprobe), nlist
+        """Number of probed and of all inverted lists, as `MilvusSearch.lists`."""
+        nprobe, nlist = self._search.lists
+        return (nlist if self._probe_all else nprobe), nlist
 
     @property
     def most_hits(self) -> int:
-        return min(self.ntotal, MOST_HITS)
+        return min(self.ntotal, MAX_HITS)
 
     def search(self, unit: np.ndarray, k: int, nprobe: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the same as MilvusSearch.search, of these rows."""
-        return self._whole.search(unit, k, nprobe or self.lists[0], self.where)
+        """Search these rows as `MilvusSearch.search` does."""
+        return self._search.search(unit, k, nprobe or self.lists[0], self.where)
 
 
-def size(connection: Connection, index_type: str, n: int, c: int) -> int:
-    """Return what `MilvusSearch.bytes` says of n vectors (n, c)."""
+def index_bytes(connection: Connection, index_type: str, n: int, c: int) -> int:
+    """Return the value of `MilvusSearch.bytes` for vectors (n, c)."""
     if connection.is_embedded:
-        return lite.size(Path(connection.uri))
-    return round(n * TYPES[index_type].bytes(c))
+        return lite.disk_bytes(Path(connection.uri))
+    return round(n * TYPES[index_type].vector_bytes(c))

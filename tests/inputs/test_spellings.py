@@ -19,7 +19,7 @@ from similar_images.evaluation.labels import read_labels
 from similar_images.index.build import rows_of
 from similar_images.inputs.names import NameRows
 from similar_images.inputs.sources import open_source
-from similar_images.milvus.fields import FOLDED, entities, stored
+from similar_images.milvus.fields import FOLDED_NAME, choose_fields, iter_entities
 from similar_images.vectors.from_images import list_images
 from similar_images.vectors.store import open_vectors
 from similar_images.vectors.writer import Writer
@@ -95,12 +95,12 @@ def test_the_line_of_an_unknown_name_is_named(line, fault, collection, tmp_path)
 def test_milvus_gets_folded_names_in_one_form():
     for name in (COMPOSED, DECOMPOSED):
         columns = name_columns([name], folders=True)
-        fields = stored(columns)
-        (entity,) = entities(np.array([0]), np.ones((1, 2)), columns, fields)
-        assert entity[FOLDED] == COMPOSED.casefold() and entity["name"] == name
-        assert fields["name"].holds(columns["name"])
-    earlier = fields["name"]._replace(digest=stored({"folder": columns["name"]})["folder"].digest)
-    assert not earlier.holds(columns["name"])  # as versions up to 1.1 recorded it, with names that Milvus folded
+        fields = choose_fields(columns)
+        (entity,) = iter_entities(np.array([0]), np.ones((1, 2)), columns, fields)
+        assert entity[FOLDED_NAME] == COMPOSED.casefold() and entity["name"] == name
+        assert fields["name"].has_values(columns["name"])
+    earlier = fields["name"]._replace(digest=choose_fields({"folder": columns["name"]})["folder"].digest)
+    assert not earlier.has_values(columns["name"])  # as versions up to 1.1 recorded it, with names that Milvus folded
 
 
 def test_a_file_is_read_by_either_form_of_its_name(stored_and_typed, tmp_path):

@@ -1,4 +1,4 @@
-"""Where the tests of Milvus run: on Milvus Lite, and by `make test-cluster` unchanged on a server."""
+"""Milvus Lite for the tests; `make test-cluster` runs the same tests on a server."""
 
 import pytest
 from milvus_collections import Milvus

@@ -1,4 +1,4 @@
-"""The commands on an index in Milvus: built, searched, evaluated, changed and rebuilt as with Faiss."""
+"""Commands that build, search, evaluate and change an index in Milvus."""
 
 import json
 
@@ -17,7 +17,7 @@ N = 600
 
 @pytest.fixture
 def place(milvus, tmp_path):
-    """What --milvus gets: a server, or a file of this test's own, since each command is a process."""
+    """Value of --milvus: a server, or none for the default file, since each command runs in its own process."""
     return [milvus.server.uri()] if milvus.server else []
 
 
@@ -47,7 +47,7 @@ def test_build_search_evaluate_and_change(run, place, tmp_path):
     assert exists.returncode == 1 and "--overwrite" in exists.stderr
 
 
-def test_options_of_the_other_engine_are_refused(run, tmp_path):
+def test_faiss_and_milvus_options_exclude_each_other(run, tmp_path):
     saved(tmp_path, clustered(20, 8))
     for options, message in (
         (["--milvus", "--recipe", "flat"], "choose Milvus' own with --milvus-index"),
@@ -58,7 +58,7 @@ def test_options_of_the_other_engine_are_refused(run, tmp_path):
         assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_texts_without_their_vectors(milvus, tmp_path, monkeypatch):
+def test_text_search_without_vectors(milvus, tmp_path, monkeypatch):
     words = ("red", "green", "blue", "dark", "light", "old", "new", "tall")
     texts = [f"{one} {other} {third}" for one in words for other in words for third in words][:400]
     monkeypatch.setattr(text_networks, "load", lambda name: Letters())
@@ -73,7 +73,7 @@ def test_texts_without_their_vectors(milvus, tmp_path, monkeypatch):
     assert all("old" in hit.name for hit in found) and len(found) == 5
 
 
-def test_many_rows_that_match_are_searched_with_the_index_recall(milvus, tmp_path, monkeypatch):
+def test_filter_matching_many_rows_keeps_recall(milvus, tmp_path, monkeypatch):
     monkeypatch.setattr(filtered, "FEW_NUMBERS", 0)
     vectors = saved(tmp_path, clustered(3000, 24))
     collection = opened(vectors, milvus.build(vectors, "many", "IVF_SQ8", similarity="whitened"))

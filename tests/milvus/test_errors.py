@@ -1,4 +1,4 @@
-"""A Milvus that cannot be used: one clear line with the remedy, after a limited time, and no credentials anywhere."""
+"""Errors of Milvus: one line with a remedy, within a time limit, without credentials."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from milvus_server import MilvusServer, why_not
 
 from similar_images.milvus import connection as connections
 from similar_images.milvus import loading
-from similar_images.milvus.connection import CollectionGone, Connection, checked
+from similar_images.milvus.connection import CollectionGone, Connection, normalise_uri
 from similar_images.milvus.index_types import TYPES
 from similar_images.networks.extras import MissingExtra
 
@@ -26,7 +26,7 @@ SECRET = "not-to-be-seen"
 
 @pytest.fixture
 def listener():
-    """An address where something accepts connections and never answers."""
+    """Address of a socket that accepts connections and never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(8)
@@ -35,12 +35,12 @@ def listener():
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(connections, "ANSWER", 1.0)
-    monkeypatch.setattr(connections, "DIAGNOSIS", 1.0)
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(connections, "DIAGNOSIS_SECONDS", 1.0)
 
 
 @pytest.mark.parametrize("uri", ["http://root:{}@milvus:19530", "https://{}@milvus", "http://milvus:1?token={}"])
-def test_credentials_in_a_uri_are_refused_and_not_repeated(run, tmp_path, uri):
+def test_uri_with_credentials_is_refused_without_repeating_them(run, tmp_path, uri):
     saved(tmp_path, clustered(20, 8))
     done = run("build", "-i", "v.npy", "--milvus", uri.format(SECRET))
     assert done.returncode == 1 and done.stderr.count("\n") == 1
@@ -49,18 +49,18 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(run, tmp_path, uri):
 
 
 @pytest.mark.parametrize("uri", ["ftp://milvus", "photos", "http://", "http://milvus:99999", "http://[::"])
-def test_an_address_that_is_none_is_refused(uri):
+def test_invalid_address_is_refused(uri):
     with pytest.raises(ValueError, match="expected"):
-        checked(uri)
+        normalise_uri(uri)
 
 
-def test_an_address_is_kept_as_it_can_be_used():
-    assert checked("http://milvus/") == "http://milvus:19530"
-    assert checked("https://[::1]:443/photos/") == "https://[::1]:443/photos"
-    assert checked("some/photos.db") == "some/photos.db"
+def test_address_is_normalised():
+    assert normalise_uri("http://milvus/") == "http://milvus:19530"
+    assert normalise_uri("https://[::1]:443/photos/") == "https://[::1]:443/photos"
+    assert normalise_uri("some/photos.db") == "some/photos.db"
 
 
-def test_a_server_that_is_down_is_said_in_one_line(run, tmp_path):
+def test_unreachable_server_gives_one_line(run, tmp_path):
     saved(tmp_path, clustered(20, 8))
     began = time.monotonic()
     done = run("build", "-i", "v.npy", "--milvus", "http://127.0.0.1:1")
@@ -71,23 +71,23 @@ def test_a_server_that_is_down_is_said_in_one_line(run, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_server_that_does_not_answer_is_given_up(quick, listener):
+def test_silent_server_times_out(quick, listener):
     with pytest.raises(TimeoutError, match="no Milvus answered within 1 s"):
         Connection(listener).call("list_collections")
 
 
-def test_something_that_speaks_no_tls_is_said(quick, listener):
+def test_server_without_tls_is_reported(quick, listener):
     with pytest.raises(OSError, match=r"TLS to Milvus at .* failed .*use http://|no Milvus answers"):
         Connection(listener.replace("http", "https")).call("list_collections")
 
 
-def test_a_time_limit_that_is_none_is_refused(monkeypatch):
+def test_invalid_time_limit_is_refused(monkeypatch):
     monkeypatch.setenv("MILVUS_TIMEOUT", "soon")
     with pytest.raises(ValueError, match="expected a number of seconds above 0 in MILVUS_TIMEOUT, got soon"):
         Connection("http://127.0.0.1:1").call("list_collections")
 
 
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch, tmp_path):
+def test_missing_extra_names_the_install_command(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pymilvus", None)
     with pytest.raises(
         MissingExtra, match=r"a search on Milvus needs pymilvus: pip install 'similar-images\[cluster\]'"
@@ -95,7 +95,7 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, tmp_path):
         Connection("http://127.0.0.1:1")
 
 
-def test_faiss_alone_imports_nothing_of_milvus(tmp_path):
+def test_faiss_search_does_not_import_milvus(tmp_path):
     saved(tmp_path, clustered(300, 8))
     program = (
         "import sys; from similar_images.cli.main import main; from similar_images import Collection\n"
@@ -109,7 +109,7 @@ def test_faiss_alone_imports_nothing_of_milvus(tmp_path):
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-def test_a_collection_that_was_dropped_or_changed_is_refused(milvus, tmp_path):
+def test_dropped_or_altered_collection_is_refused(milvus, tmp_path):
     vectors = saved(tmp_path, clustered(300, 16))
     manifest = milvus.build(vectors, "gone", similarity="cosine")
     reader = opened(vectors, manifest)
@@ -126,7 +126,7 @@ def test_a_collection_that_was_dropped_or_changed_is_refused(milvus, tmp_path):
     ]
     search.connection.call("upsert", search.name, data)
     search.count()
-    with pytest.raises(ValueError, match=r"holds other vectors than .*--overwrite"):
+    with pytest.raises(ValueError, match=r"has other vectors than .*--overwrite"):
         opened(vectors, manifest)
     search.connection.call("drop_collection", search.name)
     for ask in (lambda: reader.nearest(0), lambda: opened(vectors, manifest)):
@@ -134,11 +134,11 @@ def test_a_collection_that_was_dropped_or_changed_is_refused(milvus, tmp_path):
             ask()
 
 
-def test_a_collection_of_another_dimension_is_refused(milvus, tmp_path):
+def test_collection_of_another_dimension_is_refused(milvus, tmp_path):
     vectors = saved(tmp_path, clustered(300, 16))
     manifest = milvus.build(vectors, "narrow", similarity="cosine")
     search = opened(vectors, manifest).index.faiss
-    loading.create(search.connection, "narrow_other", 300, 8, TYPES["FLAT"], {})
+    loading.create_collection(search.connection, "narrow_other", 300, 8, TYPES["FLAT"], {})
     content = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**content, "collection": "narrow_other"}))
     with pytest.raises(ValueError, match="narrow_other"):
@@ -149,9 +149,17 @@ def test_a_collection_of_another_dimension_is_refused(milvus, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"uri": "http://a:b@c"}, {"collection": "x; drop"}, {"n": -1}, {"columns": {"a": 1}}, {"format": "?"}]
+    "change",
+    [
+        {"uri": "http://a:b@c"},
+        {"collection": "x; drop"},
+        {"n": -1},
+        {"columns": {"a": 1}},
+        {"format": "?"},
+        {"index": {"type": "?", "built_with": {}, "searched_with": {}}},
+    ],
 )
-def test_a_damaged_manifest_is_refused(milvus, tmp_path, change):
+def test_damaged_manifest_is_refused(milvus, tmp_path, change):
     vectors = saved(tmp_path, clustered(60, 8))
     manifest = milvus.build(vectors, "damaged", similarity="cosine")
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **change}))
@@ -159,7 +167,7 @@ def test_a_damaged_manifest_is_refused(milvus, tmp_path, change):
         opened(vectors, manifest)
 
 
-def test_a_file_of_milvus_lite_that_another_process_has_open_is_said(run, tmp_path):
+def test_file_open_in_another_process_is_reported(run, tmp_path):
     saved(tmp_path, clustered(60, 8))
     connection = Connection(str(tmp_path / "v.milvus.db"))
     connection.call("list_collections")
@@ -168,7 +176,7 @@ def test_a_file_of_milvus_lite_that_another_process_has_open_is_said(run, tmp_pa
     assert "Traceback" not in done.stderr
 
 
-def test_a_full_disk_is_said_and_the_load_goes_on_afterwards(run, tmp_path):
+def test_full_disk_is_reported_and_load_resumes(run, tmp_path):
     saved(tmp_path, clustered(3000, 64))
     limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, -1)); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
     command = [
@@ -188,17 +196,17 @@ def test_a_full_disk_is_said_and_the_load_goes_on_afterwards(run, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1 and "is full" in done.stderr.splitlines()[-1], done.stderr
     again = run("build", "-i", "v.npy", "--milvus", "--similarity", "cosine")
-    assert again.returncode == 0 and "goes on" in again.stderr, again.stderr
+    assert again.returncode == 0 and "resuming the interrupted load" in again.stderr, again.stderr
     assert len(opened(tmp_path / "v.npy", tmp_path / "v.milvus.json").nearest(5, 3)) == 3
 
 
 @pytest.fixture
 def guarded(tmp_path):
-    """A server with TLS and access control."""
+    """Server with TLS and access control."""
     if reason := why_not():
         pytest.skip(reason)
     if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make a certificate with")
+        pytest.skip("no openssl command for a certificate")
     server = MilvusServer(
         tmp_path / "guarded",
         "authorization_enabled=true",

@@ -1,4 +1,4 @@
-"""Filters as expressions of Milvus: the same rows as the filter of the collection finds, whatever the values are."""
+"""Filters as expressions of Milvus match the same rows as the collection's filter, for any values."""
 
 import csv
 from datetime import date
@@ -9,7 +9,7 @@ from arrays import clustered
 from milvus_collections import add, opened, rows_of, saved
 
 from similar_images.collection.columns import Columns, texts
-from similar_images.milvus.expressions import expression, literal
+from similar_images.milvus.expressions import match_conditions, quote
 
 N, K = 1200, 12
 HOSTILE = [
@@ -63,7 +63,7 @@ WHERES = [
 
 @pytest.fixture(scope="module")
 def collection(milvus, tmp_path_factory):
-    """Rows with hostile names, texts, numbers and dates, some of them empty, in an exact index of Milvus."""
+    """Rows with hostile names, texts, numbers and dates, some empty, in an exact index of Milvus."""
     random = np.random.default_rng(0)
     names = [
         f"{('a', 'a/b', 'ab', 'c d', 'e')[row % 5]}/image {row} {HOSTILE[row % len(HOSTILE)]}.jpg" for row in range(N)
@@ -83,7 +83,7 @@ def collection(milvus, tmp_path_factory):
 
 
 @pytest.mark.parametrize("where", WHERES, ids=str)
-def test_a_filter_in_milvus_finds_what_it_finds_here(collection, where):
+def test_milvus_filter_matches_exact_search(collection, where):
     queries = [3, 500, N - 1]
     found = collection.nearest_many(queries, K, where=where, reranked=True)
     expected = collection.nearest_many(queries, K, exact=True, where=where)
@@ -92,7 +92,7 @@ def test_a_filter_in_milvus_finds_what_it_finds_here(collection, where):
 
 
 @pytest.mark.parametrize("where", [where for where in WHERES if "name" not in where], ids=str)
-def test_a_filter_without_names_is_left_to_milvus(collection, where):
+def test_filter_without_names_becomes_an_expression(collection, where):
     part = collection._subset(where)._index
     assert part is not None and "row in" not in part.where
     assert collection.index.faiss.count(part.where) == part.ntotal == collection.matching(where).sum()
@@ -103,12 +103,12 @@ def test_rows_and_masks_are_searched_too(collection):
     mask = np.isin(np.arange(N), rows)
     assert rows_of(collection.nearest(4, K, where=rows)) == rows_of(collection.nearest(4, K, where=mask))
     assert rows_of(collection.nearest(4, K, where=rows)) == rows_of(collection.nearest(4, K, exact=True, where=rows))
-    part = collection.index.faiss.only(mask, None, everywhere=True)
+    part = collection.index.faiss.restrict(mask, None, probe_all=True)
     found, _ = part.search(collection.compared[:1].astype(np.float32), 5)
     assert part.where.startswith("row in [0,3,6") and found.shape == (1, 5)
 
 
-def test_columns_that_changed_are_compared_here_until_they_are_added(milvus, tmp_path):
+def test_changed_columns_reach_milvus_with_add(milvus, tmp_path):
     vectors = saved(tmp_path, clustered(300, 16))
     manifest = milvus.build(vectors, "changed")
     table = tmp_path / "v.columns.csv"
@@ -127,20 +127,22 @@ def test_columns_that_changed_are_compared_here_until_they_are_added(milvus, tmp
     assert all(row % 3 == 2 for row in rows_of(added.nearest(0, 20, where={"stars": 2})))
 
 
-def test_a_literal_ends_where_its_text_ends():
-    assert literal('a"\\') == '"a\\"\\\\"'
-    assert literal("line\nbreak") == '"line\\nbreak"'
-    assert literal(-1.5) == "-1.5"
+def test_literals_are_escaped():
+    assert quote('a"\\') == '"a\\"\\\\"'
+    assert quote("line\nbreak") == '"line\\nbreak"'
+    assert quote(-1.5) == "-1.5"
 
 
-def test_what_milvus_does_not_hold_has_no_expression():
+def test_values_unknown_to_milvus_have_no_expression():
     columns = Columns({"name": texts(["a.jpg", "b.jpg"]), "size": np.array([1.0, np.nan])})
 
     def given(**where):
         return {column: (columns[column], some) for column, some in columns.conditions(where).items()}
 
-    assert expression(given(size=1), {}, True) is None
-    assert expression(given(size=(1, 2)), {"size": "c1_size"}, True).endswith("c1_size >= 1.0 and c1_size <= 2.0))")
-    assert expression(given(name="a"), {"name": "name_folded"}, True) == '(name_folded like "%a%")'
-    assert expression(given(name="a"), {"name": "name_folded"}, False) is None
-    assert expression(given(name="50%"), {"name": "name_folded"}, True) is None
+    assert match_conditions(given(size=1), {}, True) is None
+    assert match_conditions(given(size=(1, 2)), {"size": "c1_size"}, True).endswith(
+        "c1_size >= 1.0 and c1_size <= 2.0))"
+    )
+    assert match_conditions(given(name="a"), {"name": "name_folded"}, True) == '(name_folded like "%a%")'
+    assert match_conditions(given(name="a"), {"name": "name_folded"}, False) is None
+    assert match_conditions(given(name="50%"), {"name": "name_folded"}, True) is None

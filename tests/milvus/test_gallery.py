@@ -1,4 +1,4 @@
-"""A gallery on Milvus: it shows the hits, stays alive while the server is down, and works again once it is back."""
+"""Gallery on Milvus: it shows hits, survives an outage of the server, and works again afterwards."""
 
 import time
 
@@ -25,7 +25,7 @@ def expected(gallery: Gallery, row: int) -> list[int]:
     return [hit.row for hit in gallery.collection.nearest(row, 5, exact=True)]
 
 
-def test_a_gallery_shows_what_milvus_finds(gallery):
+def test_gallery_shows_hits_of_milvus(gallery):
     gallery.search_row(17)
     gallery.wait()
     assert query(gallery) == gallery.collection.names[17]
@@ -34,17 +34,17 @@ def test_a_gallery_shows_what_milvus_finds(gallery):
     assert gallery.offers_exact
 
 
-def test_a_gallery_searches_several_images_as_one_query(gallery):
+def test_gallery_combines_several_images_in_a_query(gallery):
     gallery.search_row(17)
     gallery.wait()
     tell(gallery, do="mark", number=gallery.shown["number"], row=hits(gallery)[1][0], sign=1)
     assert gallery.status["kind"] == "done", gallery.status
 
 
-def test_a_gallery_outlives_its_server(gallery, milvus, monkeypatch):
+def test_gallery_survives_server_outage(gallery, milvus, monkeypatch):
     if milvus.server is None:
-        pytest.skip("Milvus Lite is in this process and ends with it")
-    monkeypatch.setattr(connections, "ANSWER", 3.0)
+        pytest.skip("Milvus Lite ends with this process")
+    monkeypatch.setattr(connections, "ANSWER_SECONDS", 3.0)
     gallery.search_row(17)
     gallery.wait()
     milvus.server.kill()

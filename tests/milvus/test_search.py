@@ -1,4 +1,4 @@
-"""20,000 vectors on Milvus: load, search, add, remove, and open again after a kill, with nothing lost."""
+"""20,000 vectors on Milvus: load, search, add, remove, and reopen after a kill without loss."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ BUILD = [sys.executable, "-m", "similar_images", "build"]
 
 
 def mixed() -> np.ndarray:
-    """Return vectors (N, D) that are mixtures of real ones, or without these of clusters."""
+    """Return vectors (N, D): mixtures of real vectors if available, else clusters."""
     if not REAL.is_file():
         return clustered(N, D)
     from sklearn.decomposition import PCA
@@ -42,7 +42,7 @@ def vectors(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def changed(milvus: Milvus, vectors: Path, tmp_path_factory) -> tuple[Path, Path]:
-    """Vectors and manifest after 19,000 rows were loaded, 1,000 added and some removed."""
+    """Return vectors and manifest after loading 19,000 rows, adding 1,000 and removing some."""
     folder = tmp_path_factory.mktemp("changed")
     array = np.load(vectors)
     few = saved(folder, array[:FIRST])
@@ -56,7 +56,7 @@ def changed(milvus: Milvus, vectors: Path, tmp_path_factory) -> tuple[Path, Path
 
 
 def check(vectors: Path, manifest: Path) -> None:
-    """Assert that every row but those removed is there once, and found."""
+    """Assert that each remaining row is present once, and found."""
     collection = opened(vectors, manifest)
     search = collection.index.faiss
     assert search.count() == search.ntotal == N - len(REMOVED) == len(collection) - len(REMOVED)
@@ -80,12 +80,12 @@ def check(vectors: Path, manifest: Path) -> None:
 
 
 @pytest.mark.cluster  # minutes on Milvus Lite
-def test_20_000_vectors_are_loaded_added_removed_and_found(changed):
+def test_20_000_vectors_are_found_after_add_and_remove(changed):
     check(*changed)
 
 
 @pytest.mark.cluster  # minutes on Milvus Lite
-def test_a_removed_row_is_not_shown_even_if_milvus_still_finds_it(changed, milvus):
+def test_removed_row_is_hidden_even_if_milvus_finds_it(changed, milvus):
     vectors, manifest = changed
     collection = opened(vectors, manifest)
     search = collection.index.faiss
@@ -94,8 +94,8 @@ def test_a_removed_row_is_not_shown_even_if_milvus_still_finds_it(changed, milvu
 
 
 @pytest.mark.cluster  # minutes on Milvus Lite
-def test_nothing_is_lost_when_the_process_that_holds_it_is_killed(milvus, vectors, tmp_path):
-    """On a server: the server is; with Milvus Lite, the process that has loaded and changed the collection."""
+def test_killing_server_or_process_loses_nothing(milvus, vectors, tmp_path):
+    """Kill the server, or with Milvus Lite the process that loaded and changed the collection."""
     folder = tmp_path / "killed"
     saved(folder, np.load(vectors))
     (folder / "names.txt").write_text("".join(f"{row % 10}/image {row}.jpg\n" for row in REMOVED))
@@ -116,7 +116,7 @@ def test_nothing_is_lost_when_the_process_that_holds_it_is_killed(milvus, vector
 
 
 @pytest.mark.cluster  # minutes on Milvus Lite
-def test_a_load_that_was_killed_goes_on(milvus, vectors, tmp_path):
+def test_killed_load_resumes(milvus, vectors, tmp_path):
     folder = tmp_path / "interrupted"
     saved(folder, np.load(vectors))
     uri = milvus.server.uri() if milvus.server else str(folder / "interrupted.db")
@@ -136,7 +136,7 @@ def test_a_load_that_was_killed_goes_on(milvus, vectors, tmp_path):
     assert first.returncode == -signal.SIGKILL and not (folder / "half.milvus.json").exists(), first.stderr
     again = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
-    assert "the load that was interrupted goes on" in again.stderr
+    assert "resuming the interrupted load" in again.stderr
     collection = opened(folder / "v.npy", folder / "half.milvus.json")
     search = collection.index.faiss
     assert search.count() == len(collection) == N
@@ -145,7 +145,7 @@ def test_a_load_that_was_killed_goes_on(milvus, vectors, tmp_path):
     assert not list(folder.glob(".half*"))
 
 
-def test_overwriting_drops_the_old_collection_and_readers_go_on(milvus, tmp_path):
+def test_overwriting_drops_the_old_collection_and_readers_continue(milvus, tmp_path):
     vectors = saved(tmp_path, clustered(400, 24))
     manifest = milvus.build(vectors, "twice")
     reader = opened(vectors, manifest)
@@ -162,7 +162,7 @@ def environment() -> dict[str, str]:
 
 
 def until(works, seconds: float = 60) -> None:
-    """Wait until something works: a server that was killed needs some seconds to have its collections again."""
+    """Wait until `works` succeeds: a restarted server needs some seconds to load its collections."""
     end = time.monotonic() + seconds
     while True:
         try:

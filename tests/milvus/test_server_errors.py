@@ -1,4 +1,4 @@
-"""A Milvus server that is full, or slow once it is connected: one clear line with the remedy, and it goes on afterwards."""
+"""Full or slow Milvus server: one line with a remedy, and it works again afterwards."""
 
 import signal
 import time
@@ -13,12 +13,12 @@ from similar_images.vectors.store import open_vectors
 
 pytestmark = pytest.mark.cluster
 QUOTA = 2  # MB on the server's disk
-N, D = 6000, 256  # vectors of more
+N, D = 6000, 256  # vectors that exceed it
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A server whose disk holds little."""
+    """Server with a small disk quota."""
     if reason := why_not():
         pytest.skip(reason)
     server = MilvusServer(
@@ -33,7 +33,7 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def filled(small, tmp_path_factory):
-    """A collection that takes more than the server's disk may hold; the server notices after it is loaded."""
+    """Collection that exceeds the disk quota; the server notices after loading it."""
     folder = tmp_path_factory.mktemp("filled")
     vectors = saved(folder, clustered(N, D))
     building.build(
@@ -42,7 +42,7 @@ def filled(small, tmp_path_factory):
     return opened(vectors, folder / "v.milvus.json")
 
 
-def test_a_server_that_is_full_is_said_and_what_it_holds_is_still_found(small, filled, tmp_path):
+def test_full_server_is_reported_and_stays_searchable(small, filled, tmp_path):
     vectors, manifest = saved(tmp_path, clustered(2000, D)), tmp_path / "v.milvus.json"
     until, failure = time.monotonic() + 60, None
     while failure is None and time.monotonic() < until:  # its quota is checked every few seconds
@@ -57,7 +57,7 @@ def test_a_server_that_is_full_is_said_and_what_it_holds_is_still_found(small, f
     assert len(filled.nearest(3, 5)) == 5
 
 
-def test_a_server_that_becomes_slow_is_given_up_and_answers_again_later(small, filled, monkeypatch):
+def test_slow_server_times_out_and_answers_later(small, filled, monkeypatch):
     expected = filled.nearest(4, 3)
     monkeypatch.setenv("MILVUS_TIMEOUT", "2")
     small.signal(signal.SIGSTOP)
