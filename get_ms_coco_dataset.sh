@@ -10,7 +10,7 @@ Usage: ${0##*/} [val2014|val2017]
 Download the images of MS COCO's validation set (default: val2014) into the
 current folder: images in val2014/, their sorted names in ms_coco_file_list.txt
 (val2017: val2017/ and ms_coco_val2017_file_list.txt). Images in
-ms_coco/val2014/, where the version of 2022 put them, are used there.
+ms_coco/val2014/, the folder of 2022, are used there.
 
 An interrupted download resumes; complete files are skipped. The server has
 no valid certificate, so the MD5 checksum of the zip is checked instead.
@@ -57,7 +57,7 @@ names() { # FOLDER: of its images, sorted, one per line
   fi
 }
 
-missing() { # listed names that are not in the folder, or are listed twice
+missing() { # listed names without a file in the folder, or listed twice
   LC_ALL=C comm -23 <(LC_ALL=C sort "$list") <(names "$folder")
 }
 
@@ -76,7 +76,7 @@ write_list() { # FOLDER; an existing list is kept: vectors follow its order
   mv "$list.part" "$list"
 }
 
-place_images() { # next to other files where the folder exists
+place_images() { # next to other files if the folder exists
   if [[ -e $folder ]]; then
     find "$fresh/$images" -type f -exec sh -c 'mv -f "$@" "$0/"' "$folder" {} +
   else
@@ -109,7 +109,7 @@ else
   else
     get_images
   fi
-  complete || die "$list names $(missing | sed -n 1p), which is not in $folder/: move the list away and rerun"
+  complete || die "$list names $(missing | sed -n 1p), but $folder/ lacks it: move the list away and rerun"
   drop_zip "$zip"
 fi
 echo "$folder: $COUNT images, named in $list"

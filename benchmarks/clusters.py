@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Clusters by several algorithms: agreement with the folders, and time. And how well k images cover a collection.
+"""Compare clustering algorithms by agreement with folders and time, and measure how well k images cover a collection.
 
 ./benchmarks/clusters.py FOLDER_OR_VECTORS ... [--mixed VECTORS.npy --count 100000]
 
-FOLDER has a folder per class and is extracted with EfficientNet-Lite0; the names of VECTORS have the class. All
-algorithms get the collection's similarity. AMI is the adjusted mutual information with the classes; images in no cluster
-count as one cluster more. Louvain, with other numbers of links and resolutions; k-means by Faiss; HDBSCAN by
-scikit-learn, of the vectors where they are few, and of the map. Seconds are the processor's in all threads, without the
-neighbours and the map. `--mixed`: as many vectors as `--count` says, without classes, only the project's clusters.
-Then AMI of random parts of the collection, of few classes, as small collections are: the mean of eight parts. Then, for 10 and 50 images: the mean similarity of every image to the nearest of them, by `collection.spread`, by the
-farthest-point and by the facility-location method (greedy, of 1,000 random candidates), and the mean of 10 random draws.
+FOLDER has one folder per class and is extracted with EfficientNet-Lite0; names of VECTORS start with the class. All
+algorithms use the collection's similarity: Louvain with several numbers of links and resolutions, k-means of Faiss,
+HDBSCAN of scikit-learn on the map and, for small collections, on the vectors. AMI is the adjusted mutual information
+with the classes; images without a cluster form one more cluster. Seconds are processor time in all threads, without
+neighbours and map. `--mixed` clusters `--count` mixed vectors without classes.
+
+The second table shows the AMI of eight random parts with few classes, like small collections. The third shows the mean
+similarity of each image to the nearest of 10 or 50 images, chosen by `collection.spread`, the farthest-point method,
+the facility-location method (greedy, 1,000 random candidates), or at random (mean of 10 draws).
 """
 
 import sys

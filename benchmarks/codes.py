@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The codes of the default index against RaBitQ's: bytes, build time, recall and milliseconds.
+"""Compare the codes of the default index with RaBitQ: bytes, build time, recall and query time.
 
 ./benchmarks/codes.py VECTORS.npy [--count 1000000 ...]
 
-The vectors are the given ones, without 500 that are the queries, and mixtures of them as in search_growth.py; all are
-compared by the similarity `whitened`, in 112 numbers. Each index has sqrt(n) lists, of which a sixteenth is probed.
-Recall is the share of the true ten nearest that are among the first 100 of the index, which re-ranking then orders
-exactly. Queries run one at a time on one thread, builds on all; medians of ROUNDS builds and searches, in turns.
+Vectors are the given ones without 500 queries, and mixtures as in search_growth.py, all compared by the similarity
+`whitened` in 112 numbers. Each index has sqrt(n) lists and probes a sixteenth of them. Recall is the share of the true
+ten nearest rows among the first 100 rows of the index, before exact re-ranking. Queries run one at a time on one
+thread, builds on all threads; the table shows medians of ROUNDS alternating builds and searches.
 Source of RaBitQ: Gao & Long, "RaBitQ: Quantizing High-Dimensional Vectors with a Theoretical Error Bound for
 Approximate Nearest Neighbor Search", 2024.
 """

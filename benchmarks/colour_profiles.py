@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The time that converting colour profiles to sRGB takes, and its effect on pixels and vectors.
+"""Measure the time of converting colour profiles to sRGB, and its effect on pixels and vectors.
 
 ./benchmarks/colour_profiles.py PHOTOGRAPHS
 
-Each photograph is prepared for the network alternately with and without the conversion. The rows are photographs
-without a profile, with sRGB, which is not converted, and with another profile.
+Each photograph is prepared for the network alternately with and without the conversion. Rows of the table: no profile,
+sRGB (never converted), any other profile.
 """
 
 import sys

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""From `similar-images demo` to the first hits in the browser, with packages installed and nothing computed.
+"""Time `similar-images demo` until the browser shows the first hits, with installed packages and an empty cache.
 
 ./benchmarks/demo.py [FOLDER]
 
-Without FOLDER the sample is painted. Each round starts with an empty data folder; then the same command runs again.
-Printed are the seconds until the notebook is served, until its gallery shows the first hits, and from the choice of a
-photograph to its hits. Requires Chromium.
+Without FOLDER, sample images are painted. Each round starts with an empty data folder and then repeats the command.
+Prints seconds until the notebook server answers, until the gallery shows hits, and from choosing a photograph to its
+hits. Requires Chromium.
 """
 
 import os

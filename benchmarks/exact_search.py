@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Exact search against NumPy's matrix product over the same vectors held in memory as float32.
+"""Compare exact search with NumPy's matrix product of the same vectors in float32.
 
 ./benchmarks/exact_search.py VECTORS.npy
 
-The vectors are searched as they are on disk, memory-mapped, then `--count` random ones of 512 numbers. Both sides run
-in turns; the medians of all rounds are printed, in milliseconds for all queries. NumPy's side only multiplies: when
-warm, float32 vectors that are in memory; when cold, those that it reads from the file, which was dropped from the
-system's cache before each side (Linux). The cold search opens the vectors and computes their norms.
+Searches the vectors in their memory-mapped file, then `--count` random vectors of 512 numbers. Both sides alternate;
+the table shows medians in milliseconds for all queries. NumPy only multiplies: float32 vectors in memory (warm), or
+vectors from a file outside the system's cache (cold, Linux only). A cold search also opens the vectors
+and computes their norms.
 
-At the end a collection of twice as many vectors of 64 numbers is searched exactly, with half of the rows removed from its
-index and with none; the ratio says what removed rows cost.
+Finally, a collection with twice as many vectors of 64 numbers is searched exactly, with and without half of its rows
+removed from the index; the ratio is the cost of removed rows.
 """
 
 import os
@@ -36,7 +36,7 @@ def compare(path: Path, rounds: int) -> None:
     kind = f"{len(whole):7} x {whole.shape[1]:4} {whole.dtype}"
     whole = whole.astype(np.float32, copy=False)
     queries = [normalised(whole[:count]) for count in QUERIES]
-    for unit in queries:  # first, as the system keeps what is mapped
+    for unit in queries:  # first: the system caches mapped pages
         report(
             f"{kind}  cold {len(unit):4} queries",
             lambda unit=unit: ExactSearch(np.load(path, mmap_mode="r")).search(unit, K),
@@ -104,7 +104,7 @@ def removed_rows(folder: Path, removed: int, rounds: int) -> None:
 
 
 def drop(path: Path) -> None:
-    """Let the system forget what it cached of a file that is written to the disk."""
+    """Drop a flushed file from the system's cache."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""Extraction against a plain loop, and against what the machine can compute; memory; where the time goes.
+"""Compare extraction with a plain loop and with the machine's peak rate; measure memory and the time of each step.
 
 ./benchmarks/extraction.py PHOTOGRAPHS
 ./benchmarks/extraction.py PHOTOGRAPHS --network mobilenetv2 --weights FILE
 ./benchmarks/extraction.py PHOTOGRAPHS --network vgg16 --count 400 --gflop 30.9      (random weights are as fast as real ones)
-./benchmarks/extraction.py PHOTOGRAPHS --network vgg16 --memory                     (of 1,000 and of 10,000 images)
+./benchmarks/extraction.py PHOTOGRAPHS --network vgg16 --memory                     (1,000 and 10,000 images)
 
-The plain loop is what the script of 2022 did: decode 32 images, one after the other, then Keras' predict_on_batch. For a
-network that Keras does not have, it is this project's own backend that computes the 32 images.
-Both sides run alternately, each in its own process. The network is loaded and warm before the clock starts; the
-decoders are not. If the folder has too few images, they are repeated. Medians of all rounds are printed.
-The limit is the rate of float32 matrix products (numpy's BLAS, all cores), measured in the same run, divided by
-the network's GFLOP per image. Memory is the peak of the process and its decoders together.
+The plain loop works like the script of 2022: decode 32 images one by one, then call Keras' predict_on_batch. Networks
+without a Keras version run on this project's backend instead. Both sides alternate, each in its own process; loading
+and warming up the network are not timed, starting the decoders is. Images are repeated if the folder has too few.
+Prints medians of all rounds. The limit is the measured rate of float32 matrix products (NumPy's BLAS, all cores)
+divided by the network's GFLOP per image. Memory is the joint peak of the process and its decoders.
 """
 
 import json
@@ -66,7 +65,7 @@ def is_of_keras(network: str) -> bool:
 
 
 def by_keras(network: str, model: Path | None, weights: Path | None) -> tuple[Callable, int, str]:
-    """Return what computes uint8 pixels (b, side, side, 3), the side, and the resampling."""
+    """Return the function that encodes uint8 pixels (b, side, side, 3), the side, and the resampling."""
     from similar_images.networks import keras as keras_networks
     from similar_images.networks.catalog import NETWORKS
 
@@ -140,7 +139,7 @@ def product() -> float:
 
 
 def side(name: str, *arguments: object) -> dict:
-    """Run one side in a process of its own; return what it measured, with its peak memory in GB."""
+    """Run one side in its own process; return its measurements with the peak memory in GB."""
     command = [sys.executable, __file__, "--side", name, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
@@ -149,7 +148,7 @@ def side(name: str, *arguments: object) -> dict:
 
 
 def watch(used: list[int]) -> None:
-    """Put down, twice a second, the bytes that this process and its decoders hold; what they share counts once."""
+    """Record the memory of this process and its decoders twice a second; shared memory counts once."""
     import psutil
 
     while True:
@@ -182,7 +181,7 @@ def run_side(name: str, arguments: str) -> None:
 @click.option("--count", default=1000, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
 @click.option("--memory", is_flag=True, help="Only compare the memory of 1,000 and of 10,000 images.")
-@click.option("-b", "--batch", type=int, help="[default: that of the backend]")
+@click.option("-b", "--batch", type=int, help="[default: of the backend]")
 @click.option("--gflop", type=float, help="Of the network, an image: to print the limit.")
 def main(
     folder: Path,

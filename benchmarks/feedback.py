@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What marking hits gives: precision@8 of the next page that was not seen, with and without + and -.
+"""Measure the gain of marking hits: precision@8 of the next page of unseen images, with and without marks.
 
 ./benchmarks/feedback.py LIST.txt
 
-100 random images of a collection whose folders are its labels are the queries. A page shows the 8 nearest that no page
-has shown yet. A simulated user marks on it up to MARKED hits of the query's kind with + and up to as many of others
-with -, then looks at the next page, three times. Without feedback the next page is the next 8 of the query alone. The
-difference has its paired 95% interval.
+The queries are 100 random images of a collection with one folder per label. A page shows the 8 nearest unseen images. A
+simulated user marks up to MARKED hits of the query's label with + and up to MARKED other hits with -, then opens the
+next page, three times. Without feedback the next page shows the next 8 hits of the query. The difference has a paired
+95% interval.
 """
 
 import sys

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Search with a filter that leaves 1%, 10% and 50% of 100,000 vectors, against the search without one.
+"""Measure search with a filter for 1%, 10% and 50% of 100,000 vectors, compared with unfiltered search.
 
 ./benchmarks/filters.py VECTORS.npy [--count 100000] [--similarity whitened] [--recipe reduced] [--folder DIR]
 
-VECTORS.npy has its list of names CLASS/FILE beside it (.txt). The vectors are those of search_growth.py, each of the
-class of the vector that most of it comes from; 500 more, of all classes, are the queries. A filter leaves random rows,
-or whole classes: then most queries are of a class that is left out, and their nearest rows are far. Recall is that of
-an exact search of the rows that match. Queries run one at a time on one thread, with and without a filter in turns, so
-that both meet the same load; "first" is what the filter's first query takes, which prepares the rest. "selector" is
-the same with Faiss' ID selector over the whole index, with as many probes.
+VECTORS.npy needs a list of names CLASS/FILE (.txt). Vectors are mixed as in search_growth.py and take the class of
+their main component; 500 more vectors of all classes are the queries. A filter keeps random rows or whole classes; in
+the second case most queries belong to excluded classes, far from all remaining rows. Recall is relative to exact
+search of the matching rows. Queries run one at a time on one thread, alternately with and without a filter. "first"
+is the time of a filter's first query, which prepares the others. "selector" uses Faiss' ID selector on the whole
+index, with the same number of probes.
 
-The second table says of how many queries the best hit is called no close match: of queries of the classes that are
-left ("own"), which should be 4% (whitened) or 1% (cosine), and of those of others, by the line of the matching rows and
-by the line of the whole collection.
+The second table shows the percentage of queries reported as without a close match. For queries of remaining classes
+("own") 4% (whitened) or 1% (cosine) are expected. It compares the threshold of the matching rows with the threshold of
+the whole collection.
 """
 
 import sys
@@ -41,7 +41,7 @@ SHARES = (0.01, 0.1, 0.5)
 
 
 def classes_of(file: Path, n: int, seed: int) -> np.ndarray:
-    """Return the class of each of n mixed vectors: that of the first of the two it comes from, drawn as `mixed` does."""
+    """Return the class of each of n mixed vectors, taken from its main component, drawn as in `mixed`."""
     names = file.with_suffix(".txt").read_text(encoding="utf-8").splitlines()
     known = np.unique([name.split("/")[0] for name in names], return_inverse=True)[1]
     random, found = np.random.default_rng(seed), []
@@ -54,7 +54,7 @@ def classes_of(file: Path, n: int, seed: int) -> np.ndarray:
 
 
 def filters(classes: np.ndarray):
-    """Yield what is left, its share, which rows match and the classes of these."""
+    """Yield the name of a filter, its share, the matching rows and their classes."""
     random = np.random.default_rng(0)
     order = random.permutation(np.unique(classes))
     sizes = np.cumsum([np.count_nonzero(classes == one) for one in order])
@@ -104,7 +104,7 @@ def rows_of(collection: Collection, queries: np.ndarray, where: np.ndarray, exac
 
 
 def no_match(collection: Collection, queries: np.ndarray, where: np.ndarray) -> tuple[float, float]:
-    """Return the percentage of queries without a close match, by the line of what matches and by that of all."""
+    """Return the percentage of queries without a close match, by the threshold of matching rows and of all rows."""
     found = [collection.nearest(query, 1, where=where) for query in queries]
     said = [[collection.is_like_nothing(hits, way) for hits in found] for way in (where, None)]
     return tuple(100 * np.mean(one) for one in said)
@@ -115,7 +115,9 @@ def no_match(collection: Collection, queries: np.ndarray, where: np.ndarray) -> 
 @click.option("--count", default=100_000, show_default=True)
 @click.option("--similarity", default="whitened", show_default=True)
 @click.option("--recipe", default="reduced", show_default=True)
-@click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where there is room.")
+@click.option(
+    "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with enough disk space."
+)
 def main(file: Path, count: int, similarity: str, recipe: str, folder: Path | None) -> None:
     faiss.omp_set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -152,13 +154,11 @@ def main(file: Path, count: int, similarity: str, recipe: str, folder: Path | No
             )
             own = np.isin(of_queries, chosen)
             lines.append((left, share, matching, queries[own], queries[~own]))
-        print("left                no close match, %: own by its line  by that of all  of others by its line")
+        print("filter              no close match, %: own, own limit  own, common limit  others, own limit")
         for left, share, matching, own, others in lines:
             ours, by_all = no_match(collection, own, matching)
-            foreign = f"{no_match(collection, others, matching)[0]:22.1f}" if len(others) else ""
-            print(
-                f"{left:13} {share:4.0%} {len(own):9} of {QUERIES} {ours:22.1f} {by_all:15.1f}  {foreign}", flush=True
-            )
+            foreign = f"{no_match(collection, others, matching)[0]:18.1f}" if len(others) else ""
+            print(f"{left:13} {share:4.0%} {len(own):9} of {QUERIES} {ours:22.1f} {by_all:18.1f} {foreign}", flush=True)
 
 
 if __name__ == "__main__":

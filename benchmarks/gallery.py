@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""From a click to 48 thumbnails on the screen, in Notebook 7 and Chromium, and memory over many queries and hits.
+"""Time a click until 48 thumbnails are on screen, in Notebook 7 and Chromium; measure memory over many queries.
 
 ./benchmarks/gallery.py [--count 40000] [--queries 200] [--scrolls 100]
 
-Compares the gallery with the plain grid of 2022 (an ipywidgets.Image and a button for each hit), alternately in one
-notebook: the same collection (the sample's files repeated, with random vectors), the same index, a new random query
-each time. "Cached" moves between two queries. Vectors are stored, so no network runs. The time of a click ends when
-every picture is decoded. "Selected" is from a click that lets Python set `gallery.selection` until the page shows it,
-"ticked" from a click on the page until Python's observer has shown it. Prints medians, and the memory of the kernel and
-the page after a warm-up, after more queries, and after scrolling through further hits.
+Compares the gallery with the plain grid of 2022 (an ipywidgets.Image and a button per hit), alternately in one
+notebook, with the same collection (repeated sample files with random vectors), the same index and random queries.
+"Cached" alternates between two queries. No network runs, because vectors are stored. A click's time ends when all
+pictures are decoded. "Selected" lasts from a click that sets `gallery.selection` in Python until the page shows it,
+"ticked" from a click on the page until an observer in Python has displayed it. Prints medians, and memory of kernel and
+page after warm-up, after further queries, and after scrolling.
 """
 
 import os

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Images a second of networks of the hub, by engine and batch, on this machine's processor or GPU.
+"""Measure images per second of hub networks by backend and batch size, on this machine's processor or GPU.
 
 ./benchmarks/hub.py [--network clip-vit-base-patch32] [--batch 8] [--batch 64] [--seconds 3]
 
-The networks have the sizes of those on the hub and random weights, which take as long as trained ones: they are built
-from their configurations, saved, and loaded as users load them. Pixels are noise; reading of files is not measured.
-Each engine and batch runs for some seconds after a warm-up, in turns, three times; medians are printed, and the ratio
-to ONNX Runtime. `torch` uses a GPU where there is one, there also at half
-precision; the cosines of the vectors to those of the first engine are printed.
+Networks have real sizes and random weights, which take as long as trained weights. They are built from their
+configurations, saved, and loaded as users load them. Pixels are noise; reading files is not measured. Each backend and
+batch size runs three times, alternately, for some seconds after a warm-up. Prints medians, ratios to ONNX Runtime, and
+cosines between the vectors of each backend and of the first one. `torch` uses a GPU if present, also in half
+precision.
 """
 
 import sys

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The time that decoding large JPEGs at a reduced scale saves, and its effect on nearest neighbours.
+"""Measure the time saved by decoding large JPEGs at a reduced scale, and the effect on nearest neighbours.
 
 ./benchmarks/jpeg_scale.py PHOTOGRAPHS [--network mobilenetv2 --weights FILE]
 
-The photographs are enlarged to 8 megapixels and saved as JPEG, as a camera does. Each is then decoded alternately at
-full scale and at the smallest scale that keeps REDUCED times the network's side. Averaging filters are hardly
-affected; nearest picks single pixels, would be affected, and never gets reduced images.
+Photographs are enlarged to 8 megapixels and saved as JPEG, like camera files. Each is decoded alternately at full scale
+and at the smallest scale of at least DRAFT_MARGIN times the network's side. Averaging filters are hardly affected. The
+nearest-neighbour filter picks single pixels, so extraction never reduces images for it.
 """
 
 import io
@@ -52,7 +52,7 @@ def read(content: bytes, side: int, resampling: str, reduced: bool) -> tuple[np.
 @click.option("-m", "--model", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path))
 @click.option("--count", default=1000, show_default=True)
-@click.option("--times", default=images.DRAFT_MARGIN, show_default=True, help="The network's side, that is to remain.")
+@click.option("--times", default=images.DRAFT_MARGIN, show_default=True, help="Smallest scale, as a multiple of the network's side.")
 def main(folder: Path, network: str, model: Path | None, weights: Path | None, count: int, times: int) -> None:
     images.DRAFT_MARGIN = times
     encoder = load(network, model, weights)

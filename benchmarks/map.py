@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""The map of a collection by t-SNE (openTSNE) and by UMAP: time, memory, trustworthiness, the same bytes again.
+"""Compare maps by t-SNE (openTSNE) and UMAP: time, memory, trustworthiness, reproducible bytes.
 
 ./benchmarks/map.py [FOLDER_OR_VECTORS ...] [--mixed VECTORS.npy --count 10000 --count 100000] [--method tsne]
 
-FOLDER is extracted with EfficientNet-Lite0. `--mixed` makes as many vectors of 512 numbers as `--count` says, as
-search_growth.py does. Each collection gets an index as `similar-images build` makes it, then each map is made in its own
-process: neighbours and layout, without the reading of images and the build. Seconds are those of the clock, and those
-of the processor in all threads, which other programs change less; memory is the peak of the process. Trustworthiness (12
-neighbours) is scikit-learn's, of at most 4,000 rows, in the collection's similarity; beside it that of the first two
-principal components. The bytes are compared with those of a second run on one core. UMAP has 15 neighbours and the
-defaults of umap-learn (pip install umap-learn), which is on one thread where it is seeded.
+FOLDER is extracted with EfficientNet-Lite0. `--mixed` creates `--count` vectors of 512 numbers as search_growth.py
+does. Each collection gets a default index; then each map runs in its own process: neighbours and layout, without
+reading images or building. Seconds are wall time, and processor time in all threads, which depends less on other
+programs. Memory is the peak of the process. Trustworthiness (12 neighbours) is scikit-learn's, of at most 4,000 rows in
+the collection's similarity, compared with the first two principal components. The bytes are compared with a second
+run on one core. UMAP uses 15 neighbours and the defaults of umap-learn (pip install umap-learn), which runs on one
+thread if seeded.
 
-With `--grown` a map is made of a part of each collection, then the rest is added as `similar-images build --add` does,
-and the map that starts from the kept places is compared with a fresh one: trustworthiness, seconds of the processor
-without the neighbours, and how far the images of before have moved, where the map is 2 wide: the median, and what 95% of
-them stay below. The rest are images at random, or the last folders. Then half of the images are removed.
+With `--grown`, a map of a part of each collection is made, the rest is added as by `similar-images build --add`, and
+the updated map is compared with a fresh one: trustworthiness, processor seconds without neighbours, and the median and
+95th percentile of the displacement of earlier images on a map of width 2. The rest is a random part or the last
+folders. Then half of the images are removed.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ METHODS = {"tsne": "t-SNE (openTSNE)", "umap": "UMAP (umap-learn)"}
 
 
 def measure(vectors: str, method: str, cores: str) -> None:
-    """Make a map in this process; print what it took as JSON."""
+    """Make a map in this process; print time and memory as JSON."""
     if cores == "1":
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     from similar_images.collection.images import Collection
@@ -84,7 +84,7 @@ def trust(collection, places: np.ndarray) -> dict[str, float]:
 
 
 def collections(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int, ...], scratch: Path):
-    """Yield a title and the vectors of each collection, which has an index."""
+    """Yield title and vectors of each collection with an index."""
     from search_growth import reduced, save
 
     from similar_images.collection.create import create_files
@@ -110,7 +110,7 @@ def collections(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int,
 
 
 def grown(title: str, vectors: Path, shares: tuple[float, ...], scratch: Path) -> None:
-    """Compare the maps of a collection that has grown, or lost images, with fresh ones."""
+    """Compare the updated maps of a grown or reduced collection with fresh ones."""
     from similar_images.collection.images import Collection
     from similar_images.index import build as building
     from similar_images.vectors.store import index_path, list_path, open_vectors
@@ -165,7 +165,7 @@ def run(vectors: Path, method: str, cores: str) -> dict:
 @click.option("--count", "counts", type=int, multiple=True, default=(10_000, 100_000), show_default=True)
 @click.option("--method", "methods", type=click.Choice(list(METHODS)), multiple=True, default=tuple(METHODS))
 @click.option("--again/--no-again", default=True, help="Make each map a second time, on one core.")
-@click.option("--grown", "is_grown", is_flag=True, help="Instead, compare maps of collections that have grown.")
+@click.option("--grown", "is_grown", is_flag=True, help="Instead, compare maps of grown collections.")
 @click.option("--new", type=float, multiple=True, default=NEW, show_default=True, help="Share of new images.")
 def main(
     places: tuple[Path, ...],

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The map of 100,000 images in Notebook 7 and Chromium: first drawing, panning, selections, pictures.
+"""Time the map of 100,000 images in Notebook 7 and Chromium: first drawing, panning, selections, pictures.
 
 ./benchmarks/map_widget.py [--count 100000]
 
-Where jupyter-scatter is installed (pip install jupyter-scatter==1.0.1), the same points are panned in its widget in the
-same page. Frames are those of requestAnimationFrame while the mouse drags for SECONDS; Chromium draws without a GPU.
+If jupyter-scatter is installed (pip install jupyter-scatter==1.0.1), its widget pans the same points in the same page.
+Frames are counted by requestAnimationFrame while the mouse drags for SECONDS; Chromium draws without a GPU.
 """
 
 import importlib.util

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Milvus Lite and a Milvus server against the project's own index, on the same vectors, queries and similarity.
+"""Compare Milvus Lite and a Milvus server with Faiss, on the same vectors, queries and similarity.
 
 ./benchmarks/milvus.py VECTORS.npy [--count 20000] [--uri http://HOST:PORT] [--index IVF_SQ8 ...] [--folder DIR]
 
-The vectors are mixtures of real ones, as in search_growth.py, of 112 numbers after whitening. 300 rows are queries, each without
-itself, one at a time. Recall is recall@10 after re-ranking, against exact search. Without --uri, the tests' server is started in
-a network namespace of its own (as root; `make test-cluster` installs it), or left out. "Strong" and "Bounded" are the same search at both
-consistency levels.
+Vectors are mixtures of real ones as in search_growth.py, whitened to 112 numbers. 300 rows are queries, one at a time,
+excluded from their own hits. Recall is recall@10 after re-ranking, compared with exact search. Without --uri, the
+tests' server starts in its own network namespace (as root; `make test-cluster` installs it), or is skipped. "Strong"
+and "Bounded" are consistency levels of the same search.
 """
 
 import sys
@@ -105,7 +105,7 @@ def show(name: str, one: tuple[float, ...], ours: tuple[float, ...]) -> None:
 
 
 def levels(vectors_file: Path, manifest: Path) -> None:
-    """Print what a search takes that sees the very last state of the server, and one that may be seconds behind."""
+    """Print the time of a search at each consistency level."""
     from similar_images import Collection
     from similar_images.milvus import search
 

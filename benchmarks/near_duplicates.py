@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Precision and recall of near-duplicates: altered copies of photographs among other photographs.
+"""Measure precision and recall of near-duplicates: altered copies of photographs among other photographs.
 
 ./benchmarks/near_duplicates.py PHOTOGRAPHS OTHERS [--network mobilenetv2 --weights FILE]
 
-PHOTOGRAPHS and OTHERS are folders without a common picture. The first table helps to choose a threshold, with all
-pairs and alterations. The second shows the groups that `similar-images duplicates` makes at a threshold, with five copies of
-each photograph. OTHERS may contain duplicates: pairs among them are counted separately and listed with --pairs.
+PHOTOGRAPHS and OTHERS are folders without common pictures. The first table covers all pairs and alterations and helps
+to choose a threshold. The second shows the groups that `similar-images duplicates` forms at a threshold, with five
+copies of each photograph. OTHERS may contain duplicates: their pairs are counted separately and listed with --pairs.
 """
 
 import sys
@@ -99,7 +99,7 @@ def curve(copies: np.ndarray, others: np.ndarray) -> None:
 
 
 def at_threshold(copies: np.ndarray, others: np.ndarray, threshold: float) -> list[tuple[float, int, int]]:
-    """Print precision and recall of the groups; return the pairs among the others that are in one group."""
+    """Print precision and recall of the groups; return grouped pairs among the other photographs."""
     size = copies.shape[1]
     vectors = np.concatenate([copies.reshape(-1, copies.shape[2]), others])
     known = copies.shape[0] * size

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Networks side by side on labelled photographs: precision@8 by exact cosine, and images per second end to end.
+"""Compare networks on labelled photographs: precision@8 by exact cosine, and images per second end to end.
 
 ./benchmarks/networks.py FOLDER efficientnetlite0 efficientnetlite2 mobilenetv2 --weights mobilenetv2=FILE
 
-FOLDER has a folder per class. Each round runs `similar-images extract` with every network in turn; the medians are
-printed, and the ratios to the last network. A run begins with the start of the process and ends with the last vector.
+FOLDER has one folder per class. Each round runs `similar-images extract` with every network in turn. Prints medians and
+ratios to the last network. A run lasts from the start of the process to the last vector.
 """
 
 import shutil

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""An index in one piece against the same in parts: time, memory, bytes, recall, milliseconds, and what growth costs.
+"""Compare an index in one piece with an index in parts: time, memory, bytes, recall, query time, cost of growth.
 
 ./benchmarks/parts.py VECTORS.npy [--count 1000000] [--part-size 100000] [--recipe mapped ...] [--folder DIR]
 
-The vectors are mixtures of real ones as in search_growth.py, compared by the similarity `whitened`. Each step runs in a
-process of its own, whose peak memory (VmHWM) is as the system reports it; "own" is the peak of what the process itself
-holds (RssAnon), without the pages of files that are mapped, which the system takes back when it needs memory. A grown
-collection has a hundredth more rows. Ratios are parts / one piece.
+Vectors are mixtures of real ones as in search_growth.py, compared by the similarity `whitened`. Each step runs in its own
+process. Its peak memory (VmHWM) includes pages of mapped files, which the system reclaims under pressure; "own" is the
+peak without them (RssAnon). A grown collection has 1% more rows. Ratios are parts / one piece.
 """
 
 import json
@@ -29,7 +28,7 @@ K = 10
 
 
 class Memory:
-    """The peaks of this process' memory in MiB: of all, and of what is no mapped file."""
+    """Return the peak memory of this process in MiB, with and without mapped files."""
 
     def __init__(self):
         self.own = 0.0
@@ -49,7 +48,7 @@ def field(name: str) -> float:
 
 
 def step(vectors_file: str, queries_file: str, name: str, recipe: str, size: str) -> None:
-    """Build, add, or open and search in this process; print what it took as JSON."""
+    """Build, add, or open and search in this process; print time and memory as JSON."""
 
     from similar_images.index import build as building
     from similar_images.index.exact import exact_search, normalised
@@ -106,7 +105,9 @@ def row(name: str, one: dict, parts: dict, keys: tuple[str, ...]) -> None:
 @click.option("--count", type=int, default=1_000_000, show_default=True)
 @click.option("--part-size", type=int, default=100_000, show_default=True)
 @click.option("--recipe", "recipes", multiple=True, default=("reduced", "mapped"), show_default=True)
-@click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where there is room.")
+@click.option(
+    "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with enough disk space."
+)
 def main(file: Path, count: int, part_size: int, recipes: tuple[str, ...], folder: Path | None) -> None:
     real = growth.reduced(file)
     for recipe in recipes:

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""How much longer Ray takes than the plain engine for the same images on the same cores, and what its start costs.
+"""Compare extraction on Ray with the plain engine, on the same images and cores; measure the cost of Ray's start.
 
 ./benchmarks/ray_extraction.py FOLDER [--images 4000] [--network efficientnetlite0] [--workers 2] [--times 3]
 
-The images of the folder are repeated to the number. Both engines run in turns, as users run them: first on few images, which
-takes the time of the start (`FEW`), then on all; their difference is the time for the rest. Prints each run, the medians and
-their ratio.
+Images are repeated up to the given number. Both engines alternate, started as users start them: first on a few images
+(`FEW`), which measures the start, then on all. The difference is the time for the remaining images. Prints each run,
+medians and their ratio.
 """
 
 import statistics

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Precision@8 of a network on labelled photographs with every resampling filter.
+"""Measure precision@8 of a network on labelled photographs with each resampling filter.
 
 ./benchmarks/resampling.py FOLDER [--network mobilenetv2 --weights FILE]    (FOLDER/CLASS/image.jpg)
 """

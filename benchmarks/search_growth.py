@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""How search scales: 10 thousand, 100 thousand and 1 million vectors of dimension 512, in at most 4 GiB of memory.
+"""Measure how search scales: 10 thousand, 100 thousand and 1 million vectors of 512 numbers, within 4 GiB of memory.
 
 ./benchmarks/search_growth.py VECTORS.npy [--count 1000000 ...] [--how reduced ...] [--similarity cosine] [--folder DIR]
 
-The vectors are mixtures of real ones, which are reduced to their first 512 principal components. A new vector is 0.7
-of one, 0.3 of another, and noise with a fifth of each component's standard deviation, so that it has a few near
-neighbours, as a photograph does. 500 more vectors, in no index, are the queries. Each build runs in its own process;
-its peak memory is as the system reports it, including pages read from memory-mapped vectors. Queries run one at a
-time on one thread. Recall is that of exact search in the same similarity. `--how` is a recipe, a string of Faiss (which
-sees the transformed vectors), or "target" for a recall of 0.95.
+Vectors are mixtures of real ones, reduced to their first 512 principal components: 0.7 of one vector, 0.3 of another,
+and noise with a fifth of each component's standard deviation. So each has a few near neighbours, like a photograph. The
+queries are 500 more vectors outside the index. Each build runs in its own process; its peak memory includes pages of
+memory-mapped vectors. Queries run one at a time on one thread. Recall is relative to exact search in the same
+similarity. `--how` is a recipe, a string of Faiss for transformed vectors, or "target" for a recall of 0.95.
 """
 
 import json
@@ -65,7 +64,7 @@ def one_at_a_time(index, queries: np.ndarray, array: np.ndarray) -> list[float]:
 
 
 def measure(vectors_file: str, queries_file: str, how: str, similarity: str) -> None:
-    """Build and search, in this process; print what it took as JSON."""
+    """Build and search in this process; print time and memory as JSON."""
 
     from similar_images.index import build as building
     from similar_images.index.index import exact_search, normalised, open_index, recall
@@ -108,7 +107,9 @@ def measure(vectors_file: str, queries_file: str, how: str, similarity: str) -> 
 @click.option("--count", "counts", type=int, multiple=True, default=(10_000, 100_000, 1_000_000), show_default=True)
 @click.option("--how", multiple=True, default=("reduced", "target"), show_default=True)
 @click.option("--similarity", default="whitened", show_default=True)
-@click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where there is room.")
+@click.option(
+    "--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with enough disk space."
+)
 def main(file: Path, counts: tuple[int, ...], how: tuple[str, ...], similarity: str, folder: Path | None) -> None:
     real = reduced(file)
     print(

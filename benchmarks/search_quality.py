@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""The index of 2022 against today's, on real vectors; unseen queries; rows added later.
+"""Compare the index of 2022 with the present one on real vectors: unseen queries, rows added later.
 
 ./benchmarks/search_quality.py VECTORS.npy
 
-Each set is measured unchanged and projected to dimension 4096 (by a random ReLU layer, similar to VGG16's fc2).
-500 rows are held out as queries; no build sees them. Recall is recall@10 against exact search in the same similarity:
-the cosine for the index of 2022, which is built as the script of 2022 did it, by Faiss' IndexIVFPQ; for today's the one
-named. Bytes are those of the index with its transform. The sides are built and searched in turns; medians of all rounds
-are printed.
+Each set is measured unchanged and projected to 4,096 numbers by a random ReLU layer, similar to VGG16's fc2. 500 rows
+are held out as queries. Recall is recall@10 compared with exact search in the same similarity: the cosine for the index
+of 2022, built with Faiss' IndexIVFPQ as in its script, and the named similarity for the present index. Bytes include
+the transform. Builds and searches alternate; medians of all rounds are printed.
 """
 
 import sys
@@ -51,7 +50,7 @@ class Split:
         return open_index(self.folder / "i.index")
 
     def of_2022(self) -> Index:
-        """Build as the script of 2022 did, from vectors that are normalised already."""
+        """Build like the script of 2022, from normalised vectors."""
         unit = normalised(self.vectors.array)
         n, d = unit.shape
         index = faiss.IndexIVFPQ(faiss.IndexFlatL2(d), d, lists(n), 16, 8)
@@ -69,7 +68,7 @@ class Split:
         return float(recall(found, true, array, unit).mean())
 
     def milliseconds(self, index: Index, reranked: bool = True) -> tuple[float, float]:
-        """Return what a query takes, one at a time and all at once."""
+        """Return the time per query, one at a time and all at once."""
         times = []
         for batches in (QUERIES, 1):
             began = time.perf_counter()

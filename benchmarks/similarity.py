@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Which similarity finds most images of a kind: cosine, centred, whitened; of how many images; with marked hits; texts.
+"""Compare the similarities cosine, centred and whitened by labelled images, marked hits and texts.
 
 ./benchmarks/similarity.py FOLDER... --network efficientnetlite0 --network mobilenetv2 --weights mobilenetv2=FILE
 ./benchmarks/similarity.py VECTORS.npy
 ./benchmarks/similarity.py --sts sts-dev.tsv --texts tweets.csv
 
-FOLDER has a folder per class; the names of VECTORS have it too. Every image is a query (at most 2,000), by exact search.
-mAP is over the whole ranking; after it the mean difference to the cosine with its paired 95% interval. Then the same for
-random parts of the collection, of few classes, as small collections are. Then simulated marks: 100 queries, each with the
-first two hits of its class as further positives, and the first three of others as negatives; AP over the images that are
-not marked. STS: Spearman's correlation with human ratings, with a similarity that is fitted on the texts.
+FOLDER has one folder per class; names of VECTORS start with the class. Every image is a query (at most 2,000), by exact
+search. mAP covers the whole ranking and is followed by the mean difference to the cosine with a paired 95% interval.
+The second table repeats this for random parts with few classes, like small collections. The third simulates marks: 100
+queries with the first two hits of their class as further positives and the first three others as negatives; AP covers
+the unmarked images. STS: Spearman's correlation with human ratings, for a similarity fitted on the texts.
 """
 
 import subprocess

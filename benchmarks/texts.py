@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measure texts per second of each backend, compared with the library's encode and with a loop of it over single texts.
+"""Measure texts per second of each backend, compared with the library's encode and with a loop over single texts.
 
-All are measured in turns. With --sts, their agreement with the STS benchmark; with --index, the time of a query.
+All alternate. --sts adds the agreement with the STS benchmark, --index the time of a query.
 
 ./benchmarks/texts.py tweets/texts_20k.csv --sts sts-dev.tsv --index tweets/tweets_20000.faiss.index
 """
@@ -21,7 +21,7 @@ from similar_images.evaluation import sts
 from similar_images.inputs.texts import read_texts
 from similar_images.networks.text import load_text_network
 
-LOOPED = 5  # the loop, which is slow, gets a fifth of the texts
+LOOPED = 5  # the slow loop gets a fifth of the texts
 WARMING = 50  # texts
 QUERIES = 500
 

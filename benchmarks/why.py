@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Where the heat maps of an explained hit have their peak: on the object that both images show, or elsewhere.
+"""Measure how often an explanation's heat map peaks on the object common to both images.
 
 ./benchmarks/why.py PHOTOGRAPHS --network efficientnetlite0
 
-Objects of the sample are pasted into photographs. A pair is an object's own picture and a photograph with it, or two
-photographs with different objects of a kind. Printed is the share of peaks in the box around the object, of several ways
-to say how well a place matches, and of several scales of the windows that are looked at.
+Sample objects are pasted into photographs. A pair consists of an object's own picture and a photograph with it, or of two
+photographs with different objects of a kind. Prints the share of peaks within the box around the object, for several
+scores of a place and several window scales.
 """
 
 import sys
@@ -36,7 +36,7 @@ def unit(places: np.ndarray, similarity: Similarity) -> np.ndarray:
 
 
 def contribution(query: np.ndarray, hit: np.ndarray, similarity: Similarity) -> np.ndarray:
-    """Return what each place adds to the similarity of the two vectors, which is their sum but for its scale."""
+    """Return the contribution of each place to the similarity of the two vectors, up to a factor."""
     vector = unit(query.mean(axis=0, keepdims=True), similarity)[0]
     moved = hit / np.linalg.norm(hit.mean(axis=0))
     if similarity.matrix is not None:
@@ -53,7 +53,7 @@ def best(query: np.ndarray, hit: np.ndarray, similarity: Similarity) -> np.ndarr
 
 
 def mutual(query: np.ndarray, hit: np.ndarray, similarity: Similarity) -> np.ndarray:
-    """Return the best match of places that are also the best match of theirs, 0 elsewhere."""
+    """Return the similarity of mutual best matches, 0 elsewhere."""
     products = unit(hit, similarity) @ unit(query, similarity).T
     own = products.argmax(axis=0)[products.argmax(axis=1)] == np.arange(len(hit))
     return np.where(own, products.max(axis=1), 0)
@@ -81,7 +81,7 @@ WHOLE = resize_to_square(224, "bilinear")  # the networks of the table see the w
 
 
 def of_scales(seen: Seen, scales: tuple[int, ...]) -> Seen:
-    """Return what was seen at some of ALL scales."""
+    """Return the views at some of ALL scales."""
     return seen._replace(scales=scales, maps=[seen.maps[ALL.index(scale)].astype(np.float32) for scale in scales])
 
 

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""How often "no close match" is said of words: where the hits show them, and where the collection has no such image.
+"""Measure how often words are reported as without a close match, for words present in and absent from a collection.
 
 ./benchmarks/words.py CLASSES PHOTOGRAPHS   # a folder of folders of images; one with labels.csv: image, labels joined by ;
 pip install torchvision==0.28.0             # for the names of ImageNet's classes
 
-The encoder of images and words has real weights and saw neither the images nor the words before: a convex combination of
-semantic embeddings (Norouzi et al., "Zero-shot learning by convex combination of semantic embeddings", 2014), from the
-classes that EfficientNet-Lite sees and the vectors that all-MiniLM-L6-v2 has of their names. Collections are random
-subsets of the classes, and the photographs; a query is the name of any class. Absent in the photographs are
-words whose photographs were left out. "Shown" are queries with two of the best three hits right.
+The encoder of images and words has real weights and has seen neither the images nor the words: a convex combination of
+semantic embeddings (Norouzi et al., "Zero-shot learning by convex combination of semantic embeddings", 2014), made from
+the classes of EfficientNet-Lite and the vectors of all-MiniLM-L6-v2 for their names. Collections are random subsets of
+the classes, and the photographs; each class name is a query. For absent words, the photographs showing them are left
+out. "Shown" are queries with two of the best three hits right.
 
-Compared are the share of phrases that describe the hits better (which `Collection.is_like_nothing` uses), how many standard
-deviations of the words' similarities the hits are above their mean, and the share of phrases with better hits of their own.
+Compares three measures: the share of phrases that describe the hits better (used by `Collection.is_like_nothing`), the
+standard deviations by which the hits exceed the mean similarity of the words, and the share of phrases with better hits.
 """
 
 import csv
@@ -34,7 +34,7 @@ from similar_images.networks import catalog, efficientnet_lite, loader
 from similar_images.networks.text import load_text_network
 from similar_images.networks.torch_file import read_tensors
 
-NEAREST, SEED = 10, 0  # classes that are combined, and of the subsets
+NEAREST, SEED = 10, 0  # combined classes; seed of the subsets
 SUBSETS = ((50, 20), (10, 60), (2, 100))  # classes, repetitions
 SAME = {"Faces_easy": "Faces"}  # two folders of one kind
 SYNONYMS = {
@@ -73,7 +73,7 @@ class Sees:
 def measures(
     vectors: np.ndarray, words: np.ndarray, phrases: np.ndarray, own: np.ndarray
 ) -> tuple[float, float, float]:
-    """Return what is compared, larger where the words describe nothing; `own` (n, p): phrases' similarities to the images."""
+    """Return the three measures, larger for absent words; `own` (n, p): similarities of phrases to images."""
     similarities = vectors @ words
     best = np.argsort(-similarities)[:BEST]
     above = (similarities[best].mean() - similarities.mean()) / similarities.std()
@@ -82,13 +82,13 @@ def measures(
 
 
 class Case:
-    """Queries of one kind of collection: the measures of those that are shown, and of those that are absent."""
+    """Measures of shown and of absent queries in one kind of collection."""
 
     def __init__(self, phrases: np.ndarray):
         self._phrases, self.shown, self.absent = phrases, [], []
 
     def add(self, vectors: np.ndarray, words: np.ndarray, shows: np.ndarray) -> None:
-        """Add one query; `shows` (n,): whether an image shows what the words say."""
+        """Add one query; `shows` (n,) marks the images that show it."""
         right = shows[np.argsort(-(vectors @ words))[:BEST]].sum() > BEST / 2
         if right or not shows.any():
             found = measures(vectors, words, self._phrases, vectors @ self._phrases.T)
@@ -132,7 +132,7 @@ def main(classes: Path, photographs: Path, networks: tuple[str, ...], prompt: st
                 rows = np.isin(labels, random.permutation(names)[:kept])
                 for name, one in zip(names, words, strict=True):
                     case.add(vectors[rows], one, labels[rows] == name)
-            # the other measures get the limits that say as much of what is shown, in the first case
+            # limits of the other measures flag as many shown queries in the first case
             limits = limits or [UNLIKE_WORDS, *_equal(np.array(case.shown))]
             print(f"{network}, {kept} classes: {len(case.shown)} queries shown, {len(case.absent)} absent")
             print("\n".join(case.lines(limits)), flush=True)

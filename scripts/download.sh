@@ -67,7 +67,7 @@ fetch() { # URL ZIP CHECK: CHECK FILE refuses an unexpected file
   fi
 }
 
-download() { # URL PART: resume where an earlier run or attempt stopped
+download() { # URL PART: resume an earlier run or attempt
   local before now failed=0
   before=$(bytes "$2")
   say "downloading $1"
@@ -123,7 +123,7 @@ unpack() { # ZIP FOLDER: into a new folder
   esac
 }
 
-images_folder() { # NAME: the folder of COCO's images, or ms_coco/NAME, where the version of 2022 put them
+images_folder() { # NAME: the folder of COCO's images; ms_coco/NAME was used in 2022
   if [[ ! -d $1 && -d ms_coco/$1 ]]; then echo "ms_coco/$1"; else echo "$1"; fi
 }
 

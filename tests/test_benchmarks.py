@@ -1,4 +1,4 @@
-"""Every benchmark runs from a clean clone, with the default network, at its smallest size."""
+"""Each benchmark runs from a clean clone, with the default network, at its smallest size."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from similar_images.inputs.names import write_names
 from similar_images.samples.pictures import paint
 
 FEW = ("--count", "500")
-ARGUMENTS = {  # of each script; v.npy are vectors, sample and others are folders with a folder per kind
+ARGUMENTS = {  # of each script; v.npy contains vectors, sample and others a folder per kind
     "clusters": ("sample",),
     "colour_profiles": ("sample",),
     "codes": ("v.npy", "--count", "2000"),
@@ -67,7 +67,7 @@ def test_every_benchmark_is_tested():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ARGUMENTS)
-def test_a_benchmark_runs(name, folder):
+def test_benchmark_runs(name, folder):
     if name in IN_BROWSER and chromium_path() is None:
         pytest.skip("no chromium or google-chrome is installed")
     if name in NEEDS:

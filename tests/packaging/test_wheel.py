@@ -1,4 +1,4 @@
-"""The wheel in an empty environment, used from another folder."""
+"""Wheel in an empty environment, used from another folder."""
 
 import os
 import re
@@ -71,7 +71,7 @@ collection = Collection.open("photos_file_list.txt")
 assert collection.to_pandas().name.tolist() == collection.names
 """
 LIST, VECTORS = "photos_file_list.txt", "photos_file_list.txt.saved_predictions.npy"
-USES = {  # of each extra: code, or arguments of the command, after `extract` and `build`
+USES = {  # of each extra, after `extract` and `build`: code, or arguments of the command
     "cluster": (
         ("extract", "-d", "photos", "-o", "ray.npy", "--ray", "--workers", "1"),
         ("build", "-i", VECTORS, "--milvus"),
@@ -121,18 +121,18 @@ def install(wheel: Path | str, folder: Path, *options: object) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory) -> Path:
-    """An environment with the newest versions that pip finds."""
+    """Environment with the newest versions on the package index."""
     return install(wheel, tmp_path_factory.mktemp("environment") / "venv")
 
 
 @pytest.fixture(scope="module")
 def lowest(wheel, tmp_path_factory) -> Path:
-    """An environment with the lowest versions that pyproject.toml allows."""
+    """Environment with the lowest versions in pyproject.toml."""
     return install_lowest(wheel, tmp_path_factory.mktemp("lowest"))
 
 
 def install_lowest(wheel: Path, folder: Path, *extras: str) -> Path:
-    """Install the wheel, with extras, and the lowest versions of all that it names; return the folder of commands."""
+    """Install the wheel, with extras, and the lowest versions of its requirements; return the folder of commands."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     known = project["optional-dependencies"]
     required = [*project["dependencies"], *(one for extra in extras for one in known[extra])]
@@ -145,7 +145,7 @@ def install_lowest(wheel: Path, folder: Path, *extras: str) -> Path:
     return install(wanted, folder / "venv", "--constraint", folder / "constraints.txt")
 
 
-def test_the_wheel_has_every_file_of_the_package_and_the_notebooks(wheel):
+def test_wheel_contains_package_and_notebooks(wheel):
     packed = set(zipfile.ZipFile(wheel).namelist())
     tracked = call("git", "ls-files", "similar_images", cwd=ROOT).stdout.splitlines()
     assert tracked and set(tracked) <= packed
@@ -154,7 +154,7 @@ def test_the_wheel_has_every_file_of_the_package_and_the_notebooks(wheel):
     assert "similar_images/notebooks/Text_similarity.ipynb" in packed
 
 
-def test_it_is_small_and_without_what_the_extras_bring(environment):
+def test_base_environment_is_small_without_heavy_packages(environment):
     size = sum(path.lstat().st_size for path in environment.parent.rglob("*") if path.is_file())
     assert size < MAX_MEGABYTES * 1e6
     listed = call(environment / "python", "-m", "pip", "list", "--format=freeze", cwd=environment).stdout.lower()
@@ -162,7 +162,7 @@ def test_it_is_small_and_without_what_the_extras_bring(environment):
 
 
 @pytest.mark.parametrize("versions", ["environment", "lowest"])
-def test_photos_are_extracted_built_and_searched_from_another_folder(versions, photos, tmp_path, request):
+def test_extract_build_and_search_in_another_folder(versions, photos, tmp_path, request):
     command = request.getfixturevalue(versions) / "similar-images"
     for arguments in (
         ("extract", "-d", photos),
@@ -186,7 +186,7 @@ def test_every_extra_has_a_use():
 
 
 @pytest.mark.parametrize("extra", USES)
-def test_an_extra_works_with_its_lowest_versions(extra, wheel, photos, tmp_path):
+def test_extra_works_with_its_lowest_versions(extra, wheel, photos, tmp_path):
     commands = install_lowest(wheel, tmp_path, extra)
     (tmp_path / "notes.txt").write_text("The train was late\nA cat on the keyboard\n")
     for use in (("extract", "-d", "photos"), ("build", "-i", VECTORS), *USES[extra]):
@@ -196,7 +196,7 @@ def test_an_extra_works_with_its_lowest_versions(extra, wheel, photos, tmp_path)
 
 
 @pytest.mark.parametrize("versions", ["environment", "lowest"])
-def test_photos_are_read_from_a_compressed_archive(versions, photos, tmp_path, request):
+def test_extract_from_compressed_archive(versions, photos, tmp_path, request):
     shutil.make_archive(str(tmp_path / "photos"), "gztar", photos)
     command = request.getfixturevalue(versions) / "similar-images"
     done = call(command, "extract", "-d", "photos.tar.gz", "--network", "hog-colour", cwd=tmp_path)
@@ -205,7 +205,7 @@ def test_photos_are_read_from_a_compressed_archive(versions, photos, tmp_path, r
 
 
 @pytest.mark.parametrize("versions", ["environment", "lowest"])
-def test_every_public_name_is_imported_without_an_extra(versions, tmp_path, request):
+def test_public_names_import_without_extras(versions, tmp_path, request):
     environment = request.getfixturevalue(versions)
     code = "import similar_images as s; [getattr(s, name) for name in s.__all__]; print(*s.__all__)"
     done = call(environment / "python", "-W", "error", "-c", code, cwd=tmp_path)
@@ -223,7 +223,7 @@ def test_every_public_name_is_imported_without_an_extra(versions, tmp_path, requ
         (("evaluate", "photos_file_list.txt", "-k", "2", "--report", "report.html"), "evaluate"),
     ],
 )
-def test_a_missing_extra_is_one_line_that_names_it(arguments, extra, environment, photos, tmp_path):
+def test_missing_extra_is_named_in_one_line(arguments, extra, environment, photos, tmp_path):
     (tmp_path / "notes.txt").write_text("A note\nAnother note\n")
     (tmp_path / "new.txt").write_text("red/0.jpg\n")
     (tmp_path / "vit").mkdir()

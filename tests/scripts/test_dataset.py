@@ -156,7 +156,7 @@ def test_a_list_of_other_images_is_never_overwritten(folder, curl, server):
     assert server.requests == []
     other = SORTED.replace(NAMES[2], "mine.jpg")
     (folder / LIST).write_text(other)
-    assert_fails(run(DATASET, folder, curl, server), f"{LIST} names mine.jpg, which is not in val2014/")
+    assert_fails(run(DATASET, folder, curl, server), f"{LIST} names mine.jpg, but val2014/ lacks it")
     assert (folder / LIST).read_text() == other
 
 
