@@ -53,10 +53,11 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
-from similar_images import vectors
+from similar_images.vectors.store import open_vectors, vectors_path
+from similar_images.vectors.writer import adopt
 
 try:
-    getattr(vectors, sys.argv[2])(*map(Path, sys.argv[3:]))
+    {f.__name__: f for f in (adopt, open_vectors, vectors_path)}[sys.argv[2]](*map(Path, sys.argv[3:]))
 except (ValueError, OSError) as error:
     sys.exit(print(error) or 1)
 ' "$here" "$@"

@@ -118,7 +118,7 @@ def texts(sts_file: Path, texts_file: Path | None) -> None:
     from similar_images.inputs.texts import read_texts
     from similar_images.networks import text
 
-    encoder, pairs = text.load(), sts.read_pairs(sts_file)
+    encoder, pairs = text.load_text_network(), sts.read_pairs(sts_file)
     unit = normalised(encoder.encode([*pairs.first, *pairs.second]))
     fitted_on = {"its own sentences": unit}
     if texts_file:

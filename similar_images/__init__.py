@@ -15,15 +15,13 @@ The folders follow the data, each importing only from those before it:
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from similar_images import _moved
-
 if TYPE_CHECKING:
     from similar_images.collection.base import Hit, Query
     from similar_images.collection.explanation import Explanation, HeatMap
     from similar_images.collection.images import Collection
     from similar_images.collection.texts import TextCollection
     from similar_images.comparison.comparison import Comparison
-    from similar_images.evaluation.evaluation import SearchConfig, Way
+    from similar_images.evaluation.evaluation import SearchConfig
     from similar_images.index.neighbours import Neighbours
     from similar_images.inputs.images import UnreadableImage
     from similar_images.networks.catalog import NetworkUnavailable
@@ -57,7 +55,6 @@ _HOMES = {
     "TextCollection": "collection.texts",
     "TextGallery": "widgets.text_gallery",
     "UnreadableImage": "inputs.images",
-    "Way": "evaluation.evaluation",
 }
 
 __all__ = [
@@ -81,10 +78,7 @@ __all__ = [
     "TextCollection",
     "TextGallery",
     "UnreadableImage",
-    "Way",
 ]
-
-_moved.install()
 
 
 def __getattr__(name: str) -> object:

@@ -31,7 +31,7 @@ def make_texts(file: Path, texts: list[str]) -> None:
     file.parent.mkdir(exist_ok=True)
     write_names(file, texts)
     names = text_list_path(file)
-    writer, encoder = Writer(vectors_path(names), names, texts), text_networks.load()
+    writer, encoder = Writer(vectors_path(names), names, texts), text_networks.load_text_network()
     writer.begin(encoder.description)
     extract(texts, encoder, writer)
     build(open_vectors(vectors_path(names)), index_path(vectors_path(names)))

@@ -133,7 +133,7 @@ def test_an_image_is_searched_for_in_a_forked_child(photos, tmp_path):
 
 
 def test_texts_are_searched_in_a_forked_child(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_networks, "load", lambda name: Letters())
+    monkeypatch.setattr(text_networks, "load_text_network", lambda name: Letters())
     texts = save_texts(tmp_path / "texts.txt", TEXTS)
     build(open_vectors(vectors_path(texts)), index_path(vectors_path(texts)), "flat")
     collection = TextCollection.open(texts)

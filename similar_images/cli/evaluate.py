@@ -245,7 +245,7 @@ def _print_agreement(file: Path, collections: tuple[Path, ...], as_json: bool) -
 
     pairs = sts.read_pairs(file)
     names = [TextCollection.open(path).network_name for path in collections] or [text_networks.DEFAULT]
-    found = {name: sts.agreement(text_networks.load(name), pairs) for name in dict.fromkeys(names)}
+    found = {name: sts.agreement(text_networks.load_text_network(name), pairs) for name in dict.fromkeys(names)}
     if as_json:
         click.echo(json.dumps({name: one._asdict() for name, one in found.items()}, indent=1))
         return

@@ -87,7 +87,7 @@ def main(
     writer = Writer(output, names, texts, overwrite=overwrite)
     precision = precision or writer.engine.get("precision", "float32")
     backend = writer.engine.get("name") if engine == "auto" else engine
-    encoder = text_networks.load(network, backend or text_networks.fastest_engine(), precision)
+    encoder = text_networks.load_text_network(network, backend or text_networks.fastest_engine(), precision)
     if verbose:
         say("\n".join(f"{key}: {value}" for key, value in encoder.description.to_json().items()))
     writer.check(encoder.description)

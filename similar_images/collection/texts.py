@@ -98,7 +98,7 @@ class TextCollection(BaseCollection[TextEncoder]):
 
     @property
     def network_name(self) -> str:
-        """The network as text_networks.load takes it: its name, or the folder that it was loaded from."""
+        """The network as text_networks.load_text_network takes it: its name, or the folder that it was loaded from."""
         folder = self.vectors.manifest and self.vectors.manifest["files"].get("model")
         return str(self.vectors.path.parent / folder) if folder else self._network.name
 
@@ -116,7 +116,7 @@ class TextCollection(BaseCollection[TextEncoder]):
         return Query(encoder.encode_text(to_one_line(new)), encoder.description)
 
     def _load(self) -> TextEncoder:
-        return text_networks.load(self.network_name)
+        return text_networks.load_text_network(self.network_name)
 
     def row(self, text: str) -> int | None:
         """Return the row of a text, the first of several; None if it is not in the collection."""

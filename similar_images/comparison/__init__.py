@@ -1,5 +1,1 @@
-"""Which of two searches people prefer: the blind A/B test."""
-
-from similar_images import _moved
-
-__getattr__ = _moved.names_of(__name__)
+"""Blind A/B test of two searches."""

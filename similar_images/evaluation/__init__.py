@@ -1,5 +1,1 @@
-"""How good a search is: recall, labels, altered copies, near-duplicates."""
-
-from similar_images import _moved
-
-__getattr__ = _moved.names_of(__name__)
+"""Search quality: recall, labels, altered copies, near-duplicates."""

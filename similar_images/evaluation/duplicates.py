@@ -72,9 +72,6 @@ def read_members(
     return members
 
 
-describe = read_members  # its name in version 1.0
-
-
 def summary(collection: Collection, members: list[Member], threshold: float) -> str:
     """Return the result in one line."""
     groups = len({member.group for member in members})

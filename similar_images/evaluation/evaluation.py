@@ -74,9 +74,6 @@ class SearchConfig(NamedTuple):
         return np.array(times)
 
 
-Way = SearchConfig  # its name in version 1.0
-
-
 class Point(NamedTuple):
     """The recall and time of an index of inverted lists for one nprobe."""
 
@@ -105,11 +102,6 @@ class Evaluation(NamedTuple):
         """Return the mean recall at a size with its 95% interval; exact search needs no estimate."""
         return (1.0, 1.0, 1.0) if self.config.exact else interval(self.recalls[size])
 
-    @property
-    def way(self) -> SearchConfig:
-        """The name of `config` in version 1.0."""
-        return self.config
-
 
 def precision(unit: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Return precision@k of exact search over unit vectors (n, d): the mean share, over all images as queries, of
@@ -133,9 +125,6 @@ def open_configs(
     exact = [collections[0]]
     exact += [exact[0].with_similarity(name) for name in similarities if name != exact[0].similarity.name]
     return [SearchConfig(one, False) for one in collections if one.index] + [SearchConfig(one, True) for one in exact]
-
-
-open_ways = open_configs  # its name in version 1.0
 
 
 def evaluate(

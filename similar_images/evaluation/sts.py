@@ -25,9 +25,6 @@ class Agreement(NamedTuple):
     pearson: float
 
 
-Pairs = SentencePairs  # its name in version 1.0
-
-
 def read_pairs(file: Path) -> SentencePairs:
     """Return the pairs in a file of the STS benchmark: UTF-8, tab-separated, without header or quotes.
 

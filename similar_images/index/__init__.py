@@ -1,5 +1,1 @@
-"""Vectors to a Faiss index: recipes, search, tuning for a target, building."""
-
-from similar_images import _moved
-
-__getattr__ = _moved.names_of(__name__)
+"""Vectors to a Faiss index: recipes, search, tuning, building."""

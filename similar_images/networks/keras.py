@@ -309,6 +309,3 @@ def _quiet() -> Iterator[None]:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-
-
-load = load_keras_model  # the name of version 1.0

@@ -311,6 +311,3 @@ def least_cosine(one: np.ndarray, other: np.ndarray) -> float:
     """Return the least cosine between rows of two arrays (n, d)."""
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     return float(((one * other).sum(axis=1) / lengths).min())
-
-
-Exported, exported, RUNTIMES = OnnxExport, find_or_create_export, BACKENDS  # the names of version 1.0

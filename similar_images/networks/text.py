@@ -228,6 +228,3 @@ def _checked(folder: Path, expected: str | None) -> str:
     if expected not in (None, weights):
         raise ValueError(f"{files[0]} was altered: expected the SHA-256 {expected}, got {weights}; install it again")
     return weights
-
-
-Engine, load = TextBackend, load_text_network  # the names of version 1.0

@@ -166,6 +166,3 @@ def _write(model: Any, folder: Path) -> None:
         pad_token=given.pad_token,
     )
     tokenizer.save(str(folder / TOKENIZER))
-
-
-Exported, exported, OpenVino = TextExport, find_or_create_export, OpenVinoText  # the names of version 1.0

@@ -1,6 +1,6 @@
 """The sample collection of texts: the docstrings of installed functions and classes.
 
-python -m similar_images.docstrings FILE.txt
+python -m similar_images.samples.docstrings FILE.txt
 """
 
 import ast

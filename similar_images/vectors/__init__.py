@@ -1,5 +1,1 @@
-"""Names, vectors and their manifest on disk, and how they are made."""
-
-from similar_images import _moved
-
-__getattr__ = _moved.names_of(__name__)
+"""Names, vectors and their manifest on disk, and their extraction."""

@@ -16,8 +16,8 @@ from conftest import ROOT
 pytest.importorskip("sentence_transformers", reason="texts are not installed: make install-text")
 
 from similar_images.collection.texts import TextCollection
-from similar_images.evaluation.evaluation import open_ways
-from similar_images.networks.text import load
+from similar_images.evaluation.evaluation import open_configs
+from similar_images.networks.text import load_text_network
 from similar_images.vectors.from_texts import BLOCK
 from similar_images.vectors.store import open_vectors
 
@@ -59,7 +59,7 @@ def test_the_whole_way(extracted, run, tmp_path):
     assert (opened.network.name, opened.images, opened.array.shape) == ("all-MiniLM-L6-v2", None, (7, 384))
     assert [(one.row, one.reason) for one in opened.skipped] == [(2, "empty text")]
     assert not opened.array[2].any()
-    expected = load().encode([text for text in SAID if text])
+    expected = load_text_network().encode([text for text in SAID if text])
     np.testing.assert_allclose(np.delete(opened.array, 2, axis=0), expected, atol=1e-4)
     assert run("build", "-i", VECTORS).returncode == 0
     found = run("search-texts", "a cat asleep on a computer", "-k", "2")
@@ -175,7 +175,7 @@ def test_the_collection_in_python(extracted, said, photos, run, tmp_path):
         collection.encode(" ")
     with pytest.raises(ValueError, match="has no vector, it was skipped: empty text"):
         collection.vector(2)
-    assert [way.exact for way in open_ways(tmp_path / "said_list.txt")] == [True]
+    assert [way.exact for way in open_configs(tmp_path / "said_list.txt")] == [True]
     assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
     with pytest.raises(ValueError, match=r"got one of images, .*: search it with similar-images search"):
         TextCollection.open(tmp_path / "photos_file_list.txt.saved_predictions.npy")

@@ -146,7 +146,7 @@ def test_rows_that_were_removed_or_skipped_are_not_found(tmp_path, monkeypatch):
 def test_texts_without_vectors_are_filtered(tmp_path, monkeypatch):
     random = np.random.default_rng(0)
     texts = ["".join(random.choice(list("abcdefghijklmnopqrstuvwxyz"), 12)) for _ in range(600)]
-    monkeypatch.setattr(text_networks, "load", lambda name: Letters())
+    monkeypatch.setattr(text_networks, "load_text_network", lambda name: Letters())
     for recipe in ("flat", "PCA8,SQ8", "PCA16,IVF8,SQ8"):
         path = vectors_path(save_texts(tmp_path / f"{recipe}.txt", texts))
         build(open_vectors(path), index_path(path), recipe)

@@ -8,7 +8,7 @@ from PIL import Image
 from similar_images import Collection, TextCollection
 from similar_images.collection.base import BaseCollection
 from similar_images.collection.opening import open_collection
-from similar_images.evaluation.evaluation import evaluate, open_ways
+from similar_images.evaluation.evaluation import evaluate, open_configs
 from similar_images.inputs.texts import read_texts
 
 TEXTS = ["late train", "cat on keyboard", "pancakes"]
@@ -54,13 +54,13 @@ def test_either_kind_is_opened_for_evaluation(tmp_path, images):
     list_file = save_texts(tmp_path / "said.txt", TEXTS)
     assert isinstance(open_collection(list_file), TextCollection)
     assert isinstance(open_collection(images), Collection)
-    (measured,) = evaluate(open_ways(list_file), k=1, altered=0)
+    (measured,) = evaluate(open_configs(list_file), k=1, altered=0)
     assert measured.rows.shape == (3, 1)
     with pytest.raises(
         ValueError,
         match=r"altered copies need images, .* is a collection of texts: omit --alterations",
     ):
-        evaluate(open_ways(list_file), k=1, altered=2)
+        evaluate(open_configs(list_file), k=1, altered=2)
     with pytest.raises(ValueError, match=r"is a collection of texts: omit --images"):
         open_collection(list_file, images=tmp_path)
 
@@ -104,11 +104,3 @@ def test_json_lines_are_checked_too(tmp_path):
     table.write_text("".join(f'{{"id": {row}, "said": "{text}"}}\n' for row, text in enumerate(TEXTS)))
     save_texts(tmp_path / "said_list.txt", TEXTS)
     assert TextCollection.open(table).names == read_texts(table, "said")
-
-
-def test_the_names_of_version_1_are_where_they_were():
-    from similar_images import collection, text_collection
-    from similar_images.collection import base
-
-    assert (collection.Hit, collection.Query, collection.Collection) == (base.Hit, base.Query, Collection)
-    assert (collection.FEW, collection.UNLIKE, text_collection.TextCollection) == (100, 1, TextCollection)

@@ -108,7 +108,7 @@ def test_texts_are_encoded_and_timed(tmp_path, monkeypatch):
 
     from similar_images.networks import text as text_networks
 
-    monkeypatch.setattr(text_networks, "load", lambda name: Letters())
+    monkeypatch.setattr(text_networks, "load_text_network", lambda name: Letters())
     session = SearchSession(TextCollection.open(save_texts(tmp_path / "t.txt", ["abc", "bcd", "xyz"])))
     state = session.query_text("  abc ", provisional=True)
     assert state.name == "abc" and state.provisional and state.seconds is not None

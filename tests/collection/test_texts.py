@@ -24,7 +24,7 @@ def words() -> list[str]:
 @pytest.fixture
 def network(monkeypatch) -> Letters:
     network = Letters()
-    monkeypatch.setattr(text_networks, "load", lambda name: network)
+    monkeypatch.setattr(text_networks, "load_text_network", lambda name: network)
     return network
 
 
@@ -61,7 +61,7 @@ def test_queries_at_once_load_the_network_once(without_vectors, network, monkeyp
         time.sleep(0.2)
         return network
 
-    monkeypatch.setattr(text_networks, "load", slow)
+    monkeypatch.setattr(text_networks, "load_text_network", slow)
     threads = [Thread(target=without_vectors.encode, args=("zebra",)) for _ in range(3)]
     for thread in threads:
         thread.start()

@@ -107,7 +107,7 @@ def test_a_file_cut_at_any_byte_keeps_every_whole_vote_and_takes_the_next(file):
 def test_a_killed_process_loses_no_vote_that_was_given(file):
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
-        "from similar_images.votes import *\n"
+        "from similar_images.comparison.votes import *\n"
         "vote = Vote(timestamp(), 'ann', 'q', 'a', 'b', 'a', ('x' * 2000,) * 40, ('y',), 'left')\n"
         "for number in range(100_000):\n"
         "    append(Path(sys.argv[2]), vote._replace(query=str(number)))\n"

@@ -61,7 +61,7 @@ def test_faiss_and_milvus_options_exclude_each_other(run, tmp_path):
 def test_text_search_without_vectors(milvus, tmp_path, monkeypatch):
     words = ("red", "green", "blue", "dark", "light", "old", "new", "tall")
     texts = [f"{one} {other} {third}" for one in words for other in words for third in words][:400]
-    monkeypatch.setattr(text_networks, "load", lambda name: Letters())
+    monkeypatch.setattr(text_networks, "load_text_network", lambda name: Letters())
     listed = save_texts(tmp_path / "t.txt", texts)
     manifest = milvus.build(tmp_path / "t.txt.saved_predictions.npy", "t", "IVF_FLAT")
     stored = TextCollection.open(listed, index=manifest)

@@ -105,15 +105,3 @@ def test_importing_the_networks_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-
-
-def test_the_names_of_version_1_0_still_import():
-    from similar_images.keras_networks import load  # noqa: F401
-    from similar_images.onnx_networks import RUNTIMES, Exported, OnnxRuntime, OpenVino, exported, is_exported
-    from similar_images.text_exports import OpenVino as OpenVinoOfTexts
-    from similar_images.text_networks import Engine, Torch  # noqa: F401
-    from similar_images.text_networks import load as load_texts  # noqa: F401
-
-    assert {"onnxruntime": OnnxRuntime, "openvino": OpenVino} == RUNTIMES
-    assert OpenVinoOfTexts is not OpenVino
-    assert callable(exported) and callable(is_exported) and Exported._fields == ("path", "weights")

@@ -22,7 +22,7 @@ EXAMPLES = {  # public names that need no extra
     "Query",
     "TextCollection",
     "TextGallery",
-    "Way",
+    "SearchConfig",
 }
 HEAVY = (
     "tensorflow",
