@@ -14,19 +14,19 @@ from similar_images.evaluation import sts
 from similar_images.networks import text as text_networks
 from similar_images.networks import text_openvino
 from similar_images.networks.catalog import NetworkUnavailable
-from similar_images.networks.text import DEFAULT, batches, load
+from similar_images.networks.text import DEFAULT, batches, load_text_network
 
 TEXTS = ["a cat", "", "two dogs run after each other", "שלום 😀", "word " * 1000, "a cat sits"]
 
 
 @pytest.fixture(scope="module")
 def minilm():
-    return load(engine="torch")
+    return load_text_network(engine="torch")
 
 
 @pytest.fixture(scope="module")
 def openvino():
-    return load(engine="openvino")
+    return load_text_network(engine="openvino")
 
 
 @pytest.fixture
@@ -59,18 +59,18 @@ def test_an_export_is_created_once_and_again_if_it_is_damaged(copied, monkeypatc
     made = []
     export = text_openvino._export
     monkeypatch.setattr(text_openvino, "_export", lambda *given: made.append(given) or export(*given))
-    expected = load(str(copied)).encode_text("a cat")
-    np.testing.assert_array_equal(load(str(copied)).encode_text("a cat"), expected)
+    expected = load_text_network(str(copied)).encode_text("a cat")
+    np.testing.assert_array_equal(load_text_network(str(copied)).encode_text("a cat"), expected)
     assert len(made) == 1
     (folder,) = (tmp_path / "cache" / "similar-images").iterdir()
     content = folder.joinpath("model.bin").read_bytes()
     for damage in (content[:-100], b"x" + content[1:]):
         folder.joinpath("model.bin").write_bytes(damage)
-        np.testing.assert_allclose(load(str(copied)).encode_text("a cat"), expected, atol=1e-6)
+        np.testing.assert_allclose(load_text_network(str(copied)).encode_text("a cat"), expected, atol=1e-6)
     assert len(made) == 3
     settings = json.loads((copied / "sentence_bert_config.json").read_text())
     (copied / "sentence_bert_config.json").write_text(json.dumps(settings | {"max_seq_length": 64}))
-    assert load(str(copied)).tokens == 64  # another network, though of the same weights
+    assert load_text_network(str(copied)).tokens == 64  # another network, though of the same weights
     assert len(made) == 4 and len(list(folder.parent.iterdir())) == 2
 
 
@@ -101,20 +101,20 @@ def test_a_manifest_with_wrong_types_is_of_no_export(openvino, tmp_path, damage)
 
 def test_a_file_in_the_place_of_the_export_is_replaced(copied, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    load(str(copied), engine="openvino")
+    load_text_network(str(copied), engine="openvino")
     (folder,) = (tmp_path / "cache" / "similar-images").iterdir()
     shutil.rmtree(folder)
     folder.write_text("no folder")
-    assert load(str(copied), engine="openvino").engine.name == "openvino"
+    assert load_text_network(str(copied), engine="openvino").engine.name == "openvino"
     assert list(folder.parent.iterdir()) == [folder] and folder.is_dir()
 
 
 def test_if_the_export_cannot_be_written_pytorch_is_used(copied, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert load(str(copied)).engine.name == "torch"
+    assert load_text_network(str(copied)).engine.name == "torch"
     with pytest.raises(NotADirectoryError):
-        load(str(copied), engine="openvino")
+        load_text_network(str(copied), engine="openvino")
 
 
 def test_lengths_are_of_the_whole_text(minilm):
@@ -141,7 +141,7 @@ def test_the_similarities_agree_with_human_judgement(data, openvino):
 
 def test_half_precision_hardly_lowers_the_agreement(data):
     try:
-        encoder = load(engine="openvino", precision="bfloat16")
+        encoder = load_text_network(engine="openvino", precision="bfloat16")
     except ValueError as error:
         pytest.skip(str(error))
     assert sts.agreement(encoder, sts.read_pairs(data / "texts" / "stsb_dev.tsv")).spearman >= 0.8672 - 0.002
@@ -164,7 +164,7 @@ def test_a_file_that_is_not_the_benchmarks_is_refused(tmp_path, content, said):
 
 
 def test_a_folder_is_loaded_by_its_name(copied, minilm):
-    other = load(str(copied))
+    other = load_text_network(str(copied))
     assert other.description == replace(minilm.description, name="copied")
     np.testing.assert_allclose(other.encode(["a cat"]), minilm.encode(["a cat"]), atol=1e-6)
 
@@ -175,13 +175,13 @@ def test_altered_weights_of_the_default_are_refused(copied, monkeypatch):
         file.write(b"\0\0")
     monkeypatch.setattr(text_networks, "_folder", lambda name: copied)
     with pytest.raises(ValueError, match=r"model\.safetensors was altered: expected the SHA-256 53aa5117.*install it"):
-        load()
+        load_text_network()
 
 
 def test_pickled_weights_are_refused(copied):
     (copied / "model.safetensors").rename(copied / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"pytorch_model\.bin may contain code and is not read: save the network as"):
-        load(str(copied))
+        load_text_network(str(copied))
 
 
 def test_code_in_a_network_is_not_run(copied):
@@ -190,7 +190,7 @@ def test_code_in_a_network_is_not_run(copied):
     (copied / "modules.json").write_text(json.dumps(modules))
     (copied / "evil.py").write_text("raise SystemExit('it was run')")
     with pytest.raises(ValueError, match=r"contains code of its own, evil\.Pooling, which is not run"):
-        load(str(copied))
+        load_text_network(str(copied))
 
 
 @pytest.mark.parametrize(
@@ -204,14 +204,14 @@ def test_code_in_a_network_is_not_run(copied):
 def test_an_incomplete_folder_is_refused(copied, removed, said):
     (copied / removed).unlink()
     with pytest.raises(ValueError, match=said):
-        load(str(copied))
+        load_text_network(str(copied))
 
 
 def test_truncated_weights_of_a_folder_are_refused(copied):
     file = copied / "model.safetensors"
     file.write_bytes(file.read_bytes()[:1_000_000])
     with pytest.raises(ValueError, match="cannot be loaded"):
-        load(str(copied))
+        load_text_network(str(copied))
 
 
 def test_a_failed_download_names_the_alternative(run, tmp_path):
@@ -230,9 +230,9 @@ def offline(home) -> dict[str, str]:
 def test_without_the_package_the_error_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(text_networks, "PACKAGE", "no_such_package")
     with pytest.raises(NetworkUnavailable, match="run `make install-text`"):
-        load()
+        load_text_network()
 
 
 def test_a_precision_that_pytorch_does_not_compute_is_refused():
     with pytest.raises(ValueError, match="for bfloat16 use --engine openvino"):
-        load(engine="torch", precision="bfloat16")
+        load_text_network(engine="torch", precision="bfloat16")
