@@ -59,7 +59,7 @@ sample: $(INDEX)  ## build the sample collection: pictures, vectors, index
 sample-text: $(TEXT_INDEX)  ## build the sample collection of texts: docstrings, vectors, index
 
 tweets: .venv/installed-text  ## download 20,000 tweets; their index is in tweets/
-	./get_sentiment140.sh
+	./scripts/get_sentiment140.sh
 
 coco: .venv/installed  ## index COCO with VGG16: 13 GB, hours; SET=val2017 NETWORK=efficientnetlite0: 0.8 GB, minutes
 	./get_ms_coco_dataset.sh $(SET)
@@ -99,16 +99,16 @@ clean:  ## remove .venv and the sample collections
 	touch $@
 
 # Several times as large; images do not need it.
-.venv/installed-text: requirements-text.txt .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-text.txt
+.venv/installed-text: requirements/text.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/text.txt
 	touch $@
 
-.venv/installed-cluster: requirements-cluster.txt .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-cluster.txt
+.venv/installed-cluster: requirements/cluster.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/cluster.txt
 	touch $@
 
-.venv/installed-dev: requirements-dev.txt requirements-cluster.txt .venv/installed-text
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+.venv/installed-dev: requirements/dev.txt requirements/cluster.txt .venv/installed-text
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	touch $@
 
 # A Milvus server for tests alone, in a folder of its own: its package is of 2023, and nothing of it is imported.

@@ -52,7 +52,12 @@ def read(content: bytes, side: int, resampling: str, reduced: bool) -> tuple[np.
 @click.option("-m", "--model", type=click.Path(path_type=Path))
 @click.option("--weights", type=click.Path(path_type=Path))
 @click.option("--count", default=1000, show_default=True)
-@click.option("--times", default=images.DRAFT_MARGIN, show_default=True, help="Smallest scale, as a multiple of the network's side.")
+@click.option(
+    "--times",
+    default=images.DRAFT_MARGIN,
+    show_default=True,
+    help="Smallest scale, as a multiple of the network's side.",
+)
 def main(folder: Path, network: str, model: Path | None, weights: Path | None, count: int, times: int) -> None:
     images.DRAFT_MARGIN = times
     encoder = load(network, model, weights)

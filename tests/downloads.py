@@ -19,7 +19,7 @@ from conftest import ROOT
 
 from similar_images.vectors.store import open_vectors
 
-DATASET, VECTORS, TWEETS = "get_ms_coco_dataset.sh", "get_ms_coco_vectors.sh", "get_sentiment140.sh"
+DATASET, VECTORS, TWEETS = "get_ms_coco_dataset.sh", "get_ms_coco_vectors.sh", "scripts/get_sentiment140.sh"
 
 
 TOOLS = "awk bash cat cmp comm cp cut df dirname env find grep head md5sum mkdir mv rm sed sh sleep sort unzip wc"

@@ -22,7 +22,7 @@ from similar_images.networks.description import NetworkDescription, reads_text
 from similar_images.networks.text import TextEncoder
 from similar_images.vectors.store import Vectors, open_vectors, vectors_path
 
-TWEETS = Path("tweets/texts_20k.csv")  # by get_sentiment140.sh
+TWEETS = Path("tweets/texts_20k.csv")  # by scripts/get_sentiment140.sh
 TWEETS_INDEX = Path("tweets/tweets_20000.faiss.index")
 DOCSTRINGS = Path("docstrings_list.txt")  # by make sample-text
 KEPT = 10_000  # vectors of rows, encoded again where none are stored

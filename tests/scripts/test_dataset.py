@@ -199,7 +199,7 @@ def test_images_where_the_version_of_2022_put_them_are_found_there(folder, curl,
 
 @pytest.mark.parametrize(("there", "used"), [("", "val2014"), ("ms_coco/val2014", "ms_coco/val2014")])
 def test_make_coco_extracts_the_images_where_they_are(there, used, tmp_path):
-    for file in ("Makefile", "requirements.txt"):
+    for file in ("Makefile", "pyproject.toml", "requirements.txt"):
         shutil.copy(ROOT / file, tmp_path)
     (tmp_path / there).mkdir(parents=True, exist_ok=True)
     command = ["make", "--dry-run", "coco"]

@@ -76,7 +76,6 @@ def test_other_texts_of_that_name_are_never_overwritten(folder, curl, server):
 
 
 def test_tweets_without_python_say_how_to_install_it(folder, tmp_path, tools, server):
-    shutil.copy(ROOT / TWEETS, tmp_path)
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     write_tool(tools, "python3", "exit 1")
     result = run(tmp_path / TWEETS, folder, tools, server)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/download.sh
 . "$here/scripts/download.sh"
 
