@@ -1,5 +1,6 @@
 """Fixtures of all tests: the commands as users run them, small photographs, and real data where available."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -48,7 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setenv("PYTEST_DEBUG_TEMPROOT", root)  # pytest keeps what a failed test wrote
     for name in HOMES:
         patch.delenv(name, raising=False)
-    patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
+    spec = importlib.util.find_spec("similar_images")
+    if spec is not None and spec.origin == str(ROOT / "similar_images" / "__init__.py"):  # not the installed package
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))))
     for name, folder in (("HOME", "home"), ("USERPROFILE", "home"), ("XDG_CACHE_HOME", "cache"), ("TMPDIR", "tmp")):
         path = Path(own.name, folder)
         path.mkdir(exist_ok=True)
