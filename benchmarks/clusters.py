@@ -30,7 +30,7 @@ from map import collections
 
 from similar_images.collection.images import Collection
 from similar_images.evaluation.labels import folder_labels
-from similar_images.index.exact import normalised
+from similar_images.index.exact import normalise
 from similar_images.index.neighbours import find_neighbours
 from similar_images.overview.clusters import NEAREST, RESOLUTION, communities, find_clusters
 
@@ -142,7 +142,7 @@ def main(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int, ...]) 
                 began = time.perf_counter()
                 print(f"{collection.clusters()!r}: {time.perf_counter() - began:.1f} s with the neighbours", flush=True)
                 continue
-            unit = normalised(collection.compared)
+            unit = normalise(collection.compared)
             agreement(collection, unit, folder_labels(collection.names))
             parts(unit, folder_labels(collection.names))
             coverage(collection, unit)

@@ -22,12 +22,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import search_growth as growth
 
-from similar_images.index import index as indexes
-from similar_images.index.exact import exact_search, normalised, omp_threads
-from similar_images.index.recipes import Reduction, reduced
-from similar_images.index.reduced import in_memory
-from similar_images.index.similarity import fit
-from similar_images.index.tune import size
+from similar_images.index import exact, quality
+from similar_images.index.backend import index_bytes
+from similar_images.index.exact import exact_search, normalise, omp_threads
+from similar_images.index.recipes import Reduction, train_reduced
+from similar_images.index.similarity import fit, transform_all
 
 CODES = ("PQ56x4fs", "RaBitQfs", "RaBitQfs2", "PQ28x4fs")
 K, FOUND, QUERIES, SAMPLE, ROUNDS = 10, 100, 500, 65_536, 3
@@ -35,26 +34,26 @@ K, FOUND, QUERIES, SAMPLE, ROUNDS = 10, 100, 500, 65_536, 3
 
 def compare(name: str, array: np.ndarray, queries: np.ndarray) -> None:
     similarity = fit(array, "whitened")
-    moved, queries = in_memory(array, similarity), similarity.transformed(normalised(queries))
+    moved, queries = transform_all(array, similarity), similarity.transform(normalise(queries))
     n, d = moved.shape
     true = exact_search(moved, queries, K)[1]
     rows = np.sort(np.random.default_rng(0).permutation(n)[:SAMPLE])
-    sample = indexes.unit_rows(moved, rows)[1]
+    sample = exact.unit_rows(moved, rows)[1]
     measured: dict[str, list[tuple[float, float]]] = {codes: [] for codes in CODES}
     found = {}
     for _ in range(ROUNDS):
         for codes in CODES:
             began = time.perf_counter()
-            trained = reduced(Reduction(sample[:1000], 1), sample, n, d, codes)
-            for block, unit in indexes.blocks(moved):
-                trained.faiss.add_with_ids(unit, block)
+            trained = train_reduced(Reduction(sample[:1000], 1), sample, n, d, codes)
+            for block, unit in exact.unit_blocks(moved):
+                trained.backend.add_with_ids(unit, block)
             built = time.perf_counter() - began
             with omp_threads(1):
                 began = time.perf_counter()
-                hits = np.concatenate([trained.faiss.search(query[None], FOUND)[1] for query in queries])
+                hits = np.concatenate([trained.backend.search(query[None], FOUND)[1] for query in queries])
                 took = 1000 * (time.perf_counter() - began) / len(queries)
             measured[codes].append((built, took))
-            found[codes] = size(trained.faiss) / 1e6, float(indexes.recall(hits, true, moved, queries).mean())
+            found[codes] = index_bytes(trained.backend) / 1e6, float(quality.recall(hits, true, moved, queries).mean())
     first = None
     for codes in CODES:
         built, took = np.median(measured[codes], axis=0)

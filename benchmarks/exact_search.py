@@ -25,7 +25,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images.index.exact import ExactSearch, normalised
+from similar_images.index.exact import ExactSearch, normalise
 
 K, QUERIES = 10, (1, 1000)
 PAUSE = 0.2  # seconds before each: NumPy's threads spin for a while after their work
@@ -35,7 +35,7 @@ def compare(path: Path, rounds: int) -> None:
     whole = np.load(path)
     kind = f"{len(whole):7} x {whole.shape[1]:4} {whole.dtype}"
     whole = whole.astype(np.float32, copy=False)
-    queries = [normalised(whole[:count]) for count in QUERIES]
+    queries = [normalise(whole[:count]) for count in QUERIES]
     for unit in queries:  # first: the system caches mapped pages
         report(
             f"{kind}  cold {len(unit):4} queries",
@@ -76,7 +76,7 @@ def report(
 def removed_rows(folder: Path, removed: int, rounds: int) -> None:
     """Compare one query of a collection of which half of the rows are removed with one of which none is."""
     from similar_images import Collection
-    from similar_images.index.build import build, remove
+    from similar_images.index.builder import build, remove
     from similar_images.vectors.store import open_vectors
 
     n, d = 2 * removed, 64

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images import Collection
 from similar_images.evaluation.labels import folder_labels
-from similar_images.index.tune import interval
+from similar_images.index.quality import confidence_interval
 
 QUERIES, PAGE, ROUNDS, SEED = 100, 8, 3, 0
 MARKED = (1, 3, 8)
@@ -58,7 +58,7 @@ def main(file: Path) -> None:
         each = np.array([precisions(collection, labels, query, marked) for query in queries])
         print(f"up to {marked} of each sign marked on a page")
         for page in range(1, ROUNDS + 1):
-            mean, low, high = interval(each[:, page] - alone[:, page], least=-1)
+            mean, low, high = confidence_interval(each[:, page] - alone[:, page], minimum=-1)
             print(f"  page {page + 1}: {each[:, page].mean():.3f}, {mean:+.3f} ({low:+.3f} to {high:+.3f})")
         print(f"  found on all pages: {PAGE * each.sum(axis=1).mean():.1f}")
 

@@ -30,9 +30,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from search_growth import BLOCK, QUERIES, D, mixed, reduced, save
 
 from similar_images.collection.images import Collection
-from similar_images.index import build as building
-from similar_images.index.index import recall, search
-from similar_images.index.subset import only
+from similar_images.index import builder
+from similar_images.index.backend import FaissBackend, find_ivf, search
+from similar_images.index.quality import recall
 from similar_images.inputs.names import write_names
 from similar_images.vectors.store import open_vectors
 
@@ -78,22 +78,19 @@ def milliseconds(ways: list[Callable[[np.ndarray], object]], queries: np.ndarray
 
 def with_selector(collection: Collection, matching: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Return a search of the whole index by an ID selector, with re-ranking."""
-    index = collection.index.faiss
-    bits, copy = np.packbits(matching, bitorder="little"), faiss.try_extract_index_ivf(only(index, matching))
+    index = collection.index.backend.index
+    bits, copy = np.packbits(matching, bitorder="little"), find_ivf(FaissBackend(index).restrict(matching))
     parameters = faiss.SearchParametersIVF(sel=faiss.IDSelectorBitmap(bits), nprobe=copy.nprobe)
     if isinstance(index, faiss.IndexPreTransform):
         parameters = faiss.SearchParametersPreTransform(index_params=parameters)
 
-    class Selecting:
-        metric_type, ntotal, most_hits = index.metric_type, index.ntotal, index.ntotal
-
-        @staticmethod
-        def search(unit, k):
-            return index.search(unit, k, params=parameters)
+    class Selecting(FaissBackend):
+        def _search_parameters(self, nprobe):
+            return parameters
 
     def run(query: np.ndarray) -> np.ndarray:
         unit, array = collection._unit([query]), collection._reranking
-        return search(Selecting, unit, K, array, collection.index.reranked)[1][0]
+        return search(Selecting(index), unit, K, array, collection.index.reranked)[1][0]
 
     return run
 
@@ -124,7 +121,7 @@ def main(file: Path, count: int, similarity: str, recipe: str, folder: Path | No
         real, path = reduced(file), Path(scratch, "v.npy")
         save(path, real, count)
         write_names(path.with_suffix(".txt"), [f"{row}.jpg" for row in range(count)])
-        building.build(open_vectors(path), Path(scratch, "v.faiss.index"), recipe, similarity=similarity)
+        builder.build(open_vectors(path), Path(scratch, "v.faiss.index"), recipe, similarity=similarity)
         collection = Collection.open(path)
         queries, classes = next(mixed(real, QUERIES, seed=2)), classes_of(file, count, seed=1)
         of_queries = classes_of(file, QUERIES, seed=2)

@@ -89,7 +89,7 @@ OURS, PLAIN = "box => box.dataset.number", "box => box.querySelector('.widget-la
 
 def prepare(folder: Path, count: int) -> None:
     """Put the sample's images, repeated as links, vectors and an index into a folder."""
-    from similar_images.index.build import build
+    from similar_images.index.builder import build
     from similar_images.vectors.store import open_vectors
 
     subprocess.run([sys.executable, "-m", "similar_images.cli.sample", str(folder / "painted")], check=True, cwd=ROOT)

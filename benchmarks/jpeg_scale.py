@@ -19,7 +19,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images.index.index import exact_search, normalised
+from similar_images.index.exact import exact_search, normalise
 from similar_images.inputs import images
 from similar_images.inputs.sources import open_source
 from similar_images.networks.loader import load
@@ -70,7 +70,7 @@ def main(folder: Path, network: str, model: Path | None, weights: Path | None, c
             pixels, took = read(content, side, resampling, reduced)
             vectors[reduced].append(encoder.encode(pixels[None])[0])
             seconds[reduced].append(took)
-    one, other = (normalised(np.stack(vectors[reduced])) for reduced in (False, True))
+    one, other = (normalise(np.stack(vectors[reduced])) for reduced in (False, True))
     cosines = np.einsum("nd,nd->n", one, other)
     whole, reduced = (exact_search(unit, unit, K + 1)[1][:, 1:] for unit in (one, other))
     overlap = np.mean([len(set(a) & set(b)) / K for a, b in zip(whole, reduced, strict=True)])

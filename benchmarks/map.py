@@ -88,7 +88,7 @@ def collections(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int,
     from search_growth import reduced, save
 
     from similar_images.collection.create import create_files
-    from similar_images.index.build import build
+    from similar_images.index.builder import build
     from similar_images.inputs.names import read_names
     from similar_images.vectors.store import index_path, list_path, open_vectors
 
@@ -112,7 +112,7 @@ def collections(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int,
 def grown(title: str, vectors: Path, shares: tuple[float, ...], scratch: Path) -> None:
     """Compare the updated maps of a grown or reduced collection with fresh ones."""
     from similar_images.collection.images import Collection
-    from similar_images.index import build as building
+    from similar_images.index import builder
     from similar_images.vectors.store import index_path, list_path, open_vectors
 
     whole, path = Collection.open(vectors), scratch / "grown.npy"
@@ -124,7 +124,7 @@ def grown(title: str, vectors: Path, shares: tuple[float, ...], scratch: Path) -
 
     def map_of(rows: np.ndarray) -> np.ndarray:
         save(rows)
-        building.build(open_vectors(path), index_path(path), similarity="whitened", restore=True)
+        builder.build(open_vectors(path), index_path(path), similarity="whitened", restore=True)
         return Collection.open(path).map(fresh=True)
 
     def compare(change: str, before: np.ndarray) -> None:
@@ -143,10 +143,10 @@ def grown(title: str, vectors: Path, shares: tuple[float, ...], scratch: Path) -
         for share in shares:
             before = map_of(order[: n - int(n * share)])
             save(order)
-            building.add(open_vectors(path), index_path(path))
+            builder.add(open_vectors(path), index_path(path))
             compare(f"{share:.0%} new, {name}", before)
         before = map_of(order)
-        building.remove(open_vectors(path), index_path(path), list(range(n - n // 2, n)))
+        builder.remove(open_vectors(path), index_path(path), list(range(n - n // 2, n)))
         compare(f"50% removed, {name}", before)
 
 

@@ -32,7 +32,7 @@ def main(vectors_file: Path, count: int, uri: str | None, indexes: tuple[str, ..
     """Print a row for each index, and its ratio to Faiss."""
     from search_growth import reduced, save
 
-    from similar_images.index import build as building
+    from similar_images.index import builder
     from similar_images.vectors.store import open_vectors
 
     folder = folder or Path(tempfile.mkdtemp())
@@ -51,7 +51,7 @@ def main(vectors_file: Path, count: int, uri: str | None, indexes: tuple[str, ..
             uri = server.uri()
     try:
         began = time.perf_counter()
-        building.build(vectors, folder / "v.faiss.index", "reduced", similarity="whitened")
+        builder.build(vectors, folder / "v.faiss.index", "reduced", similarity="whitened")
         ours = measured(folder / "v.npy", folder / "v.faiss.index", time.perf_counter() - began)
         click.echo(
             "engine                 build s  recall@10  p50 ms  p95 ms      bytes   times Faiss: build, p50, bytes"

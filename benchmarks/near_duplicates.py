@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.duplicate_groups import find_pairs, group
 from similar_images.evaluation.duplicate_threshold import THRESHOLDS
-from similar_images.index.index import normalised
+from similar_images.index.exact import normalise
 from similar_images.inputs import images
 from similar_images.inputs.preparation import read_pixels
 from similar_images.inputs.sources import open_source
@@ -53,9 +53,9 @@ def main(
     encoder = load(network, model, weights)
     names = open_source(photographs).find().names[:PHOTOGRAPHS]
     other_names = open_source(others).find().names
-    copies = normalised(encode(encoder, with_copies(photographs, names)))
+    copies = normalise(encode(encoder, with_copies(photographs, names)))
     copies = copies.reshape(len(names), 1 + len(ALTERATIONS), -1)  # photographs, itself and its alterations, d
-    unit = normalised(encode(encoder, (images.open_image(others / name) for name in other_names)))
+    unit = normalise(encode(encoder, (images.open_image(others / name) for name in other_names)))
     curve(copies, unit)
     threshold = threshold or THRESHOLDS[network]
     kept = [0, *(1 + list(ALTERATIONS).index(name) for name in COPIES)]

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels
-from similar_images.index.exact import normalised
+from similar_images.index.exact import normalise
 from similar_images.inputs.names import read_names
 
 SCRIPT = Path(__file__).parent.parent / "extract_image_vectors.py"
@@ -56,7 +56,7 @@ def main(folder: Path, networks: tuple[str, ...], weights: tuple[str, ...], roun
                 if number:
                     seconds[network].append(spent)
                 names = read_names(place / "v.txt")
-                found[network] = precision(normalised(np.load(place / "v.npy")), folder_labels(names), 8)
+                found[network] = precision(normalise(np.load(place / "v.npy")), folder_labels(names), 8)
     rates = {network: len(names) / statistics.median(each) for network, each in seconds.items()}
     print(f"{len(names)} images, medians of {rounds} rounds\nnetwork              precision@8  images/s  ratio")
     for network, rate in rates.items():

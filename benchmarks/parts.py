@@ -50,9 +50,10 @@ def field(name: str) -> float:
 def step(vectors_file: str, queries_file: str, name: str, recipe: str, size: str) -> None:
     """Build, add, or open and search in this process; print time and memory as JSON."""
 
-    from similar_images.index import build as building
-    from similar_images.index.exact import exact_search, normalised
-    from similar_images.index.index import open_index, recall
+    from similar_images.index import builder
+    from similar_images.index.exact import exact_search, normalise
+    from similar_images.index.index import open_index
+    from similar_images.index.quality import recall
     from similar_images.vectors.store import open_vectors
 
     memory, vectors = Memory(), open_vectors(Path(vectors_file))
@@ -60,11 +61,11 @@ def step(vectors_file: str, queries_file: str, name: str, recipe: str, size: str
     began = time.perf_counter()
     took: dict = {}
     if name == "build":
-        building.build(vectors, path, recipe, similarity="whitened", part_size=int(size) or None)
+        builder.build(vectors, path, recipe, similarity="whitened", part_size=int(size) or None)
     elif name == "add":
         before = {file.name: file.stat().st_mtime_ns for file in path.parent.glob(f"{path.name}*")}
         began = time.perf_counter()
-        building.add(vectors, path)
+        builder.add(vectors, path)
         written = [
             file for file in path.parent.glob(f"{path.name}*") if before.get(file.name) != file.stat().st_mtime_ns
         ]
@@ -72,10 +73,10 @@ def step(vectors_file: str, queries_file: str, name: str, recipe: str, size: str
     else:
         index = open_index(path, mapped=name == "search mapped")
         took["opened"] = time.perf_counter() - began
-        queries = normalised(np.load(queries_file))
+        queries = normalise(np.load(queries_file))
         times = growth.one_at_a_time(index, queries, vectors.array)
         took |= {"ms": float(np.median(times)), **memory.peaks()}  # before the exact search, which reads all vectors
-        unit = index.similarity.transformed(queries)
+        unit = index.similarity.transform(queries)
         true = exact_search(index.vectors, unit, K)[1]
         found = index.search(queries, K, vectors.array)[1]
         took["recall"] = float(recall(found, true, index.vectors, unit).mean())

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels
-from similar_images.index.index import normalised
+from similar_images.index.exact import normalise
 from similar_images.inputs import images
 from similar_images.inputs.preparation import read_pixels, resize_to_square
 from similar_images.inputs.sources import open_source
@@ -45,7 +45,7 @@ def main(folder: Path, network: str, model: Path | None, weights: Path | None) -
             ]
             seconds += time.perf_counter() - began
             vectors.append(encoder.encode(np.stack(pixels)))
-        unit = normalised(np.concatenate(vectors))
+        unit = normalise(np.concatenate(vectors))
         print(f"{resampling:10}  {precision(unit, labels, 8):.4f}       {1000 * seconds / len(names):.1f}", flush=True)
 
 

@@ -66,26 +66,28 @@ def one_at_a_time(index, queries: np.ndarray, array: np.ndarray) -> list[float]:
 def measure(vectors_file: str, queries_file: str, how: str, similarity: str) -> None:
     """Build and search in this process; print time and memory as JSON."""
 
-    from similar_images.index import build as building
-    from similar_images.index.index import exact_search, normalised, open_index, recall
-    from similar_images.index.tune import Target
+    from similar_images.index import builder
+    from similar_images.index.exact import exact_search, normalise
+    from similar_images.index.index import open_index
+    from similar_images.index.quality import recall
+    from similar_images.index.tuning import QualityTarget
     from similar_images.vectors.store import open_vectors
 
     vectors, path = open_vectors(Path(vectors_file)), Path(vectors_file).with_suffix(".index")
     began = time.perf_counter()
-    way = {"target": Target(recall=0.95)} if how == "target" else {"recipe": how}
-    building.build(vectors, path, similarity=similarity, **way)
+    way = {"target": QualityTarget(recall=0.95)} if how == "target" else {"recipe": how}
+    builder.build(vectors, path, similarity=similarity, **way)
     seconds = time.perf_counter() - began
     peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20  # GiB, from KiB
-    index, queries = open_index(path), normalised(np.load(queries_file))
+    index, queries = open_index(path), normalise(np.load(queries_file))
     compared = vectors.array if index.vectors is None else index.vectors
-    unit = index.similarity.transformed(queries)
+    unit = index.similarity.transform(queries)
     true = exact_search(compared, unit, K)[1]
     found = index.search(queries, K, vectors.array)[1]
     times = one_at_a_time(index, queries, vectors.array)
     began = time.perf_counter()
     if index.recipe != "flat":
-        building.remove(vectors, path, list(range(0, len(vectors.array), 100)))
+        builder.remove(vectors, path, list(range(0, len(vectors.array), 100)))
     print(
         json.dumps(
             {

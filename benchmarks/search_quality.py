@@ -20,11 +20,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images.index import build as building
-from similar_images.index.index import Index, exact_search, normalised, open_index, recall
-from similar_images.index.recipes import lists
-from similar_images.index.reduced import in_memory
-from similar_images.index.tune import Target
+from similar_images.index import builder
+from similar_images.index.exact import exact_search, normalise
+from similar_images.index.index import Index, open_index
+from similar_images.index.quality import recall
+from similar_images.index.recipes import list_count
+from similar_images.index.similarity import transform_all
+from similar_images.index.tuning import QualityTarget
 from similar_images.vectors.store import open_vectors
 
 QUERIES, K, ROUNDS, SEEDS = 500, 10, 3, 5
@@ -32,7 +34,7 @@ QUERIES, K, ROUNDS, SEEDS = 500, 10, 3, 5
 
 def lifted(array: np.ndarray) -> np.ndarray:
     layer = np.random.default_rng(0).normal(size=(array.shape[1], 4096)).astype(np.float32)
-    return np.maximum(normalised(array) @ layer - 0.5, 0)
+    return np.maximum(normalise(array) @ layer - 0.5, 0)
 
 
 class Split:
@@ -41,19 +43,19 @@ class Split:
     def __init__(self, array: np.ndarray, folder: Path, seed: int = 0):
         order = np.random.default_rng(seed).permutation(len(array))
         self.folder = folder
-        self.queries = normalised(array[order[:QUERIES]])
+        self.queries = normalise(array[order[:QUERIES]])
         np.save(folder / "v.npy", array[np.sort(order[QUERIES:])])
         self.vectors = open_vectors(folder / "v.npy")
 
     def build(self, **how) -> Index:
-        building.build(self.vectors, self.folder / "i.index", **how)
+        builder.build(self.vectors, self.folder / "i.index", **how)
         return open_index(self.folder / "i.index")
 
     def of_2022(self) -> Index:
         """Build like the script of 2022, from normalised vectors."""
-        unit = normalised(self.vectors.array)
+        unit = normalise(self.vectors.array)
         n, d = unit.shape
-        index = faiss.IndexIVFPQ(faiss.IndexFlatL2(d), d, lists(n), 16, 8)
+        index = faiss.IndexIVFPQ(faiss.IndexFlatL2(d), d, list_count(n), 16, 8)
         index.train(unit)
         index.add(unit)
         index.nprobe = 4
@@ -62,7 +64,7 @@ class Split:
 
     def recall(self, index: Index, reranked: bool = True) -> float:
         similarity = index.similarity
-        array, unit = in_memory(self.vectors.array, similarity), similarity.transformed(self.queries)
+        array, unit = transform_all(self.vectors.array, similarity), similarity.transform(self.queries)
         true = exact_search(array, unit, K)[1]
         found = index.search(self.queries, K, self.vectors.array if reranked else None)[1]
         return float(recall(found, true, array, unit).mean())
@@ -88,7 +90,7 @@ def against_2022(name: str, array: np.ndarray, folder: Path, similarity: str) ->
     ways = {
         "2022": split.of_2022,
         "default": lambda: split.build(recipe="reduced", similarity=similarity),
-        "target": lambda: split.build(target=Target(recall=0.98), similarity=similarity),
+        "target": lambda: split.build(target=QualityTarget(recall=0.98), similarity=similarity),
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     times: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
@@ -109,7 +111,7 @@ def against_2022(name: str, array: np.ndarray, folder: Path, similarity: str) ->
             if index.manifest and "factory" in index.manifest["parameters"]
             else ""
         )
-        recipe = f"{index.faiss.d}-d {what}" if index.manifest else "IndexIVFPQ"
+        recipe = f"{index.backend.d}-d {what}" if index.manifest else "IndexIVFPQ"
         print(f"{way:8} {recipe:27} {np.median(seconds[way]):8.2f} {mb} {single:11.3f} {batch:12.3f} {found}")
     for way in ("default", "target"):
         ratio = np.median(np.array(seconds[way]) / np.array(seconds["2022"]))
@@ -122,7 +124,7 @@ def unseen(array: np.ndarray, folder: Path, similarity: str) -> None:
     for seed in range(SEEDS):
         split = Split(array, folder, seed)
         began = time.perf_counter()
-        index = split.build(target=Target(recall=0.95), similarity=similarity)
+        index = split.build(target=QualityTarget(recall=0.95), similarity=similarity)
         seconds = time.perf_counter() - began
         single, batch = split.milliseconds(index)
         print(
@@ -136,9 +138,9 @@ def added(array: np.ndarray, folder: Path, similarity: str) -> None:
     full = split.recall(split.build(recipe="reduced", similarity=similarity))
     whole = np.array(split.vectors.array)
     np.save(folder / "v.npy", whole[: int(0.9 * len(whole))])
-    building.build(open_vectors(folder / "v.npy"), folder / "i.index", "reduced", similarity=similarity)
+    builder.build(open_vectors(folder / "v.npy"), folder / "i.index", "reduced", similarity=similarity)
     np.save(folder / "v.npy", whole)
-    building.add(open_vectors(folder / "v.npy"), folder / "i.index")
+    builder.add(open_vectors(folder / "v.npy"), folder / "i.index")
     grown = split.recall(open_index(folder / "i.index"))
     print(f"\n10% added: recall@10 {grown:.3f}, rebuilt {full:.3f}, difference {full - grown:+.3f}")
 

@@ -23,13 +23,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.evaluation.labels import folder_labels
-from similar_images.index import similarity as similarities
-from similar_images.index.exact import normalised
-from similar_images.index.tune import interval
+from similar_images.index import similarity
+from similar_images.index.exact import normalise
+from similar_images.index.quality import confidence_interval
 from similar_images.inputs.names import read_names
 from similar_images.vectors.store import list_path
 
-NAMES = similarities.SIMILARITIES
+NAMES = similarity.SIMILARITIES
 QUERIES, MARKED, SEED = 2000, 100, 0
 PARTS = 60, 100, 200, 400, 800, 1600, 4000
 SCRIPT = Path(__file__).parent.parent / "extract_image_vectors.py"
@@ -50,7 +50,7 @@ def average_precision(matches: np.ndarray) -> np.ndarray:
 
 def measure(unit: np.ndarray, labels: np.ndarray, name: str, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return AP and precision@8 (q,) of the queries that match others."""
-    moved = similarities.fit(unit, name).transformed(unit)
+    moved = similarity.fit(unit, name).transform(unit)
     matches = labels[ranked(moved, queries)] == labels[queries][:, None]
     matches = matches[matches.any(axis=1)]
     return average_precision(matches), matches[:, :8].mean(axis=1)
@@ -63,7 +63,7 @@ def whole(title: str, unit: np.ndarray, labels: np.ndarray) -> None:
         f"\n{title}: {len(unit)} images, {len(np.unique(labels))} classes\nsimilarity  precision@8    mAP  difference to cosine"
     )
     for name, (ap, precision) in found.items():
-        mean, low, high = interval(ap - found["cosine"][0], least=-1)
+        mean, low, high = confidence_interval(ap - found["cosine"][0], minimum=-1)
         print(
             f"{name:10} {precision.mean():12.3f} {ap.mean():6.3f}  {mean:+.3f} ({low:+.3f} to {high:+.3f})", flush=True
         )
@@ -88,7 +88,7 @@ def parts(unit: np.ndarray, labels: np.ndarray) -> None:
 
 def marks(unit: np.ndarray, labels: np.ndarray, name: str) -> None:
     """Print AP over unmarked images for the query alone, with positives, and with negatives too, for shares of these."""
-    moved = similarities.fit(unit, name).transformed(unit)
+    moved = similarity.fit(unit, name).transform(unit)
     counts = dict(zip(*np.unique(labels, return_counts=True), strict=True))
     able = np.array([row for row, label in enumerate(labels) if counts[label] >= 6])
     queries = np.random.default_rng(SEED).permutation(able)[:MARKED]
@@ -107,7 +107,7 @@ def marks(unit: np.ndarray, labels: np.ndarray, name: str) -> None:
     alone = np.array(found[1, 0.0])
     print(f"positives, share of 3 negatives: AP over unmarked images of {len(queries)} queries, {name}")
     for (positives, share), aps in found.items():
-        mean, low, high = interval(np.array(aps) - alone, least=-1)
+        mean, low, high = confidence_interval(np.array(aps) - alone, minimum=-1)
         print(f"{positives} {share:5.2f}  {np.mean(aps):.3f}  {mean:+.3f} ({low:+.3f} to {high:+.3f})")
 
 
@@ -119,13 +119,13 @@ def texts(sts_file: Path, texts_file: Path | None) -> None:
     from similar_images.networks import text
 
     encoder, pairs = text.load_text_network(), sts.read_pairs(sts_file)
-    unit = normalised(encoder.encode([*pairs.first, *pairs.second]))
+    unit = normalise(encoder.encode([*pairs.first, *pairs.second]))
     fitted_on = {"its own sentences": unit}
     if texts_file:
-        fitted_on[texts_file.name] = normalised(encoder.encode(read_texts(texts_file)[:5000]))
+        fitted_on[texts_file.name] = normalise(encoder.encode(read_texts(texts_file)[:5000]))
     for what, sample in fitted_on.items():
         for name in NAMES:
-            moved = similarities.fit(sample, name).transformed(unit)
+            moved = similarity.fit(sample, name).transform(unit)
             products = np.einsum("pd,pd->p", *np.split(moved, 2))
             print(f"STS, {name:8} fitted on {what}: Spearman {spearmanr(products, pairs.scores)[0]:.4f}")
 
@@ -133,14 +133,14 @@ def texts(sts_file: Path, texts_file: Path | None) -> None:
 def vectors(place: Path, networks: tuple[str, ...], weights: dict[str, str], scratch: Path):
     """Yield a title, unit vectors and labels: of the file, or of the folder for each network."""
     if place.is_file():
-        yield place.name, normalised(np.load(place)), folder_labels(read_names(list_path(place)))
+        yield place.name, normalise(np.load(place)), folder_labels(read_names(list_path(place)))
         return
     for network in networks:
         output = scratch / f"{place.name}-{network}.npy"
         command = [sys.executable, str(SCRIPT), "-d", str(place.absolute()), "--network", network, "-o", str(output)]
         command += ["--weights", weights[network]] if network in weights else []
         subprocess.run(command, check=True, capture_output=True)
-        yield f"{place.name}, {network}", normalised(np.load(output)), folder_labels(read_names(list_path(output)))
+        yield f"{place.name}, {network}", normalise(np.load(output)), folder_labels(read_names(list_path(output)))
 
 
 @click.command()

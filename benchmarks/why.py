@@ -32,7 +32,7 @@ Way = Callable[
 
 
 def unit(places: np.ndarray, similarity: Similarity) -> np.ndarray:
-    return similarity.transformed(places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12))
+    return similarity.transform(places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12))
 
 
 def contribution(query: np.ndarray, hit: np.ndarray, similarity: Similarity) -> np.ndarray:

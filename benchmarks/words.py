@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.collection.images import BEST, UNLIKE_WORDS
 from similar_images.collection.phrases import PHRASES, described_better
-from similar_images.index.exact import normalised
+from similar_images.index.exact import normalise
 from similar_images.inputs.images import open_image
 from similar_images.networks import catalog, efficientnet_lite, loader
 from similar_images.networks.text import load_text_network
@@ -60,14 +60,14 @@ class Sees:
         self._names = self.words([f"a photo of a {name}" for name in names])
 
     def words(self, texts: list[str]) -> np.ndarray:
-        return normalised(self._reader.encode(texts))
+        return normalise(self._reader.encode(texts))
 
     def images(self, files: list[Path]) -> np.ndarray:
         seen = [self._encoder.encode(self._encoder.preparation(open_image(file))[None])[0] for file in files]
         logits = np.stack(seen) @ self._classifier.T + self._bias
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         np.put_along_axis(shares, np.argsort(-shares, axis=1)[:, NEAREST:], 0, axis=1)
-        return normalised((shares @ self._names).astype(np.float32))
+        return normalise((shares @ self._names).astype(np.float32))
 
 
 def measures(

@@ -5,12 +5,14 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from similar_images.index.index import normalised, open_index
+from similar_images.index.backend import FaissBackend
+from similar_images.index.exact import normalise
+from similar_images.index.index import open_index
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from similar_images.index import build, unfinished
+from similar_images.index import builder, unfinished
 from similar_images.vectors.store import open_vectors
 folder, part, step = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 replace_file = unfinished.replace_file
@@ -24,7 +26,7 @@ if step == "filling":
     unfinished.replace_file = killed
 else:
     unfinished.parts.keep = keep
-build.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", "reduced", similarity=sys.argv[4], part_size=1500)
+builder.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", "reduced", similarity=sys.argv[4], part_size=1500)
 """
 
 
@@ -44,8 +46,8 @@ def same_hits(one, other, queries, array, tolerance=0.0) -> bool:
 
 def in_one_piece(index, vectors):
     """Return an index with the same trained quantizer, filled at once."""
-    whole = faiss.clone_index(open_index(index.path, with_parts=False).faiss)
+    whole = faiss.clone_index(open_index(index.path, with_parts=False).backend.index)
     array = vectors.array if index.vectors is None else index.vectors
     kept = np.setdiff1d(np.flatnonzero(np.any(array, axis=1)), index.removed)
-    whole.add_with_ids(normalised(array[kept]), kept)
-    return index._replace(faiss=whole)
+    whole.add_with_ids(normalise(array[kept]), kept)
+    return index._replace(backend=FaissBackend(whole))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.inputs.sources import open_source
 from similar_images.networks import loader
 from similar_images.networks.hub_files import folder_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.inputs.names import write_names
 from similar_images.inputs.texts import text_list_path
 from similar_images.networks import text as text_networks

@@ -15,7 +15,7 @@ from collection_files import Letters, save_texts
 from similar_images import Collection, TextCollection, forks
 from similar_images.collection import filtered
 from similar_images.index import exact
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.networks import text as text_networks
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
 
@@ -54,7 +54,7 @@ def threads(monkeypatch):
     """Let each search use several threads, also on one core."""
     monkeypatch.setattr(exact, "_cores", lambda: 3)
     monkeypatch.setattr(exact, "CACHED_BYTES", 2**14)
-    monkeypatch.setattr(exact, "ALONE", 1)
+    monkeypatch.setattr(exact, "SINGLE_QUERY_FACTOR", 1)
     exact._threads.cache_clear()
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(3)
@@ -97,7 +97,7 @@ SEARCHES = {
 @pytest.mark.parametrize("index", ["v.faiss.index", "parts.index"])
 @pytest.mark.parametrize("kind", SEARCHES)
 def test_a_forked_child_searches_as_its_parent_did(vectors, kind, index, monkeypatch):
-    monkeypatch.setattr(filtered, "FEW_NUMBERS", 10_000)
+    monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 10_000)
     collection, search = Collection.open(vectors, index=vectors.with_name(index)), SEARCHES[kind]
     collection.nearest_many(MANY, K), collection.nearest_many(MANY, K, exact=True)  # start all threads
     expected = search(collection)

@@ -17,7 +17,7 @@ from similar_images import Collection, Comparison
 from similar_images.cli.main import main
 from similar_images.comparison.questionnaire import export_questionnaire
 from similar_images.files import NoSpace, replace_file, replace_folder, reserve
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.inputs.names import write_names
 from similar_images.samples import pictures
 from similar_images.vectors.store import index_path, open_vectors, vectors_path

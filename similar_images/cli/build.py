@@ -127,8 +127,8 @@ def main(
     """
     from similar_images.cli import milvus
     from similar_images.files import check_writeable
-    from similar_images.index import build as building
-    from similar_images.index.tune import Target
+    from similar_images.index import builder, quality
+    from similar_images.index.tuning import QualityTarget
     from similar_images.milvus.manifest import is_milvus
     from similar_images.vectors.store import open_vectors, vectors_path
 
@@ -142,7 +142,7 @@ def main(
     n, d = vectors.stored.shape
     if dimension not in (None, d):
         raise ValueError(f"{vectors_file}: expected vectors of {dimension} numbers (-d), got {d}")
-    changes, target = bool(adding or removing), Target(target_recall, max_bytes, max_ms)
+    changes, target = bool(adding or removing), QualityTarget(target_recall, max_bytes, max_ms)
     output = output or milvus.default_output(vectors_file, uri, changes)
     on_milvus = is_milvus(output)
     if not on_milvus and (uri is not None or milvus_index != "auto" or milvus_ca):
@@ -184,21 +184,21 @@ def main(
             manifest = milvus.change(vectors, output, removing, adding, advance, _say)
     elif changes:
         if removing:
-            manifest = building.remove(vectors, output, building.rows_of(vectors, removing))
+            manifest = builder.remove(vectors, output, builder.read_rows(vectors, removing))
         if adding:
-            manifest = building.add(vectors, output)
+            manifest = builder.add(vectors, output)
     elif on_milvus:
         place = milvus.choose_target(output, uri, milvus_index, milvus_ca)
         with _bar(n) as advance:
             manifest = milvus.build(vectors, output, place, similarity, restore, advance, _say)
     elif any(target):
         click.echo(HEADER)
-        manifest = building.build(
+        manifest = builder.build(
             vectors, output, target=target, note=_say, tried=_echo, restore=restore, similarity=similarity
         )
     else:
         with _bar(n) as advance:
-            manifest = building.build(
+            manifest = builder.build(
                 vectors,
                 output,
                 recipe,
@@ -211,11 +211,11 @@ def main(
     if verbose:
         click.echo("\n".join(f"{key}: {value}" for key, value in manifest["parameters"].items()), err=True)
     click.echo(_summary(manifest, n), err=True)
-    if building.is_stale(manifest):
+    if quality.is_stale(manifest):
         click.echo(
             f"Recall dropped below the target; rebuild with {_rebuild(vectors_file, output, manifest)}", err=True
         )
-    if building.has_moved(manifest):
+    if quality.needs_refit(manifest):
         click.echo(
             "The images that came or went have changed what is typical of the collection: a rebuild gives better hits, "
             f"with {_rebuild(vectors_file, output, manifest)}",
@@ -256,7 +256,7 @@ def _removed(vectors, output: Path, on_milvus: bool) -> list[int]:
     if on_milvus:
         from similar_images.milvus.build import removed_rows
     else:
-        from similar_images.index.build import removed_rows
+        from similar_images.index.builder import removed_rows
     return removed_rows(vectors, output)
 
 

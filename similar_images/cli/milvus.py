@@ -7,7 +7,7 @@ import numpy as np
 
 from similar_images.collection.column_files import file_columns
 from similar_images.collection.columns import name_columns
-from similar_images.index.build import rows_of
+from similar_images.index.builder import read_rows
 from similar_images.milvus import build as building
 from similar_images.milvus import manifest as manifests
 from similar_images.milvus.build import Target
@@ -56,7 +56,7 @@ def change(
 ) -> dict:
     """Remove the images that a file lists, add missing ones, or both; return the manifest."""
     if removing:
-        manifest = building.remove(vectors, output, rows_of(vectors, removing), say)
+        manifest = building.remove(vectors, output, read_rows(vectors, removing), say)
     if adding:
         manifest = building.add(vectors, output, filter_columns(vectors), progress, say)
     return manifest

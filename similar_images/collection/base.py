@@ -15,8 +15,9 @@ from similar_images.collection.filtered import Subset, Where
 from similar_images.collection.opened import Hit as Hit
 from similar_images.collection.opened import open_index as open_index
 from similar_images.collection.overview import OverviewedCollection
-from similar_images.index.exact import cosines, rows_but, unit_rows
-from similar_images.index.index import Index, normalised, search
+from similar_images.index.backend import search
+from similar_images.index.exact import cosines, normalise, rows_except, unit_rows
+from similar_images.index.index import Index
 from similar_images.index.neighbours import check_k
 from similar_images.index.similarity import SEED, Similarity, fit
 from similar_images.inputs.texts import PROMPT_SLOT
@@ -220,7 +221,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
             ]
         wanted, unwanted = map(mean, parts)
         share = SHARE if len(positives) > 1 else SHARE_OF_ONE
-        unit = normalised((wanted - share * unwanted)[None])
+        unit = normalise((wanted - share * unwanted)[None])
         if not unit.any():
             raise ValueError("expected positives and negatives that differ, got the same")
         return unit, [part.row for part in chain(*parts) if part.row is not None]
@@ -239,7 +240,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
     @cached_property
     def _sampled(self) -> np.ndarray:
         """Transformed unit vectors (b, c) of random rows."""
-        rows = np.random.default_rng(SEED).permutation(rows_but(len(self), self.removed))[:SAMPLE]
+        rows = np.random.default_rng(SEED).permutation(rows_except(len(self), self.removed))[:SAMPLE]
         return unit_rows(self.compared, np.sort(rows))[1]
 
     def _search(
@@ -264,7 +265,7 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         self, unit: np.ndarray, k: int, exact: bool = False, reranked: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return similarities and rows (b, <= k) of the nearest rows for the network's unit vectors (b, d); row -1: none."""
-        return self._found(self.similarity.transformed(unit), k, exact, reranked)
+        return self._found(self.similarity.transform(unit), k, exact, reranked)
 
     def exact_search(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the same from a comparison with all rows that are not removed."""
@@ -278,14 +279,14 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
         if exact or self.index is None or (reranked and self._is_better_exact(k, self.index.ntotal)):
             return self._exact.search(unit, k, self._removed_mask)
         array = self._reranking if reranked else None
-        found = search(self.index.faiss, unit, min(k, self.index.ntotal), array, self.index.reranked)
+        found = search(self.index.backend, unit, min(k, self.index.ntotal), array, self.index.reranked)
         if reranked and self.has_vectors and (found[1] < 0).any():  # the index does not reach all of its rows
             return self._exact.search(unit, k, self._removed_mask)
         return found
 
     def _unit(self, vectors: Sequence[np.ndarray]) -> np.ndarray:
         """Return vectors (d,) as transformed unit vectors (b, c)."""
-        return self.similarity.transformed(normalised(np.stack([self._checked(vector) for vector in vectors])))
+        return self.similarity.transform(normalise(np.stack([self._checked(vector) for vector in vectors])))
 
     def _checked(self, vector: np.ndarray) -> np.ndarray:
         """Return a vector (d,) whose numbers float32 can hold; its length may change.

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from similar_images.collection.images import Collection
-from similar_images.index import build as building
-from similar_images.index.similarity import COSINE, default
+from similar_images.index import builder
+from similar_images.index.quality import needs_refit
+from similar_images.index.similarity import COSINE, default_similarity
 from similar_images.inputs.sources import Location, location_title
 from similar_images.networks.catalog import OF_A_FOLDER
 from similar_images.networks.description import NetworkDescription
@@ -47,15 +48,16 @@ def create_files(
         extract(listed.names, source, encoder, writer, computed["batch"], progress=advance)
     change = index_change(path)
     if change == "build":
-        building.build(open_vectors(path), index_path(path))
+        builder.build(open_vectors(path), index_path(path))
     elif change == "add":
-        manifest = building.add(open_vectors(path), index_path(path))
+        manifest = builder.add(open_vectors(path), index_path(path))
         few = (
             manifest["similarity"] is None
-            and default(NetworkDescription.from_json(manifest["vectors"]["network"]), manifest["n"]) != COSINE.name
+            and default_similarity(NetworkDescription.from_json(manifest["vectors"]["network"]), manifest["n"])
+            != COSINE.name
         )
-        if few or building.has_moved(manifest):
-            building.build(open_vectors(path), index_path(path))
+        if few or needs_refit(manifest):
+            builder.build(open_vectors(path), index_path(path))
     return listed.list_file
 
 

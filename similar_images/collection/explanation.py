@@ -137,7 +137,7 @@ def matches(one: np.ndarray, other: np.ndarray, similarity: Similarity) -> tuple
     """
     lengths = [np.linalg.norm(each, axis=1) for each in (one, other)]
     units = [
-        similarity.transformed(each / np.maximum(length, 1e-12)[:, None])
+        similarity.transform(each / np.maximum(length, 1e-12)[:, None])
         for each, length in zip((one, other), lengths, strict=True)
     ]
     products = units[0] @ units[1].T

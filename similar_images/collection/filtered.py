@@ -15,12 +15,9 @@ from similar_images import forks
 from similar_images.collection.column_files import file_columns
 from similar_images.collection.columns import Columns, name_columns
 from similar_images.collection.opened import FEW, SAME, UNLIKE, UNLIKE_TRANSFORMED, Hit, OpenCollection
-from similar_images.index.engine import most_hits
-from similar_images.index.exact import ExactSearch, unit_rows
-from similar_images.index.index import is_better_exact, search
+from similar_images.index.backend import find_ivf, is_better_exact, search
+from similar_images.index.exact import MAX_EXACT_ELEMENTS, ExactSearch, ExactSubset, unit_rows
 from similar_images.index.similarity import SEED
-from similar_images.index.subset import FEW as FEW_NUMBERS
-from similar_images.index.subset import FewRows, is_inverted, only
 from similar_images.inputs.sources import Source
 from similar_images.vectors.store import list_path
 
@@ -120,7 +117,7 @@ class FilteredCollection(OpenCollection):
         """Return whether to search for k hits of m rows exactly: in less time, or since the index cannot give so many."""
         if self.index is None or not self.has_vectors:
             return False
-        return is_better_exact(k, self.index.reranked, m) or min(k, m) > most_hits(self.index.faiss)
+        return is_better_exact(k, self.index.reranked, m) or min(k, m) > self.index.backend.max_hits
 
     @cached_property
     def _exact(self) -> ExactSearch:
@@ -146,14 +143,14 @@ class Subset:
         self._matching = matching.copy()
         self._matching[collection.removed] = False
         self._rows, self._absent = np.flatnonzero(self._matching), ~self._matching
-        index, everywhere = collection.index, not collection.has_vectors
-        self._are_few = collection.has_vectors and len(self._rows) * self._c <= FEW_NUMBERS
+        index, probe_all = collection.index, not collection.has_vectors
+        self._are_few = collection.has_vectors and len(self._rows) * self._c <= MAX_EXACT_ELEMENTS
         self._index: Any = None
         if index is not None and not index.is_local:
             if where is not None or not self._are_few:
-                self._index = index.faiss.restrict(self._matching, self._conditions(where), everywhere)
-        elif index is not None and not self._are_few and (is_inverted(index.faiss) or everywhere):
-            self._index = only(index.faiss, self._matching, everywhere)
+                self._index = index.backend.restrict(self._matching, self._conditions(where), probe_all)
+        elif index is not None and not self._are_few and (probe_all or find_ivf(index.backend) is not None):
+            self._index = index.backend.restrict(self._matching, probe_all=probe_all)
         if self._are_few and self._index is None:
             self._few  # noqa: B018  # read now, not with the first query
 
@@ -174,9 +171,9 @@ class Subset:
         return collection._exact.search(unit, k, self._absent)
 
     @cached_property
-    def _few(self) -> FewRows:
+    def _few(self) -> ExactSubset:
         """The rows, if they are few, to be compared exactly."""
-        return FewRows(*self._unit_of(self._rows))
+        return ExactSubset(*self._unit_of(self._rows))
 
     def _conditions(self, where: Mapping[str, Any] | None) -> dict[str, tuple[np.ndarray, tuple]] | None:
         """Return each column of a filter with its values (n,) and conditions, as an engine takes them."""
@@ -214,4 +211,4 @@ class Subset:
         if kept is not None and not collection.not_indexed:
             return unit_rows(kept, rows)
         rows, unit = unit_rows(collection.array, rows)
-        return rows, collection.similarity.transformed(unit)
+        return rows, collection.similarity.transform(unit)

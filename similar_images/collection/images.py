@@ -17,7 +17,7 @@ from similar_images.collection.opened import UNLIKE as UNLIKE
 from similar_images.collection.opened import Hit as Hit
 from similar_images.collection.phrases import PHRASES, described_better
 from similar_images.files import relative_path
-from similar_images.index.exact import normalised, unit_rows
+from similar_images.index.exact import normalise, unit_rows
 from similar_images.index.index import Index
 from similar_images.inputs import images
 from similar_images.inputs.sources import Location, open_source, parse_location
@@ -236,12 +236,12 @@ class Collection(BaseCollection[Encoder]):
             return super().is_like_nothing(hits, where)
         query = text if isinstance(text, Query) else self.encode_text(text)
         _, found = unit_rows(self.compared, np.array([hit.row for hit in hits[:BEST]]))
-        return described_better(found, normalised(query.vector[None])[0], self._phrases) > UNLIKE_WORDS
+        return described_better(found, normalise(query.vector[None])[0], self._phrases) > UNLIKE_WORDS
 
     @cached_property
     def _phrases(self) -> np.ndarray:
         """Unit vectors (p, d) of phrases that say what most photographs show."""
-        return normalised(self._loaded().encode_texts(PHRASES))
+        return normalise(self._loaded().encode_texts(PHRASES))
 
     def explain(self, query: images.ImageSource | np.ndarray | int | Query | list, row: int) -> Explanation:
         """Return why the image of a row is similar to a query: a heat map over each, of the parts that match.
@@ -302,7 +302,7 @@ class Collection(BaseCollection[Encoder]):
             query = self.encode(path)
         except (OSError, ValueError):  # it cannot be read any more, or the network is not here
             return None
-        new, stored = normalised(np.stack([query.vector, self.vector(row)]))
+        new, stored = normalise(np.stack([query.vector, self.vector(row)]))
         return query if float(new @ stored) < UNCHANGED else None
 
     def _opened_row(self, row: int) -> Image.Image:

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from similar_images.index import exact
 from similar_images.index import index as indexes
-from similar_images.index.exact import blocks
+from similar_images.index.exact import unit_blocks
 from similar_images.index.index import Index
-from similar_images.index.measure import PERCENTILES, percentiles, random_pairs
-from similar_images.index.reduced import in_memory
-from similar_images.index.similarity import COSINE, Similarity
+from similar_images.index.quality import PERCENTILES, percentiles, random_pairs
+from similar_images.index.similarity import COSINE, Similarity, transform_all
 from similar_images.inputs.names import compose
 from similar_images.inputs.sources import Location
 from similar_images.milvus.manifest import is_milvus, milvus_path
@@ -75,7 +75,7 @@ class OpenCollection:
         kept = self.index.vectors if self.index else None
         if kept is not None and not self.not_indexed:
             return kept
-        return in_memory(self.array, self.similarity)
+        return transform_all(self.array, self.similarity)
 
     @property
     def has_vectors(self) -> bool:
@@ -100,7 +100,7 @@ class OpenCollection:
     @cached_property
     def _removed_mask(self) -> np.ndarray:
         """Which rows were removed, bool (n,)."""
-        return indexes.mask_of(self.removed, len(self))
+        return exact.row_mask(self.removed, len(self))
 
     @property
     def not_indexed(self) -> int:
@@ -193,7 +193,7 @@ class OpenCollection:
 
     def _check_any_vector(self) -> None:
         """Raise ValueError if every row was skipped or removed."""
-        if not self.has_vectors or any(not {*rows.tolist()} <= {*self.removed} for rows, _ in blocks(self.array)):
+        if not self.has_vectors or any(not {*rows.tolist()} <= {*self.removed} for rows, _ in unit_blocks(self.array)):
             return
         raise ValueError(f"no {self.noun} of this collection has a vector: all {len(self)} were skipped or removed")
 

@@ -14,7 +14,7 @@ from similar_images.collection.opened import Hit
 from similar_images.collection.tables import TabularCollection
 from similar_images.files import NoSpace, hold_lock, replace_file
 from similar_images.index.index import Index
-from similar_images.index.neighbours import EXACT, Neighbours, check_k, find_neighbours
+from similar_images.index.neighbours import MAX_EXACT_ROWS, Neighbours, check_k, find_neighbours
 from similar_images.index.similarity import COSINE
 from similar_images.inputs.names import names_digest
 from similar_images.vectors.store import Vectors, fingerprint, index_path, sample
@@ -69,7 +69,7 @@ class OverviewedCollection(TabularCollection):
             done += rows
             progress(done, len(self))
 
-        large = self.index if self.index and len(self) > EXACT else None
+        large = self.index if self.index and len(self) > MAX_EXACT_ROWS else None
         searched = large and large._replace(similarity=COSINE)  # of the vectors that are compared here
         return find_neighbours(self.compared, k, searched, self.removed, report)
 

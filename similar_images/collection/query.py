@@ -15,7 +15,7 @@ from similar_images.collection.base import BaseCollection, Hit, Query
 from similar_images.collection.filtered import Where
 from similar_images.collection.images import Collection
 from similar_images.collection.opened import SAME as SAME
-from similar_images.index.exact import rows_but
+from similar_images.index.exact import rows_except
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.texts import to_one_line
@@ -168,7 +168,7 @@ def _positives(asked: Asked) -> Any:
 
 def shuffled(collection: BaseCollection, seed: int | None = None) -> Iterator[int]:
     """Yield the rows that have a vector in random order, then again from the start; none where none has."""
-    rows = np.random.default_rng(seed).permutation(rows_but(len(collection), collection.removed))
+    rows = np.random.default_rng(seed).permutation(rows_except(len(collection), collection.removed))
     return cycle(int(row) for row in rows if not collection.was_skipped(row))
 
 

@@ -13,7 +13,7 @@ from similar_images.collection.combined import has_words
 from similar_images.collection.filtered import Where
 from similar_images.collection.images import Collection
 from similar_images.collection.opened import SAME
-from similar_images.index.exact import rows_but
+from similar_images.index.exact import rows_except
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.texts import to_one_line
@@ -353,7 +353,7 @@ class SearchSession:
 
 def shuffle_rows(collection: BaseCollection[Any], seed: int | None = None) -> Iterator[int]:
     """Yield the rows with a vector in random order, again and again."""
-    rows = np.random.default_rng(seed).permutation(rows_but(len(collection), collection.removed))
+    rows = np.random.default_rng(seed).permutation(rows_except(len(collection), collection.removed))
     return cycle(int(row) for row in rows if not collection.was_skipped(row))
 
 

@@ -8,7 +8,9 @@ from cachetools import LRUCache
 
 from similar_images import forks
 from similar_images.collection.base import BaseCollection, Hit, Query, Where, open_index
-from similar_images.index.index import Index, depth, normalised, ranked
+from similar_images.index.backend import rerank_depth
+from similar_images.index.exact import normalise, rank
+from similar_images.index.index import Index
 from similar_images.inputs.texts import (
     ENCODING,
     read_columns,
@@ -143,14 +145,14 @@ class TextCollection(BaseCollection[TextEncoder]):
         """Search as any collection does; hits without stored vectors are encoded to re-rank them."""
         if self.has_vectors or exact or not reranked or self.index is None or not self.index.reranked:
             return super()._search(unit, k, exact, reranked, without, where)
-        found = super()._search(unit, depth(k, self.index.reranked), exact, reranked, without, where)
+        found = super()._search(unit, rerank_depth(k, self.index.reranked), exact, reranked, without, where)
         return [self._reranked(query, hits)[:k] for query, hits in zip(unit, found, strict=True)]
 
     def _reranked(self, unit: np.ndarray, hits: list[Hit]) -> list[Hit]:
-        encoded = normalised(np.stack(self._encode_rows([hit.row for hit in hits])))
-        similarities = self.similarity.transformed(encoded) @ unit
+        encoded = normalise(np.stack(self._encode_rows([hit.row for hit in hits])))
+        similarities = self.similarity.transform(encoded) @ unit
         rows = np.array([hit.row for hit in hits], np.int64)
-        similarities, rows = ranked(similarities[None], rows[None], len(rows))
+        similarities, rows = rank(similarities[None], rows[None], len(rows))
         return self._hits(similarities[0], rows[0], (), len(hits))
 
     def _encode_rows(self, rows: Sequence[int]) -> list[np.ndarray]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from similar_images.collection.images import Collection
 from similar_images.evaluation.evaluation import SearchConfig
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.index.index import open_index
 
 RECIPE = "PCA8,SQ8"  # 8 bytes an image

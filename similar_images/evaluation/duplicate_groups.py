@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from similar_images.index.exact import normalised
+from similar_images.index.exact import normalise
 from similar_images.index.index import Index
 from similar_images.index.neighbours import neighbour_blocks
 from similar_images.vectors.store import BLOCK_BYTES
@@ -88,7 +88,7 @@ def _star(
     graph: "csr_array", vectors: np.ndarray, linked: np.ndarray, centre: int, free: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the free nodes (m,) that the centre reaches over nodes similar to it, and their similarities."""
-    unit = normalised(vectors[[linked[centre]]])[0]
+    unit = normalise(vectors[[linked[centre]]])[0]
     members, similarities = [np.array([centre])], [np.ones(1, np.float32)]
     seen, frontier = {int(centre)}, members[0]
     while len(frontier):
@@ -106,5 +106,5 @@ def _star(
 def _similarities(vectors: np.ndarray, rows: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Return the cosine float32 (m,) of a unit vector (d,) with rows (m,), read in blocks."""
     step = max(1, BLOCK_BYTES // (4 * vectors.shape[1]))
-    parts = [normalised(vectors[rows[i : i + step]]) @ unit for i in range(0, len(rows), step)]
+    parts = [normalise(vectors[rows[i : i + step]]) @ unit for i in range(0, len(rows), step)]
     return np.clip(np.concatenate([np.empty(0, np.float32), *parts]), -1, 1)

@@ -10,8 +10,9 @@ from similar_images.collection.images import Collection
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.duplicate_groups import NEIGHBOURS
 from similar_images.evaluation.evaluation import can_encode
-from similar_images.index.index import Index, normalised, rows_but
-from similar_images.index.neighbours import nearest
+from similar_images.index.exact import normalise, rows_except
+from similar_images.index.index import Index
+from similar_images.index.neighbours import nearest_rows
 from similar_images.inputs import images
 from similar_images.networks.description import NetworkDescription
 
@@ -126,10 +127,10 @@ def calibrate(
     Raises ValueError if no image is left or no threshold is high enough.
     """
     rows, copies, pictures = _altered(collection, count, progress)
-    originals = normalised(collection.compared[rows])
+    originals = normalise(collection.compared[rows])
     true = np.einsum("id,iad->ia", originals, copies)  # images, alterations
     queries = np.concatenate([originals[:, None], copies], axis=1)
-    false, neighbours = nearest(
+    false, neighbours = nearest_rows(
         collection.compared, index, queries.reshape(-1, queries.shape[2]), NEIGHBOURS, collection.removed
     )
     false, neighbours = (found.reshape(*queries.shape[:2], -1) for found in (false, neighbours))
@@ -162,7 +163,7 @@ def _altered(
     rows: list[int] = []
     vectors: list[np.ndarray] = []
     pictures: list[np.ndarray] = []
-    for row in np.random.default_rng(SEED).permutation(rows_but(len(collection), collection.removed)).tolist():
+    for row in np.random.default_rng(SEED).permutation(rows_except(len(collection), collection.removed)).tolist():
         if len(rows) == count:
             break
         try:
@@ -172,8 +173,8 @@ def _altered(
         if not collection.was_skipped(row) and _picture(image).any():  # in a blank image, every part is a copy
             image, *copies = _with_copies(image)
             rows.append(row)
-            unit = normalised(np.stack([collection.encode(copy).vector for copy in copies]))
-            vectors.append(collection.similarity.transformed(unit))
+            unit = normalise(np.stack([collection.encode(copy).vector for copy in copies]))
+            vectors.append(collection.similarity.transform(unit))
             pictures.append(_pictures([image, *copies]))
             progress(1)
     if not rows:

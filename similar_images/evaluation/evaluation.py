@@ -15,17 +15,17 @@ from similar_images.collection.images import Collection
 from similar_images.collection.opening import open_collection
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.labels import Labels, Relevance, relevance, unlabelled
-from similar_images.index import engine
-from similar_images.index import index as indexes
-from similar_images.index.exact import ROUNDING
+from similar_images.index.backend import MEASURED_K, find_ivf
+from similar_images.index.exact import ROUNDING, exact_search, rows_except, unit_rows
 from similar_images.index.index import Index
+from similar_images.index.quality import columns_without_self, confidence_interval, recall
 from similar_images.index.recipes import SEED
-from similar_images.index.tune import PROBES, K, interval
+from similar_images.index.tuning import PROBE_STEPS
 from similar_images.inputs.images import open_image
 from similar_images.networks import loader
 from similar_images.vectors.store import check_complete
 
-RECALL_AT = (1, K, 100)
+RECALL_AT = (1, MEASURED_K, 100)
 ALTERED = 50  # images, without labels
 TIMED_EXACT = 100  # queries; an exact search of a large collection is slow
 TIMED_PROBES = 200  # queries for each nprobe
@@ -61,7 +61,7 @@ class SearchConfig(NamedTuple):
         """Return similarities and rows (q, k) of the nearest neighbours of rows (q,), without these; -1: no hit."""
         wanted = min(k + 1, len(self.collection))
         similarities, found = self.collection.search(unit, wanted, self.exact, self.reranked)
-        order = indexes.others(found, rows, k)
+        order = columns_without_self(found, rows, k)
         return np.take_along_axis(similarities, order, axis=1), np.take_along_axis(found, order, axis=1)
 
     def milliseconds(self, rows: Iterable[int], k: int) -> np.ndarray:
@@ -100,15 +100,15 @@ class Evaluation(NamedTuple):
 
     def recall_interval(self, size: int) -> tuple[float, float, float]:
         """Return the mean recall at a size with its 95% interval; exact search needs no estimate."""
-        return (1.0, 1.0, 1.0) if self.config.exact else interval(self.recalls[size])
+        return (1.0, 1.0, 1.0) if self.config.exact else confidence_interval(self.recalls[size])
 
 
 def precision(unit: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Return precision@k of exact search over unit vectors (n, d): the mean share, over all images as queries, of
     the k nearest neighbours with the query's label.
     """
-    _, rows = indexes.exact_search(unit, unit, k + 1)
-    nearest = np.take_along_axis(rows, indexes.others(rows, np.arange(len(unit)), k), axis=1)
+    _, rows = exact_search(unit, unit, k + 1)
+    nearest = np.take_along_axis(rows, columns_without_self(rows, np.arange(len(unit)), k), axis=1)
     return float((labels[nearest] == labels[:, None]).mean())
 
 
@@ -148,8 +148,8 @@ def evaluate(
         raise ValueError(f"altered copies need images, {path} is a collection of texts: omit --alterations")
     check_complete(collection.vectors)
     removed = {row for config in configs for row in config.collection.removed}
-    drawn = np.random.default_rng(SEED).permutation(indexes.rows_but(len(array), [*removed]))
-    rows, unit = indexes.unit_rows(array, drawn[:queries])
+    drawn = np.random.default_rng(SEED).permutation(rows_except(len(array), [*removed]))
+    rows, unit = unit_rows(array, drawn[:queries])
     if len(rows) < 2:
         raise ValueError(f"{path}: expected at least 2 {collection.noun}s with a vector, got {len(rows)}")
     if labels and (count := unlabelled(labels)):
@@ -183,7 +183,7 @@ def evaluate(
             timed, size_bytes = rows, config.used_index.bytes
         config.milliseconds(timed[:1], k)  # the first search reads from the disk
         absent = np.union1d(config.collection.removed, skipped).astype(int)
-        nearest, moved = found.rows[:, :k], config.collection.similarity.transformed(unit)
+        nearest, moved = found.rows[:, :k], config.collection.similarity.transform(unit)
         evaluations.append(
             Evaluation(
                 config=config,
@@ -258,22 +258,24 @@ def _exact(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, k: int, tra
 
 def _recall(config: SearchConfig, found: np.ndarray, true: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Return the recall (q,) of found rows for the network's unit vectors (q, d)."""
-    return indexes.recall(found, true, config.collection.compared, config.collection.similarity.transformed(unit))
+    return recall(found, true, config.collection.compared, config.collection.similarity.transform(unit))
 
 
 def _curve(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, true: np.ndarray, track: Track) -> list[Point]:
     """Measure an index of inverted lists for each nprobe, and restore its own."""
-    inverted = engine.inverted(config.used_index.faiss)
+    inverted = find_ivf(config.used_index.backend)
     if inverted is None:
         return []
     chosen, points = inverted.nprobe, []
-    config.milliseconds(rows[:TIMED_PROBES], K)  # the first searches read from the disk
-    probes = [probe for probe in PROBES if probe <= inverted.nlist]
+    config.milliseconds(rows[:TIMED_PROBES], MEASURED_K)  # the first searches read from the disk
+    probes = [probe for probe in PROBE_STEPS if probe <= inverted.nlist]
     try:
         for nprobe in track(probes, f"{config.recipe}: nprobe", len(probes)):
             inverted.nprobe = nprobe
-            recall = _recall(config, config.others(rows, unit, K)[1], true[:, :K], unit).mean()
-            points.append(Point(nprobe, float(recall), float(np.median(config.milliseconds(rows[:TIMED_PROBES], K)))))
+            recall = _recall(config, config.others(rows, unit, MEASURED_K)[1], true[:, :MEASURED_K], unit).mean()
+            points.append(
+                Point(nprobe, float(recall), float(np.median(config.milliseconds(rows[:TIMED_PROBES], MEASURED_K))))
+            )
     finally:  # an interrupt leaves the index as it was
         inverted.nprobe = chosen
     return points

@@ -11,9 +11,9 @@ from similar_images.evaluation.labels import unlabelled
 from similar_images.evaluation.networks import Measured, NetworkComparison
 from similar_images.evaluation.report import aligned, as_interval, load_plots, mean_interval
 from similar_images.evaluation.similarities import K as DEEP
-from similar_images.index.recipes import REDUCED_DIMENSION, lists
+from similar_images.index.quality import MIN_VERDICT_QUERIES, confidence_interval
+from similar_images.index.recipes import REDUCED_DIMENSION, list_count
 from similar_images.index.similarity import COMPONENTS, COSINE
-from similar_images.index.tune import MIN_VERDICT_QUERIES, interval
 from similar_images.inputs.names import escape_line
 from similar_images.inputs.texts import PROMPT_SLOT
 from similar_images.networks.description import reads_words
@@ -34,8 +34,8 @@ def verdict(found: NetworkComparison) -> list[str]:
         return [f"{best}: {title} {as_interval(each[best])}."]
     if (queries := len(each[best])) < MIN_VERDICT_QUERIES:
         return [f"No verdict: only {queries} {_queries(found)}, at least {MIN_VERDICT_QUERIES} are needed."]
-    alike = [name for name in others if not interval(each[best] - each[name], least=-1)[1] > 0]
-    by = "by {:.3f} [{:.3f}, {:.3f}]".format(*interval(each[best] - each[others[0]], least=-1))
+    alike = [name for name in others if not confidence_interval(each[best] - each[name], minimum=-1)[1] > 0]
+    by = "by {:.3f} [{:.3f}, {:.3f}]".format(*confidence_interval(each[best] - each[others[0]], minimum=-1))
     quick = max(each, key=lambda name: each[name].mean() + WORTH * log2(rates[name]))
     return [
         f"Best: {best}, {title} {each[best].mean():.3f}.",
@@ -114,7 +114,7 @@ def prompt_verdict(found: NetworkComparison) -> list[str]:
             said.append(
                 f"{name}: no verdict on prompts, only {len(lead)} labels, at least {MIN_VERDICT_QUERIES} are needed."
             )
-        elif best == PROMPT_SLOT or not interval(lead, least=-1)[1] > 0:
+        elif best == PROMPT_SLOT or not confidence_interval(lead, minimum=-1)[1] > 0:
             said.append(f"{name}: no prompt is better than the words as they are beyond chance.")
         else:
             gain = as_interval(lead, least=-1)
@@ -156,7 +156,7 @@ def write(path: Path, found: NetworkComparison) -> None:
     """Write the page, whole or not at all. Raises OSError without Matplotlib."""
     plots = load_plots()
     points = [
-        (name, one.encoded.rate, interval(_deciding(found, one)))
+        (name, one.encoded.rate, confidence_interval(_deciding(found, one)))
         for name, one in zip(names(found), found.networks, strict=True)
     ]
     pages.write(
@@ -216,7 +216,7 @@ def index_bytes(d: int, similarity: str) -> int:
     c = min(d, REDUCED_DIMENSION if is_cosine else COMPONENTS) // 2 * 2
     code, row = c // 4, 8  # bytes: 4 bits for each pair of numbers, and the id
     kept = 0 if is_cosine else 2 * c  # the vectors for re-ranking, float16
-    return MILLION * (code + row + kept) + 4 * c * lists(MILLION) + 4 * c * d
+    return MILLION * (code + row + kept) + 4 * c * list_count(MILLION) + 4 * c * d
 
 
 def _weights(one: Measured) -> str:

@@ -25,8 +25,8 @@ from similar_images.evaluation.labels import (
 from similar_images.evaluation.similarities import ExactBy, labelled
 from similar_images.evaluation.similarities import K as DEEP
 from similar_images.events import Skipped
-from similar_images.index.exact import normalised
-from similar_images.index.similarity import COSINE, default
+from similar_images.index.exact import normalise
+from similar_images.index.similarity import COSINE, default_similarity
 from similar_images.inputs.names import escape_line
 from similar_images.inputs.sources import open_source, parse_location
 from similar_images.inputs.texts import PROMPT_SLOT
@@ -163,7 +163,7 @@ def _measured(encoded: list[Encoded], sample: Sample, labels: Labels | None, k: 
     found = []
     for one in encoded:
         array = np.where(seen[:, None], one.vectors, 0)
-        similarity = default(one.description, int(seen.sum()))
+        similarity = default_similarity(one.description, int(seen.sum()))
         values: dict[str, dict[str, np.ndarray]] = {}
         for name in dict.fromkeys((similarity, COSINE.name)):
             exact, found_by = ExactBy(array, name), values.setdefault(name, {})
@@ -173,7 +173,7 @@ def _measured(encoded: list[Encoded], sample: Sample, labels: Labels | None, k: 
                 found_by |= {"precision": near["precision"], "mAP": deep["mAP"]}
             if copied.any():
                 copies = one.copies[copied]
-                first = exact.search(normalised(copies.reshape(-1, array.shape[1])), 1).reshape(copies.shape[:2])
+                first = exact.search(normalise(copies.reshape(-1, array.shape[1])), 1).reshape(copies.shape[:2])
                 found_by["copies"] = (first == sample.altered[copied, None]).mean(axis=1)
         prompts = {}
         if labels:
@@ -187,7 +187,7 @@ def _precisions(words: np.ndarray, array: np.ndarray, labels: Labels, skipped: n
     """Return precision@k of the words (c, d) of each label that an image (n, d) has, by the cosine."""
     indicator = without(labels, skipped)
     asked = np.flatnonzero(indicator.sum(axis=0) > 0)
-    hits = ExactBy(array, COSINE.name).search(normalised(words[asked]), k)
+    hits = ExactBy(array, COSINE.name).search(normalise(words[asked]), k)
     return np.stack(
         [indicator[rows][:, [label]].toarray().ravel() for rows, label in zip(hits, asked, strict=True)]
     ).mean(axis=1)

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from similar_images.evaluation.evaluation import Evaluation
-from similar_images.index.tune import K, interval
+from similar_images.index.backend import MEASURED_K
+from similar_images.index.quality import confidence_interval
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ def costs(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
     axes = figure.subplots(1, 2, sharey=True)
     said = []
     for number, (title, one) in enumerate(zip(titles, evaluations, strict=True)):
-        middle, low, high = one.recall_interval(K)
+        middle, low, high = one.recall_interval(MEASURED_K)
         ms, size = float(np.median(one.milliseconds)), one.bytes / 1e6
         said.append(f"{title}: {middle:.3f} at {ms:.2f} ms and {size:.2f} MB")
         colour = COLOURS[number % len(COLOURS)]
@@ -76,10 +77,10 @@ def costs(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
         axis.xaxis.set_major_formatter("{x:g}")
         axis.xaxis.set_minor_locator(NullLocator())
         axis.set_xlabel(name)
-    axes[0].set_ylabel(f"recall@{K}")
+    axes[0].set_ylabel(f"recall@{MEASURED_K}")
     axes[0].set_ylim(top=1)
     figure.legend(loc="outside lower center", ncols=4)
-    return as_svg(figure, f"recall@{K} against time and bytes. {'; '.join(said)}")
+    return as_svg(figure, f"recall@{MEASURED_K} against time and bytes. {'; '.join(said)}")
 
 
 def copies(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
@@ -91,7 +92,7 @@ def copies(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
     axis = figure.subplots()
     names, width = list(measured[0][1]), 0.8 / len(measured)
     for number, (title, ranks) in enumerate(measured):
-        means = np.array([interval(ranks[name] == 1) for name in names])
+        means = np.array([confidence_interval(ranks[name] == 1) for name in names])
         axis.bar(
             np.arange(len(names)) + (number - (len(measured) - 1) / 2) * width,
             means[:, 0],

@@ -15,7 +15,7 @@ from similar_images.collection.base import BaseCollection
 from similar_images.collection.images import Collection
 from similar_images.evaluation.evaluation import RECALL_AT, Evaluation
 from similar_images.evaluation.labels import Relevance, asked_for, class_precisions, measures, mistaken_for, unlabelled
-from similar_images.index.tune import interval
+from similar_images.index.quality import confidence_interval
 from similar_images.inputs.names import escape_line, to_csv_cell
 from similar_images.networks.extras import need
 from similar_images.templates import pages
@@ -248,7 +248,7 @@ def _tile(collection: BaseCollection, row: int, caption: str, match: bool | None
 
 def mean_interval(values: np.ndarray, least: float = 0.0) -> dict[str, float]:
     """Return the mean of values from `least` to 1 with its 95% interval, for JSON."""
-    return as_json(interval(values, least))
+    return as_json(confidence_interval(values, least))
 
 
 def as_json(found: tuple[float, float, float]) -> dict[str, float]:
@@ -271,7 +271,7 @@ def as_interval(values: np.ndarray | None, least: float = 0.0) -> str:
     if values is None:
         return ""
     sign = "+" if least < 0 else ""
-    middle, low, high = (format(one, f"{sign}.3f") for one in interval(values, least))
+    middle, low, high = (format(one, f"{sign}.3f") for one in confidence_interval(values, least))
     return f"{middle} [{low}, {high}]"
 
 

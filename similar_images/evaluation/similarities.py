@@ -10,10 +10,8 @@ import numpy as np
 
 from similar_images.evaluation.labels import Labels, measures, relevance, without
 from similar_images.index.exact import ExactSearch, unit_rows
-from similar_images.index.index import others
-from similar_images.index.reduced import in_memory
-from similar_images.index.similarity import SEED, SIMILARITIES, fit
-from similar_images.index.tune import interval
+from similar_images.index.quality import columns_without_self, confidence_interval
+from similar_images.index.similarity import SEED, SIMILARITIES, fit, transform_all
 from similar_images.vectors.store import Vectors
 
 K = 100  # hits that are compared with the labels
@@ -31,16 +29,16 @@ class ExactBy:
 
     def __init__(self, array: np.ndarray, name: str, removed: Sequence[int] = ()):
         self._array, self._removed, self._similarity = array, removed, fit(array, name, removed)
-        self._exact = ExactSearch(in_memory(array, self._similarity))
+        self._exact = ExactSearch(transform_all(array, self._similarity))
 
     def search(self, unit: np.ndarray, k: int) -> np.ndarray:
         """Return the rows (q, <= k) of the nearest neighbours of unit vectors (q, d)."""
-        return self._exact.search(self._similarity.transformed(unit), min(k, len(self._array)), self._removed)[1]
+        return self._exact.search(self._similarity.transform(unit), min(k, len(self._array)), self._removed)[1]
 
     def others(self, rows: np.ndarray, k: int) -> np.ndarray:
         """Return the rows (q, <= k) of the nearest neighbours of rows (q,), which are not zeros, without these."""
         found = self.search(unit_rows(self._array, rows)[1], k + 1)
-        return np.take_along_axis(found, others(found, rows, k), axis=1)
+        return np.take_along_axis(found, columns_without_self(found, rows, k), axis=1)
 
 
 def choose_similarity(vectors: Vectors, labels: Labels | None, removed: Sequence[int] = ()) -> Choice:
@@ -62,7 +60,7 @@ def choose_similarity(vectors: Vectors, labels: Labels | None, removed: Sequence
     hits = {name: ExactBy(array, name, removed).others(drawn, K) for name in SIMILARITIES}
     found = {name: measures(relevance(labels, drawn, each, absent))["mAP"] for name, each in hits.items()}
     best = max(SIMILARITIES, key=lambda name: found[name][choosing].mean())
-    if interval(found[best][choosing] - found["cosine"][choosing], least=-1)[1] <= 0:
+    if confidence_interval(found[best][choosing] - found["cosine"][choosing], minimum=-1)[1] <= 0:
         best = "cosine"
     measured = ", ".join(f"{name} {each[~choosing].mean():.3f}" for name, each in found.items())
     said = f"similarity {best}, chosen by {labels.source}: mAP@{K} of {np.sum(~choosing)} held-out images: {measured}"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similar_images.index.index import normalised
+from similar_images.index.exact import normalise
 from similar_images.networks.text import TextEncoder
 
 FIELDS = slice(4, 7)  # of a line: score from 0 to 5, and the two sentences
@@ -49,7 +49,7 @@ def agreement(encoder: TextEncoder, pairs: SentencePairs) -> Agreement:
     """Return the correlations of the cosine similarities of the pairs with their human ratings."""
     from scipy import stats
 
-    one, other = (normalised(encoder.encode(texts)) for texts in (pairs.first, pairs.second))
+    one, other = (normalise(encoder.encode(texts)) for texts in (pairs.first, pairs.second))
     cosines = np.einsum("nd,nd->n", one, other)
     spearman, pearson = (test(cosines, pairs.scores).statistic for test in (stats.spearmanr, stats.pearsonr))
     return Agreement(len(cosines), float(spearman), float(pearson))

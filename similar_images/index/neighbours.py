@@ -1,4 +1,4 @@
-"""The nearest rows of every row: what near-duplicates, maps and clusters are made from.
+"""The nearest rows of every row, the basis of near-duplicates, maps and clusters.
 
 Shape letters: n vectors in all, b in a block, d numbers in a vector, k neighbours of a row.
 """
@@ -8,29 +8,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from similar_images.index.exact import ExactSearch, blocks, cosines, mask_of
-from similar_images.index.index import Index, others, search
+from similar_images.index.backend import search
+from similar_images.index.exact import ExactSearch, cosines, row_mask, unit_blocks
+from similar_images.index.index import Index
+from similar_images.index.quality import columns_without_self
 from similar_images.vectors.store import BLOCK_BYTES
 
-QUERIES = 4096  # that are compared with all vectors at once
+BLOCK_QUERIES = 4096  # queries compared with all vectors at once
 RERANKED = 20  # hits for 10 neighbours
-EXACT = 20_000  # vectors; the neighbours of fewer are found exactly within seconds
+MAX_EXACT_ROWS = 20_000  # an exact search for the neighbours of fewer takes seconds
 
 
 class Neighbours(NamedTuple):
     """The k nearest rows of every row, the nearest first."""
 
-    rows: np.ndarray  # int64 (n, k), -1: none
-    similarities: np.ndarray  # float32 (n, k), cosine of the vectors that are compared; -1 where there is no row
+    rows: np.ndarray  # int64 (n, k); -1: none
+    similarities: np.ndarray  # float32 (n, k), cosine of the compared vectors; -1 without a row
 
     @property
     def has_any(self) -> np.ndarray:
-        """Which rows have a neighbour, bool (n,): not those that were skipped or removed."""
+        """Which rows have a neighbour, bool (n,): not skipped or removed rows."""
         return self.rows[:, 0] >= 0
 
 
 def check_k(k: int) -> None:
-    """Raise ValueError for a number of hits or neighbours below 1, TypeError for anything else than a whole number."""
+    """Raise ValueError for a k below 1, TypeError unless it is a whole number."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer):
         raise TypeError(f"expected k as a whole number, got {k!r:.60}")
     if k < 1:
@@ -46,15 +48,15 @@ def find_neighbours(
 ) -> Neighbours:
     """Return the k nearest rows of every row of vectors (n, d), without the row itself.
 
-    The index finds them, re-ranked with the exact vectors; without an index the search is exact. Rows of zeros (skipped
-    images) and `removed` rows have no neighbours and are none. `progress` gets the number of rows of each block that is
-    done; in all n. Raises ValueError if k is below 1.
+    The index proposes neighbours, re-ranked with the exact vectors; without an index the search is exact. Rows of zeros
+    (skipped images) and `removed` rows have no neighbours and are no neighbours. `progress` receives the number of rows
+    of each finished block, n in total. Raises ValueError if k is below 1.
     """
     check_k(k)
     n, done = len(vectors), 0
     found = Neighbours(np.full((n, k), -1, np.int64), np.full((n, k), -1, np.float32))
     for block_rows, similarities, rows in neighbour_blocks(vectors, k + 1, index, removed):
-        columns = others(rows, block_rows, k)
+        columns = columns_without_self(rows, block_rows, k)
         rows, similarities = (np.take_along_axis(part, columns, axis=1) for part in (rows, similarities))
         missing = (rows < 0) | np.isneginf(similarities)
         found.rows[block_rows, : rows.shape[1]] = np.where(missing, -1, rows)
@@ -68,33 +70,33 @@ def find_neighbours(
 def neighbour_blocks(
     vectors: np.ndarray, k: int, index: Index | None = None, removed: Sequence[int] = ()
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield rows (b,), and the similarities and rows (b, <= k) of their nearest, of which they are one; row -1: none.
+    """Yield rows (b,), and the similarities and rows (b, <= k) of their neighbours, including themselves; row -1: none.
 
-    The vectors of all neighbours of a block fit into memory. Rows of zeros and `removed` rows are left out.
+    The vectors of all neighbours of a block fit into memory. Rows of zeros and `removed` rows are excluded.
     """
-    exact, absent = ExactSearch(vectors) if index is None else None, mask_of(removed, len(vectors))
-    for rows, unit in blocks(vectors):
-        kept = ~absent[rows]
-        rows, unit = rows[kept], unit[kept]
-        step = QUERIES if index is None else max(1, BLOCK_BYTES // (4 * k * vectors.shape[1]))
+    exact, absent = ExactSearch(vectors) if index is None else None, row_mask(removed, len(vectors))
+    for rows, unit in unit_blocks(vectors):
+        present = ~absent[rows]
+        rows, unit = rows[present], unit[present]
+        step = BLOCK_QUERIES if index is None else max(1, BLOCK_BYTES // (4 * k * vectors.shape[1]))
         for start in range(0, len(rows), step):
-            some = unit[start : start + step]
-            found = exact.search(some, k, absent) if exact else nearest(vectors, index, some, k)
+            queries = unit[start : start + step]
+            found = exact.search(queries, k, absent) if exact else nearest_rows(vectors, index, queries, k)
             yield rows[start : start + step], *found
 
 
-def nearest(
+def nearest_rows(
     vectors: np.ndarray, index: Index | None, unit: np.ndarray, k: int, removed: Sequence[int] = ()
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return similarities and rows (b, <= k) of the nearest neighbours of unit vectors (b, d); row -1: none.
 
-    They are the cosines of these vectors, whatever the similarity of the index is. `removed` rows are no neighbours;
-    an index does not hold them.
+    The similarities are cosines of these vectors, whatever the similarity of the index. `removed` rows are excluded; an
+    index does not contain them.
     """
     if index is None:
         return ExactSearch(vectors).search(unit, k, removed)
     reranked = min(index.reranked, RERANKED)
     if index.similarity.is_cosine:
-        return search(index.faiss, unit, k, vectors, reranked)
-    _, rows = search(index.faiss, index.similarity.transformed(unit), k, index.vectors, reranked)  # only proposes rows
+        return search(index.backend, unit, k, vectors, reranked)
+    _, rows = search(index.backend, index.similarity.transform(unit), k, index.vectors, reranked)  # only proposes rows
     return np.where(rows < 0, -np.inf, cosines(vectors, np.maximum(rows, 0), unit)), rows

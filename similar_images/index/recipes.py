@@ -1,4 +1,4 @@
-"""How an index is made: a table of recipes, each trained on a sample of unit vectors.
+"""Recipes of an index, each trained on a sample of unit vectors.
 
 Shape letters: n vectors in all, m in a sample, d numbers in a vector.
 """
@@ -6,14 +6,15 @@ Shape letters: n vectors in all, m in a sample, d numbers in a vector.
 import re
 import subprocess
 import sys
-from typing import NamedTuple, cast
+from dataclasses import dataclass, replace
 
 import faiss
 import numpy as np
 
-from similar_images.index.similarity import SEED, principal
+from similar_images.index.backend import find_ivf, takes_ids
+from similar_images.index.similarity import SEED, principal_components
 
-TRIED = 300  # vectors that a recipe is tried with
+TRIAL_VECTORS = 300
 TRIAL_SECONDS = 60
 TRIAL = """
 import sys, faiss, numpy as np
@@ -31,41 +32,45 @@ except RuntimeError as error:
     sys.exit(str(error).split("failed: ")[-1])
 """
 REDUCED_DIMENSION = 256
-RERANKED = 100  # hits of a coarse index that are re-ranked with the exact vectors
+RERANKED = 100  # hits of a coarse index to re-rank with the exact vectors
+BITS_4_ITERATIONS, BITS_4_POINTS = 10, 64  # more training of 16 centroids costs ten times as long, for the same recall
 
 
-class Trained(NamedTuple):
-    faiss: faiss.Index
-    parameters: dict  # what the manifest says of the recipe; "reranked": 0 where hits are exact
+@dataclass(frozen=True)
+class Trained:
+    """A trained, empty index."""
+
+    index: faiss.Index
+    parameters: dict  # of the manifest; "reranked" is 0 if hits are exact
 
 
 def train(recipe: str, sample: np.ndarray, n: int) -> Trained | None:
-    """Return an empty index for n vectors, trained on unit vectors (m, d); None where these are too few.
+    """Return an empty index for n vectors, trained on unit vectors (m, d); None if there are too few.
 
-    `recipe` is a name of RECIPES, or a string that faiss.index_factory takes. Raises ValueError for any other.
+    `recipe` is a name of RECIPES or a string of faiss.index_factory. Raises ValueError for any other.
     """
     if recipe in RECIPES:
         return RECIPES[recipe](sample, n)
-    _try(sample, recipe)
+    _check_in_process(sample, recipe)
     components = re.fullmatch(r"PCA(\d+),(.+)", recipe)
     if not components or int(components[1]) > min(sample.shape):
-        return _factory(sample, recipe)
+        return _train_factory(sample, recipe)
     transform = Reduction(sample, int(components[1])).first(int(components[1]))
-    trained = _reducing(transform, _factory(transform.apply(sample), components[2]))
-    return trained and trained._replace(parameters={**trained.parameters, "factory": recipe})
+    trained = _prepend_reduction(transform, _train_factory(transform.apply(sample), components[2]))
+    return trained and replace(trained, parameters={**trained.parameters, "factory": recipe})
 
 
-def lists(n: int) -> int:
+def list_count(n: int) -> int:
     """Return the number of inverted lists for n vectors."""
     return max(1, round(n**0.5))
 
 
 class Reduction:
-    """The centred projection on principal components, without the d x d matrices that Faiss' own PCA keeps."""
+    """The centred projection on principal components, without the d x d matrices of Faiss' own PCA."""
 
     def __init__(self, sample: np.ndarray, d: int):
         """Find the first d components of unit vectors (m, any)."""
-        self.mean, self.components, _ = principal(sample, d)
+        self.mean, self.components, _ = principal_components(sample, d)
 
     def first(self, d: int) -> faiss.LinearTransform:
         """Return the projection on the first d components."""
@@ -77,63 +82,56 @@ class Reduction:
         return transform
 
 
-def reduced(reduction: Reduction, sample: np.ndarray, n: int, d: int, codes: str) -> Trained | None:
-    """Return principal components, unless d are all, then inverted lists of codes such as `PQ64x4fs` or `SQ8`.
+def train_reduced(reduction: Reduction, sample: np.ndarray, n: int, d: int, codes: str) -> Trained | None:
+    """Train inverted lists of codes such as `PQ64x4fs` or `SQ8` on d principal components, or on all dimensions.
 
-    The metric must be L2: an inner product does not survive the centring. Source of the fast scan of 4-bit
+    The metric must be L2: centring changes inner products. Source of the fast scan of 4-bit
     codes: Andre, Kermarrec & Le Scouarnec, "Quicker ADC", 2019.
     """
-    factory, nprobe = f"IVF{lists(n)},{codes}", max(16, lists(n) // 16)
+    factory, nprobe = f"IVF{list_count(n)},{codes}", max(16, list_count(n) // 16)
     if d == sample.shape[1]:
-        return _factory(sample, factory, nprobe, brief=True)
+        return _train_factory(sample, factory, nprobe, brief=True)
     transform = reduction.first(d)
-    return _reducing(transform, _factory(transform.apply(sample), factory, nprobe, brief=True))
+    return _prepend_reduction(transform, _train_factory(transform.apply(sample), factory, nprobe, brief=True))
 
 
-def _reducing(transform: faiss.LinearTransform, inner: Trained | None) -> Trained | None:
-    """Return what reduces vectors before an index of the reduced ones; None if that index is None."""
+def _prepend_reduction(transform: faiss.LinearTransform, inner: Trained | None) -> Trained | None:
+    """Return an index of reduced vectors with the reduction before it; None if that index is None."""
     if inner is None:
         return None
-    return Trained(faiss.IndexPreTransform(transform, inner.faiss), {"dimension": transform.d_out, **inner.parameters})
+    return Trained(faiss.IndexPreTransform(transform, inner.index), {"dimension": transform.d_out, **inner.parameters})
 
 
-def _flat(sample: np.ndarray, n: int) -> Trained:
-    """Exact search: the vectors as they are."""
+def _train_flat(sample: np.ndarray, n: int) -> Trained:
+    """Exact search."""
     return Trained(faiss.index_factory(sample.shape[1], "IDMap,Flat", faiss.METRIC_INNER_PRODUCT), {"reranked": 0})
 
 
-def _classic(sample: np.ndarray, n: int) -> Trained | None:
-    """The recipe of 2022: sqrt(n) inverted lists of product codes, 4 lists probed; 16 bytes a code if 16 divides d.
+def _train_classic(sample: np.ndarray, n: int) -> Trained | None:
+    """The recipe of 2022: sqrt(n) inverted lists, 4 probed, product codes of 16 bytes if 16 divides d.
 
-    As the script of 2022, and unlike Faiss' factory by default, without polysemous training ("np").
+    Without polysemous training ("np"), as in the script of 2022 and unlike Faiss' default.
     """
     parts = max(parts for parts in range(1, 17) if sample.shape[1] % parts == 0)
-    return _factory(sample, f"IVF{lists(n)},PQ{parts}x8np", nprobe=4)
+    return _train_factory(sample, f"IVF{list_count(n)},PQ{parts}x8np", nprobe=4)
 
 
-def _reduced(sample: np.ndarray, n: int) -> Trained | None:
+def _train_default(sample: np.ndarray, n: int) -> Trained | None:
     """The default for large collections."""
     d = min(REDUCED_DIMENSION, sample.shape[1], len(sample)) // 2 * 2
-    return reduced(Reduction(sample, d), sample, n, d, f"PQ{d // 2}x4fs") if d else None
+    return train_reduced(Reduction(sample, d), sample, n, d, f"PQ{d // 2}x4fs") if d else None
 
 
-def _mapped(sample: np.ndarray, n: int) -> Trained | None:
-    """The same with as many bytes of 8-bit codes, whose parts can stay on disk: those of fast scan cannot."""
+def _train_mapped(sample: np.ndarray, n: int) -> Trained | None:
+    """The default with 8-bit codes of the same size: unlike 4-bit codes, they can be memory-mapped."""
     d = min(REDUCED_DIMENSION, sample.shape[1], len(sample)) // 4 * 4
-    return reduced(Reduction(sample, d), sample, n, d, f"PQ{d // 4}x8np") if d else None
+    return train_reduced(Reduction(sample, d), sample, n, d, f"PQ{d // 4}x8np") if d else None
 
 
-RECIPES = {"flat": _flat, "classic": _classic, "reduced": _reduced, "mapped": _mapped}
+RECIPES = {"flat": _train_flat, "classic": _train_classic, "reduced": _train_default, "mapped": _train_mapped}
 
 
-def takes_ids(index: faiss.Index) -> bool:
-    """Return whether rows can be added to an index with their ids."""
-    if isinstance(index, faiss.IndexPreTransform):
-        return takes_ids(faiss.downcast_index(index.index))
-    return isinstance(index, (faiss.IndexIDMap, faiss.IndexIVF))
-
-
-def _made(d: int, factory: str) -> faiss.Index:
+def _new_index(d: int, factory: str) -> faiss.Index:
     try:
         return faiss.index_factory(d, factory, faiss.METRIC_L2)
     except RuntimeError as error:
@@ -143,10 +141,10 @@ def _made(d: int, factory: str) -> faiss.Index:
         ) from error
 
 
-def _try(sample: np.ndarray, factory: str) -> None:
-    """Raise ValueError for a string that Faiss cannot use; some end the whole process, so another process tries them."""
-    _made(sample.shape[1], factory)
-    command = [sys.executable, "-c", TRIAL, str(sample.shape[1]), str(min(len(sample), TRIED)), factory]
+def _check_in_process(sample: np.ndarray, factory: str) -> None:
+    """Raise ValueError for a string that Faiss cannot use, tried in another process: some strings crash Faiss."""
+    _new_index(sample.shape[1], factory)
+    command = [sys.executable, "-c", TRIAL, str(sample.shape[1]), str(min(len(sample), TRIAL_VECTORS)), factory]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TRIAL_SECONDS)
     except subprocess.TimeoutExpired:
@@ -157,26 +155,23 @@ def _try(sample: np.ndarray, factory: str) -> None:
         raise ValueError(f"the recipe {factory} cannot be used with {sample.shape[1]} dimensions: {reason}")
 
 
-def _factory(sample: np.ndarray, factory: str, nprobe: int | None = None, brief: bool = False) -> Trained | None:
-    """Train what faiss.index_factory makes of a string; None where the sample is too small for it.
+def _train_factory(sample: np.ndarray, factory: str, nprobe: int | None = None, brief: bool = False) -> Trained | None:
+    """Train an index of faiss.index_factory; None if the sample is too small.
 
-    `brief`: product codes are trained in fewer rounds, as those of 4 bits always are.
+    `brief`: train product codes in fewer rounds, always true for 4-bit codes.
     """
-    index = _made(sample.shape[1], factory)
-    found = faiss.try_extract_index_ivf(index)
-    inverted = None if found is None else cast(faiss.IndexIVF, faiss.downcast_index(found))
-    if inverted is not None:
-        inverted.cp.seed, inverted.cp.min_points_per_centroid = SEED, 1  # Faiss would warn on stderr below 39
+    index = _new_index(sample.shape[1], factory)
+    ivf = find_ivf(index)
+    if ivf is not None:
+        ivf.cp.seed, ivf.cp.min_points_per_centroid = SEED, 1  # Faiss would warn on stderr below 39
         if nprobe:
-            inverted.nprobe = min(nprobe, inverted.nlist)
-    if codes := getattr(inverted or index, "pq", None):
+            ivf.nprobe = min(nprobe, ivf.nlist)
+    if codes := getattr(ivf or index, "pq", None):
         codes.cp.min_points_per_centroid = 1
-        if (
-            codes.nbits == 4 or brief
-        ):  # of 4 bits: 16 centroids each: more training costs ten times as long and gives the same recall
-            codes.cp.niter, codes.cp.max_points_per_centroid = 10, 64
+        if codes.nbits == 4 or brief:
+            codes.cp.niter, codes.cp.max_points_per_centroid = BITS_4_ITERATIONS, BITS_4_POINTS
     if not takes_ids(index):
-        index = faiss.IndexIDMap(index)  # ids must be rows, and skipped rows are left out
+        index = faiss.IndexIDMap(index)  # ids are rows, and skipped rows are missing
     try:
         index.train(sample)
     except RuntimeError as error:
@@ -184,4 +179,4 @@ def _factory(sample: np.ndarray, factory: str, nprobe: int | None = None, brief:
             return None
         raise ValueError(f"the recipe {factory} cannot be trained: {str(error).splitlines()[0]}") from error
     parameters = {"factory": factory, "metric": "L2", "seed": SEED, "reranked": RERANKED}
-    return Trained(index, parameters | ({"nprobe": inverted.nprobe} if inverted is not None else {}))
+    return Trained(index, parameters | ({"nprobe": ivf.nprobe} if ivf is not None else {}))

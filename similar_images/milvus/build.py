@@ -11,17 +11,16 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from similar_images.files import hold_lock, mismatch, read_json, relative_path, write_json
-from similar_images.index.exact import rows_but
+from similar_images.index.builder import describe_source, fit_similarity, keep_similarity, skipped_rows
+from similar_images.index.exact import rows_except
 from similar_images.index.index import Index, check_matches, has_same_rows
-from similar_images.index.measure import measures
-from similar_images.index.reduced import keep_transform, remove_others, transformed
-from similar_images.index.steps import fitted_similarity, kept_similarity, skipped_rows, source_of
-from similar_images.index.tune import Queries
+from similar_images.index.quality import Queries, measure_quality
+from similar_images.index.similarity import keep_transform, remove_old_files, transform_to_file
 from similar_images.milvus import loading
 from similar_images.milvus import manifest as manifests
 from similar_images.milvus.connection import Connection
@@ -70,12 +69,12 @@ def build(
         removed = [] if restore else removed_rows(vectors, path)
         if removed:
             note(f"{len(removed)} removed images stay removed; --restore brings them back")
-        fitted = fitted_similarity(vectors, similarity, "auto", removed, note)
-        with transformed(vectors.stored, fitted, manifests.base(path)) as (array, file):
+        fitted = fit_similarity(vectors, similarity, "auto", removed, note)
+        with transform_to_file(vectors.stored, fitted, manifests.base(path)) as (array, file):
             queries = Queries(array, removed, QUERIES, similarity=fitted)
             if not len(queries.rows):
                 raise ValueError(f"{vectors.path}: no row is left: all are zeros (every image was skipped) or removed")
-            rows = rows_but(len(array), [*removed, *skipped_rows(vectors)])
+            rows = rows_except(len(array), [*removed, *skipped_rows(vectors)])
             index_type, message = choose_index_type(target.index_type, len(rows), connection.is_embedded)
             if message:
                 note(message)
@@ -89,7 +88,7 @@ def build(
                 },
                 "columns": {column: list(field) for column, field in fields.items()},
                 "removed": removed,
-                "vectors": source_of(vectors, path, skipped_rows(vectors)),
+                "vectors": describe_source(vectors, path, skipped_rows(vectors)),
                 "similarity": fitted.name,
             }
             name, resumes = _start_load(path, request, connection, note)
@@ -102,7 +101,7 @@ def build(
             manifest["n"] = search.ntotal
             manifest["finds_parts"] = loading.finds_parts(search)
             manifest = _measure(search, manifest, queries, note)
-            kept = kept_similarity(fitted, array, file, manifests.base(path), removed, {})
+            kept = keep_similarity(fitted, array, file, manifests.base(path), removed, {})
             manifest["similarity"] = kept and kept | keep_transform(fitted, manifests.base(path))
             written = manifests.write(path, manifest)
         _finish_load(path, old, written, note)
@@ -124,7 +123,7 @@ def add(
     with hold_lock(path):
         index = open_milvus(path)
         check_matches(index, vectors, is_thorough=True)
-        search, old = _finish_removal(index), index.faiss.manifest
+        search, old = _finish_removal(index), cast(MilvusSearch, index.backend).manifest
         built, fields, skipped = old["vectors"], manifests.fields(old), skipped_rows(vectors, index)
         retried = np.setdiff1d(np.array(built.get("skipped", []), np.int64), skipped)
         if unknown := [column for column in choose_fields(columns) if column not in fields]:
@@ -133,13 +132,13 @@ def add(
         has_changed = update_digests(fields, known) != fields
         fields = update_digests(fields, columns)
         base = manifests.base(path)
-        with transformed(vectors.stored, index.similarity, base, index.vectors, retried) as (array, file):
-            rows = rows_but(len(array), [*old["removed"], *skipped])
+        with transform_to_file(vectors.stored, index.similarity, base, index.vectors, retried) as (array, file):
+            rows = rows_except(len(array), [*old["removed"], *skipped])
             if not has_changed:
                 rows = rows[(rows >= built["n"]) | np.isin(rows, retried)]
             loading.load_rows(search, array, rows, columns, fields, progress)
             manifest = {**old, "n": search.count(), "columns": {name: list(field) for name, field in fields.items()}}
-            manifest["vectors"] = source_of(vectors, path, skipped)
+            manifest["vectors"] = describe_source(vectors, path, skipped)
             return _rewrite(index, search, manifest, array, file, note)
 
 
@@ -152,7 +151,7 @@ def remove(vectors: Vectors, path: Path, rows: list[int], note: Note = lambda me
     with hold_lock(path):
         index = open_milvus(path)
         check_matches(index, vectors, is_thorough=True)
-        search, old = _finish_removal(index), index.faiss.manifest
+        search, old = _finish_removal(index), cast(MilvusSearch, index.backend).manifest
         n, skipped = old["vectors"]["n"], old["vectors"].get("skipped", [])
         removed = sorted({*old["removed"], *rows})
         left = old["n"] - sum(row < n for row in {*removed} - {*old["removed"], *skipped})
@@ -161,7 +160,10 @@ def remove(vectors: Vectors, path: Path, rows: list[int], note: Note = lambda me
         manifest = {**old, "removed": removed, "n": left}
         manifests.write(path, {**manifest, "changing": True})
         loading.delete_rows(search, np.array(sorted(rows), np.int64))
-        with transformed(vectors.stored[:n], index.similarity, manifests.base(path), index.vectors) as (array, file):
+        with transform_to_file(vectors.stored[:n], index.similarity, manifests.base(path), index.vectors) as (
+            array,
+            file,
+        ):
             return _rewrite(index, search, manifest, array, file, note)
 
 
@@ -186,7 +188,7 @@ def _measure(search: MilvusSearch, manifest: dict, queries: Queries, note: Note)
         "index": {**manifest["index"], "searched_with": parameters},
         "target": None,
         "bytes": size,
-        **measures(queries, search, {"reranked": depth}, absent, reached._replace(bytes=size)),
+        **measure_quality(queries, search, {"reranked": depth}, absent, reached._replace(bytes=size)),
     }
 
 
@@ -201,11 +203,11 @@ def _rewrite(
     """Measure a changed index, write its manifest and return it."""
     absent, base = _absent_rows(manifest, len(array)), manifests.base(index.path)
     entry = {**manifest, "changing": False}
-    entry["similarity"] = kept_similarity(index.similarity, array, file, base, absent, entry.get("similarity") or {})
+    entry["similarity"] = keep_similarity(index.similarity, array, file, base, absent, entry.get("similarity") or {})
     queries = Queries(array, absent, QUERIES, similarity=index.similarity)
     measured = _measure(MilvusSearch(index.path, entry, search.connection), entry, queries, note)
     written = manifests.write(index.path, {**measured, "built_recall": manifest["built_recall"]})
-    remove_others(base, written["similarity"])
+    remove_old_files(base, written["similarity"])
     return written
 
 
@@ -217,7 +219,7 @@ def _absent_rows(manifest: dict, n: int) -> list[int]:
 
 def _finish_removal(index: Index) -> MilvusSearch:
     """Repeat a removal that may have been interrupted; return the index' search."""
-    search: MilvusSearch = index.faiss
+    search = cast(MilvusSearch, index.backend)
     if search.manifest["changing"]:
         loading.delete_rows(search, np.array(search.manifest["removed"], np.int64))
     return search
@@ -256,7 +258,7 @@ def _start_load(path: Path, request: dict, connection: Connection, note: Note) -
 
 def _finish_load(path: Path, old: dict | None, written: dict, note: Note) -> None:
     """Drop the replaced collection and remove temporary files."""
-    remove_others(manifests.base(path), written["similarity"])
+    remove_old_files(manifests.base(path), written["similarity"])
     if old is not None and old["collection"] != written["collection"]:
         uri = manifests.resolve_uri(old, path)
         try:

@@ -1,13 +1,13 @@
 """Open an index in Milvus and compare it with its manifest."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from similar_images.index.exact import unit_rows
 from similar_images.index.index import Index
-from similar_images.index.reduced import open_transform, open_transformed
-from similar_images.index.similarity import COSINE
+from similar_images.index.similarity import COSINE, open_transform, open_transformed
 from similar_images.milvus import manifest as manifests
 from similar_images.milvus.search import MilvusSearch
 from similar_images.vectors.store import Vectors
@@ -30,7 +30,7 @@ def open_milvus(path: Path) -> Index:
 
 def check_content(index: Index, vectors: Vectors) -> None:
     """Ask Milvus for rows, and raise ValueError, with the remedy, if they differ from the manifest or the vectors."""
-    search: MilvusSearch = index.faiss
+    search = cast(MilvusSearch, index.backend)
     n = search.manifest["vectors"]["n"]
     if (count := search.count(f"row < {n}", "Bounded")) < search.ntotal:
         raise ValueError(
@@ -43,7 +43,7 @@ def check_content(index: Index, vectors: Vectors) -> None:
     spread = np.linspace(0, n - 1, 4 * SAMPLED_ROWS).astype(int)
     rows = np.array([row for row in dict.fromkeys(spread.tolist()) if row not in absent][:SAMPLED_ROWS], np.int64)
     known, unit = unit_rows(vectors.array[:n], rows)
-    expected = index.similarity.transformed(unit)
+    expected = index.similarity.transform(unit)
     found = search.vectors(known.tolist())
     for row, vector in zip(known.tolist(), expected, strict=True):
         if row not in found or found[row].shape != vector.shape or float(found[row] @ vector) < MIN_SIMILARITY:

@@ -28,7 +28,7 @@ CONSISTENCY = "Bounded"
 
 
 class MilvusSearch:
-    """Search backend on Milvus; implements `index.engine.Engine`."""
+    """Search backend on Milvus; implements `index.backend.Searchable`."""
 
     metric_type = faiss.METRIC_INNER_PRODUCT
 
@@ -60,7 +60,7 @@ class MilvusSearch:
         return nprobe, self.manifest["index"]["built_with"].get("nlist", nprobe)
 
     @property
-    def most_hits(self) -> int:
+    def max_hits(self) -> int:
         return min(self.ntotal, MAX_HITS)
 
     def search(
@@ -120,7 +120,10 @@ class MilvusSearch:
         )
 
     def restrict(
-        self, matching: np.ndarray, conditions: Mapping[str, tuple[np.ndarray, tuple]] | None, probe_all: bool
+        self,
+        matching: np.ndarray,
+        conditions: Mapping[str, tuple[np.ndarray, tuple]] | None = None,
+        probe_all: bool = False,
     ) -> "MilvusPart | None":
         """Return a search of the rows where `matching`, bool (n,), is true: the rows that meet the conditions.
 
@@ -182,7 +185,7 @@ class MilvusSearch:
 
 
 class MilvusPart:
-    """Search restricted to some rows of a collection; implements `index.engine.Engine`."""
+    """Search restricted to some rows of a collection; implements `index.backend.Searchable`."""
 
     metric_type = faiss.METRIC_INNER_PRODUCT
 
@@ -202,7 +205,7 @@ class MilvusPart:
         return (nlist if self._probe_all else nprobe), nlist
 
     @property
-    def most_hits(self) -> int:
+    def max_hits(self) -> int:
         return min(self.ntotal, MAX_HITS)
 
     def search(self, unit: np.ndarray, k: int, nprobe: int | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,9 @@ Shape letters: q queries, k hits.
 
 from collections.abc import Callable
 
-from similar_images.index.tune import RERANKED, K, Measured, Queries, interval
+from similar_images.index.backend import MEASURED_K
+from similar_images.index.quality import CandidateMetrics, Queries, confidence_interval
+from similar_images.index.tuning import RERANK_DEPTHS
 from similar_images.milvus.index_types import TYPES
 from similar_images.milvus.search import MilvusSearch
 
@@ -16,7 +18,7 @@ MAX_RERANKED = 200  # hits
 
 def tune(
     queries: Queries, search: MilvusSearch, index_type: str, note: Callable[[str], None] = lambda message: None
-) -> tuple[dict[str, int], int, Measured]:
+) -> tuple[dict[str, int], int, CandidateMetrics]:
     """Set and return the search parameters; return the number of hits to re-rank, and the measured quality.
 
     If no setting reaches MIN_RECALL, the best one is taken and `note` gets a message.
@@ -26,14 +28,14 @@ def tune(
     lists = search.manifest["index"]["built_with"].get("nlist")
     if lists:
         settings = [setting for setting in settings if setting["nprobe"] <= lists] or [{"nprobe": lists}]
-    depths = [0] if index_type == "FLAT" else [depth for depth in RERANKED[1:] if depth <= MAX_RERANKED]
+    depths = [0] if index_type == "FLAT" else [depth for depth in RERANK_DEPTHS[1:] if depth <= MAX_RERANKED]
     best: tuple[float, dict[str, int], int] = (-1.0, {}, 0)
     for setting in settings:
         search.parameters = setting
-        _, rows = search.search(queries.unit, min(max(max(depths), K) + 1, search.ntotal))
-        hits = queries.hits(queries.others(rows, max(max(depths), K)))
+        _, rows = search.search(queries.unit, min(max(max(depths), MEASURED_K) + 1, search.ntotal))
+        hits = queries.match_hits(queries.exclude_self(rows, max(max(depths), MEASURED_K)))
         for depth in depths:
-            _, low, _ = interval(queries.recalls(hits[:, : depth or K]))
+            _, low, _ = confidence_interval(queries.recalls(hits[:, : depth or MEASURED_K]))
             best = max(best, (low, setting, depth), key=lambda candidate: candidate[0])
             if low >= MIN_RECALL:
                 break

@@ -14,7 +14,7 @@ from joblib import cpu_count
 
 from similar_images.index.exact import unit_rows
 from similar_images.index.neighbours import Neighbours
-from similar_images.index.similarity import SAMPLE, SEED, principal
+from similar_images.index.similarity import MAX_FIT_VECTORS, SEED, principal_components
 from similar_images.networks.extras import need
 from similar_images.vectors.store import block_rows
 
@@ -77,9 +77,9 @@ def lay_out(
 
 def _first_places(vectors: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return the first two principal components (m, 2), float64, of rows (m,)."""
-    drawn = np.sort(np.random.default_rng(SEED).permutation(rows)[:SAMPLE])
+    drawn = np.sort(np.random.default_rng(SEED).permutation(rows)[:MAX_FIT_VECTORS])
     c = min(2, len(rows), vectors.shape[1])
-    mean, components, _ = principal(unit_rows(vectors, drawn)[1], c)
+    mean, components, _ = principal_components(unit_rows(vectors, drawn)[1], c)
     places = np.zeros((len(rows), 2))
     for first in range(0, len(rows), block_rows(vectors)):
         unit = unit_rows(vectors, rows[first : first + block_rows(vectors)])[1]

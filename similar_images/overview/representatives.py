@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import faiss
 import numpy as np
 
-from similar_images.index.exact import ExactSearch, normalised, products, rows_but, unit_rows
+from similar_images.index.exact import ExactSearch, inner_products, normalise, rows_except, unit_rows
 from similar_images.index.neighbours import Neighbours
 from similar_images.vectors.store import block_rows
 
@@ -47,7 +47,7 @@ def covering(vectors: np.ndarray, k: int, absent: Sequence[int] = (), seed: int 
     to the other chosen ones; the one that stands for most comes first, and its similarity is the mean with them. Rows of
     zeros and `absent` ones are not chosen.
     """
-    kept = rows_but(len(vectors), absent)
+    kept = rows_except(len(vectors), absent)
     _, sample = unit_rows(vectors, np.sort(np.random.default_rng(seed).permutation(kept)[: max(SAMPLE, 40 * k)]))
     if not len(sample):
         return np.empty(0, np.int64), np.empty(0, np.float32)
@@ -55,7 +55,7 @@ def covering(vectors: np.ndarray, k: int, absent: Sequence[int] = (), seed: int 
         vectors.shape[1], min(k, len(sample)), niter=ROUNDS, seed=seed, spherical=True, min_points_per_centroid=1
     )
     means.train(sample)
-    _, near = ExactSearch(vectors).search(normalised(np.asarray(means.centroids)), min(TRIED, len(sample)), absent)
+    _, near = ExactSearch(vectors).search(normalise(np.asarray(means.centroids)), min(TRIED, len(sample)), absent)
     chosen: dict[int, None] = {}
     for candidates in near.tolist():
         if (row := next((row for row in candidates if row not in chosen), None)) is not None:
@@ -73,7 +73,7 @@ def _stands_for(vectors: np.ndarray, chosen: np.ndarray, kept: np.ndarray) -> tu
     for first in range(0, len(kept), block_rows(vectors)):
         _, unit = unit_rows(vectors, kept[first : first + block_rows(vectors)])
         for some in np.array_split(unit, max(1, len(unit) * len(chosen) // HELD)):
-            similarities = products(some, centres) if len(some) else np.empty((0, len(chosen)), np.float32)
+            similarities = inner_products(some, centres) if len(some) else np.empty((0, len(chosen)), np.float32)
             nearest = similarities.argmax(axis=1)
             counts += np.bincount(nearest, minlength=len(chosen))
             sums += np.bincount(nearest, similarities.max(axis=1), minlength=len(chosen))

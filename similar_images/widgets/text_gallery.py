@@ -10,7 +10,7 @@ from similar_images.collection import query as asking
 from similar_images.collection.base import Hit
 from similar_images.collection.query import Asked
 from similar_images.collection.texts import TextCollection
-from similar_images.index.exact import rows_but
+from similar_images.index.exact import rows_except
 from similar_images.inputs.texts import MAX_CHARACTERS
 from similar_images.widgets import export, messages
 from similar_images.widgets.hits import HitsWidget
@@ -34,7 +34,7 @@ class TextGallery(HitsWidget):
         if not isinstance(collection, TextCollection):
             raise ValueError("expected a TextCollection, got another: open it with TextCollection.open(...)")
         super().__init__(collection, k, seed)
-        searched = [collection.names[row] for row in rows_but(len(collection), collection.removed)]
+        searched = [collection.names[row] for row in rows_except(len(collection), collection.removed)]
         self._words, self._marking = Words(searched, language), forks.new_lock()
         self._in_background(self._load_network)
         self.search_random()

@@ -15,7 +15,7 @@ from sample_images import encoded
 
 from similar_images.cli import search
 from similar_images.cli.main import main
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.inputs import web
 from similar_images.vectors.store import index_path, open_vectors
 

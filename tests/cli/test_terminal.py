@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from similar_images.cli.main import main
 from similar_images.collection import overview
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.vectors.store import open_vectors
 
 N = 240

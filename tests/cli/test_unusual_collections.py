@@ -12,7 +12,7 @@ from PIL import Image
 
 from similar_images import Collection
 from similar_images.cli.main import main
-from similar_images.index.build import build, remove
+from similar_images.index.builder import build, remove
 from similar_images.vectors.store import index_path, open_vectors
 
 D = 8

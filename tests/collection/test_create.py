@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from similar_images import Collection
-from similar_images.index import similarity as similarities
+from similar_images.index import similarity
 
 
 def contents(folder) -> dict:
@@ -57,7 +57,7 @@ def test_an_index_that_cannot_be_used_is_built_again(photos, tmp_path, damage):
     Collection.create(photos, tmp_path)
     index = tmp_path / "photos_file_list.faiss.index"
     index.write_bytes(damage) if damage else index.unlink()
-    assert Collection.create(photos, tmp_path).index.faiss.ntotal == 12
+    assert Collection.create(photos, tmp_path).index.backend.ntotal == 12
 
 
 def test_another_network_and_an_empty_folder_are_refused(photos, tmp_path):
@@ -82,7 +82,7 @@ def test_a_script_needs_no_guard_for_its_main_module(photos, tmp_path, started):
 
 
 def test_a_collection_that_has_grown_gets_the_similarity_of_its_size(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(similarities, "FEW", 13)
+    monkeypatch.setattr(similarity, "MIN_PCA_VECTORS", 13)
     assert Collection.create(photos, tmp_path / "files").similarity.name == "cosine"
     shutil.copy(photos / "red" / "0.jpg", photos / "red" / "9.jpg")
     grown = Collection.create(photos, tmp_path / "files")

@@ -7,8 +7,8 @@ from collection_files import Letters, save_texts
 
 from similar_images import Collection, TextCollection
 from similar_images.collection import filtered
-from similar_images.index.build import add, build, remove
-from similar_images.index.index import normalised
+from similar_images.index.builder import add, build, remove
+from similar_images.index.exact import normalise
 from similar_images.networks import text as text_networks
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
 
@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("filters")
     array = VECTORS[:N]
     np.save(folder / "v.npy", array)
-    kinds = np.argsort(np.argsort(normalised(array) @ normalised(array[:1])[0])) * 10 // N
+    kinds = np.argsort(np.argsort(normalise(array) @ normalise(array[:1])[0])) * 10 // N
     names = [f"{kind}/{'Beach' if row % 7 == 0 else 'town'} {row}.jpg" for row, kind in enumerate(kinds)]
     (folder / "v.txt").write_text("".join(f"{name}\n" for name in names))
     build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", "reduced", similarity="whitened")
@@ -38,14 +38,14 @@ def collection(folder) -> Collection:
 @pytest.fixture
 def many(monkeypatch):
     """Let every subset be many, so that the index is searched."""
-    monkeypatch.setattr(filtered, "FEW_NUMBERS", 0)
+    monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 0)
 
 
 def oracle(collection: Collection, queries: np.ndarray, matching: np.ndarray, k: int = K) -> list[list[int]]:
     """Return the nearest rows that match by NumPy alone."""
     rows = np.flatnonzero(matching)
-    transformed = collection.similarity.transformed
-    similarities = transformed(normalised(queries)) @ transformed(normalised(collection.array[rows])).T
+    transformed = collection.similarity.transform
+    similarities = transformed(normalise(queries)) @ transformed(normalise(collection.array[rows])).T
     return rows[np.argsort(-similarities, axis=1)[:, :k]].tolist()
 
 
@@ -100,7 +100,7 @@ def test_similarities_are_those_of_a_search_without_a_filter(collection, many):
 @pytest.mark.parametrize("few", [True, False])
 def test_fewer_matches_than_k_are_all_hits(collection, few, monkeypatch):
     if not few:
-        monkeypatch.setattr(filtered, "FEW_NUMBERS", 0)
+        monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 0)
     rows = [5, 17, 40, 900, 3999]
     assert {hit.row for hit in collection.nearest(5, 20, where=rows)} == {17, 40, 900, 3999}  # without itself
     assert {hit.row for hit in collection.nearest(6, 20, where=np.array(rows))} == set(rows)
@@ -132,7 +132,7 @@ def test_rows_that_were_removed_or_skipped_are_not_found(tmp_path, monkeypatch):
     build(vectors, tmp_path / "v.faiss.index", "reduced", similarity="centred")
     remove(vectors, tmp_path / "v.faiss.index", [3, 9])
     for few in (2_000_000, 0):
-        monkeypatch.setattr(filtered, "FEW_NUMBERS", few)
+        monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", few)
         collection = Collection.open(tmp_path / "v.npy")
         for exact in (False, True):
             found = {hit.row for hit in collection.nearest(0, 20, exact, where=range(12))}

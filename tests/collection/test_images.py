@@ -11,8 +11,10 @@ from similar_images.collection.base import Query
 from similar_images.collection.query import SAME, meaning
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels
-from similar_images.index.build import build
-from similar_images.index.index import normalised, open_index, recall
+from similar_images.index.builder import build
+from similar_images.index.exact import normalise
+from similar_images.index.index import open_index
+from similar_images.index.quality import recall
 from similar_images.index.similarity import fit
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.sources import open_source
@@ -109,7 +111,7 @@ def test_an_approximate_index_is_re_ranked_with_the_exact_vectors(stored):
     exact = [[hit.row for hit in collection.nearest(row, 10, exact=True)] for row in range(100)]
     hits = [collection.nearest(row, 10) for row in range(100)]
     assert recall(np.array([[hit.row for hit in found] for found in hits]), np.array(exact)).mean() >= 0.97
-    unit = normalised(array)
+    unit = normalise(array)
     assert hits[5][3].similarity == pytest.approx(float(unit[hits[5][3].row] @ unit[5]), abs=1e-6)
 
 
@@ -222,7 +224,7 @@ def test_other_weights_than_the_collections_are_refused(tmp_path, photos, run):
 def test_precision_by_hand():
     labels = folder_labels(["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"])
     assert labels.tolist() == ["a", "a", "b", "b"]
-    unit = normalised(np.array([[1, 0], [1, 0.1], [0, 1], [1, 0.2]]))
+    unit = normalise(np.array([[1, 0], [1, 0.1], [0, 1], [1, 0.2]]))
     assert precision(unit, labels, 1) == 2 / 4  # 1, 2 find each other; b/1 finds b/2; b/2 finds a/2
 
 
@@ -234,9 +236,9 @@ def test_real_photographs_with_a_real_network(data, tmp_path, run):
     vectors = tmp_path / "caltech101_file_list.txt.saved_predictions.npy"
     names = open_source(photographs).find().names
     labels = folder_labels(names)
-    unit = normalised(np.load(vectors))
+    unit = normalise(np.load(vectors))
     cosine = precision(unit, labels, 8)
-    whitened = precision(fit(unit, "whitened").transformed(unit), labels, 8)
+    whitened = precision(fit(unit, "whitened").transform(unit), labels, 8)
     assert cosine >= 0.70 and whitened >= cosine + 0.03
     for recipe, similarity, exact in (
         ("auto", "auto", whitened),

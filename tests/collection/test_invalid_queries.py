@@ -9,7 +9,7 @@ from PIL import Image
 
 from similar_images import Collection
 from similar_images.collection.base import Query
-from similar_images.index.index import normalised
+from similar_images.index.exact import normalise
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks.description import NetworkDescription
 
@@ -144,4 +144,4 @@ def test_many_queries_with_words_are_searched_like_one(collection):
 
 def test_query_records_are_checked(collection):
     with pytest.raises(ValueError, match="expected a query made by"):
-        collection.nearest(Query(normalised(np.ones((1, D)))[0], NetworkDescription("other", dimension=1)))
+        collection.nearest(Query(normalise(np.ones((1, D)))[0], NetworkDescription("other", dimension=1)))

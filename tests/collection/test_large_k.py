@@ -8,9 +8,10 @@ from arrays import clustered
 
 from similar_images import Collection
 from similar_images.collection import filtered
-from similar_images.index.build import build, remove
+from similar_images.index.backend import search
+from similar_images.index.builder import build, remove
 from similar_images.index.exact import exact_search, unit_rows
-from similar_images.index.index import open_index, search
+from similar_images.index.index import open_index
 from similar_images.milvus.search import MilvusSearch
 from similar_images.vectors.store import open_vectors
 
@@ -71,7 +72,7 @@ def test_a_large_k_gives_all_hits_with_the_recall_of_10(opened, recipe, k):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_filter_leaves_all_hits_and_their_recall(opened, recipe, k, few, monkeypatch):
     collection = opened(recipe)
-    monkeypatch.setattr(filtered, "FEW_NUMBERS", 10**9 if few else 0)
+    monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 10**9 if few else 0)
     collection._subsets[0].clear()
     where = np.arange(N) % 4 == 1
     assert recall_at(k, collection, [1, 500, 2222], where) >= min(0.99, collection.recall)
@@ -83,7 +84,7 @@ def test_an_index_alone_probes_all_lists_if_it_finds_too_few(opened, recipe):
     index, unit = collection.index, unit_rows(collection.array, np.arange(1, 6))[1]
     for array in (None, collection.array):
         for k in (1000, index.ntotal, index.ntotal + 5):
-            rows = search(index.faiss, unit, k, array, index.reranked)[1]
+            rows = search(index.backend, unit, k, array, index.reranked)[1]
             assert all(len({*found[found >= 0]}) == min(k, index.ntotal) for found in rows)
 
 
@@ -94,7 +95,7 @@ def test_the_limit_of_milvus_is_one_line_without_the_vectors():
         ValueError, match=r"^expected k of at most 16,384, the most hits of a search in Milvus, got 17,000"
     ):
         search.search(np.eye(4, dtype=np.float32), 17_000)
-    assert search.most_hits == 16_384
+    assert search.max_hits == 16_384
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "whitened"])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from similar_images import Collection
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.networks import loader
 from similar_images.vectors.store import index_path, open_vectors
 

@@ -9,8 +9,8 @@ from arrays import clustered
 
 from similar_images.collection import overview
 from similar_images.collection.images import Collection
-from similar_images.index import build as building
-from similar_images.index.exact import normalised
+from similar_images.index import builder
+from similar_images.index.exact import normalise
 from similar_images.networks.extras import MissingExtra
 from similar_images.vectors.store import index_path, open_vectors
 
@@ -25,7 +25,7 @@ def save(folder: Path, vectors: np.ndarray, similarity: str = "whitened") -> Pat
     path = folder / "photos.npy"
     np.save(path, vectors)
     path.with_suffix(".txt").write_text("".join(f"{row}.jpg\n" for row in range(len(vectors))))
-    building.build(open_vectors(path), index_path(path), similarity=similarity)
+    builder.build(open_vectors(path), index_path(path), similarity=similarity)
     return path
 
 
@@ -76,7 +76,7 @@ def test_a_map_of_other_vectors_is_not_used_and_replaced_by_the_next(path):
 
 def test_clusters_without_a_removed_row_are_others(path):
     Collection.open(path).clusters()
-    building.remove(open_vectors(path), index_path(path), [3])
+    builder.remove(open_vectors(path), index_path(path), [3])
     collection = Collection.open(path)
     assert collection.kept_clusters() is None
     assert collection.clusters().labels[3] == -1
@@ -135,7 +135,7 @@ def test_the_outlier_is_the_image_unlike_all_others(tmp_path):
 def test_the_spread_is_k_rows_with_their_similarity_to_those_they_stand_for(path):
     collection = Collection.open(path)
     hits = collection.spread(6)
-    unit = normalised(collection.compared)[np.arange(N) != 7]
+    unit = normalise(collection.compared)[np.arange(N) != 7]
     similarities = unit @ unit[[hit.row - (hit.row > 7) for hit in hits]].T
     mine = similarities.argmax(axis=1)
     assert len({hit.row for hit in hits}) == 6

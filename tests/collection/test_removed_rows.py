@@ -20,8 +20,8 @@ from similar_images.evaluation import cluster_page, duplicates, similarities
 from similar_images.evaluation.evaluation import SearchConfig, evaluate
 from similar_images.evaluation.labels import choose_labels
 from similar_images.evaluation.similarities import choose_similarity
-from similar_images.index.build import build, remove
-from similar_images.index.tune import Queries
+from similar_images.index.builder import build, remove
+from similar_images.index.quality import Queries
 from similar_images.networks.loader import load
 from similar_images.vectors.from_images import extract
 from similar_images.vectors.store import index_path, open_vectors, vectors_path

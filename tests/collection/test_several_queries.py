@@ -7,8 +7,8 @@ from collection_files import Letters, letters, save_texts
 
 from similar_images import Collection, TextCollection
 from similar_images.collection.base import SHARE, SHARE_OF_ONE, Query
-from similar_images.index import build as building
-from similar_images.index.exact import normalised
+from similar_images.index import builder
+from similar_images.index.exact import normalise
 from similar_images.vectors.store import open_vectors
 
 N, D = 400, 48
@@ -25,13 +25,13 @@ def array(tmp_path) -> np.ndarray:
 @pytest.fixture(params=["none", "cosine", "centred", "whitened"])
 def collection(request, tmp_path, array) -> Collection:
     if request.param != "none":
-        building.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", similarity=request.param)
+        builder.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", similarity=request.param)
     return Collection.open(tmp_path / "v.npy")
 
 
 def best(collection: Collection, direction: np.ndarray, without: list[int], k: int) -> list[int]:
     """Return the rows whose transformed vectors are nearest to a direction, computed with NumPy."""
-    moved = collection.similarity.transformed(normalised(collection.array))
+    moved = collection.similarity.transform(normalise(collection.array))
     similarities = moved @ (direction / np.linalg.norm(direction))
     similarities[without] = -2
     return np.argsort(-similarities)[:k].tolist()
@@ -42,7 +42,7 @@ def rows(hits) -> list[int]:
 
 
 def test_the_hits_are_like_the_mean_of_the_positives_less_a_share_of_the_negatives(collection):
-    moved = collection.similarity.transformed(normalised(collection.array))
+    moved = collection.similarity.transform(normalise(collection.array))
     for positives, negatives, share in (([3, 5, 9], [], 0), ([3, 5, 9], [20, 30], SHARE), ([3], [20], SHARE_OF_ONE)):
         direction = moved[positives].mean(axis=0) - (share * moved[negatives].mean(axis=0) if negatives else 0)
         found = collection.nearest(positives, k=10, negatives=negatives)
@@ -56,7 +56,7 @@ def test_the_hits_are_like_the_mean_of_the_positives_less_a_share_of_the_negativ
 
 
 def test_weights_and_vectors(collection, array):
-    moved = collection.similarity.transformed(normalised(array))
+    moved = collection.similarity.transform(normalise(array))
     direction = (3 * moved[1] + moved[2]) / 4
     expected = best(collection, direction, [1, 2], 5)
     assert (
@@ -112,15 +112,15 @@ def test_any_similarity_can_be_searched_exactly(collection, array):
     for name in ("cosine", "centred", "whitened"):
         other = collection.with_similarity(name)
         assert other.similarity.name == name and other.index is None
-        moved = other.similarity.transformed(normalised(array))
+        moved = other.similarity.transform(normalise(array))
         assert rows(other.nearest(5, 8)) == best(other, moved[5], [5], 8)
     assert collection.similarity.name in ("cosine", "centred", "whitened") and rows(collection.nearest(5, 8))
 
 
 def test_removed_rows_stay_out_of_any_similarity(tmp_path, array):
-    building.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", similarity="whitened")
+    builder.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", similarity="whitened")
     nearest = rows(Collection.open(tmp_path / "v.npy").nearest(5, 1))[0]
-    building.remove(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", [nearest])
+    builder.remove(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", [nearest])
     collection = Collection.open(tmp_path / "v.npy")
     for one in (collection, collection.with_similarity("cosine")):
         assert nearest not in rows(one.nearest(5, 20)) and nearest not in rows(one.nearest(5, 20, exact=True))
@@ -129,12 +129,12 @@ def test_removed_rows_stay_out_of_any_similarity(tmp_path, array):
 def test_rows_that_are_not_in_the_index_are_found_by_an_exact_search(tmp_path, array):
     np.save(tmp_path / "v.npy", array[:380])
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(380)))
-    building.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", similarity="whitened")
+    builder.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", similarity="whitened")
     np.save(tmp_path / "v.npy", array)
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
     collection = Collection.open(tmp_path / "v.npy")
     assert collection.not_indexed == 20
-    moved = collection.similarity.transformed(normalised(array))
+    moved = collection.similarity.transform(normalise(array))
     assert rows(collection.nearest(390, 9, exact=True)) == best(collection, moved[390], [390], 9)
     assert max(rows(collection.nearest(390, 9))) < 380
 

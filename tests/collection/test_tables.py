@@ -11,7 +11,7 @@ from collection_files import save_texts
 
 from similar_images import Collection, Hit, TextCollection
 from similar_images.collection import tables
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.vectors.store import open_vectors, vectors_path
 
 N, D = 300, 24

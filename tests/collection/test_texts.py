@@ -9,8 +9,8 @@ from collection_files import Letters, letters, save_texts
 
 from similar_images import TextCollection
 from similar_images.collection import texts
-from similar_images.index.build import build
-from similar_images.index.index import normalised
+from similar_images.index.builder import build
+from similar_images.index.exact import normalise
 from similar_images.networks import text as text_networks
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
 
@@ -39,7 +39,7 @@ def without_vectors(tmp_path, words, network, monkeypatch) -> TextCollection:
 
 
 def test_reranking_keeps_the_rows_that_it_needs_in_a_full_cache(without_vectors, words):
-    unit = normalised(np.stack([letters(word) for word in words]))
+    unit = normalise(np.stack([letters(word) for word in words]))
     for row in range(0, 600, 20):
         hits = without_vectors.nearest(letters(words[row]), k=5)
         assert (hits[0].name, hits[0].similarity) == (words[row], pytest.approx(1, abs=1e-6))

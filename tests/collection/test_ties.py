@@ -11,10 +11,11 @@ from similar_images.collection import filtered
 from similar_images.collection.base import Query
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.evaluation import SearchConfig, _ranks, evaluate
-from similar_images.index import engine
-from similar_images.index.build import build
-from similar_images.index.exact import ROUNDING, exact_search, normalised, ranked
-from similar_images.index.index import open_index, recall
+from similar_images.index import backend as backends
+from similar_images.index.builder import build
+from similar_images.index.exact import ROUNDING, exact_search, normalise, rank
+from similar_images.index.index import open_index
+from similar_images.index.quality import recall
 from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import open_vectors
 
@@ -65,7 +66,7 @@ def opened(tmp_path_factory):
                 size = 100 if recipe.endswith(("parts", "disk")) else None
                 build(vectors, path, recipe.split(" ")[0], similarity="cosine", part_size=size)
             index = open_index(path, mapped=recipe == "mapped on disk") if recipe != "exact" else None
-            inverted = engine.inverted(index.faiss) if index else None
+            inverted = backends.find_ivf(index.backend) if index else None
             if inverted is not None:
                 inverted.nprobe = inverted.nlist  # only the order of hits is of interest
             known[rows, recipe] = Collection(vectors, index)
@@ -96,7 +97,7 @@ def test_equal_hits_are_ordered_by_row_in_every_search_path(opened, rows, recipe
     if path.endswith("rows"):
         where = allowed if path == "all rows" else np.arange(n) % 3 > 0
         allowed = where
-        monkeypatch.setattr(filtered, "FEW_NUMBERS", 10**9 if path == "few rows" else 0)
+        monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 10**9 if path == "few rows" else 0)
         collection._subsets[0].clear()
     if path == "several queries":
         found = [rows_of(hits) for hits in collection.nearest_many(QUERIES, K)]
@@ -135,7 +136,7 @@ def test_evaluation_counts_every_equal_row_as_a_hit(opened, rows):
 
 def test_a_lower_similarity_and_a_repeated_row_are_no_hits():
     array = np.array([[1, 0], [1, 0], [3, 0], [1, 1], [0, 1]], np.float32)
-    unit, true = normalised(array[:1]), np.array([[0, 1]])
+    unit, true = normalise(array[:1]), np.array([[0, 1]])
     assert recall(np.array([[1, 2]]), true, array, unit).tolist() == [1]
     assert recall(np.array([[2, 2]]), true, array, unit).tolist() == [0.5]
     assert recall(np.array([[0, 0, 1, 2, 3]]), true, array, unit).tolist() == [1]
@@ -148,16 +149,16 @@ def test_equal_rows_stay_equal_if_a_matrix_product_rounds_them_differently(dtype
     array = np.random.default_rng(0).normal(size=(243, 1280)).astype(dtype)
     same = np.arange(3, 243, 2)
     array[same] = array[1]
-    _, rows = exact_search(array, normalised(array[[1, 0, 2]]), 5)
+    _, rows = exact_search(array, normalise(array[[1, 0, 2]]), 5)
     assert rows[0].tolist() == [1, 3, 5, 7, 9]
 
 
 def test_similarities_within_rounding_are_ordered_by_row_and_others_are_not():
     similarities = np.array([[0.5, 0.5 + ROUNDING / 4, 0.7, 0.5 - ROUNDING / 4, 0.4, -np.inf]], np.float32)
-    _, rows = ranked(similarities, np.array([[3, 9, 8, 2, 1, -1]]), 5)
+    _, rows = rank(similarities, np.array([[3, 9, 8, 2, 1, -1]]), 5)
     assert rows.tolist() == [[8, 2, 3, 9, 1]]
     slope = np.linspace(0.5, 0.5 + 100 * ROUNDING, 1001, dtype=np.float32)[None]  # each step is within rounding
-    found, rows = ranked(slope, np.arange(1001)[None], 1001)
+    found, rows = rank(slope, np.arange(1001)[None], 1001)
     assert (np.diff(slope[0][rows[0]]) < 1.1 * ROUNDING).all() and (np.diff(found[0]) <= 0).all()
 
 

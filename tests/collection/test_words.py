@@ -7,8 +7,8 @@ from small_clip import make_words_sample
 
 from similar_images import Collection
 from similar_images.collection import images
-from similar_images.index.exact import normalised
-from similar_images.index.similarity import default
+from similar_images.index.exact import normalise
+from similar_images.index.similarity import default_similarity
 
 for package in ("transformers", "onnxscript"):
     pytest.importorskip(package, reason="networks of the hub are not installed")
@@ -40,10 +40,10 @@ def test_words_find_what_they_name(collection, kind, said):
 def test_a_row_and_words_are_one_query_in_which_each_counts_alike(collection):
     row = collection.names.index("grass/grass-0.jpg")
     hits = collection.nearest(row, k=11, text="sea")
-    units = normalised(np.stack([collection.vector(row), collection.encode_text("sea").vector]))
-    similarities = units @ normalised(np.asarray(collection.array)).T
-    expected = normalised((units / similarities.std(axis=1, keepdims=True)).sum(axis=0, keepdims=True))[0]
-    assert hits[0].similarity == pytest.approx(float(normalised(collection.vector(hits[0].row)[None])[0] @ expected))
+    units = normalise(np.stack([collection.vector(row), collection.encode_text("sea").vector]))
+    similarities = units @ normalise(np.asarray(collection.array)).T
+    expected = normalise((units / similarities.std(axis=1, keepdims=True)).sum(axis=0, keepdims=True))[0]
+    assert hits[0].similarity == pytest.approx(float(normalise(collection.vector(hits[0].row)[None])[0] @ expected))
     assert set(kinds(hits[:5])) == {"grass", "sea"}  # two others of grass, three of sea
 
 
@@ -85,7 +85,7 @@ def test_a_query_that_was_encoded_is_not_encoded_again_to_say_so(collection, mon
 
 
 def test_such_a_network_is_searched_by_the_cosine_and_another_similarity_refuses_words(folder, collection):
-    assert default(collection.network, 10_000) == "cosine"
+    assert default_similarity(collection.network, 10_000) == "cosine"
     other = collection.with_similarity("centred")
     with pytest.raises(ValueError, match="by the centred similarity of this index: build it with --similarity cosine"):
         other.nearest(text="sea")

@@ -8,7 +8,7 @@ import pytest
 from similar_images import Collection, Comparison
 from similar_images.comparison.votes import append, read
 from similar_images.evaluation.evaluation import SearchConfig
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.inputs.images import UnreadableImage, open_image
 from similar_images.vectors.store import open_vectors
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from arrays import clustered
 
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.vectors.store import open_vectors
 
 

@@ -15,7 +15,7 @@ from similar_images.collection.images import Collection
 from similar_images.evaluation import duplicates
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.duplicates import default_threshold, find_pairs, group
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.index.index import open_index
 from similar_images.networks.loader import load
 from similar_images.vectors.from_images import extract

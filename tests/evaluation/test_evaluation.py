@@ -11,8 +11,8 @@ import pytest
 from similar_images.evaluation import report
 from similar_images.evaluation.evaluation import evaluate, open_configs
 from similar_images.evaluation.labels import choose_labels
-from similar_images.index.build import build, remove
-from similar_images.index.index import normalised
+from similar_images.index.builder import build, remove
+from similar_images.index.exact import normalise
 from similar_images.vectors.store import open_vectors
 
 
@@ -39,7 +39,7 @@ def test_each_configuration_is_compared_with_exact_search_without_the_query(coll
     configs = opened(collection, "good", "bad")
     good, bad, exact = evaluate(configs, k=10, queries=400, labels=choose_labels(None, configs[0].collection.names))
     array = np.load(collection / "v.npy")
-    cosines = normalised(array)[exact.queries] @ normalised(array).T
+    cosines = normalise(array)[exact.queries] @ normalise(array).T
     cosines[np.arange(len(exact.queries)), exact.queries] = -2
     true = np.argsort(-cosines, axis=1)[:, :10]
     assert 7 not in exact.queries
@@ -60,7 +60,7 @@ def test_each_configuration_is_compared_with_exact_search_without_the_query(coll
 
 def test_the_index_is_left_as_it_was(collection):
     config = opened(collection, "good")[0]
-    inverted = config.collection.index.faiss
+    inverted = config.collection.index.backend
     before = inverted.nprobe
     evaluate([config], queries=50)
     assert inverted.nprobe == before
@@ -68,7 +68,7 @@ def test_the_index_is_left_as_it_was(collection):
 
 def test_an_interrupted_evaluation_leaves_the_index_as_it_was(collection):
     config = opened(collection, "good")[0]
-    inverted = config.collection.index.faiss
+    inverted = config.collection.index.backend
     before, hits = inverted.nprobe, config.collection.nearest(3, 10)
 
     def interrupted(items, what, total):
@@ -187,7 +187,7 @@ def test_similarities_stand_side_by_side_and_each_index_is_compared_with_its_own
     assert [one.config.collection.similarity.name for one in found] == ["whitened", "whitened", "cosine", "centred"]
     array = np.load(collection / "v.npy")
     for one in found:
-        moved = one.config.collection.similarity.transformed(normalised(array))
+        moved = one.config.collection.similarity.transform(normalise(array))
         products = moved[one.queries] @ moved.T
         products[np.arange(len(one.queries)), one.queries] = -2
         true = np.argsort(-products, axis=1)[:, :10]

@@ -17,9 +17,9 @@ from similar_images.evaluation import network_report, networks
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import choose_labels, folder_labels, sampled
 from similar_images.evaluation.networks import compare, spoken
-from similar_images.index.build import build
-from similar_images.index.exact import normalised
-from similar_images.index.tune import interval
+from similar_images.index.builder import build
+from similar_images.index.exact import normalise
+from similar_images.index.quality import confidence_interval
 from similar_images.networks import loader
 from similar_images.networks.catalog import Encoder
 from similar_images.vectors.store import open_vectors
@@ -54,7 +54,7 @@ def test_the_measures_are_those_of_the_networks_vectors(stripes):
     names = sorted(path.relative_to(stripes).as_posix() for path in stripes.rglob("*.png"))
     for one in found.networks:
         encoder = loader.load(one.encoded.network)
-        unit = normalised(np.stack([encoder.encode_image(stripes / name) for name in names]))
+        unit = normalise(np.stack([encoder.encode_image(stripes / name) for name in names]))
         expected = precision(unit, folder_labels(names), 3)
         assert one.similarity == "cosine"  # 32 images are few
         assert one.values["cosine"]["precision"].mean() == pytest.approx(expected)
@@ -75,7 +75,9 @@ def test_a_network_that_tells_the_kinds_apart_is_said_to_be_best_beyond_chance(s
     said = network_report.verdict(found)
     assert said[0].startswith("Best: hog-colour, mAP@100 ")
     assert said[1].startswith(f"The next, {colours}, is worse beyond chance, by 0.")
-    low = interval(found.networks[1].values["cosine"]["mAP"] - found.networks[0].values["cosine"]["mAP"], least=-1)[1]
+    low = confidence_interval(
+        found.networks[1].values["cosine"]["mAP"] - found.networks[0].values["cosine"]["mAP"], minimum=-1
+    )[1]
     assert low > 0
 
 

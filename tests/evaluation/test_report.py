@@ -14,7 +14,7 @@ from similar_images.collection.images import Collection
 from similar_images.evaluation import plots, report
 from similar_images.evaluation.evaluation import evaluate, open_configs
 from similar_images.evaluation.labels import choose_labels
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.vectors.store import open_vectors
 
 

@@ -7,9 +7,11 @@ import pytest
 from arrays import clustered
 
 from similar_images import Collection
-from similar_images.index import build as building
-from similar_images.index.index import exact_search, normalised, open_index, recall
-from similar_images.index.tune import Queries, Target, Unreachable, size
+from similar_images.index import builder, quality
+from similar_images.index.exact import exact_search, normalise
+from similar_images.index.index import open_index
+from similar_images.index.quality import Queries, recall
+from similar_images.index.tuning import QualityTarget, Unreachable
 from similar_images.vectors.store import open_vectors
 
 N, D = 6000, 64
@@ -25,7 +27,7 @@ def store(tmp_path):
         (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(n)))
         return open_vectors(tmp_path / "v.npy")
 
-    save.unseen = normalised(array[N:])
+    save.unseen = normalise(array[N:])
     return save
 
 
@@ -38,7 +40,7 @@ def test_queries_are_left_out_of_their_own_hits(store):
     vectors = store(300)
     queries = Queries(vectors.array, removed=[5, 7], count=50)
     assert len(queries.rows) == 50 and not {5, 7} & set(queries.rows)
-    unit = normalised(vectors.array)
+    unit = normalise(vectors.array)
     similarities = unit[queries.rows] @ unit.T
     similarities[:, [5, 7]] = -2
     similarities[np.arange(50), queries.rows] = -2
@@ -49,8 +51,8 @@ def test_queries_are_left_out_of_their_own_hits(store):
 def test_a_target_is_reached_on_queries_that_the_build_did_not_see(store, tmp_path, wanted):
     vectors = store()
     tried = []
-    manifest = building.build(
-        vectors, tmp_path / "i.index", target=Target(recall=wanted, max_bytes=1_000_000), tried=tried.append
+    manifest = builder.build(
+        vectors, tmp_path / "i.index", target=QualityTarget(recall=wanted, max_bytes=1_000_000), tried=tried.append
     )
     index = open_index(tmp_path / "i.index")
     assert reached(index, vectors, store.unseen) >= wanted
@@ -62,10 +64,10 @@ def test_a_target_is_reached_on_queries_that_the_build_did_not_see(store, tmp_pa
 
 
 def test_without_a_recall_the_most_exact_within_the_limits_is_taken(store, tmp_path):
-    manifest = building.build(store(), tmp_path / "i.index", target=Target(max_bytes=2_000_000))
+    manifest = builder.build(store(), tmp_path / "i.index", target=QualityTarget(max_bytes=2_000_000))
     assert manifest["recipe"] == "flat" and manifest["measured"]["recall"] == 1
     tried = []
-    manifest = building.build(store(), tmp_path / "i.index", target=Target(max_bytes=400_000), tried=tried.append)
+    manifest = builder.build(store(), tmp_path / "i.index", target=QualityTarget(max_bytes=400_000), tried=tried.append)
     assert manifest["measured"]["bytes_on_disk"] <= 400_000
     within = [one.recall for one in tried if one.bytes <= 400_000]
     assert manifest["measured"]["recall"] == pytest.approx(max(within), abs=1e-9)
@@ -76,58 +78,61 @@ def test_a_target_that_cannot_be_met_names_the_limit_and_writes_nothing(store, t
     before = {path.name for path in tmp_path.iterdir()}
     for target, message in (
         (
-            Target(recall=0.9, max_bytes=90_000),
+            QualityTarget(recall=0.9, max_bytes=90_000),
             r"with the others met, the smallest is [0-9,]+ bytes \(--max-bytes 90000\)",
         ),
-        (Target(recall=0.9, max_ms=0.0001), r"with the others met, the fastest takes 0.0[0-9]+ ms \(--max-ms 0.0001\)"),
-        (Target(recall=0.9, max_bytes=90_000, max_ms=0.0001), "loosen at least two"),
+        (
+            QualityTarget(recall=0.9, max_ms=0.0001),
+            r"with the others met, the fastest takes 0.0[0-9]+ ms \(--max-ms 0.0001\)",
+        ),
+        (QualityTarget(recall=0.9, max_bytes=90_000, max_ms=0.0001), "loosen at least two"),
     ):
         with pytest.raises(Unreachable, match=message):
-            building.build(vectors, tmp_path / "i.index", target=target)
+            builder.build(vectors, tmp_path / "i.index", target=target)
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("n", [1, 2, 12, 30])
 def test_a_few_vectors_meet_any_recall_exactly(store, tmp_path, n):
-    manifest = building.build(store(n), tmp_path / "i.index", target=Target(recall=1.0))
+    manifest = builder.build(store(n), tmp_path / "i.index", target=QualityTarget(recall=1.0))
     assert manifest["measured"]["recall"] == 1
 
 
 def test_every_build_says_what_it_reaches_with_and_without_the_vectors(store, tmp_path):
     vectors = store()
-    measured = building.build(vectors, tmp_path / "i.index", "reduced")["measured"]
+    measured = builder.build(vectors, tmp_path / "i.index", "reduced")["measured"]
     index = open_index(tmp_path / "i.index")
     assert measured["recall"] == pytest.approx(reached(index, vectors, store.unseen), abs=0.03)
     alone = recall(index.search(store.unseen, 10)[1], exact_search(vectors.array, store.unseen, 10)[1]).mean()
     assert measured["recall_alone"] == pytest.approx(alone, abs=0.03)
     assert measured["recall_alone"] < measured["recall"]
     assert 0 < measured["p50_ms"] <= measured["p95_ms"]
-    assert measured["bytes_in_memory"] == size(index.faiss)
+    assert measured["bytes_in_memory"] == index.backend.bytes
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
 def test_two_adds_give_the_same_index_as_one_and_no_worse_a_search_than_a_rebuild(store, tmp_path, recipe):
     for name in ("one", "two"):
-        building.build(store(5400), tmp_path / f"{name}.index", recipe)
-    building.add(store(5700), tmp_path / "two.index")
+        builder.build(store(5400), tmp_path / f"{name}.index", recipe)
+    builder.add(store(5700), tmp_path / "two.index")
     vectors = store()
-    building.add(vectors, tmp_path / "two.index")
-    manifest = building.add(vectors, tmp_path / "one.index")
+    builder.add(vectors, tmp_path / "two.index")
+    manifest = builder.add(vectors, tmp_path / "one.index")
     assert (tmp_path / "one.index").read_bytes() == (tmp_path / "two.index").read_bytes()
-    assert manifest["n"] == N and not building.is_stale(manifest)
+    assert manifest["n"] == N and not quality.is_stale(manifest)
     grown = reached(open_index(tmp_path / "one.index"), vectors, store.unseen)
-    building.build(vectors, tmp_path / "new.index", recipe)
+    builder.build(vectors, tmp_path / "new.index", recipe)
     assert grown == pytest.approx(reached(open_index(tmp_path / "new.index"), vectors, store.unseen), abs=0.02)
 
 
 def test_ids_that_say_nothing_are_not_kept(store, tmp_path):
     vectors, path = store(3000), tmp_path / "v.faiss.index"
-    manifest = building.build(vectors, path, "flat")
+    manifest = builder.build(vectors, path, "flat")
     assert isinstance(faiss.read_index(str(path)), faiss.IndexFlat)
     assert manifest["measured"]["bytes_on_disk"] == path.stat().st_size < 4 * vectors.array.size + 100
-    building.remove(vectors, path, [2999])
+    builder.remove(vectors, path, [2999])
     assert isinstance(faiss.read_index(str(path)), faiss.IndexFlat)  # the last one leaves no gap
-    building.remove(vectors, path, [7])
+    builder.remove(vectors, path, [7])
     index = faiss.read_index(str(path))
     assert isinstance(index, faiss.IndexIDMap)
     assert set(faiss.vector_to_array(index.id_map)) == set(range(2999)) - {7}
@@ -136,25 +141,25 @@ def test_ids_that_say_nothing_are_not_kept(store, tmp_path):
 @pytest.mark.parametrize("recipe", ["flat", "reduced", "classic", "PQ32x4fs"])
 def test_removed_rows_are_gone_for_good_and_ids_stay_rows(store, tmp_path, recipe):
     vectors = store(3000)
-    building.build(vectors, tmp_path / "v.faiss.index", recipe)
+    builder.build(vectors, tmp_path / "v.faiss.index", recipe)
     nearest = Collection.open(tmp_path / "v.npy").nearest(17, 1)[0].row
-    manifest = building.remove(vectors, tmp_path / "v.faiss.index", [nearest, 40])
+    manifest = builder.remove(vectors, tmp_path / "v.faiss.index", [nearest, 40])
     assert manifest["removed"] == sorted([nearest, 40]) and manifest["n"] == 2998
     for exact in (False, True):
         collection = Collection.open(tmp_path / "v.npy")
         hits = [hit.row for hit in collection.nearest(17, 50, exact=exact)]
         assert nearest not in hits and 40 not in hits
         assert collection.nearest(collection.vectors.array[2999], 1)[0].row == 2999
-    added = building.add(store(3200), tmp_path / "v.faiss.index")
+    added = builder.add(store(3200), tmp_path / "v.faiss.index")
     assert added["n"] == 3198 and added["removed"] == manifest["removed"]
 
 
 def test_an_index_that_cannot_remove_says_so_and_stays_as_it_was(store, tmp_path):
     vectors = store(500)
-    building.build(vectors, tmp_path / "i.index", "HNSW8")
+    builder.build(vectors, tmp_path / "i.index", "HNSW8")
     before = (tmp_path / "i.index").read_bytes()
     with pytest.raises(ValueError, match="the recipe HNSW8 cannot remove"):
-        building.remove(vectors, tmp_path / "i.index", [3])
+        builder.remove(vectors, tmp_path / "i.index", [3])
     assert (tmp_path / "i.index").read_bytes() == before
 
 
@@ -164,17 +169,17 @@ def test_an_index_becomes_stale_when_what_is_added_is_different(tmp_path):
         return open_vectors(tmp_path / "v.npy")
 
     first = clustered(3000, D)
-    manifest = building.build(save(first), tmp_path / "i.index", "IVF54,PQ16x4fs")
-    assert not building.is_stale(manifest)
+    manifest = builder.build(save(first), tmp_path / "i.index", "IVF54,PQ16x4fs")
+    assert not quality.is_stale(manifest)
     other = np.random.default_rng(9).normal(size=(12_000, D)).astype(np.float32) * 0.3 - 4  # somewhere else altogether
-    assert building.is_stale(building.add(save(np.vstack([first, other])), tmp_path / "i.index"))
+    assert quality.is_stale(builder.add(save(np.vstack([first, other])), tmp_path / "i.index"))
 
 
 def test_the_similarity_of_random_pairs_is_kept(store, tmp_path):
     vectors = store(2000)
-    building.build(vectors, tmp_path / "v.faiss.index")
+    builder.build(vectors, tmp_path / "v.faiss.index")
     collection = Collection.open(tmp_path / "v.npy")
-    unit = normalised(vectors.array)
+    unit = normalise(vectors.array)
     pairs = (unit @ unit.T)[np.triu_indices(len(unit), 1)]
     for percent in (5, 50, 99, 99.9):
         assert collection.percentile(float(np.percentile(pairs, percent))) == pytest.approx(percent, abs=1)
@@ -182,7 +187,7 @@ def test_the_similarity_of_random_pairs_is_kept(store, tmp_path):
 
 
 def test_what_is_like_nothing_is_told_from_what_is_like_something(store, tmp_path):
-    building.build(store(2000), tmp_path / "v.faiss.index")
+    builder.build(store(2000), tmp_path / "v.faiss.index")
     collection = Collection.open(tmp_path / "v.npy")
     alike = [collection.is_like_nothing(collection.nearest(row, 3)) for row in range(0, 2000, 20)]
     assert np.mean(alike) < 0.05
@@ -260,7 +265,7 @@ def test_bad_options_are_one_line(store, run, tmp_path, options, said):
 
 
 def test_unknown_names_are_not_removed(store, run, tmp_path):
-    building.build(store(50), tmp_path / "v.faiss.index")
+    builder.build(store(50), tmp_path / "v.faiss.index")
     (tmp_path / "away.txt").write_text("3.jpg\nno.jpg\n")
     done = run("build", "-i", "v.npy", "--remove", "away.txt")
     assert done.returncode == 1 and "1 names are not in v.npy, such as no.jpg" in done.stderr

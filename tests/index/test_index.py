@@ -6,8 +6,10 @@ import pytest
 from arrays import clustered
 
 from similar_images.index import index as indexes
-from similar_images.index.build import build
-from similar_images.index.index import normalised, open_index, recall
+from similar_images.index.builder import build
+from similar_images.index.exact import normalise
+from similar_images.index.index import open_index
+from similar_images.index.quality import recall
 from similar_images.vectors.store import open_vectors
 
 
@@ -23,29 +25,29 @@ def stored(tmp_path):
 
 
 def exact(array: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
-    return np.argsort(-(normalised(queries) @ normalised(array).T), axis=1)[:, :k]
+    return np.argsort(-(normalise(queries) @ normalise(array).T), axis=1)[:, :k]
 
 
 def test_normalised_gives_unit_rows_and_leaves_the_callers_array_alone():
     block = np.array([[3, 4], [0, 0]], dtype=np.float32)
-    assert np.array_equal(normalised(block), np.array([[0.6, 0.8], [0, 0]], dtype=np.float32))
+    assert np.array_equal(normalise(block), np.array([[0.6, 0.8], [0, 0]], dtype=np.float32))
     assert block[0, 0] == 3
-    assert normalised(block.astype(np.float16)).dtype == np.float32
-    with pytest.raises(ValueError, match="row 1 holds NaN"):
-        normalised(np.array([[1, 1], [np.nan, 1]], dtype=np.float32))
+    assert normalise(block.astype(np.float16)).dtype == np.float32
+    with pytest.raises(ValueError, match="row 1 contains NaN"):
+        normalise(np.array([[1, 1], [np.nan, 1]], dtype=np.float32))
 
 
 def test_large_numbers_are_normalised_without_overflow():
-    assert np.allclose(normalised(np.full((1, 4), 1e30, dtype=np.float32)), 0.5)
+    assert np.allclose(normalise(np.full((1, 4), 1e30, dtype=np.float32)), 0.5)
 
 
 def test_flat_is_exact_and_its_similarities_are_cosines(stored, tmp_path):
     vectors = stored(clustered(300, 20))
     assert build(vectors, tmp_path / "i.index")["recipe"] == "flat"
     queries = clustered(7, 20, seed=1)
-    similarities, rows = open_index(tmp_path / "i.index").search(normalised(queries), 5)
+    similarities, rows = open_index(tmp_path / "i.index").search(normalise(queries), 5)
     assert np.array_equal(rows, exact(vectors.array, queries, 5))
-    cosines = (normalised(queries) @ normalised(vectors.array).T)[np.arange(7)[:, None], rows]
+    cosines = (normalise(queries) @ normalise(vectors.array).T)[np.arange(7)[:, None], rows]
     np.testing.assert_allclose(similarities, cosines, atol=1e-6)
 
 
@@ -54,13 +56,13 @@ def test_flat_is_exact_and_its_similarities_are_cosines(stored, tmp_path):
 )
 def test_approximate_recipes_reach_their_recall_and_give_cosines(stored, tmp_path, recipe, at_least):
     array = clustered(6050, 64)
-    vectors, queries = stored(array[:6000]), normalised(array[6000:])
+    vectors, queries = stored(array[:6000]), normalise(array[6000:])
     build(vectors, tmp_path / "i.index", recipe)
     opened = open_index(tmp_path / "i.index")
     assert opened.reranked == 100
     similarities, rows = opened.search(queries, 100)
     found = rows >= 0
-    cosines = np.where(found, (queries[:, None] * normalised(vectors.array)[rows]).sum(axis=2), -2)
+    cosines = np.where(found, (queries[:, None] * normalise(vectors.array)[rows]).sum(axis=2), -2)
     assert np.abs(similarities - cosines)[found].mean() < 0.1
     reranked = np.take_along_axis(rows, np.argsort(-cosines, axis=1)[:, :10], axis=1)
     assert recall(reranked, exact(vectors.array, queries, 10)).mean() >= at_least
@@ -81,10 +83,10 @@ def test_recall_is_the_share_of_the_true_rows_that_were_found():
 def test_hits_are_reranked_by_the_exact_cosines_of_any_vectors(stored, tmp_path, dtype):
     array = clustered(6050, 64).astype(dtype)
     array[3] = 0
-    vectors, queries = stored(array[:6000]), normalised(array[6000:])
+    vectors, queries = stored(array[:6000]), normalise(array[6000:])
     build(vectors, tmp_path / "i.index", "reduced")
     similarities, rows = open_index(tmp_path / "i.index").search(queries, 10, vectors.array)
-    cosines = np.einsum("bd,bkd->bk", queries, normalised(vectors.array)[rows])
+    cosines = np.einsum("bd,bkd->bk", queries, normalise(vectors.array)[rows])
     np.testing.assert_allclose(similarities, cosines, atol=1e-6)
     assert recall(rows, exact(vectors.array, queries, 10)).mean() >= 0.97
 
@@ -119,7 +121,7 @@ def test_too_few_vectors_for_a_recipe_are_said_and_flat_is_taken(stored, tmp_pat
     manifest = build(stored(clustered(12, 64)), tmp_path / "i.index", recipe, note=notes.append)
     assert manifest["recipe"] == "flat"
     assert "12 vectors are too few" in notes[0]
-    assert open_index(tmp_path / "i.index").faiss.ntotal == 12
+    assert open_index(tmp_path / "i.index").backend.ntotal == 12
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
@@ -129,14 +131,14 @@ def test_skipped_rows_are_left_out_and_ids_stay_rows(stored, tmp_path, recipe):
     vectors = stored(array)
     manifest = build(vectors, tmp_path / "i.index", recipe)
     assert manifest["n"] == 2000
-    _, rows = open_index(tmp_path / "i.index").search(normalised(array[[1, 2999]]), 1)
+    _, rows = open_index(tmp_path / "i.index").search(normalise(array[[1, 2999]]), 1)
     assert rows.ravel().tolist() == [1, 2999]
 
 
 def test_float16_vectors_are_indexed(stored, tmp_path):
     vectors = stored(clustered(500, 16).astype(np.float16))
     build(vectors, tmp_path / "i.index")
-    assert open_index(tmp_path / "i.index").search(normalised(vectors.array[[7]]), 1)[1][0, 0] == 7
+    assert open_index(tmp_path / "i.index").search(normalise(vectors.array[[7]]), 1)[1][0, 0] == 7
 
 
 def test_any_tool_reads_the_index(stored, tmp_path):
@@ -223,14 +225,14 @@ def test_an_index_of_2022_without_a_manifest_gives_cosines(stored, tmp_path):
     vectors = stored(array)
     for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
         old = faiss.index_factory(32, "IVF31,PQ16x8np", metric)  # polysemous codes only cost time
-        old.train(normalised(array))
-        old.add(normalised(array))
+        old.train(normalise(array))
+        old.add(normalise(array))
         old.nprobe = 4
         faiss.write_index(old, str(tmp_path / "old.index"))
         opened = open_index(tmp_path / "old.index")
         indexes.check_matches(opened, vectors)
-        similarities, rows = opened.search(normalised(array[:20]), 5)
-        cosines = (normalised(array[:20])[:, None] * normalised(array)[rows]).sum(axis=2)
+        similarities, rows = opened.search(normalise(array[:20]), 5)
+        cosines = (normalise(array[:20])[:, None] * normalise(array)[rows]).sum(axis=2)
         assert np.abs(similarities - cosines).mean() < 0.1
 
 

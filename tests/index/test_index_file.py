@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from similar_images.index.build import build
-from similar_images.index.index import normalised, open_index
+from similar_images.index.builder import build
+from similar_images.index.exact import normalise
+from similar_images.index.index import open_index
 from similar_images.vectors.store import open_vectors
 
 N, D = 600, 32
@@ -52,8 +53,8 @@ def vectors(tmp_path):
 def index_of_2022(vectors, metric: int) -> faiss.Index:
     index = faiss.index_factory(D, "IVF24,PQ16x8np", metric)  # polysemous codes only cost time
     index.cp.niter = index.pq.cp.niter = 2
-    index.train(normalised(vectors.array))
-    index.add(normalised(vectors.array))
+    index.train(normalise(vectors.array))
+    index.add(normalise(vectors.array))
     return index
 
 
@@ -96,5 +97,5 @@ def test_types_that_this_project_or_2022_wrote_open_without_a_manifest(vectors, 
     index.train(vectors.array)
     index.add_with_ids(vectors.array, np.arange(N)) if "IDMap" in factory else index.add(vectors.array)
     faiss.write_index(index, str(tmp_path / "i.index"))
-    opened = open_index(tmp_path / "i.index").faiss
+    opened = open_index(tmp_path / "i.index").backend
     assert np.array_equal(opened.search(vectors.array[:9], 3)[1], index.search(vectors.array[:9], 3)[1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from similar_images.index.tune import interval
+from similar_images.index.quality import confidence_interval
 
 RUNS = 1000
 
@@ -29,7 +29,7 @@ def with_few_misses(random: np.random.Generator, n: int, p: float) -> np.ndarray
 @pytest.mark.parametrize("n", [20, 30, 31, 50, 64, 100, 300, 1000])
 def test_at_least_93_percent_of_the_intervals_of_binary_values_cover_the_mean(n):
     counts = np.arange(n + 1)
-    low, high = np.array([interval((np.arange(n) < count).astype(float))[1:] for count in counts]).T
+    low, high = np.array([confidence_interval((np.arange(n) < count).astype(float))[1:] for count in counts]).T
     ends = np.concatenate([low - 1e-9, low + 1e-9, high - 1e-9, high + 1e-9])  # the coverage is lowest beside them
     shares = np.concatenate([np.linspace(0.02, 0.98, 97), ends[(ends > 0.02) & (ends < 0.98)]])
     covers = (low[:, None] <= shares) & (shares <= high[:, None])
@@ -41,7 +41,7 @@ def test_at_least_93_percent_of_the_intervals_of_binary_values_cover_the_mean(n)
 @pytest.mark.parametrize("values", [binary, of_ten_hits, of_uneven_queries])
 def test_at_least_93_percent_of_simulated_intervals_cover_the_mean(values, n, p):
     random = np.random.default_rng(0)
-    found = [interval(values(random, n, p)) for _ in range(RUNS)]
+    found = [confidence_interval(values(random, n, p)) for _ in range(RUNS)]
     assert np.mean([low <= p <= high for _, low, high in found]) >= 0.93
     assert all(0 <= low <= mean <= high <= 1 for mean, low, high in found)
 
@@ -49,27 +49,27 @@ def test_at_least_93_percent_of_simulated_intervals_cover_the_mean(values, n, p)
 @pytest.mark.parametrize("p", [0.998, 0.99, 0.95])
 def test_a_few_small_misses_do_not_make_an_interval_too_narrow(p):
     random = np.random.default_rng(0)
-    found = [interval(with_few_misses(random, 50, p)) for _ in range(RUNS)]
+    found = [confidence_interval(with_few_misses(random, 50, p)) for _ in range(RUNS)]
     assert np.mean([low <= p <= high for _, low, high in found]) >= 0.93
 
 
 def test_the_interval_of_binary_values_is_that_of_scipy():
     for hits, n in ((50, 50), (49, 50), (0, 20), (7, 30), (990, 1000)):
         expected = binomtest(hits, n).proportion_ci(method="exact")
-        assert interval(np.arange(n) < hits) == pytest.approx((hits / n, expected.low, expected.high))
-    assert interval(np.ones(50)) == pytest.approx((1, 0.9289, 1), abs=1e-4)
+        assert confidence_interval(np.arange(n) < hits) == pytest.approx((hits / n, expected.low, expected.high))
+    assert confidence_interval(np.ones(50)) == pytest.approx((1, 0.9289, 1), abs=1e-4)
 
 
 def test_values_that_vary_little_have_a_narrow_interval():
     random = np.random.default_rng(0)
     each = of_ten_hits(random, 1000, 0.95)
-    mean, low, high = interval(each)
+    mean, low, high = confidence_interval(each)
     student = 1.96 * each.std() / 1000**0.5
     assert student < mean - low < 1.5 * student and student < high - mean < 1.5 * student
 
 
 def test_more_found_hits_never_lower_the_interval_much():
-    lows = [interval(np.where(np.arange(1000) < misses, 0.9, 1.0))[1] for misses in range(50)]
+    lows = [confidence_interval(np.where(np.arange(1000) < misses, 0.9, 1.0))[1] for misses in range(50)]
     assert np.all(np.diff(lows) < 2e-4)
 
 
@@ -78,7 +78,8 @@ def test_more_found_hits_never_lower_the_interval_much():
 def test_intervals_of_differences_cover_the_mean(n, more, fewer):
     random = np.random.default_rng(0)
     found = [
-        interval(random.choice([1.0, -1.0, 0.0], n, p=[more, fewer, 1 - more - fewer]), least=-1) for _ in range(RUNS)
+        confidence_interval(random.choice([1.0, -1.0, 0.0], n, p=[more, fewer, 1 - more - fewer]), minimum=-1)
+        for _ in range(RUNS)
     ]
     assert np.mean([low <= more - fewer <= high for _, low, high in found]) >= 0.93
     assert all(-1 <= low <= mean <= high <= 1 for mean, low, high in found)
@@ -86,5 +87,5 @@ def test_intervals_of_differences_cover_the_mean(n, more, fewer):
 
 def test_equal_values_do_not_make_a_difference_certain():
     for each in (np.zeros(50), np.ones(50), np.full(30, -1.0)):
-        mean, low, high = interval(each, least=-1)
+        mean, low, high = confidence_interval(each, minimum=-1)
         assert high - low > 0.02 and low <= mean <= high

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from arrays import clustered
 
-from similar_images.index import neighbours as module
-from similar_images.index.build import build
-from similar_images.index.exact import normalised
+from similar_images.index import neighbours
+from similar_images.index.builder import build
+from similar_images.index.exact import normalise
 from similar_images.index.index import open_index
 from similar_images.index.neighbours import find_neighbours
 from similar_images.vectors.store import Vectors, open_vectors
@@ -14,7 +14,7 @@ from similar_images.vectors.store import Vectors, open_vectors
 
 def oracle(vectors: np.ndarray, k: int, absent: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Return rows and similarities (n, k) by all cosines; -1 for the absent ones."""
-    unit = normalised(vectors)
+    unit = normalise(vectors)
     cosines = unit @ unit.T
     np.fill_diagonal(cosines, -2)
     cosines[:, absent] = -2
@@ -36,7 +36,7 @@ def indexed(tmp_path):
 
 
 def test_they_are_those_of_all_cosines_without_the_row_itself_skipped_and_removed_rows(monkeypatch):
-    monkeypatch.setattr(module, "QUERIES", 64)  # several blocks
+    monkeypatch.setattr(neighbours, "BLOCK_QUERIES", 64)  # several blocks
     vectors = clustered(500, 20)
     vectors[[3, 499]] = 0
     found = find_neighbours(vectors, 7, removed=[10, 11])
@@ -79,5 +79,5 @@ def test_similarities_through_an_index_are_exact(indexed):
     vectors, index = indexed
     one = find_neighbours(vectors, 3, index)
     row = int(np.flatnonzero(one.has_any)[0])
-    unit = normalised(vectors)
+    unit = normalise(vectors)
     assert one.similarities[row] == pytest.approx(unit[one.rows[row]] @ unit[row], abs=1e-5)

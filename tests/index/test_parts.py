@@ -15,9 +15,12 @@ from damage import mutants, wrong_values
 from part_files import KILLED, in_one_piece, part_files, same_hits
 
 from similar_images import Collection
-from similar_images.index import index_file, parts
-from similar_images.index.build import add, build, remove
-from similar_images.index.index import exact_search, normalised, open_index, recall
+from similar_images.index import backend as backends
+from similar_images.index import parts
+from similar_images.index.builder import add, build, remove
+from similar_images.index.exact import exact_search, normalise
+from similar_images.index.index import open_index
+from similar_images.index.quality import recall
 from similar_images.inputs.names import write_names
 from similar_images.vectors.store import open_vectors
 
@@ -36,7 +39,7 @@ def store(tmp_path):
         write_names(tmp_path / "v.txt", [f"{'even' if row % 2 == 0 else 'odd'}/{row}.jpg" for row in range(n)])
         return open_vectors(tmp_path / "v.npy")
 
-    save.unseen = normalised(clustered(N + 2100, D)[-100:])
+    save.unseen = normalise(clustered(N + 2100, D)[-100:])
     return save
 
 
@@ -58,12 +61,12 @@ def test_parts_give_the_hits_of_one_piece(store, path, recipe, similarity):
     for key in ("recipe", "parameters", "similarities", "removed", "built_recall"):
         assert manifest[key] == one[key], key
     index = open_index(path)
-    assert index.faiss.ntotal == N - 3 and faiss.read_index(str(path)).ntotal == 0
+    assert index.backend.ntotal == N - 3 and faiss.read_index(str(path)).ntotal == 0
     assert same_hits(index, in_one_piece(index, vectors), store.unseen, vectors.array)
     # A transform gives other last digits in blocks of another size.
     assert same_hits(index, open_index(whole), store.unseen, vectors.array, 1e-5)
     true = exact_search(
-        index.vectors if index.vectors is not None else vectors.array, index.similarity.transformed(store.unseen), 10
+        index.vectors if index.vectors is not None else vectors.array, index.similarity.transform(store.unseen), 10
     )[1]
     found = recall(index.search(store.unseen, 10, vectors.array)[1], true).mean()
     assert found == pytest.approx(manifest["measured"]["recall"], abs=0.1)
@@ -75,11 +78,11 @@ def test_parts_left_on_disk_give_the_hits_of_those_in_memory(store, path, recipe
     vectors = store()
     manifest = build(vectors, path, recipe, similarity="cosine", part_size=SIZE)
     mapped, copied = open_index(path, mapped=True), open_index(path, mapped=False)
-    assert parts.is_mapped(mapped.faiss) and not parts.is_mapped(copied.faiss)
+    assert backends.is_mapped(mapped.backend) and not backends.is_mapped(copied.backend)
     assert same_hits(mapped, copied, store.unseen, vectors.array)
-    assert not parts.is_mapped(open_index(path).faiss)  # it fits into memory
+    assert not backends.is_mapped(open_index(path).backend)  # it fits into memory
     monkeypatch.setattr(parts, "SHARE", 0)
-    assert parts.is_mapped(open_index(path).faiss)
+    assert backends.is_mapped(open_index(path).backend)
     grown = store(N + 100)
     assert add(grown, path)["n"] == N + 97  # and all is measured so
     again = build(grown, path, recipe, similarity="cosine", part_size=SIZE)
@@ -142,13 +145,13 @@ def test_removed_rows_are_gone_and_only_their_parts_are_written(store, path):
     assert manifest["removed"] == [10, 20, 4600] and manifest["n"] == N - 6
     assert len(set(before.items()) & set(part_files(path).items())) == 2 and len(part_files(path)) == 4
     index = open_index(path)
-    rows = index.search(normalised(vectors.array[[10, 20, 4600]]), 10, vectors.array)[1]
+    rows = index.search(normalise(vectors.array[[10, 20, 4600]]), 10, vectors.array)[1]
     assert not {10, 20, 4600} & set(rows.ravel().tolist())
     manifest = remove(vectors, path, list(range(SIZE)))  # a whole part
     assert len(manifest["parts"]["files"]) == 3 == len(part_files(path))
     with pytest.raises(ValueError, match="no image would be left; delete the index instead"):
         remove(vectors, path, list(range(N)))
-    assert open_index(path).faiss.ntotal == manifest["n"]
+    assert open_index(path).backend.ntotal == manifest["n"]
     notes: list[str] = []
     assert build(vectors, path, "reduced", part_size=SIZE, note=notes.append)["n"] == manifest["n"]
     assert "removed images stay removed" in notes[0]
@@ -160,10 +163,10 @@ def test_filters_work_in_parts(store, path, monkeypatch, mapped):
 
     vectors = store()
     build(vectors, path, MAPPED, similarity="cosine", part_size=SIZE)
-    monkeypatch.setattr(filtered, "FEW_NUMBERS", 0)  # search the index, however few rows match
+    monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 0)  # search the index, however few rows match
     monkeypatch.setattr(parts, "SHARE", 0 if mapped else 1)
     collection = Collection.open(vectors.path, index=path)
-    assert parts.is_mapped(collection.index.faiss) is mapped
+    assert backends.is_mapped(collection.index.backend) is mapped
     found = []
     for query in store.unseen[:50]:
         hits = collection.nearest(query, k=10, where={"folder": "odd"})
@@ -189,7 +192,7 @@ def test_a_missing_or_damaged_part_is_one_line_with_the_remedy(store, path):
             open_index(path)
         assert "\n" not in str(raised.value)
     part.write_bytes(whole)  # a copy that was restored
-    assert open_index(path).faiss.ntotal == N - 3
+    assert open_index(path).backend.ntotal == N - 3
 
 
 def test_a_change_does_not_keep_damage_that_an_opening_does_not_read(store, path, monkeypatch):
@@ -227,7 +230,7 @@ def test_a_rebuild_in_one_piece_removes_the_parts(store, path):
     build(vectors, path, "reduced", part_size=SIZE)
     assert part_files(path)
     manifest = build(vectors, path, "reduced")
-    assert not part_files(path) and "parts" not in manifest and open_index(path).faiss.ntotal == N - 3
+    assert not part_files(path) and "parts" not in manifest and open_index(path).backend.ntotal == N - 3
 
 
 def test_a_reader_that_has_an_old_index_in_parts_goes_on(store, path):
@@ -250,9 +253,9 @@ def test_a_part_of_another_index_is_refused(store, path):
     build(store(), path, "reduced", part_size=SIZE)
     other = path.with_name("other.index")
     build(store(), other, MAPPED, part_size=SIZE)
-    trained = index_file.read(path)
+    trained = backends.read_index(path)
     with pytest.raises(ValueError, match="Faiss cannot read its part"):
-        parts.joined(trained, [next(other.parent.glob("other.index.*.part"))])
+        parts.join_parts(trained, [next(other.parent.glob("other.index.*.part"))])
 
 
 def test_the_command_builds_and_changes_parts(store, path, run):
@@ -263,7 +266,7 @@ def test_the_command_builds_and_changes_parts(store, path, run):
     store()
     (path.parent / "gone.txt").write_text("even/4.jpg\n")
     changed = run("build", "-i", "v.npy", "-o", path.name, "--remove", "gone.txt", "--add")
-    assert changed.returncode == 0 and open_index(path).faiss.ntotal == N - 4, changed.stderr
+    assert changed.returncode == 0 and open_index(path).backend.ntotal == N - 4, changed.stderr
     for options, message in (
         (("--part-size", "1k", "--add"), "omit --recipe, --similarity, --part-size"),
         (("--part-size", "1k", "--overwrite", "--target-recall", "0.9"), "a target builds several candidates"),

@@ -9,7 +9,7 @@ from conditions import wait_for_more
 from part_files import part_files
 
 from similar_images.index import parts
-from similar_images.index.build import build, remove
+from similar_images.index.builder import build, remove
 from similar_images.index.index import open_index
 from similar_images.inputs.names import write_names
 from similar_images.vectors.store import open_vectors
@@ -45,7 +45,7 @@ def test_a_reader_sees_the_old_parts_or_the_new_ones(vectors, path):
         while not stop.is_set():
             try:
                 opened = open_index(path)
-                read.append(opened.faiss.ntotal == N - len(opened.removed))
+                read.append(opened.backend.ntotal == N - len(opened.removed))
             except Exception as error:
                 wrong.append(error)
 

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from arrays import clustered
 
-from similar_images.index.build import build, remove
-from similar_images.index.index import normalised, open_index
+from similar_images.index.builder import build, remove
+from similar_images.index.exact import normalise
+from similar_images.index.index import open_index
 from similar_images.vectors.store import open_vectors
 
 N, D = 400, 16
@@ -42,10 +43,10 @@ def test_refined_and_reduced_codes_are_built_and_their_ids_are_rows(vectors, tmp
 def test_principal_components_are_found_without_the_matrices_that_faiss_keeps(vectors, tmp_path):
     build(vectors, tmp_path / "v.faiss.index", "PCA8,SQ8")
     built = open_index(tmp_path / "v.faiss.index")
-    transform = faiss.downcast_VectorTransform(built.faiss.chain.at(0))
+    transform = faiss.downcast_VectorTransform(built.backend.index.chain.at(0))
     assert type(transform) is faiss.LinearTransform and built.manifest["parameters"]["factory"] == "PCA8,SQ8"
     expected = faiss.PCAMatrix(D, 8)
-    expected.train(normalised(vectors.array))
+    expected.train(normalise(vectors.array))
     projections = [faiss.vector_to_array(one.A).reshape(8, D) for one in (transform, expected)]
     assert np.allclose(*(one.T @ one for one in projections), atol=1e-4)  # of the same subspace
 

@@ -19,7 +19,7 @@ from damage import mutants, wrong_values
 
 from similar_images.collection.images import Collection
 from similar_images.collection.opened import FEW, Hit
-from similar_images.index.build import add, build, remove
+from similar_images.index.builder import add, build, remove
 from similar_images.index.index import open_index
 from similar_images.inputs.names import write_names
 from similar_images.networks.description import NetworkDescription
@@ -30,7 +30,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from similar_images import files
-from similar_images.index import build, index, manifest
+from similar_images.index import builder, index as indexes, manifest
 from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import open_vectors
 folder, step = Path(sys.argv[1]), int(sys.argv[2])
@@ -46,7 +46,7 @@ def counted(function):
 files.os.fsync = counted(os.fsync)
 Path.replace = counted(Path.replace)
 vectors, path = open_vectors(folder / "v.npy"), folder / "v.faiss.index"
-build.remove(vectors, path, [3]) if sys.argv[3] == "remove" else build.build(vectors, path, "flat")
+builder.remove(vectors, path, [3]) if sys.argv[3] == "remove" else builder.build(vectors, path, "flat")
 """
 
 
@@ -82,7 +82,7 @@ def test_a_kill_at_any_step_leaves_the_old_index_or_the_new_one(index, tmp_path)
     for folder in killed(tmp_path, "remove"):
         opened = open_index(folder / index.name)
         assert opened.manifest is not None
-        left.append((opened.faiss.ntotal, opened.removed))
+        left.append((opened.backend.ntotal, opened.removed))
         remove(open_vectors(folder / "v.npy"), folder / index.name, [4])  # and it can be changed
         assert 4 in open_index(folder / index.name).removed
     old, new = (N, []), (N - 1, [3])
@@ -97,7 +97,7 @@ def test_a_reader_sees_the_old_pair_or_the_new_one(vectors, index):
             try:
                 opened = open_index(index)
                 read.append(1)
-                if opened.manifest is None or opened.faiss.ntotal != N - len(opened.removed):
+                if opened.manifest is None or opened.backend.ntotal != N - len(opened.removed):
                     wrong.append(opened.manifest)
             except Exception as error:
                 wrong.append(error)
@@ -136,7 +136,7 @@ def test_parallel_changes_are_made_or_refused_but_never_lost(vectors, index, tmp
 def test_a_kill_while_an_index_of_another_tool_is_replaced_leaves_one_that_opens(index, tmp_path):
     index.with_name(index.name + ".json").unlink()
     opened = [open_index(folder / index.name) for folder in killed(tmp_path, "build")]
-    assert [one.faiss.ntotal for one in opened] == [N] * len(opened)
+    assert [one.backend.ntotal for one in opened] == [N] * len(opened)
     assert opened[0].manifest is None and opened[-1].manifest is not None
 
 
@@ -148,7 +148,7 @@ def test_removed_images_stay_removed_in_a_rebuild_until_they_are_restored(vector
     assert opened.removed == [3, 5] and notes == ["2 removed images stay removed; --restore brings them back"]
     assert not {3, 5} & set(opened.search(faiss.rand((1, D)), N)[1].ravel().tolist())
     build(vectors, index, "flat", restore=True)
-    assert open_index(index).faiss.ntotal == N
+    assert open_index(index).backend.ntotal == N
 
 
 def test_removing_from_a_list_of_texts_that_has_grown_keeps_the_index_valid(vectors, index, tmp_path):
@@ -162,7 +162,7 @@ def test_removing_from_a_list_of_texts_that_has_grown_keeps_the_index_valid(vect
     grown = open_vectors(tmp_path / "v.npy")._replace(network=network)
     remove(grown, index, [3])
     add(grown, index)
-    assert open_index(index).faiss.ntotal == N + 2
+    assert open_index(index).backend.ntotal == N + 2
 
 
 def test_removing_every_image_is_refused_and_nothing_changes(vectors, index):

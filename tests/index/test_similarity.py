@@ -12,12 +12,12 @@ from conditions import wait_for_more
 from similar_images import Collection
 from similar_images.cli.options import SIMILARITIES as OFFERED
 from similar_images.files import sha256
-from similar_images.index import build as building
+from similar_images.index import builder
 from similar_images.index import similarity as similarities
-from similar_images.index.exact import exact_search, normalised
+from similar_images.index.exact import exact_search, normalise
 from similar_images.index.index import open_index
 from similar_images.index.similarity import COSINE, SIMILARITIES, Similarity, fit
-from similar_images.index.tune import Target
+from similar_images.index.tuning import QualityTarget
 from similar_images.vectors.store import open_vectors
 
 N, D = 600, 160
@@ -53,22 +53,22 @@ def test_the_commands_offer_all_similarities():
 
 
 def test_the_cosine_changes_nothing(array):
-    unit = normalised(array)
-    assert fit(array, "cosine") is COSINE and COSINE.transformed(unit) is unit and COSINE.bytes == 0
+    unit = normalise(array)
+    assert fit(array, "cosine") is COSINE and COSINE.transform(unit) is unit and COSINE.bytes == 0
 
 
 def test_centred_vectors_are_those_less_their_mean(array):
-    unit = normalised(np.delete(array, 7, axis=0))
-    moved = fit(array, "centred").transformed(unit)
-    assert np.allclose(moved, normalised(unit - unit.mean(axis=0)), atol=1e-3)  # the mean is kept as float16
-    assert similarities.moved(moved) < 0.05 < similarities.moved(unit)
+    unit = normalise(np.delete(array, 7, axis=0))
+    moved = fit(array, "centred").transform(unit)
+    assert np.allclose(moved, normalise(unit - unit.mean(axis=0)), atol=1e-3)  # the mean is kept as float16
+    assert similarities.mean_drift(moved) < 0.05 < similarities.mean_drift(unit)
 
 
 def test_whitened_vectors_are_the_principal_components(array):
-    unit = normalised(np.delete(array, 7, axis=0))
+    unit = normalise(np.delete(array, 7, axis=0))
     centred = unit - unit.mean(axis=0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    c = (N - 1) // similarities.ROWS
+    c = (N - 1) // similarities.ROWS_PER_COMPONENT
     similarity = fit(array, "whitened")
     assert similarity.matrix.shape == (c, D)
     first = similarity.matrix[:10] / np.linalg.norm(similarity.matrix[:10], axis=1, keepdims=True)
@@ -80,18 +80,18 @@ def test_whitened_vectors_are_the_principal_components(array):
 def test_more_vectors_are_whitened_more():
     array = clustered(3000, 40)
     strengths = np.linalg.norm(fit(array, "whitened").matrix, axis=1)
-    deviations = np.linalg.svd(normalised(array) - normalised(array).mean(axis=0), compute_uv=False)
-    assert 1 < strengths[-1] / strengths[0] < (deviations[0] / deviations[-1]) ** similarities.STRENGTH
+    deviations = np.linalg.svd(normalise(array) - normalise(array).mean(axis=0), compute_uv=False)
+    assert 1 < strengths[-1] / strengths[0] < (deviations[0] / deviations[-1]) ** similarities.WHITENING_POWER
 
 
 def test_one_vector_and_a_block_are_transformed_alike_and_zeros_stay(array):
-    unit = normalised(array)
+    unit = normalise(array)
     for name in ("centred", "whitened"):
         similarity = fit(array, name)
-        whole = similarity.transformed(unit)
+        whole = similarity.transform(unit)
         assert not whole[7].any() and np.allclose(np.linalg.norm(np.delete(whole, 7, axis=0), axis=1), 1, atol=1e-5)
         assert np.allclose(
-            np.concatenate([similarity.transformed(unit[i : i + 1]) for i in range(20)]), whole[:20], atol=1e-5
+            np.concatenate([similarity.transform(unit[i : i + 1]) for i in range(20)]), whole[:20], atol=1e-5
         )
 
 
@@ -100,9 +100,9 @@ def test_it_is_fitted_without_absent_rows_and_the_same_again(array):
     absent = list(range(N, N + 50))
     for name in ("centred", "whitened"):
         one, other = fit(spoilt, name, absent), fit(spoilt, name, absent)
-        unit = normalised(array)
-        assert np.array_equal(one.transformed(unit), other.transformed(unit))
-        assert np.allclose(one.transformed(unit), fit(array, name).transformed(unit), atol=0.02)
+        unit = normalise(array)
+        assert np.array_equal(one.transform(unit), other.transform(unit))
+        assert np.allclose(one.transform(unit), fit(array, name).transform(unit), atol=0.02)
 
 
 def test_vectors_that_do_not_differ_and_unknown_names_are_refused():
@@ -116,9 +116,9 @@ def test_vectors_that_do_not_differ_and_unknown_names_are_refused():
 def test_a_saved_transform_is_the_same(tmp_path, array, name):
     similarity = fit(array, name)
     similarity.save(tmp_path / "t.npy")
-    again = similarities.load(tmp_path / "t.npy", name)
+    again = similarities.load_transform(tmp_path / "t.npy", name)
     assert isinstance(again, Similarity) and again.name == name
-    assert np.array_equal(again.transformed(normalised(array)), similarity.transformed(normalised(array)))
+    assert np.array_equal(again.transform(normalise(array)), similarity.transform(normalise(array)))
     numbers = sum(part.size for part in (similarity.offset, similarity.matrix) if part is not None)
     assert (tmp_path / "t.npy").stat().st_size == 2 * numbers + 128
     assert 4 * numbers < similarity.bytes < 4 * numbers + 200  # in the file of an index
@@ -126,19 +126,19 @@ def test_a_saved_transform_is_the_same(tmp_path, array, name):
 
 def test_images_of_known_networks_are_whitened_unless_they_are_few_and_texts_are_not():
     network, texts = {"name": "mobilenetv2"}, {"name": "minilm", "reads": "text"}
-    assert similarities.default(network, similarities.FEW) == "whitened"
-    assert similarities.default(network, similarities.FEW - 1) == "cosine"
-    assert similarities.default(texts, 10_000) == similarities.default(None, 10_000) == "cosine"
+    assert similarities.default_similarity(network, similarities.MIN_PCA_VECTORS) == "whitened"
+    assert similarities.default_similarity(network, similarities.MIN_PCA_VECTORS - 1) == "cosine"
+    assert similarities.default_similarity(texts, 10_000) == similarities.default_similarity(None, 10_000) == "cosine"
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced", "classic", "IVF16,SQ8"])
 @pytest.mark.parametrize("name", ["centred", "whitened"])
 def test_reranked_hits_have_the_similarities_of_an_exact_search(stored, index, recipe, name):
     vectors = stored()
-    building.build(vectors, index, recipe, similarity=name)
+    builder.build(vectors, index, recipe, similarity=name)
     opened = open_index(index)
-    unit = normalised(vectors.array)
-    moved = opened.similarity.transformed(unit)
+    unit = normalise(vectors.array)
+    moved = opened.similarity.transform(unit)
     expected = moved @ moved.T
     similarities_, rows = opened.search(unit[:50], 10, vectors.array)
     for query in range(50):
@@ -152,11 +152,11 @@ def test_reranked_hits_have_the_similarities_of_an_exact_search(stored, index, r
 @pytest.mark.parametrize("recipe", ["flat", "reduced", "mapped", "classic", "PCA8,SQ8", "target"])
 @pytest.mark.parametrize("name", ["cosine", "centred", "whitened"])
 def test_faiss_alone_finds_rows_by_vectors_of_the_network(stored, index, array, recipe, name):
-    target = Target(recall=0.9, max_bytes=120_000) if recipe == "target" else None
-    building.build(stored(), index, "auto" if target else recipe, target, similarity=name)
-    building.remove(stored(), index, [3, 550])
+    target = QualityTarget(recall=0.9, max_bytes=120_000) if recipe == "target" else None
+    builder.build(stored(), index, "auto" if target else recipe, target, similarity=name)
+    builder.remove(stored(), index, [3, 550])
     whole, opened = faiss.read_index(str(index)), open_index(index)
-    unit = normalised(array[:60])
+    unit = normalise(array[:60])
     assert whole.d == D and whole.ntotal == N - 3 and (opened.recipe == "flat") == (recipe == "flat")
     found = whole.search(unit, 5)[1]
     assert not np.isin(found, [3, 7, 550]).any()
@@ -168,34 +168,34 @@ def test_faiss_alone_finds_rows_by_vectors_of_the_network(stored, index, array, 
 
 
 def test_faiss_alone_finds_rows_in_parts_by_vectors_of_the_network(stored, index, array):
-    manifest = building.build(stored(), index, "reduced", similarity="whitened", part_size=250)
+    manifest = builder.build(stored(), index, "reduced", similarity="whitened", part_size=250)
     whole = faiss.read_index(str(index))
     lists = faiss.extract_index_ivf(whole)
     for part in manifest["parts"]["files"]:
         lists.merge_from(faiss.read_index(str(index.with_name(part["file"]))), 0)
     whole.ntotal = lists.ntotal
-    unit = normalised(np.delete(array, 7, axis=0)[:60])
+    unit = normalise(np.delete(array, 7, axis=0)[:60])
     assert np.array_equal(whole.search(unit, 5)[1], open_index(index).search(unit, 5)[1])
 
 
 def test_its_files_lie_beside_the_index_and_go_with_it(stored, index):
-    manifest = building.build(stored(), index, similarity="whitened")
+    manifest = builder.build(stored(), index, similarity="whitened")
     entry = manifest["similarity"]
     assert beside(index) == [entry["vectors"]] and entry["name"] == "whitened"
     opened = open_index(index)
     assert opened.vectors.dtype == np.float16 and opened.vectors.shape == (N, entry["dimension"])
     assert manifest["measured"]["bytes_on_disk"] == index.stat().st_size
-    centred = building.build(stored(), index, similarity="centred")["similarity"]
+    centred = builder.build(stored(), index, similarity="centred")["similarity"]
     assert beside(index) == [centred["vectors"]]
-    assert building.build(stored(), index)["similarity"] is None  # the network is unknown
+    assert builder.build(stored(), index)["similarity"] is None  # the network is unknown
     assert not beside(index) and open_index(index).similarity is COSINE
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
 def test_adding_and_removing_keep_the_transform(stored, index, array, recipe):
-    building.build(stored(500), index, recipe, similarity="whitened")
+    builder.build(stored(500), index, recipe, similarity="whitened")
     before = open_index(index)
-    manifest = building.add(stored(), index)
+    manifest = builder.add(stored(), index)
     grown = open_index(index)
     assert np.array_equal(before.similarity.matrix, grown.similarity.matrix)
     assert (
@@ -203,22 +203,22 @@ def test_adding_and_removing_keep_the_transform(stored, index, array, recipe):
         and grown.vectors.shape[0] == N
         and grown.vectors[N - 1].any()
     )
-    assert grown.faiss.ntotal == N - 1
-    removed = building.remove(stored(), index, [3, 550])
+    assert grown.backend.ntotal == N - 1
+    removed = builder.remove(stored(), index, [3, 550])
     assert removed["similarity"]["vectors"] == manifest["similarity"]["vectors"] and len(beside(index)) == 1
-    assert 3 not in open_index(index).search(normalised(array[3:4]), 5, array)[1]
+    assert 3 not in open_index(index).search(normalise(array[3:4]), 5, array)[1]
 
 
 def test_a_row_that_was_skipped_and_is_there_now_is_transformed(stored, index, array):
     vectors = stored()
-    building.build(vectors, index, similarity="centred")
+    builder.build(vectors, index, similarity="centred")
     manifest = json.loads(index.with_name(index.name + ".json").read_text())
     assert not open_index(index).vectors[7].any()
     manifest["vectors"]["skipped"] = [7]
     index.with_name(index.name + ".json").write_text(json.dumps(manifest))
     array[7] = array[8] + 1
-    building.add(stored(), index)
-    assert open_index(index).vectors[7].any() and open_index(index).faiss.ntotal == N
+    builder.add(stored(), index)
+    assert open_index(index).vectors[7].any() and open_index(index).backend.ntotal == N
 
 
 @pytest.mark.parametrize(("first", "shift", "pays"), [(300, 0, True), (1100, 0, False), (1100, 3, True)])
@@ -238,21 +238,21 @@ def test_a_collection_that_has_grown_or_changed_in_kind_says_that_a_rebuild_pays
 
 def test_without_its_vectors_it_is_searched_the_same(stored, index, array):
     vectors = stored()
-    entry = building.build(vectors, index, "reduced", similarity="whitened")["similarity"]
-    queries = normalised(array[:20])
+    entry = builder.build(vectors, index, "reduced", similarity="whitened")["similarity"]
+    queries = normalise(array[:20])
     before = open_index(index).search(queries, 5, array)
     index.with_name(entry["vectors"]).write_bytes(index.with_name(entry["vectors"]).read_bytes()[:-9])
     assert open_index(index).vectors is None
     assert np.array_equal(open_index(index).search(queries, 5, array)[1], before[1])
     index.with_name(entry["vectors"]).unlink()
-    building.remove(vectors, index, [5])
+    builder.remove(vectors, index, [5])
     assert open_index(index).vectors is not None
 
 
 @pytest.mark.parametrize("name", ["centred", "whitened"])
 def test_without_its_manifest_it_is_searched_the_same(stored, index, array, name):
-    building.build(stored(), index, similarity=name)
-    queries, before = normalised(array[8:20]), open_index(index)
+    builder.build(stored(), index, similarity=name)
+    queries, before = normalise(array[8:20]), open_index(index)
     index.with_name(index.name + ".json").unlink()
     alone = open_index(index)
     assert alone.d == D and alone.similarity.name == name
@@ -263,7 +263,7 @@ def test_without_its_manifest_it_is_searched_the_same(stored, index, array, name
 def save_as_version_1(index) -> dict:
     """Rewrite an index as earlier versions did: of transformed vectors, with the transform in another file."""
     opened = open_index(index, with_parts=False)
-    faiss.write_index(opened.faiss, str(index))
+    faiss.write_index(opened.backend.index, str(index))
     part = index.with_name("transform.npy")
     opened.similarity.save(part)
     entry = opened.manifest["similarity"] | {"transform": f"{index.name}.{sha256(part)[:8]}.transform.npy"}
@@ -276,25 +276,25 @@ def save_as_version_1(index) -> dict:
 @pytest.mark.parametrize("how", [{"recipe": "flat"}, {"recipe": "reduced"}, {"recipe": "reduced", "part_size": 250}])
 @pytest.mark.parametrize("name", ["centred", "whitened"])
 def test_an_index_of_an_earlier_version_is_searched_and_changed(stored, index, array, how, name):
-    building.build(stored(500), index, similarity=name, **how)
-    queries, before = normalised(array[:20]), open_index(index)
+    builder.build(stored(500), index, similarity=name, **how)
+    queries, before = normalise(array[:20]), open_index(index)
     entry = save_as_version_1(index)
     assert beside(index) == sorted([entry["transform"], entry["vectors"]])
     opened = open_index(index)
     assert opened.d == D and opened.similarity.name == name
     assert np.array_equal(opened.search(queries, 5, array)[1], before.search(queries, 5, array)[1])
-    building.remove(stored(), index, [3])
+    builder.remove(stored(), index, [3])
     assert len(beside(index)) == 1  # the index holds the transform now
     save_as_version_1(index)
-    building.add(stored(), index)
+    builder.add(stored(), index)
     grown = open_index(index)
-    assert len(beside(index)) == 1 and grown.faiss.ntotal == N - 2 and faiss.read_index(str(index)).d == D
-    assert 3 not in grown.search(normalised(array[3:4]), 5, array)[1]
-    assert grown.search(normalised(array[550:551]), 5, array)[1][0, 0] == 550
+    assert len(beside(index)) == 1 and grown.backend.ntotal == N - 2 and faiss.read_index(str(index)).d == D
+    assert 3 not in grown.search(normalise(array[3:4]), 5, array)[1]
+    assert grown.search(normalise(array[550:551]), 5, array)[1][0, 0] == 550
 
 
 def test_a_separate_transform_that_is_altered_or_missing_is_refused(stored, index):
-    building.build(stored(), index, "reduced", similarity="whitened")
+    builder.build(stored(), index, "reduced", similarity="whitened")
     transform = index.with_name(save_as_version_1(index)["transform"])
     content = bytearray(transform.read_bytes())
     content[-3] ^= 1
@@ -307,7 +307,7 @@ def test_a_separate_transform_that_is_altered_or_missing_is_refused(stored, inde
 
 
 def test_a_manifest_cannot_name_files_elsewhere(stored, index, tmp_path):
-    building.build(stored(), index, similarity="centred")
+    builder.build(stored(), index, similarity="centred")
     save_as_version_1(index)
     path = index.with_name(index.name + ".json")
     manifest = json.loads(path.read_text())
@@ -318,20 +318,20 @@ def test_a_manifest_cannot_name_files_elsewhere(stored, index, tmp_path):
 
 
 def test_two_builds_give_the_same_files(stored, index, tmp_path):
-    building.build(stored(), index, similarity="whitened")
+    builder.build(stored(), index, similarity="whitened")
     first = {name: (tmp_path / name).read_bytes() for name in [*beside(index), index.name]}
-    building.build(stored(), index, similarity="whitened")
+    builder.build(stored(), index, similarity="whitened")
     assert first == {name: (tmp_path / name).read_bytes() for name in [*beside(index), index.name]}
 
 
 def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(stored, index, array):
     vectors, stop, wrong, seen = stored(), threading.Event(), [], []
-    building.build(vectors, index, similarity="centred")
-    unit = normalised(array[:3])
+    builder.build(vectors, index, similarity="centred")
+    unit = normalise(array[:3])
     expected = {}
     for name in ("centred", "whitened"):
         fitted = fit(array, name, [7])
-        expected[name] = exact_search(fitted.transformed(normalised(array)), fitted.transformed(unit), 5)[1]
+        expected[name] = exact_search(fitted.transform(normalise(array)), fitted.transform(unit), 5)[1]
 
     def read() -> None:
         while not stop.is_set():
@@ -348,7 +348,7 @@ def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(store
     for reader in readers:
         reader.start()
     for round_ in range(30):
-        building.build(vectors, index, similarity=("whitened", "centred")[round_ % 2])
+        builder.build(vectors, index, similarity=("whitened", "centred")[round_ % 2])
         wait_for_more(seen, wrong)
     stop.set()
     for reader in readers:
@@ -359,7 +359,7 @@ def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(store
 
 def test_two_threads_that_search_one_collection_get_the_same_hits(stored, index, tmp_path, array):
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
-    entry = building.build(stored(), index, "reduced", similarity="whitened")["similarity"]
+    entry = builder.build(stored(), index, "reduced", similarity="whitened")["similarity"]
     rows = [row for row in range(60) if row != 7]
     expected = [Collection.open(tmp_path / "v.npy").nearest(row, 5, exact) for exact in (False, True) for row in rows]
     index.with_name(entry["vectors"]).unlink()  # then both need what is computed anew

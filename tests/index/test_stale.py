@@ -13,7 +13,7 @@ from similar_images.cli.build import main as build_command
 from similar_images.cli.search import main as search_command
 from similar_images.events import Skipped
 from similar_images.files import read_json
-from similar_images.index import build as building
+from similar_images.index import builder
 from similar_images.index.index import open_index
 from similar_images.index.manifest import FORMAT, manifest_path
 from similar_images.networks.description import NetworkDescription
@@ -52,8 +52,8 @@ class Folder:
         said = set()
         for use in (
             lambda: Collection.open(self.path),
-            lambda: building.add(open_vectors(self.path), self.index),
-            lambda: building.remove(open_vectors(self.path), self.index, [5]),
+            lambda: builder.add(open_vectors(self.path), self.index),
+            lambda: builder.remove(open_vectors(self.path), self.index, [5]),
         ):
             with pytest.raises(ValueError, match="was built from other vectors than") as raised:
                 use()
@@ -69,7 +69,7 @@ def folder(request, tmp_path) -> Folder:
 
 @pytest.mark.parametrize(("row", "rows"), [(3, "0 to 1,023"), (1500, "1,024 to 2,047"), (N - 1, "2,048 to 2,499")])
 def test_an_index_is_refused_after_one_row_has_changed(folder, row, rows):
-    building.build(folder.save(), folder.index)
+    builder.build(folder.save(), folder.index)
     folder.array[row, 0] += 0.1
     folder.save()
     assert folder.refusal() == (
@@ -79,14 +79,14 @@ def test_an_index_is_refused_after_one_row_has_changed(folder, row, rows):
 
 
 def test_an_index_is_refused_after_names_have_changed(folder):
-    building.build(folder.save(), folder.index)
+    builder.build(folder.save(), folder.index)
     folder.save(names=[f"{row + row % 2}.jpg" for row in range(N)])
     assert "names have changed; rebuild it" in folder.refusal()
 
 
 @pytest.mark.parametrize("row", [None, 1500, 2300])
 def test_a_grown_collection_is_refused_only_if_an_indexed_row_has_changed(folder, row):
-    building.build(folder.save(), folder.index)
+    builder.build(folder.save(), folder.index)
     folder.array = np.concatenate([folder.array, clustered(1000, D, seed=1)])
     folder.array[-1] += 1
     if row is not None:
@@ -96,7 +96,7 @@ def test_a_grown_collection_is_refused_only_if_an_indexed_row_has_changed(folder
         assert "have changed" in folder.refusal()
     else:
         assert Collection.open(folder.path).not_indexed == 1000
-        assert building.add(open_vectors(folder.path), folder.index)["n"] == N + 1000
+        assert builder.add(open_vectors(folder.path), folder.index)["n"] == N + 1000
         assert Collection.open(folder.path).not_indexed == 0
 
 
@@ -104,30 +104,30 @@ def test_skipped_rows_that_were_tried_again_are_no_change(tmp_path):
     folder = Folder(tmp_path, has_manifest=True)
     whole = folder.array.copy()
     folder.array[[7, 2000]] = 0
-    building.build(folder.save(skipped=(7, 2000)), folder.index)
+    builder.build(folder.save(skipped=(7, 2000)), folder.index)
     folder.array[7] = whole[7]
     folder.save(skipped=(2000,))
     assert Collection.open(folder.path).not_indexed == 1
-    building.remove(open_vectors(folder.path), folder.index, [8])
+    builder.remove(open_vectors(folder.path), folder.index, [8])
     assert Collection.open(folder.path).not_indexed == 1
-    assert building.add(open_vectors(folder.path), folder.index)["n"] == N - 2
+    assert builder.add(open_vectors(folder.path), folder.index)["n"] == N - 2
     folder.array[9] += 0.1
     folder.save(skipped=(2000,))
     assert "rows 0 to 1,023 have changed" in folder.refusal()
 
 
 def test_removed_rows_stay_removed_when_a_stale_index_is_rebuilt(folder):
-    building.build(folder.save(), folder.index)
-    building.remove(open_vectors(folder.path), folder.index, [3, 40])
+    builder.build(folder.save(), folder.index)
+    builder.remove(open_vectors(folder.path), folder.index, [3, 40])
     folder.array[1500] += 0.1
-    assert building.build(folder.save(), folder.index)["removed"] == [3, 40]
+    assert builder.build(folder.save(), folder.index)["removed"] == [3, 40]
     folder.save(names=[f"other/{row}.jpg" for row in range(N)])
-    assert building.build(open_vectors(folder.path), folder.index)["removed"] == []
+    assert builder.build(open_vectors(folder.path), folder.index)["removed"] == []
 
 
 def test_no_vector_is_read_to_compare_digests_that_manifests_have(tmp_path, monkeypatch):
     folder = Folder(tmp_path, has_manifest=True)
-    building.build(folder.save(), folder.index)
+    builder.build(folder.save(), folder.index)
     monkeypatch.setattr(store.hashlib, "blake2b", None)
     assert len(Collection.open(folder.path)) == N
 
@@ -135,7 +135,7 @@ def test_no_vector_is_read_to_compare_digests_that_manifests_have(tmp_path, monk
 def test_large_vectors_without_a_manifest_are_sampled_and_read_completely_before_a_change(tmp_path, monkeypatch):
     folder = Folder(tmp_path, has_manifest=False)
     folder.array = clustered(5 * store.DIGEST_ROWS, D)
-    building.build(folder.save(), folder.index)
+    builder.build(folder.save(), folder.index)
     monkeypatch.setattr("similar_images.index.index.WHOLE_BYTES", 3 * store.DIGEST_ROWS * 4 * D)
     for row, is_sampled in ((1500, False), (5, True), (2500, True), (5000, True)):
         before = folder.array[row].copy()
@@ -146,12 +146,12 @@ def test_large_vectors_without_a_manifest_are_sampled_and_read_completely_before
         else:
             assert Collection.open(folder.path).index is not None
             with pytest.raises(ValueError, match="rows 1,024 to 2,047 have changed"):
-                building.add(open_vectors(folder.path), folder.index)
+                builder.add(open_vectors(folder.path), folder.index)
         folder.array[row] = before
 
 
 def test_an_index_of_an_earlier_version_is_checked_as_before(folder):
-    building.build(folder.save(), folder.index)
+    builder.build(folder.save(), folder.index)
     manifest = read_json(manifest_path(folder.index), FORMAT)
     for key in ("blocks", "modified"):
         del manifest["vectors"][key]
@@ -165,7 +165,7 @@ def test_an_index_of_an_earlier_version_is_checked_as_before(folder):
 
 
 def test_damaged_digests_are_refused(folder):
-    building.build(folder.save(), folder.index)
+    builder.build(folder.save(), folder.index)
     for files, change in ((folder.index, lambda blocks: blocks[:-1]), (folder.index, lambda blocks: [1, 2, 3])):
         path = manifest_path(files)
         before = path.read_text()
@@ -178,7 +178,7 @@ def test_damaged_digests_are_refused(folder):
 
 
 def test_commands_refuse_a_stale_index_in_one_line(folder, monkeypatch):
-    building.build(folder.save(), folder.index)
+    builder.build(folder.save(), folder.index)
     monkeypatch.chdir(folder.folder)
     folder.array[1500] += 0.1
     folder.save()

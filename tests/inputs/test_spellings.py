@@ -16,7 +16,7 @@ import pytest
 from similar_images.collection.columns import name_columns
 from similar_images.collection.images import Collection
 from similar_images.evaluation.labels import read_labels
-from similar_images.index.build import rows_of
+from similar_images.index.builder import read_rows
 from similar_images.inputs.names import NameRows
 from similar_images.inputs.sources import open_source
 from similar_images.milvus.fields import FOLDED_NAME, choose_fields, iter_entities
@@ -66,7 +66,7 @@ def test_filters_find_names_folders_and_texts_in_either_form(collection, stored_
 
 def test_lists_of_names_find_rows_in_either_form(collection, stored_and_typed, tmp_path):
     (tmp_path / "remove.txt").write_text(f"b.jpg\n\n{stored_and_typed[1]}\n  \n")
-    assert rows_of(collection.vectors, tmp_path / "remove.txt") == [2, 1]
+    assert read_rows(collection.vectors, tmp_path / "remove.txt") == [2, 1]
     (tmp_path / "labels.csv").write_text(f"image,labels\n{stored_and_typed[1]},town\n")
     assert read_labels(tmp_path / "labels.csv", collection.names) == [set(), {"town"}, set()]
 
@@ -89,7 +89,7 @@ def test_both_forms_as_different_files_keep_their_own_rows():
 def test_the_line_of_an_unknown_name_is_named(line, fault, collection, tmp_path):
     (tmp_path / "remove.txt").write_text(f"b.jpg\n{line}\n")
     with pytest.raises(ValueError, match=fault):
-        rows_of(collection.vectors, tmp_path / "remove.txt")
+        read_rows(collection.vectors, tmp_path / "remove.txt")
 
 
 def test_milvus_gets_folded_names_in_one_form():

@@ -74,7 +74,7 @@ def test_text_search_without_vectors(milvus, tmp_path, monkeypatch):
 
 
 def test_filter_matching_many_rows_keeps_recall(milvus, tmp_path, monkeypatch):
-    monkeypatch.setattr(filtered, "FEW_NUMBERS", 0)
+    monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 0)
     vectors = saved(tmp_path, clustered(3000, 24))
     collection = opened(vectors, milvus.build(vectors, "many", "IVF_SQ8", similarity="whitened"))
     where, queries = {"folder": ["1", "2", "3", "4", "5"]}, list(range(0, 900, 10))

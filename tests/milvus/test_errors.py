@@ -113,7 +113,7 @@ def test_dropped_or_altered_collection_is_refused(milvus, tmp_path):
     vectors = saved(tmp_path, clustered(300, 16))
     manifest = milvus.build(vectors, "gone", similarity="cosine")
     reader = opened(vectors, manifest)
-    search = reader.index.faiss
+    search = reader.index.backend
     search.connection.call("delete", search.name, ids=[0, 1, 2])
     search.count()
     with pytest.raises(
@@ -137,7 +137,7 @@ def test_dropped_or_altered_collection_is_refused(milvus, tmp_path):
 def test_collection_of_another_dimension_is_refused(milvus, tmp_path):
     vectors = saved(tmp_path, clustered(300, 16))
     manifest = milvus.build(vectors, "narrow", similarity="cosine")
-    search = opened(vectors, manifest).index.faiss
+    search = opened(vectors, manifest).index.backend
     loading.create_collection(search.connection, "narrow_other", 300, 8, TYPES["FLAT"], {})
     content = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**content, "collection": "narrow_other"}))

@@ -95,7 +95,7 @@ def test_milvus_filter_matches_exact_search(collection, where):
 def test_filter_without_names_becomes_an_expression(collection, where):
     part = collection._subset(where)._index
     assert part is not None and "row in" not in part.where
-    assert collection.index.faiss.count(part.where) == part.ntotal == collection.matching(where).sum()
+    assert collection.index.backend.count(part.where) == part.ntotal == collection.matching(where).sum()
 
 
 def test_rows_and_masks_are_searched_too(collection):
@@ -103,7 +103,7 @@ def test_rows_and_masks_are_searched_too(collection):
     mask = np.isin(np.arange(N), rows)
     assert rows_of(collection.nearest(4, K, where=rows)) == rows_of(collection.nearest(4, K, where=mask))
     assert rows_of(collection.nearest(4, K, where=rows)) == rows_of(collection.nearest(4, K, exact=True, where=rows))
-    part = collection.index.faiss.restrict(mask, None, probe_all=True)
+    part = collection.index.backend.restrict(mask, None, probe_all=True)
     found, _ = part.search(collection.compared[:1].astype(np.float32), 5)
     assert part.where.startswith("row in [0,3,6") and found.shape == (1, 5)
 

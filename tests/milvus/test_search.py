@@ -13,7 +13,7 @@ from arrays import clustered
 from conftest import ROOT
 from milvus_collections import Milvus, add, opened, rows_of, saved
 
-from similar_images.index.index import normalised
+from similar_images.index.exact import normalise
 from similar_images.milvus import build as building
 from similar_images.vectors.store import open_vectors
 
@@ -58,7 +58,7 @@ def changed(milvus: Milvus, vectors: Path, tmp_path_factory) -> tuple[Path, Path
 def check(vectors: Path, manifest: Path) -> None:
     """Assert that each remaining row is present once, and found."""
     collection = opened(vectors, manifest)
-    search = collection.index.faiss
+    search = collection.index.backend
     assert search.count() == search.ntotal == N - len(REMOVED) == len(collection) - len(REMOVED)
     for start in range(0, N, 5000):
         ids = search.connection.call(
@@ -66,7 +66,7 @@ def check(vectors: Path, manifest: Path) -> None:
         )
         assert sorted(one["row"] for one in ids) == sorted({*range(start, start + 5000)} - {*REMOVED})
     queries = np.setdiff1d(np.random.default_rng(2).integers(0, N, 100), REMOVED)
-    unit = normalised(collection.array)
+    unit = normalise(collection.array)
     similarities = unit[queries] @ unit.T
     similarities[:, REMOVED] = -2
     similarities[np.arange(len(queries)), queries] = -2
@@ -88,7 +88,7 @@ def test_20_000_vectors_are_found_after_add_and_remove(changed):
 def test_removed_row_is_hidden_even_if_milvus_finds_it(changed, milvus):
     vectors, manifest = changed
     collection = opened(vectors, manifest)
-    search = collection.index.faiss
+    search = collection.index.backend
     search._removed = np.array([*REMOVED, rows_of(collection.nearest(7, 1))[0]])
     assert not {*search._removed.tolist()} & {*rows_of(collection.nearest(7, 50))}
 
@@ -138,7 +138,7 @@ def test_killed_load_resumes(milvus, vectors, tmp_path):
     assert again.returncode == 0, again.stderr
     assert "resuming the interrupted load" in again.stderr
     collection = opened(folder / "v.npy", folder / "half.milvus.json")
-    search = collection.index.faiss
+    search = collection.index.backend
     assert search.count() == len(collection) == N
     names = search.connection.call("list_collections")
     assert [name for name in names if name.startswith("half_")] == [search.name]
@@ -150,11 +150,11 @@ def test_overwriting_drops_the_old_collection_and_readers_continue(milvus, tmp_p
     manifest = milvus.build(vectors, "twice")
     reader = opened(vectors, manifest)
     before = rows_of(reader.nearest(3, 5))
-    first = reader.index.faiss.name
+    first = reader.index.backend.name
     milvus.build(vectors, "twice", "HNSW")
     assert rows_of(reader.nearest(3, 5)) == before
-    assert reader.index.faiss.name != first
-    assert first not in reader.index.faiss.connection.call("list_collections")
+    assert reader.index.backend.name != first
+    assert first not in reader.index.backend.connection.call("list_collections")
 
 
 def environment() -> dict[str, str]:

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from similar_images.index.index import normalised
+from similar_images.index.exact import normalise
 from similar_images.networks.hog_colour import DIMENSION, SIDE, encode
 
 
 def cosine(one: np.ndarray, other: np.ndarray) -> float:
-    unit = normalised(encode(np.stack([one, other])))
+    unit = normalise(encode(np.stack([one, other])))
     return float(unit[0] @ unit[1])
 
 

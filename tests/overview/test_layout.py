@@ -5,7 +5,7 @@ import pytest
 from arrays import clustered
 from sklearn.manifold import trustworthiness
 
-from similar_images.index.exact import normalised
+from similar_images.index.exact import normalise
 from similar_images.index.neighbours import Neighbours, find_neighbours
 from similar_images.overview import layout
 from similar_images.overview.layout import NEIGHBOURS, Layout, lay_out
@@ -32,7 +32,7 @@ def test_neighbours_on_the_map_are_neighbours(monkeypatch, interpolated):
     monkeypatch.setattr(layout, "INTERPOLATED", interpolated)
     vectors = clustered(600, 64)
     places = placed(vectors)
-    unit = normalised(vectors)
+    unit = normalise(vectors)
     of_components = unit - unit.mean(axis=0)
     of_components = of_components @ np.linalg.svd(of_components, full_matrices=False)[2][:2].T
     assert trustworthiness(unit, places, n_neighbors=12) > 0.9 > trustworthiness(unit, of_components, n_neighbors=12)
@@ -81,7 +81,7 @@ def test_a_neighbour_that_an_index_has_not_found_has_no_weight():
     rows, similarities = found.rows.copy(), found.similarities.copy()
     rows[:, 25:], similarities[:, 25:] = -1, -1
     places = lay_out(Neighbours(rows, similarities), vectors).places
-    assert trustworthiness(normalised(vectors), places, n_neighbors=5) > 0.8
+    assert trustworthiness(normalise(vectors), places, n_neighbors=5) > 0.8
 
 
 def test_progress_goes_to_one():
@@ -96,7 +96,7 @@ def test_from_kept_places_most_stay_near_and_new_rows_are_near_what_they_are_lik
     vectors = clustered(500, 64)
     kept = laid_out(vectors[:400])
     grown = laid_out(vectors, kept=of_the_first(kept, 500)).places
-    unit = normalised(vectors)
+    unit = normalise(vectors)
     moved, moved_anew = (
         np.median(np.linalg.norm(places[:400] - kept.places, axis=1)) for places in (grown, placed(vectors))
     )
@@ -126,4 +126,4 @@ def test_new_rows_that_are_like_each_other_only_have_places():
     old[:, :8], new[:, 8:] = np.abs(clustered(60, 8)), np.abs(clustered(40, 8, seed=1))
     vectors = np.vstack([old, new])
     grown = laid_out(vectors, kept=of_the_first(laid_out(old), 100)).places
-    assert np.isfinite(grown).all() and trustworthiness(normalised(vectors), grown, n_neighbors=5) > 0.9
+    assert np.isfinite(grown).all() and trustworthiness(normalise(vectors), grown, n_neighbors=5) > 0.9

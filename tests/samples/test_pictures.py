@@ -9,7 +9,7 @@ from PIL import Image
 from similar_images import Collection
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels
-from similar_images.index.index import normalised
+from similar_images.index.exact import normalise
 from similar_images.inputs.preparation import read_pixels, resize_to_square
 from similar_images.inputs.sources import open_source
 from similar_images.networks import hog_colour
@@ -80,7 +80,7 @@ def test_a_kind_varies(painted):
 def test_the_weightless_network_finds_the_kind_of_a_picture(painted):
     names = open_source(painted).find().names
     pixels = np.stack([read_pixels(painted / name, resize_to_square(hog_colour.SIDE, "box")) for name in names])
-    assert precision(normalised(hog_colour.encode(pixels)), folder_labels(names), 8) >= 0.85
+    assert precision(normalise(hog_colour.encode(pixels)), folder_labels(names), 8) >= 0.85
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def seen(painted, tmp_path_factory) -> Collection:
 
 
 def test_the_default_network_finds_the_kind_of_a_picture(seen):
-    assert precision(normalised(seen.array), folder_labels(seen.names), 8) >= 0.95
+    assert precision(normalise(seen.array), folder_labels(seen.names), 8) >= 0.95
 
 
 def test_photographs_find_the_pictures_of_their_kind(seen, data):

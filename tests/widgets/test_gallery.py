@@ -12,7 +12,7 @@ from sample_images import encoded, extract_and_index
 from similar_images import Collection, Gallery
 from similar_images.collection import query as asking
 from similar_images.collection.query import Asked, shuffled
-from similar_images.index import build as building
+from similar_images.index import builder
 from similar_images.index.index import open_index
 from similar_images.inputs import web as fetching
 from similar_images.networks import catalog
@@ -49,8 +49,8 @@ def test_a_random_image_has_a_vector(tmp_path, collection):
 
 def test_a_random_image_was_not_removed(tmp_path, collection):
     index = tmp_path / "i.index"
-    building.build(collection.vectors, index)
-    building.remove(collection.vectors, index, [3, 5])
+    builder.build(collection.vectors, index)
+    builder.remove(collection.vectors, index, [3, 5])
     rows = shuffled(Collection(collection.vectors, open_index(index)), seed=0)
     assert sorted(next(rows) for _ in range(10)) == sorted({*range(12)} - {3, 5})
 
@@ -305,7 +305,7 @@ def test_the_exact_search_shows_what_it_changes(tmp_path):
     np.save(tmp_path / "v.npy", random.standard_normal((3000, 64)).astype(np.float32))
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(3000)))
     vectors = open_vectors(tmp_path / "v.npy")
-    building.build(vectors, tmp_path / "v.faiss.index", "IVF54,PQ16x8np")
+    builder.build(vectors, tmp_path / "v.faiss.index", "IVF54,PQ16x8np")
     collection = Collection(vectors, open_index(tmp_path / "v.faiss.index"))
     shown = Gallery(collection, seed=0)
     shown.exact = True

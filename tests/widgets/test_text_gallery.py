@@ -13,7 +13,7 @@ from sample_texts import MIRROR, QUERY, make_texts, pillow
 
 from similar_images import Collection, Gallery, TextCollection, TextGallery
 from similar_images.collection.texts import DOCSTRINGS, TWEETS, TWEETS_INDEX
-from similar_images.index.build import build
+from similar_images.index.builder import build
 from similar_images.inputs.texts import MAX_CHARACTERS, text_list_path
 from similar_images.networks import text as text_networks
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
