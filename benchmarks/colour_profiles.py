@@ -19,7 +19,8 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images.inputs import images, profiles
+from similar_images.inputs import profiles
+from similar_images.inputs.formats import FORMATS
 from similar_images.inputs.preparation import Preparation, read_pixels
 from similar_images.inputs.sources import open_source
 from similar_images.networks.loader import load
@@ -30,7 +31,7 @@ ROUNDS = 5
 
 def kind_of(path: Path) -> str:
     try:
-        with Image.open(path, formats=images.FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             profile, mode = image.info.get("icc_profile"), image.mode
     except OSError:
         return "unreadable"

@@ -18,8 +18,8 @@ from similar_images.cli.options import (
     report_assumption,
     sigterm_interrupts,
 )
-from similar_images.inputs.address import Address
 from similar_images.inputs.names import escape_controls, escape_line
+from similar_images.inputs.sources import Address
 from similar_images.networks.catalog import NETWORKS
 
 OF_NETWORKS = {"collections", "networks", "sample", "k", "labels", "alterations", "as_json", "report_file", "overwrite"}

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from similar_images.files import FULL_DISK_ERRORS, NoSpace
-from similar_images.inputs.address import Address
 from similar_images.inputs.names import escape_line
-from similar_images.inputs.sources import check_source, parse_location
+from similar_images.inputs.sources import Address, check_source, parse_location
 from similar_images.networks import hub_files
 from similar_images.networks.catalog import NETWORKS
 

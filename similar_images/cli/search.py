@@ -20,7 +20,7 @@ from similar_images.cli.options import (
     silent_decoders,
     where_option,
 )
-from similar_images.inputs.images import SUFFIXES
+from similar_images.inputs.formats import SUFFIXES
 from similar_images.inputs.names import escape_line
 from similar_images.inputs.texts import PROMPT_SLOT, fill_prompt
 

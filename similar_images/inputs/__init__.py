@@ -1,1 +1,1 @@
-"""What comes in: images, where they are, an address on the web, texts, lists of names."""
+"""Input data: sources of images, decoding, preparation, web addresses, texts, tables and lists of names."""

@@ -1,4 +1,4 @@
-"""What EXIF says of photographs: when they were taken, and by which camera.
+"""EXIF of photographs: the date and the camera.
 
 Shape letter: n images.
 """
@@ -14,22 +14,22 @@ from typing import IO, BinaryIO, NamedTuple, cast
 import numpy as np
 from PIL import ExifTags
 
-from similar_images.inputs.pages import open_header
+from similar_images.inputs.pillow import open_header
 from similar_images.inputs.sources import Folder, Location, Source, open_source
 
 BLOCK = 256  # images that a process reads at once
 TAGS = ExifTags.Base
-MAX_CHARS = 200  # of a camera; longer texts are damaged
+MAX_CHARS = 200  # of a camera; longer texts are cut
 MOMENT = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d):(\d\d):(\d\d)")
 
 
 class Exif(NamedTuple):
-    dates: np.ndarray  # datetime64[s] (n,), in the local time of the camera; NaT: not known
-    cameras: np.ndarray  # str in objects (n,), maker and model; "": not known
+    dates: np.ndarray  # datetime64[s] (n,), in the local time of the camera; NaT: unknown
+    cameras: np.ndarray  # str in objects (n,), maker and model; "": unknown
 
 
 def read_exif(source: Source, names: list[str], progress: Callable[[int, int], None] = lambda done, n: None) -> Exif:
-    """Return the EXIF of the images of these names, read on all cores; `progress` gets how many are done, of how many."""
+    """Return the EXIF of images, read on all cores; `progress(done, total)` is called after each block."""
     from joblib import Parallel, cpu_count, delayed
 
     blocks = [names[start : start + BLOCK] for start in range(0, len(names), BLOCK)]
@@ -48,7 +48,7 @@ def read_exif(source: Source, names: list[str], progress: Callable[[int, int], N
 
 
 def parse_exif(file: IO[bytes]) -> tuple[datetime | None, str]:
-    """Return when the photograph in a file was taken, and its camera; None and "" for what is not known or damaged."""
+    """Return the date and the camera of an image file; None and "" if they are missing or damaged."""
     try:
         with warnings.catch_warnings(), open_header(cast(BinaryIO, file)) as image:
             warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF
@@ -66,7 +66,7 @@ def parse_exif(file: IO[bytes]) -> tuple[datetime | None, str]:
 
 
 def _picklable(source: Source) -> Location | Source:
-    """Return what open_source makes the same source of in another process."""
+    """Return an argument of open_source for the same source in another process."""
     return source if isinstance(source, Folder) else source.path
 
 
@@ -74,7 +74,7 @@ def _read_block(place: Location | Source, names: list[str]) -> list[tuple[dateti
     source, found = _source(place), list[tuple[datetime | None, str]]()
     for name in names:
         found.append((None, ""))
-        with suppress(OSError, ValueError), source.open(name) as file:  # missing, or with no name that a file can have
+        with suppress(OSError, ValueError), source.open(name) as file:  # missing, or an invalid name
             found[-1] = parse_exif(file)
     return found
 
@@ -92,7 +92,7 @@ def _moment(value: object) -> datetime | None:
 
 
 def _text(value: object) -> str:
-    """Return a value of EXIF as a text of one line."""
+    """Return a value of EXIF as one line."""
     part = value[: 4 * MAX_CHARS] if isinstance(value, (bytes, str)) else value  # UTF-8 has up to 4 bytes a character
     text = part.decode("utf-8", "replace") if isinstance(part, bytes) else str(part or "")
     return " ".join(text.replace("\0", " ").split())

@@ -1,6 +1,6 @@
-"""How an image becomes the input of a network: resized, cropped, or both.
+"""Prepare a decoded image for a network: resize it, crop it, or both.
 
-Pixels are those that Pillow makes, as most networks were trained with.
+Pillow resizes, as it did for the training of most networks.
 """
 
 import re
@@ -14,14 +14,14 @@ from similar_images.inputs import images
 RESAMPLINGS = {
     filter_.value: filter_.name.lower() for filter_ in Image.Resampling
 }  # Pillow's numbers, in configurations
-SIDE_WITHOUT_MARGIN = 384  # pixels; larger inputs of ConvNeXt are not cropped
+MIN_UNCROPPED_SIDE = 384  # pixels; ConvNeXt crops smaller inputs
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC.value, Image.Resampling.BILINEAR.value
 HALF, IMAGENET = [0.5] * 3, ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 CLIP = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
-MAX_SIDE = 1024  # pixels, of an input: 3 MB an image; larger ones would take gigabytes for a batch
-MAX_LONGER = 2**15  # pixels, of an image whose shorter side is resized: a longer one is too narrow
-# What a configuration leaves out, by the type of image processor. Other types resize or scale in ways of their own; a
-# configuration without a type has all its entries.
+MAX_SIDE = 1024  # pixels of an input: 3 MB an image; a batch of larger ones would take gigabytes
+MAX_LONGER = 2**15  # pixels of the longer side after resizing the shorter one; narrower images are refused
+# Defaults of a configuration by the type of image processor. Other types resize or scale differently; a configuration
+# without a type has no defaults.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "CLIP": {"size": 224, "crop_size": 224, "do_center_crop": True, "resample": BICUBIC, "mean_std": CLIP},
     "Bit": {"size": 224, "crop_size": 224, "do_center_crop": True, "resample": BICUBIC, "mean_std": CLIP},
@@ -36,13 +36,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 class Preparation(NamedTuple):
-    """How an image is resized and cropped to RGB uint8 pixels (height, width, 3)."""
+    """A resizing and centre crop to RGB uint8 pixels (height, width, 3)."""
 
     height: int
     width: int
     resampling: str = "bilinear"  # Pillow's filter
-    shorter: int | None = None  # what the shorter side is resized to before the middle is cropped
-    resized: tuple[int, int] | None = None  # (height, width) before the middle is cropped; neither: not resized
+    shorter: int | None = None  # length of the shorter side before the centre crop
+    resized: tuple[int, int] | None = None  # (height, width) before the centre crop; neither: not resized
     reduced: bool = False  # whether large JPEGs are decoded at a smaller scale
 
     @property
@@ -51,9 +51,9 @@ class Preparation(NamedTuple):
         return self.height, self.width, 3
 
     def __call__(self, image: Image.Image) -> np.ndarray:
-        """Return the pixels of an RGB image, black where it is smaller than what is cropped.
+        """Return the pixels of an RGB image, with black margins if it is smaller than the crop.
 
-        Raises UnreadableImage for one that is so narrow that it would be resized to a very long one.
+        Raises UnreadableImage if a narrow image would become longer than MAX_LONGER.
         """
         size = self._size(*image.size)
         if max(size) > max(MAX_LONGER, *image.size):
@@ -66,9 +66,9 @@ class Preparation(NamedTuple):
         return np.asarray(image.crop((left, top, left + self.width, top + self.height)))
 
     def visible_box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Return left, top, right and bottom, in pixels of an image of this size, of what the pixels show of it.
+        """Return left, top, right and bottom of the crop, in pixels of an image of this size.
 
-        It reaches beyond an image that is smaller than what is cropped.
+        The crop reaches beyond a smaller image.
         """
         resized = self._size(width, height)
         left, top = self._corner(resized)
@@ -76,45 +76,43 @@ class Preparation(NamedTuple):
         return left * across, top * down, (left + self.width) * across, (top + self.height) * down
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the width and height that an image of this size is resized to before the middle is cropped."""
+        """Return the width and height before the centre crop."""
         if self.shorter:
             long = int(self.shorter * max(width, height) / min(width, height))
             return (self.shorter, long) if width <= height else (long, self.shorter)
         return self.resized[::-1] if self.resized else (width, height)
 
     def _corner(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the left and top of what is cropped of an image that was resized to a width and height."""
+        """Return the left and top of the crop in a resized image."""
         return (size[0] - self.width) // 2, (size[1] - self.height) // 2
 
     def describe(self) -> dict[str, Any]:
-        """Return what a manifest says of it, where it is more than resized to a square."""
+        """Return the entries of a manifest, for a preparation other than `resize_to_square`."""
         size = f"shorter side {self.shorter}" if self.shorter else self.resized and "{} x {}".format(*self.resized)
         return {"resized": size, "cropped": f"{self.height} x {self.width}"}
 
 
 def resize_to_square(side: int, resampling: str) -> Preparation:
-    """Return the preparation that resizes to a square, whatever the shape; large JPEGs are decoded at a smaller scale.
+    """Return the preparation that resizes any shape to a square.
 
-    That hardly matters to a filter that averages, so not with "nearest".
+    Large JPEGs are decoded at a smaller scale, except with "nearest": other filters average and hardly change.
     """
     return Preparation(side, side, resampling, resized=(side, side), reduced=resampling != "nearest")
 
 
 def parse_config(config: dict[str, Any]) -> Preparation:
-    """Return the preparation of a preprocessor_config.json. Raises ValueError for what is not possible here.
+    """Return the preparation of a preprocessor_config.json. Raises ValueError if it is not supported.
 
-    Source: the image processors of the library transformers, which this equals pixel for pixel.
+    Source: the image processors of the library transformers, with equal pixels.
     """
     kind, config = _with_defaults(config)
     resampling, does_crop = _resampling(config["resample"]), config.get("do_center_crop", False)
     shorter, resized = (
         _sides(config["size"], is_square=not does_crop) if config.get("do_resize", True) else (None, None)
     )
-    if kind == "ConvNext" and (
-        shorter or resized
-    ):  # below SIDE_WITHOUT_MARGIN resized to more, and the middle is cropped
+    if kind == "ConvNext" and (shorter or resized):  # smaller inputs are resized to a margin and cropped
         side = shorter or (resized or (0,))[0]
-        if side >= SIDE_WITHOUT_MARGIN:
+        if side >= MIN_UNCROPPED_SIDE:
             return Preparation(side, side, resampling, resized=(side, side))
         share = config.get("crop_pct", 224 / 256)
         if not isinstance(share, int | float) or not side <= MAX_SIDE * share <= MAX_SIDE:
@@ -131,7 +129,7 @@ def parse_config(config: dict[str, Any]) -> Preparation:
 
 
 def parse_scaling(config: dict[str, Any]) -> tuple[float, list[float], list[float]]:
-    """Return what pixels from 0 to 255 are multiplied with, then the mean (3,) that is subtracted and what divides (3,)."""
+    """Return the factor, the mean (3,) and the standard deviation (3,): inputs are (pixels * factor - mean) / std."""
     _, config = _with_defaults(config)
     factor = float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0
     if not config.get("do_normalize", True):
@@ -143,7 +141,7 @@ def parse_scaling(config: dict[str, Any]) -> tuple[float, list[float], list[floa
 
 
 def _three(value: Any) -> list[float]:
-    """Return a number for each of red, green and blue."""
+    """Return a number each for red, green and blue."""
     numbers = [float(one) for one in value] if isinstance(value, (list, tuple)) else [float(value)] * 3
     if len(numbers) != 3:
         raise ValueError(f"is not of RGB images: expected 3 means and standard deviations, got {len(numbers)}")
@@ -159,13 +157,13 @@ def read_pixels(
 
 
 def _with_defaults(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the type of an image processor and all its entries. Raises ValueError where one is missing."""
+    """Return the type of an image processor and all its entries. Raises ValueError if one is missing."""
     name = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
     kind = re.sub("(ImageProcessor(Fast|Pil)?|FeatureExtractor)$", "", name)
     if "max_num_patches" in config:
         raise ValueError("gives images of any shape (NaFlex): choose a variant of the network with a fixed size")
     if kind not in DEFAULTS:
-        raise ValueError(f"is of the type {name}: expected that of {', '.join(filter(None, DEFAULTS))}")
+        raise ValueError(f"is of the type {name}: expected {', '.join(filter(None, DEFAULTS))}")
     known = dict(DEFAULTS[kind])
     if mean_std := known.pop("mean_std", None):
         known |= {"image_mean": mean_std[0], "image_std": mean_std[1]}
@@ -177,7 +175,10 @@ def _with_defaults(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _sides(size: Any, is_square: bool) -> tuple[int | None, tuple[int, int] | None]:
-    """Return the shorter side, or height and width, of a size in a configuration; a number is a square's, or shorter."""
+    """Return the shorter side, or height and width, of a size in a configuration.
+
+    A number is the side of a square, or else the shorter side.
+    """
     if size is None:
         return None, None
     numbers = (

@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 SPACES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}  # Pillow's mode by the colour space of a profile (ICC.1, 7.2)
 GREY_MODES = ("1", "L", "LA", "La")
 MAX_DIFFERENCE = 2  # levels of 255; a profile that changes no colour by more is sRGB, whatever its name
-GRID = 17  # colours along each axis that are compared for this
+GRID = 17  # colours along each axis, compared for this
 PROFILES_KEPT = 16
 INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 # NOCACHE: threads share the transforms, and the cache of a transform is not safe for threads.
@@ -20,7 +20,7 @@ ERRORS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)  # for a damaged 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Return an image of 8 bits in sRGB, according to the ICC profile of its file.
 
-    The image is returned unchanged if there is no profile, if the profile is sRGB, damaged, or made for another kind
+    The image is returned unchanged if there is no profile, if the profile is sRGB, damaged, or for another kind
     of image, such as a CMYK profile in an RGB file.
     """
     space = SPACES.get(profile[16:20]) if profile else None

@@ -14,6 +14,7 @@ import numpy as np
 from similar_images.events import Skipped
 from similar_images.files import replace_file
 from similar_images.inputs import images
+from similar_images.inputs.formats import SUFFIXES
 from similar_images.inputs.names import escape_line, find_line_error, is_blank, read_names, show_examples, to_csv_cell
 from similar_images.inputs.sources import Location, Source, digest_image, location_title, open_source
 from similar_images.networks import batch_size, loader
@@ -63,7 +64,7 @@ def list_images(
         raise ValueError("expected a list of images (-l), a folder or archive of images (-d), or both")
     found = source.find()
     if not found.names:
-        suffixes = ", ".join(sorted(images.SUFFIXES))
+        suffixes = ", ".join(sorted(SUFFIXES))
         raise ValueError("; ".join([f"no image in {place}: expected files ending in {suffixes}", *found.notes()]))
     list_file = list_path(output) if output else Path(f"{location_title(place)}_file_list.txt")
     listed = read_names(list_file) if list_file.exists() else []

@@ -24,7 +24,7 @@ MANIFEST = {  # the form of the manifest
     "names": {"file": str, "sha256": str},  # relative to the manifest; over the n names
     "images": TEXT,  # the folder of images, relative to the manifest, or its address; None: the names are texts
     "allow_outside": bool,  # whether names may lead out of that folder
-    "decoding": int | None,  # images.DECODING when the rows were computed; None for texts
+    "decoding": int | None,  # images.DECODING_VERSION when the rows were computed; None for texts
     "skipped": [{"row": int, "name": str, "reason": str}],
     "sha256": TEXT,  # of the .npy, once it is complete
     "sample": TEXT,  # its fingerprint over SAMPLED rows, likewise

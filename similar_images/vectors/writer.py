@@ -102,7 +102,7 @@ class Writer:
 
     @property
     def has_older_decoding(self) -> bool:
-        """Whether an earlier version of images.DECODING made the rows on disk."""
+        """Whether an earlier version of images.DECODING_VERSION made the rows on disk."""
         return self._earlier is not None and self._images is not None and self._earlier["decoding"] != DECODING_VERSION
 
     def check_name(self, network: str) -> None:

@@ -6,9 +6,16 @@ import fsspec
 import pytest
 
 from similar_images.collection.images import Collection
-from similar_images.inputs.address import Address, Remote
 from similar_images.inputs.images import Limits, UnreadableImage
-from similar_images.inputs.sources import check_source, digest_image, location_title, open_source, parse_location
+from similar_images.inputs.sources import (
+    Address,
+    Remote,
+    check_source,
+    digest_image,
+    location_title,
+    open_source,
+    parse_location,
+)
 
 HARD = ("a b.jpg", "a#1.jpg", "a?b.jpg", "a*[b].jpg", "ü.jpg", "100%25.jpg")
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from similar_images.inputs import images
+from similar_images.inputs.formats import FORMATS
 from similar_images.inputs.preparation import read_pixels, resize_to_square
 from similar_images.networks import loader
 from similar_images.vectors import from_images as extraction
@@ -250,7 +251,7 @@ def test_a_run_over_all_of_them_skips_exactly_the_broken(folder, tmp_path):
     assert written["nowhere.jpg"]["sha256"] == ""
 
 
-@pytest.mark.parametrize("form", images.FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_bytes_changed_at_random_never_do_more_than_skip_an_image(form):
     good, random = noise(form), np.random.default_rng(0)
     for _ in range(60):

@@ -14,10 +14,9 @@ from click.testing import CliRunner
 from similar_images.cli.main import main
 from similar_images.collection.images import Collection
 from similar_images.evaluation.networks import compare
-from similar_images.inputs import names as kinds
-from similar_images.inputs.address import Address
+from similar_images.inputs import listing as kinds
 from similar_images.inputs.names import find_line_error
-from similar_images.inputs.sources import open_source
+from similar_images.inputs.sources import Address, open_source
 from similar_images.vectors.from_images import list_images
 
 FILES = {

@@ -16,10 +16,9 @@ from similar_images.collection.images import Collection
 from similar_images.evaluation.duplicate_choice import Member, to_script
 from similar_images.evaluation.report import _tile
 from similar_images.inputs import images
-from similar_images.inputs.address import Address
 from similar_images.inputs.exif import read_exif
 from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.sources import open_source
+from similar_images.inputs.sources import Address, open_source
 from similar_images.widgets.thumbnails import Thumbnails
 
 SECRETS = ("../secret.jpg", "{folder}/secret.jpg", "red/../../secret.jpg", "link.jpg", "linked/secret.jpg")

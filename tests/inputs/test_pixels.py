@@ -388,7 +388,7 @@ def test_an_image_in_several_blocks_is_scaled_as_one(monkeypatch):
         tifffile.imwrite(buffer, values, photometric=kind)
         contents.append(buffer.getvalue())
     whole = [levels(content) for content in contents]
-    monkeypatch.setattr("similar_images.inputs.depth.BLOCK", 14)  # pixels: two rows
+    monkeypatch.setattr("similar_images.inputs.depth.BLOCK_PIXELS", 14)  # pixels: two rows
     assert [levels(content) for content in contents] == whole
 
 

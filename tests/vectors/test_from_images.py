@@ -12,8 +12,7 @@ from PIL import Image
 from similar_images import Collection
 from similar_images.cli.extract import main
 from similar_images.events import Skipped
-from similar_images.inputs import sources
-from similar_images.inputs.sources import open_source
+from similar_images.inputs.sources import archive, open_source
 from similar_images.networks import batch_size
 from similar_images.networks.loader import load
 from similar_images.vectors import from_images as extraction
@@ -164,8 +163,8 @@ def test_an_archive_is_opened_once_in_a_run(photos, tmp_path, monkeypatch):
     (photos / "bad.jpg").write_text("no image")
     with tarfile.open("photos.tar.gz", "w:gz") as file:
         file.add(photos, "photos")
-    opened, open_archive = [], sources._open_archive
-    monkeypatch.setattr(sources, "_open_archive", lambda file: opened.append(file) or open_archive(file))
+    opened, open_archive = [], archive.open_archive
+    monkeypatch.setattr(archive, "open_archive", lambda file: opened.append(file) or open_archive(file))
     done = CliRunner().invoke(main, ["-d", "photos.tar.gz", "--network", "hog-colour"])
     assert done.exit_code == 0, done.output
     assert "12 of 13 images, 1 skipped" in done.output and len(opened) == 1

@@ -1,0 +1,117 @@
+"""Images in a folder on disk and its subfolders."""
+
+import os
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from similar_images.inputs.formats import is_image
+from similar_images.inputs.images import LIMITS, OUTSIDE_FOLDER, Limits, UnreadableImage
+from similar_images.inputs.listing import HIDDEN, INSIDE_LINKS, OUTSIDE_LINKS, UNREADABLE, Kind, Listing, classify
+from similar_images.inputs.names import compose, is_inside, leads_outside
+from similar_images.inputs.sources.source import Source
+
+
+class Folder(Source):
+    """Images in a folder. Nothing outside is read unless allowed."""
+
+    in_memory = False
+    path: Path
+
+    def __init__(self, path: Path, allow_outside: bool = False):
+        """With `allow_outside`, names may be absolute or lead out of the folder, by `..` or a symbolic link."""
+        self.path, self.allow_outside = path, allow_outside
+
+    def find(self) -> Listing:
+        left_out: dict[Kind, list[str]] = {}
+        return classify(self._files(left_out), left_out)
+
+    def exists(self, name: str = "") -> bool:
+        return self._check(name, Path.exists)
+
+    def is_file(self, name: str) -> bool:
+        return self._check(name, Path.is_file)
+
+    def join(self, name: str) -> Path | None:
+        return None if not self.allow_outside and leads_outside(name, self.path) else self.path / name
+
+    def locate(self, name: str) -> Path:
+        file = self.path / self.match_name(name)
+        if not self.allow_outside and not is_inside(file, self.path):
+            raise UnreadableImage(OUTSIDE_FOLDER)
+        return file
+
+    def match_name(self, name: str) -> str:
+        if name.isascii() or os.path.lexists(self.path / name):
+            return name
+        found = ""
+        for part in name.split("/"):
+            forms = (part, compose(part), unicodedata.normalize("NFD", part))
+            on_disk = next((form for form in forms if os.path.lexists(self.path / (found + form))), part)
+            found += f"{on_disk}/"
+        return found[:-1]
+
+    def image(self, name: str, limits: Limits = LIMITS) -> Path:
+        return self.locate(name)
+
+    def size(self, name: str) -> int:
+        return self.locate(name).stat().st_size
+
+    def open(self, name: str) -> IO[bytes]:
+        path = self.locate(name)
+        if path.exists() and not path.is_file():
+            raise OSError(f"{path} is not a regular file")
+        return path.open("rb")
+
+    def _files(self, left_out: dict[Kind, list[str]]) -> Iterator[str]:
+        """Yield the names of all files; add hidden folders, unfollowed links and unreadable folders to `left_out`."""
+        followed = [Path(os.path.realpath(self.path))]
+        folders: list[tuple[str, str | Path]] = [("", self.path)]
+        while folders:
+            below, folder = folders.pop()
+            try:
+                with os.scandir(folder) as entries:
+                    listed = list(entries)
+            except PermissionError:
+                left_out.setdefault(UNREADABLE, []).append(below or ".")
+                continue
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            for entry in listed:
+                name, is_folder = below + entry.name, _is_folder(entry)
+                if is_folder and entry.name.startswith("."):
+                    left_out.setdefault(HIDDEN, []).append(f"{name}/")
+                elif entry.is_symlink() and (kind := self._link_kind(name, is_folder, followed)):
+                    left_out.setdefault(kind, []).append(name)
+                elif is_folder:
+                    folders.append((f"{name}/", entry.path))
+                else:
+                    yield name
+
+    def _link_kind(self, name: str, is_folder: bool, followed: list[Path]) -> Kind | None:
+        """Return the kind of a left-out symbolic link; None if it is followed, and add its folder to `followed`."""
+        if not is_folder and not is_image(name):
+            return None
+        target = Path(os.path.realpath(self.path / name))
+        if not self.allow_outside and not target.is_relative_to(followed[0]):
+            return OUTSIDE_LINKS
+        if not is_folder:
+            return None
+        if any(target.is_relative_to(folder) or folder.is_relative_to(target) for folder in followed):
+            return INSIDE_LINKS
+        followed.append(target)
+        return None
+
+    def _check(self, name: str, check: Callable[[Path], bool]) -> bool:
+        try:
+            return check(self.locate(name))
+        except UnreadableImage:
+            return False
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

@@ -1,0 +1,72 @@
+"""The interface of every source of images.
+
+A new kind of source is a subclass of `Source` in a module of its own, chosen by `open_source`.
+"""
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO
+
+from similar_images.inputs.images import LIMITS, OUTSIDE_FOLDER, OVER_LIMIT, Limits, UnreadableImage
+from similar_images.inputs.listing import Listing
+from similar_images.inputs.sources.location import Location
+
+
+class Source(ABC):
+    """Images by name. Names are relative to `path`, with `/`. Threads may share a source."""
+
+    path: Location
+    in_memory = True  # whether `image` returns bytes
+    readers = 1  # threads that can read at once, at least
+    allow_outside = False  # whether names may lead out of `path`
+
+    @abstractmethod
+    def find(self) -> Listing:
+        """Return the names of all images, by suffix, and the left-out files."""
+
+    @abstractmethod
+    def exists(self, name: str = "") -> bool:
+        """Return whether the source itself, or an entry of this name in it, exists."""
+
+    @abstractmethod
+    def is_file(self, name: str) -> bool:
+        """Return whether a name is a file."""
+
+    @abstractmethod
+    def join(self, name: str) -> Location | None:
+        """Return the location of a file, without reading; None if the name leads outside."""
+
+    @abstractmethod
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes. Raises OSError, or ValueError for an invalid or outside name."""
+
+    @abstractmethod
+    def open(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Return the open file as a context manager. Raises OSError or UnreadableImage."""
+
+    def locate(self, name: str) -> Location:
+        """Return the location of a file, whether or not it exists. Raises UnreadableImage if it is outside."""
+        location = self.join(name)
+        if location is None:
+            raise UnreadableImage(OUTSIDE_FOLDER)
+        return location
+
+    def match_name(self, name: str) -> str:
+        """Return a name in the spelling of the source, e.g. with composed or decomposed accents."""
+        return name
+
+    def has_any(self, names: list[str]) -> bool:
+        """Return whether at least one of the names is a file."""
+        return any(self.is_file(name) for name in names if name)
+
+    def image(self, name: str, limits: Limits = LIMITS) -> Path | bytes:
+        """Return an image file as `images.open_image` takes it.
+
+        Raises UnreadableImage if it is missing, too large or damaged, OSError if the source fails.
+        """
+        size = self.size(name)
+        if size > limits.bytes:
+            raise UnreadableImage(f"{size} bytes: {OVER_LIMIT} {limits.bytes} bytes")
+        with self.open(name) as file:
+            return file.read(size)
