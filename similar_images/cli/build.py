@@ -266,7 +266,7 @@ def _chosen(vectors, labels: str, removed: list[int]) -> str:
     from similar_images.evaluation.similarities import choose_similarity
 
     chosen = choose_similarity(vectors, choose_labels(labels, vectors.names or []), removed)
-    _say(chosen.said)
+    _say(chosen.reason)
     return chosen.name
 
 

@@ -18,14 +18,14 @@ from similar_images.cli.options import FILE, SIMILARITIES, Command, collection_o
     type=click.Choice(SIMILARITIES),
     default="cosine",
     show_default=True,
-    help="What is compared with the threshold. The measured thresholds are of the cosine.",
+    help="The similarity compared with the threshold. The measured thresholds are of the cosine.",
 )
 @click.option("--exact", is_flag=True, help="Compare every image with every other, without the index.")
 @click.option(
     "-t",
     "--threshold",
     type=click.FloatRange(0, 1),
-    help="The similarity from which images are near-duplicates.  [default: calibrated on the collection]",
+    help="The lowest similarity of near-duplicates.  [default: calibrated on the collection]",
 )
 @click.option(
     "--calibrate",
@@ -51,7 +51,7 @@ def main(
     overwrite: bool,
     **opening: Any,
 ) -> None:
-    """Find groups of images that are (nearly) the same: recompressed, resized, cropped, mirrored, recoloured.
+    """Find groups of equal and nearly equal images: recompressed, resized, cropped, mirrored, recoloured.
 
     VECTORS is the collection: its list or its vectors. The groups are printed as CSV, one line per image: the group's
     number, row, name, similarity to the group's first image, bytes, width and height, the earlier image of the group
@@ -66,8 +66,7 @@ def main(
       similar-images duplicates photos_file_list.txt --threshold 0.95
       similar-images duplicates photos_file_list.txt --calibrate 100
     """
-    from tqdm import tqdm
-
+    from similar_images.cli.progress import show_progress
     from similar_images.collection.images import Collection
     from similar_images.evaluation import duplicates
     from similar_images.files import check_new, replace_file
@@ -85,22 +84,21 @@ def main(
         collection = collection.with_similarity(similarity)
         searched = searched if similarity == "cosine" else None
     elif searched is not None:
-        searched = searched._replace(similarity=COSINE)  # of the vectors that are compared here
+        searched = searched._replace(similarity=COSINE)  # of the vectors compared here
 
     if threshold is None:
-        with tqdm(unit=" images altered", disable=None, leave=False) as bar:
-            chosen = duplicates.choose_threshold(collection, searched, calibrate, bar.update)
+        with show_progress() as progress:
+            chosen = duplicates.choose_threshold(collection, searched, calibrate, progress)
         threshold = chosen.threshold
         click.echo(escape_line(chosen.note), err=True)
         for alteration, recall in chosen.recalls.items():
             click.echo(f"  {alteration:9} {recall:4.0%}", err=True)
-    with tqdm(total=len(collection), unit=" images", disable=None) as bar:
+    with show_progress(leave=True) as progress:
         pairs = duplicates.find_pairs(
-            collection.compared, threshold, searched, progress=bar.update, removed=collection.removed
+            collection.compared, threshold, searched, progress=progress, removed=collection.removed
         )
-    groups = duplicates.group(collection.compared, pairs, threshold)
-    with tqdm(total=sum(len(group.rows) for group in groups), unit=" files read", disable=None) as bar:
-        members = duplicates.read_members(collection, groups, bar.update)
+        groups = duplicates.group(collection.compared, pairs, threshold)
+        members = duplicates.read_members(collection, groups, progress)
 
     summary = duplicates.summary(collection, members, threshold)
     if html_file:

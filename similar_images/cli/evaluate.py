@@ -1,10 +1,9 @@
 """The command that evaluates a search."""
 
 import json
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -22,10 +21,21 @@ from similar_images.inputs.names import escape_controls, escape_line
 from similar_images.inputs.sources import Address
 from similar_images.networks.catalog import NETWORKS
 
-OF_NETWORKS = {"collections", "networks", "sample", "k", "labels", "alterations", "as_json", "report_file", "overwrite"}
+# The parameters that --networks takes.
+NETWORK_PARAMETERS = {
+    "collections",
+    "networks",
+    "sample",
+    "k",
+    "labels",
+    "alterations",
+    "as_json",
+    "report_file",
+    "overwrite",
+}
 
 
-class Evaluated(click.ParamType):
+class CollectionOrPlace(click.ParamType[Path | Address]):
     """A collection, or with --networks the folder or archive of images."""
 
     name = "collection"
@@ -35,8 +45,8 @@ class Evaluated(click.ParamType):
         return (Place() if is_place else FILE).convert(value, param, ctx)
 
 
-class Networks(click.ParamType):
-    """Names of networks, separated by commas; of those of Keras also NAME=FILE, with its weights."""
+class Networks(click.ParamType[tuple[str, ...]]):
+    """Names of networks, separated by commas; for Keras networks also NAME=FILE, with the file of weights."""
 
     name = "networks"
 
@@ -54,22 +64,22 @@ class Networks(click.ParamType):
 
 
 @click.command("evaluate", cls=Command)
-@click.argument("collections", metavar="COLLECTION...", nargs=-1, type=Evaluated())
+@click.argument("collections", metavar="COLLECTION...", nargs=-1, type=CollectionOrPlace())
 @click.option(
     "--networks",
     multiple=True,
-    is_eager=True,  # it says what a COLLECTION is
+    is_eager=True,  # decides the kind of COLLECTION
     type=Networks(),
     metavar="NAME,...",
-    help="Compare networks on the images of a folder or archive, which is given in place of a COLLECTION: names as "
-    "extract takes them, separated by commas; NAME=FILE gives the weights of one of Keras.",
+    help="Compare networks on the images of the folder or archive given as COLLECTION: names as in extract, separated "
+    "by commas; NAME=FILE sets the weights of a Keras network.",
 )
 @click.option(
     "--sample",
     type=click.IntRange(min=2),
     default=1000,
     show_default=True,
-    help="With --networks: the number of images, drawn at random; whole folders where these are the labels.",
+    help="With --networks: the number of random images; whole folders if these are the labels.",
 )
 @partial(collection_options, several=True)
 @click.option("-k", type=click.IntRange(min=1), help="Number of hits.  [default: 10; with --networks 8]")
@@ -114,6 +124,7 @@ class Networks(click.ParamType):
 @click.pass_context
 def main(
     ctx: click.Context,
+    /,
     collections: tuple[Path, ...],
     networks: tuple[tuple[str, ...], ...],
     sample: int,
@@ -133,11 +144,11 @@ def main(
     """Measure how good the search in each COLLECTION is, its list or its vectors.
 
     Each index is compared with exact search: recall, milliseconds, bytes. Labels give precision, mAP, nDCG and kNN
-    accuracy; an image in no subfolder has no label. Without labels, altered copies of images are the queries.
+    accuracy; images outside subfolders have no label. Without labels, altered copies of images are the queries.
     --sts compares the similarities of texts with human ratings.
 
-    --networks says which network is best for your images: quality by labels or altered copies, speed and size of each,
-    and for those that read words how well each of some prompts finds the labels by their names. Nothing is kept.
+    --networks finds the best network for your images: quality by labels or altered copies, speed and size of each. For
+    networks that read words, it also measures how well some prompts find the labels by their names. No file is kept.
 
     \b
     Examples:
@@ -148,94 +159,123 @@ def main(
       similar-images evaluate --sts sts-dev.tsv
       similar-images evaluate --networks efficientnetlite0,hf:google/siglip2-base-patch16-224 photos --report networks.html
     """
-    from similar_images.evaluation import report
-    from similar_images.evaluation.evaluation import evaluate, open_configs
-    from similar_images.evaluation.labels import choose_labels
-    from similar_images.files import check_new
-    from similar_images.networks.description import reads_text
-
+    output = Output(as_json, as_csv, report_file, overwrite)
     if networks:
-        _check_only_of_networks(ctx)
+        _check_network_options(ctx)
         names = [name for some in networks for name in some]
-        _compare_networks(collections, names, sample, k, labels, alterations, as_json, report_file, overwrite)
-        return
-    if sts_file:
+        _compare_networks(collections, names, sample, k or 8, labels, alterations, output)
+    elif sts_file:
         _print_agreement(sts_file, collections, as_json)
-        return
+    else:
+        _check_collections(collections, index, output)
+        measures = Measures(k or 10, queries, labels, alterations)
+        _evaluate_collections(collections, measures, output, index, similarities, opening)
+
+
+class Output(NamedTuple):
+    """Where and how to write the results."""
+
+    as_json: bool
+    as_csv: bool
+    report_file: Path | None
+    overwrite: bool
+
+    def check_report(self) -> None:
+        """Raise OSError if the report cannot be written."""
+        from similar_images.evaluation.report import load_plots
+        from similar_images.files import check_new
+
+        if self.report_file:
+            check_new(self.report_file, self.overwrite)
+            load_plots()
+
+
+class Measures(NamedTuple):
+    """The options of an evaluation."""
+
+    k: int
+    queries: int
+    labels: str | None
+    alterations: int | None
+
+
+def _check_collections(collections: tuple[Path, ...], index: tuple[Path, ...], output: Output) -> None:
     if not collections:
         raise ValueError("expected a COLLECTION (its list or its vectors) or --sts with a file, got neither")
     if index and len(collections) > 1:
         raise ValueError(
             "expected one COLLECTION with --index, because an index belongs to one collection, got several"
         )
-    if as_json and as_csv:
+    if output.as_json and output.as_csv:
         raise ValueError("expected --json or --csv, got both")
-    if report_file:
-        check_new(report_file, overwrite)
-        report.load_plots()
+    output.check_report()
+
+
+def _evaluate_collections(
+    collections: tuple[Path, ...],
+    measures: Measures,
+    output: Output,
+    index: tuple[Path, ...],
+    similarities: tuple[str, ...],
+    opening: dict[str, Path | str | None],
+) -> None:
+    from similar_images.cli.progress import show_progress
+    from similar_images.evaluation import report
+    from similar_images.evaluation.evaluation import evaluate, open_configs
+    from similar_images.evaluation.labels import choose_labels
+    from similar_images.networks.description import reads_text
 
     evaluations = []
     for path in collections:
         configs = open_configs(path, index, similarities, **opening)
         report_assumption(configs[0].collection.vectors)
         of_texts = reads_text(configs[0].collection.network)  # they have no folders
-        chosen = choose_labels(labels or ("none" if of_texts else None), configs[0].collection.names)
-        altered = 0 if of_texts and alterations is None else alterations
-        evaluations += evaluate(configs, k or 10, queries, chosen, altered, _track, _note)
-    if as_json:
+        chosen = choose_labels(measures.labels or ("none" if of_texts else None), configs[0].collection.names)
+        altered = 0 if of_texts and measures.alterations is None else measures.alterations
+        with show_progress() as progress:
+            evaluations += evaluate(configs, measures.k, measures.queries, chosen, altered, progress)
+    if output.as_json:
         click.echo(json.dumps([report.summary(one) for one in evaluations], indent=1))
+    elif output.as_csv:
+        click.echo(escape_controls(report.as_csv(evaluations).rstrip()))
     else:
-        click.echo(escape_controls(report.as_csv(evaluations).rstrip()) if as_csv else report.as_table(evaluations))
-    if report_file:
-        report.write(report_file, evaluations)
-        click.echo(f"report {report_file}", err=True)
+        click.echo(report.as_table(evaluations))
+    if output.report_file:
+        report.write(output.report_file, evaluations)
+        click.echo(f"report {output.report_file}", err=True)
 
 
-def _track(items: Iterable, what: str, total: int | None) -> Iterable:
-    from tqdm import tqdm
-
-    return tqdm(items, what, total, leave=False, disable=None)
-
-
-def _note(message: str) -> None:
-    click.echo(escape_line(message), err=True)
-
-
-def _check_only_of_networks(ctx: click.Context) -> None:
-    """Raise ValueError for an option that --networks does not take."""
+def _check_network_options(ctx: click.Context) -> None:
+    """Raise ValueError for an option of collections."""
     for parameter in ctx.command.params:
         is_given = ctx.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
-        if is_given and parameter.name not in OF_NETWORKS:
-            raise ValueError(f"{parameter.opts[-1]} is of a collection: omit it with --networks")
+        if is_given and parameter.name not in NETWORK_PARAMETERS:
+            raise ValueError(f"{parameter.opts[-1]} applies to collections: omit it with --networks")
 
 
 def _compare_networks(
     folders: tuple[Path, ...],
     networks: list[str],
     sample: int,
-    k: int | None,
+    k: int,
     labels: str | None,
     alterations: int | None,
-    as_json: bool,
-    report_file: Path | None,
-    overwrite: bool,
+    output: Output,
 ) -> None:
+    from similar_images.cli.progress import show_progress
     from similar_images.evaluation import network_report
     from similar_images.evaluation.networks import compare
-    from similar_images.evaluation.report import load_plots
-    from similar_images.files import check_new
 
     if len(folders) != 1:
         raise ValueError(f"expected one folder or archive of images with --networks, got {len(folders) or 'none'}")
-    if report_file:
-        check_new(report_file, overwrite)
-        load_plots()
-    with sigterm_interrupts():
-        found = compare(folders[0], networks, sample, labels, alterations, k or 8, _track, _note)
-    click.echo(json.dumps(network_report.summary(found), indent=1) if as_json else network_report.as_text(found))
-    if report_file:
-        network_report.write(report_file, found)
-        click.echo(f"report {report_file}", err=True)
+    output.check_report()
+    with sigterm_interrupts(), show_progress() as progress:
+        found = compare(folders[0], networks, sample, labels, alterations, k, progress)
+    as_text = network_report.as_text(found)
+    click.echo(json.dumps(network_report.summary(found), indent=1) if output.as_json else as_text)
+    if output.report_file:
+        network_report.write(output.report_file, found)
+        click.echo(f"report {output.report_file}", err=True)
 
 
 def _print_agreement(file: Path, collections: tuple[Path, ...], as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""A search that is worse on purpose: what a blind test can be tried out with on any collection."""
+"""A deliberately coarse search: an opponent for trying out a blind test on any collection."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +12,7 @@ RECIPE = "PCA8,SQ8"  # 8 bytes an image
 
 
 def coarse(collection: Collection, recipe: str = RECIPE) -> SearchConfig:
-    """Return the collection with a small index of its own, in memory only, whose hits are not re-ranked.
+    """Return the collection with a small index in memory, searched without re-ranking.
 
     Raises ValueError for a recipe that cannot be built.
     """

@@ -1,15 +1,24 @@
 """A blind A/B test of two systems that rank images: which list does a person prefer?"""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 
 from similar_images.collection.base import BaseCollection
 from similar_images.comparison.statistics import Result, preference
-from similar_images.comparison.votes import Vote, append, check_voter, latest, read, remove_last, timestamp
+from similar_images.comparison.votes import (
+    UnblindedTrial,
+    Vote,
+    append,
+    check_voter,
+    latest,
+    read,
+    remove_last,
+    timestamp,
+)
 from similar_images.evaluation.evaluation import SearchConfig
 from similar_images.files import check_writeable
 from similar_images.index.neighbours import check_k
@@ -40,13 +49,13 @@ class Comparison:
 
     def __init__(
         self,
-        systems: dict[str, BaseCollection | SearchConfig | Ranking],
+        systems: Mapping[str, BaseCollection[Any] | SearchConfig | Ranking],
         votes: str | Path,
         voter: str,
         k: int = 8,
         images: str | Path | None = None,
     ):
-        """`images` is the folder or archive of the images, by default that of the collections.
+        """`images` is the folder or archive of the images, by default the source of the collections.
 
         Raises OSError, and ValueError if the file is not a file of votes.
         """
@@ -57,7 +66,7 @@ class Comparison:
         self.names, self.file, self.voter, self.k = tuple(systems), Path(votes), voter, k
         configs = {name: SearchConfig(one) if isinstance(one, BaseCollection) else one for name, one in systems.items()}
         self._rankings = {
-            name: _searching(one) if isinstance(one, SearchConfig) else one for name, one in configs.items()
+            name: _rank_by(one) if isinstance(one, SearchConfig) else one for name, one in configs.items()
         }
         self._collections = [one.collection for one in configs.values() if isinstance(one, SearchConfig)]
         sources = [open_source(parse_location(images))] if images else [one.source for one in self._collections]
@@ -70,17 +79,17 @@ class Comparison:
     def trials(
         self, n: int = 50, seed: int = 0, queries: Iterable[str] | None = None, again: bool = False
     ) -> Iterator[Trial]:
-        """Yield trials for n random images that both systems have, or for all `queries` in their order.
+        """Yield trials for n random images common to both systems, or for all `queries` in their order.
 
-        A query with two identical lists is skipped. A query that this voter has voted on counts as one of the n, but
-        is only shown again with `again`. The seed determines queries and sides. Raises ValueError for an unknown query.
+        Queries with two identical lists are skipped. Queries with a vote of this voter count towards n, but are only
+        repeated with `again`. The seed determines queries and sides. Raises ValueError for an unknown query.
         """
         yield from (trial for trial in self.plan(n, seed, queries, again) if trial is not None)
 
     def plan(
         self, n: int = 50, seed: int = 0, queries: Iterable[str] | None = None, again: bool = False
     ) -> Iterator[Trial | None]:
-        """Yield what `trials` yields, and None for each of the n queries that this voter has voted on."""
+        """Yield trials like `trials`, and None for each query with a vote of this voter."""
         voted = set() if again else {vote.query for vote in self.votes() if vote.voter == self.voter}
         names = self._common_names() if queries is None else list(dict.fromkeys(queries))
         random = np.random.default_rng(seed)
@@ -91,7 +100,7 @@ class Comparison:
             query = names[place]
             if not wanted:
                 return
-            if queries is None and not all(_can_be_asked(collection, query) for collection in self._collections):
+            if queries is None and not all(_has_query(collection, query) for collection in self._collections):
                 continue
             trial = None if query in voted else self._trial(query, self.names[sides[place]])
             if trial is None and query not in voted:
@@ -104,28 +113,28 @@ class Comparison:
 
         Raises OSError or ValueError.
         """
-        vote = Vote(time=timestamp(), voter=self.voter, **self.unblinded(trial), vote=choice)
+        vote = self.unblind(trial).as_vote(timestamp(), self.voter, choice)
         append(self.file, vote)
         return vote
 
     def undo(self) -> Vote:
-        """Remove the voter's last vote on these two systems from the file and return it; a repeated call undoes more.
+        """Remove the voter's last vote on these two systems from the file and return it; call again to undo more.
 
-        An earlier vote of the voter on the same query counts again. Raises OSError, and ValueError if no vote is left.
+        An earlier vote on the same query counts again. Raises OSError, and ValueError if no vote is left.
         """
         vote = remove_last(self.file, lambda vote: vote.voter == self.voter and {vote.a, vote.b} == set(self.names))
         if vote is None:
             raise ValueError(f"expected a vote of {self.voter} to undo, got none in {self.file}")
         return vote
 
-    def unblinded(self, trial: Trial) -> dict:
-        """Return the query of a trial and which system gave which list, as fields of Vote."""
+    def unblind(self, trial: Trial) -> UnblindedTrial:
+        """Return a trial with the names of its systems."""
         if trial not in self._left:
             raise ValueError(f"expected a trial of this comparison, got another of {trial.query}")
         left = self._left[trial]
         a, b = self.names
         lists = (trial.left, trial.right) if left == a else (trial.right, trial.left)
-        return {"query": trial.query, "a": a, "b": b, "left": left, "list_a": lists[0], "list_b": lists[1]}
+        return UnblindedTrial(trial.query, a, b, left, *lists)
 
     def votes(self) -> list[Vote]:
         """Return the votes of all voters on these two systems. Raises OSError or ValueError."""
@@ -141,9 +150,9 @@ class Comparison:
         """Return an SVG of the win rate of the first system with its interval. Raises OSError without Matplotlib."""
         need("matplotlib", "evaluate", "the plot of a comparison")
         from similar_images.comparison.plots import win_rate
-        from similar_images.evaluation.plots import drawn
+        from similar_images.evaluation.plots import in_page_style
 
-        return drawn(win_rate, self.votes(), *self.names)
+        return in_page_style(win_rate, self.votes(), *self.names)
 
     def image(self, name: str) -> Path | bytes:
         """Return an image as images.open_image takes it. Raises UnreadableImage if it is not found."""
@@ -153,7 +162,7 @@ class Comparison:
         raise UnreadableImage("not in the folder or archive of the images: set it with images=")
 
     def _trial(self, query: str, left: str) -> Trial | None:
-        """Return a trial with the list of the system `left` on the left; None if both lists are the same."""
+        """Return a trial with the list of the system `left` on the left; None if both lists are equal."""
         right = self.names[left == self.names[0]]
         trial = Trial(query, *(tuple(self._rankings[name](query, self.k))[: self.k] for name in (left, right)))
         if trial.left == trial.right:
@@ -163,7 +172,7 @@ class Comparison:
         return trial
 
     def _common_names(self) -> list[str]:
-        """Return the names that are in all collections, in the order of the first."""
+        """Return the names common to all collections, in the order of the first."""
         if not self._collections:
             raise ValueError("expected queries=, a list of names, because neither system is a collection")
         first, *others = [collection.names for collection in self._collections]
@@ -173,7 +182,7 @@ class Comparison:
         return [name for name in first if name in common]
 
 
-def _searching(config: SearchConfig) -> Ranking:
+def _rank_by(config: SearchConfig) -> Ranking:
     def rank(query: str, k: int) -> list[str]:
         row = config.collection.row_named(query)
         if row is None:
@@ -183,7 +192,7 @@ def _searching(config: SearchConfig) -> Ranking:
     return rank
 
 
-def _can_be_asked(collection: BaseCollection, name: str) -> bool:
-    """Return whether an image of the collection has a vector and is not removed."""
+def _has_query(collection: BaseCollection[Any], name: str) -> bool:
+    """Return whether the collection has a vector of this image, and did not remove it."""
     row = collection.row_named(name)
     return row is not None and row not in collection.removed and not collection.was_skipped(row)

@@ -5,9 +5,10 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from similar_images.comparison.comparison import Comparison
-from similar_images.comparison.votes import Vote, append, check, read, timestamp
+from similar_images.comparison.votes import UnblindedTrial, Vote, append, check, read, timestamp
 from similar_images.files import check_writeable, read_json, write_json
 from similar_images.inputs.images import UnreadableImage
 from similar_images.templates import pages
@@ -25,10 +26,10 @@ def export_questionnaire(
     queries: Iterable[str] | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the page and, beside it, the key that says which system gave which list; return the key's path.
+    """Write the page and, beside it, the key with the systems behind each list; return the key's path.
 
     The page has thumbnails but no names of systems or images. Do not share the key. Raises OSError if a file exists
-    or cannot be written, and ValueError if there is nothing to ask.
+    or cannot be written, and ValueError without a query to show.
     """
     page = Path(page)
     key = page.with_suffix(".key.json")
@@ -41,7 +42,7 @@ def export_questionnaire(
     trials = list(comparison.trials(n, seed, queries, again=True))
     if not trials:
         raise ValueError("nothing to ask: the two lists of every query are identical")
-    unblinded = [comparison.unblinded(trial) for trial in trials]
+    unblinded = [comparison.unblind(trial)._asdict() for trial in trials]
     names = {name for trial in trials for name in (trial.query, *trial.left, *trial.right)}
     pictures = {name: _picture(comparison, name) for name in names}
     if not any(pictures.values()):
@@ -57,12 +58,12 @@ def import_answers(comparison: Comparison, answers: str | Path, key: str | Path)
     Raises OSError, and ValueError if the answers are damaged or belong to another page or to other systems.
     """
     answers, key = Path(answers), Path(key)
-    known = read_json(key, KEY_FORMAT, "use the key that was written with the page")
+    known = read_json(key, KEY_FORMAT, "use the key written with the page")
     given = read_json(answers, ANSWERS_FORMAT, "use the file that the page's button downloads")
     if known.get("id") != _id(known.get("trials")):
-        raise ValueError(f"{key} was altered: use the key that was written with the page")
+        raise ValueError(f"{key} was altered: use the key written with the page")
     if given.get("questionnaire") != known["id"]:
-        raise ValueError(f"{answers} does not belong to the page of {key}: use the key that was written with its page")
+        raise ValueError(f"{answers} does not belong to the page of {key}: use the key written with its page")
     trials = known["trials"]
     if systems := {name for trial in trials for name in (trial["a"], trial["b"])} - set(comparison.names):
         raise ValueError(f"expected answers on {' and '.join(comparison.names)}, got answers on {', '.join(systems)}")
@@ -77,14 +78,14 @@ def import_answers(comparison: Comparison, answers: str | Path, key: str | Path)
     return len(new)
 
 
-def _vote(voter: str, answer: dict, trials: list[dict]) -> Vote:
-    """Return an answer as a vote. Raises KeyError, TypeError, ValueError or OverflowError if it answers no trial."""
+def _vote(voter: str, answer: dict[str, Any], trials: list[dict[str, Any]]) -> Vote:
+    """Return an answer as a vote. Raises KeyError, TypeError, ValueError or OverflowError for an unknown trial."""
     number = answer["trial"]
     if number not in range(1, len(trials) + 1):
         raise ValueError(f"expected a trial from 1 to {len(trials)}, got {number!r}")
-    trial = trials[number - 1] | {name: tuple(trials[number - 1][name]) for name in ("list_a", "list_b")}
-    time = timestamp(datetime.fromisoformat(answer["time"]))
-    vote = Vote(**trial, time=time, voter=voter, vote=answer["vote"])
+    lists = {name: tuple(trials[number - 1][name]) for name in ("list_a", "list_b")}
+    trial = UnblindedTrial(**trials[number - 1] | lists)
+    vote = trial.as_vote(timestamp(datetime.fromisoformat(answer["time"])), voter, answer["vote"])
     check(vote)
     return vote
 

@@ -1,10 +1,10 @@
 """The result of a blind comparison: win rate, confidence interval, test, and the number of missing votes.
 
 People look at the result after any vote and stop when they like it. So interval and p-value hold at all numbers of votes
-together: without a preference, the p-value is below LEVEL after any vote at all in at most that share of comparisons.
-They rest on (n + 1) times the probability of n wins and losses, which for the true win rate falls to LEVEL or less at
-any n with probability of at most LEVEL (Robbins 1970, "Statistical methods related to the law of the iterated
-logarithm", Annals of Mathematical Statistics 41; for such bounds in general Howard et al. 2021, Annals of Statistics 49).
+together: without a preference, the p-value ever falls below LEVEL in at most a share LEVEL of comparisons. They are
+based on (n + 1) times the probability of n wins and losses. For the true win rate, this product falls to LEVEL or less at
+any n with a probability of at most LEVEL (Robbins 1970, "Statistical methods related to the law of the iterated
+logarithm", Annals of Mathematical Statistics 41; Howard et al. 2021, Annals of Statistics 49, treats such bounds).
 """
 
 import math
@@ -106,10 +106,7 @@ def overlap(one: Sequence[str], other: Sequence[str]) -> float:
 
 
 def more_votes(wins: int, losses: int, votes: int) -> int | None:
-    """Return how many more votes make the result significant, if the shares of wins, losses and ties stay the same.
-
-    None if wins equal losses.
-    """
+    """Return the number of further votes for significance at the present shares; None if wins equal losses."""
     if wins == losses:
         return None
     decided = wins + losses
@@ -119,8 +116,8 @@ def more_votes(wins: int, losses: int, votes: int) -> int | None:
 def votes_needed(rate: float) -> int:
     """Return the number of wins and losses from which the power of the test for a win rate stays at least POWER.
 
-    The power oscillates from one number to the next (Chernick & Liu 2002), over a range below 3 / |rate - 0.5|: around
-    a number with that power all others within this range are looked at.
+    The power oscillates from one number to the next (Chernick & Liu 2002), over a range below 3 / |rate - 0.5|. So all
+    numbers within this range of a sufficient one are examined.
     """
     weak, enough = 0, 1
     while power(rate, np.array([enough]))[0] < POWER:
@@ -136,11 +133,11 @@ def votes_needed(rate: float) -> int:
 def power(rate: float, numbers: np.ndarray) -> np.ndarray:
     """Return the probability that the test shows a win rate after numbers of wins and losses int (m,)."""
     critical = _critical(numbers)
-    return binom.sf(critical - 1, numbers, rate) + binom.cdf(numbers - critical, numbers, rate)
+    return np.asarray(binom.sf(critical - 1, numbers, rate) + binom.cdf(numbers - critical, numbers, rate))
 
 
 def _critical(numbers: np.ndarray) -> np.ndarray:
-    """Return the fewest significant wins, or losses, of each number of votes; one more than all if none are."""
+    """Return the fewest significant wins, or losses, for each number of votes; one more than all if none are."""
     low, high = numbers // 2, numbers + 1  # not significant, and significant or one more than all
     while (high - low > 1).any():
         middle = (low + high) // 2

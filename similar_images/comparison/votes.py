@@ -1,4 +1,4 @@
-"""The votes of blind comparisons and their CSV file, which a killed process cannot damage."""
+"""The votes of blind comparisons and their CSV file, safe against killed processes."""
 
 import csv
 import io
@@ -40,11 +40,25 @@ class Vote(NamedTuple):
         return {"left": self.left, "right": right}.get(self.vote)
 
 
+class UnblindedTrial(NamedTuple):
+    """A query with the names of both systems and their lists, as in Vote."""
+
+    query: str
+    a: str
+    b: str
+    left: str
+    list_a: tuple[str, ...]
+    list_b: tuple[str, ...]
+
+    def as_vote(self, time: str, voter: str, choice: str) -> Vote:
+        return Vote(time=time, voter=voter, **self._asdict(), vote=choice)
+
+
 HEADER = ",".join(Vote._fields).encode() + b"\n"
 
 
 def timestamp(moment: datetime | None = None) -> str:
-    """Return a time, by default now, as ISO 8601 in UTC with milliseconds, so that sorting as text is by time."""
+    """Return a time, by default now, as ISO 8601 in UTC with milliseconds: text order is time order."""
     return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="milliseconds")
 
 
@@ -64,9 +78,9 @@ def append(file: Path, vote: Vote) -> None:
 
 
 def remove_last(file: Path, matches: Callable[[Vote], bool]) -> Vote | None:
-    """Remove the last vote in a file that matches, and return it; None if no vote does, and the file is unchanged.
+    """Remove the last matching vote from a file and return it; without a match, return None and keep the file.
 
-    The file is replaced as a whole. Raises OSError or ValueError, as `read` does.
+    The file is replaced at once. Raises OSError or ValueError, as `read` does.
     """
     if not file.exists():
         return None
@@ -101,13 +115,13 @@ def latest(votes: Iterable[Vote]) -> list[Vote]:
 
 
 def check_voter(voter: str) -> None:
-    """Raise ValueError for a voter's name that the file must not contain."""
+    """Raise ValueError for an invalid voter's name."""
     if not VOTER.fullmatch(voter):
         raise ValueError(f"expected a voter's name of up to 80 letters, digits, spaces and . , ' @ + -, got {voter!r}")
 
 
 def check(vote: Vote) -> None:
-    """Raise ValueError if a vote is not valid."""
+    """Raise ValueError for an invalid vote."""
     check_voter(vote.voter)
     if vote.vote not in CHOICES:
         raise ValueError(f"expected one of {', '.join(CHOICES)}, got {vote.vote!r}")
@@ -129,7 +143,7 @@ def _locked(file: Path) -> Iterator[BinaryIO]:
 
 
 def _repaired(content: bytes, file: Path) -> bytes:
-    """Return the content with its header and complete lines only. Raises ValueError if it is not a file of votes."""
+    """Return the header and the complete lines. Raises ValueError if it is not a file of votes."""
     if HEADER.startswith(content):
         return HEADER
     first = content.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].rstrip(b"\r")  # as a spreadsheet may save it

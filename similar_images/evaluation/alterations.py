@@ -1,4 +1,4 @@
-"""Alterations that are typical of copies of photographs."""
+"""Typical alterations of copied photographs."""
 
 import io
 import math

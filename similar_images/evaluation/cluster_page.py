@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def summary(clusters: Clusters, removed: Sequence[int] = ()) -> str:
 
 
 def write_csv(file: TextIO, collection: Collection, clusters: Clusters) -> None:
-    """Write cluster, place, row and name of every image that was not removed, by cluster; on stdout without control characters."""
+    """Write cluster, place, row and name of every image except removed ones, by cluster; on stdout without control characters."""
     cell = csv_cell_for(file)
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("cluster", "place", "row", "name"))
@@ -41,8 +41,8 @@ def write_html(path: Path, collection: Collection, clusters: Clusters, title: st
     pages.write(path, "clusters.html", title=title, shown=SHOWN, sections=_sections(path, collection, clusters, k))
 
 
-def _sections(page: Path, collection: Collection, clusters: Clusters, k: int) -> Iterator[dict]:
-    """Yield the content of the page, one section at a time: the thumbnails of all need not fit into memory."""
+def _sections(page: Path, collection: Collection, clusters: Clusters, k: int) -> Iterator[dict[str, Any]]:
+    """Yield the sections of the page one at a time: all thumbnails together may not fit into memory."""
     for cluster in clusters[:CLUSTERS]:
         cards = [_card(page, collection, row) for row in cluster.rows[:SHOWN].tolist()]
         yield {"title": cluster.name, "about": f"{cluster.size} images", "cards": cards, "is_cluster": True}
@@ -56,16 +56,20 @@ def _sections(page: Path, collection: Collection, clusters: Clusters, k: int) ->
     for title, about, hits in (
         ("Outliers", "the most isolated; the mean similarity to the 8 nearest", collection.outliers(k)),
         ("Typical", "near to most others; the mean similarity to these", collection.typical(k)),
-        ("Spread", "they cover the collection; the mean similarity to those each stands for", collection.spread(k)),
+        (
+            "Spread",
+            "they cover the collection; the mean similarity to the images each represents",
+            collection.spread(k),
+        ),
     ):
         yield {"title": title, "about": about, "cards": _cards(page, collection, hits), "is_cluster": False}
 
 
-def _cards(page: Path, collection: Collection, hits: list[Hit]) -> list[dict]:
+def _cards(page: Path, collection: Collection, hits: list[Hit]) -> list[dict[str, Any]]:
     return [_card(page, collection, hit.row) | {"facts": [f"similarity {hit.similarity:.3f}"]} for hit in hits]
 
 
-def _card(page: Path, collection: Collection, row: int) -> dict:
+def _card(page: Path, collection: Collection, row: int) -> dict[str, Any]:
     name = collection.names[row]
     try:
         picture = pages.picture(collection.image(row), THUMBNAIL)

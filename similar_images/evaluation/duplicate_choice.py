@@ -1,14 +1,15 @@
-"""Which of near-duplicates to keep: a proposal, and the choice as CSV or as a shell script that moves the others."""
+"""Which near-duplicates to keep: a proposal, and the choice as CSV or as a shell script that moves the rest."""
 
 import csv
 import io
 import shlex
-from collections.abc import Callable, Iterable
 from collections.abc import Collection as Rows
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from similar_images.events import Event, Progress
 from similar_images.inputs.names import to_csv_cell
 from similar_images.inputs.sources import Folder, Source, digest_image
 
@@ -94,7 +95,7 @@ printf '%s moved to %s, %s moved before, %s not moved\\n' "$moved" "$to" "$alrea
 
 
 class Member(NamedTuple):
-    """An image of a group, with facts that help to choose the copy to keep; None: its file cannot be read."""
+    """An image of a group, with facts for choosing the copy to keep; None: its file cannot be read."""
 
     group: int  # from 1
     row: int
@@ -107,8 +108,8 @@ class Member(NamedTuple):
     sha256: str | None = None
 
 
-def proposed(members: Iterable[Member]) -> list[int]:
-    """Return the row to keep of each group: that with the most pixels, then the most bytes, then the earliest."""
+def propose(members: Iterable[Member]) -> list[int]:
+    """Return the row to keep of each group: the most pixels, then the most bytes, then the earliest."""
     groups = groupby(members, lambda member: member.group)
     return [max(group, key=_quality).row for _, group in groups]
 
@@ -116,15 +117,16 @@ def proposed(members: Iterable[Member]) -> list[int]:
 def to_csv(members: Iterable[Member], kept: Rows[int]) -> str:
     """Return name, action (keep or move), group, bytes and SHA-256 of each image, below the names of the columns."""
     lines = [
-        f"{csv_cell(one.name)},{'keep' if one.row in kept else 'move'},{one.group},{_file_of(one)}\n" for one in members
+        f"{csv_cell(one.name)},{'keep' if one.row in kept else 'move'},{one.group},{_file_cells(one)}\n"
+        for one in members
     ]
     return COLUMNS + "".join(lines)
 
 
 def to_script(members: Iterable[Member], kept: Rows[int], source: Source | None) -> str:
-    """Return a script for POSIX sh that moves the images that are not kept into a folder beside that of the images.
+    """Return a script for POSIX sh that moves the other images into a folder beside the images.
 
-    Raises ValueError for an archive or an unknown folder, and for a group of which none is kept.
+    Raises ValueError for an archive or an unknown folder, and for a group without a kept image.
     """
     head = script_head(source)
     if head is None:
@@ -141,7 +143,7 @@ def to_script(members: Iterable[Member], kept: Rows[int], source: Source | None)
 
 
 def script_head(source: Source | None) -> str | None:
-    """Return the beginning of the script for images in a folder; None where they are not in one."""
+    """Return the beginning of the script for images in a folder; None for other sources."""
     if not isinstance(source, Folder):
         return None
     folder: Path = source.path.resolve()
@@ -149,10 +151,8 @@ def script_head(source: Source | None) -> str | None:
     return HEAD.replace("@from@", shlex.quote(str(folder))).replace("@to@", shlex.quote(str(to)))
 
 
-def unchanged(
-    members: Iterable[Member], kept: Rows[int], source: Source | None, note: Callable[[str], object]
-) -> list[Member]:
-    """Return the images whose files still have the size and SHA-256 that they were compared with; `note` gets the others.
+def drop_changed(members: Iterable[Member], kept: Rows[int], source: Source | None, progress: Progress) -> list[Member]:
+    """Return the images whose files have the same size and SHA-256 as at the comparison; the others become notes.
 
     A group without an unchanged image to keep is left out. Files unreadable at the comparison are not checked.
     """
@@ -161,10 +161,10 @@ def unchanged(
         images = list(group)
         if source is not None and (changed := [one for one in images if _has_changed(one, source)]):
             for one in changed:
-                note(f"left out {one.name}: it has changed since the comparison")
+                progress(Event(note=f"left out {one.name}: it has changed since the comparison"))
             images = [one for one in images if one not in changed]
             if not any(one.row in kept for one in images):
-                note(f"left out group {number}: no unchanged image to keep")
+                progress(Event(note=f"left out group {number}: no unchanged image to keep"))
                 continue
         left += images
     return left
@@ -186,7 +186,7 @@ def _quality(member: Member) -> tuple[int, int, int]:
     return (member.width or 0) * (member.height or 0), member.bytes or 0, -member.row
 
 
-def _file_of(member: Member) -> str:
+def _file_cells(member: Member) -> str:
     return f"{member.bytes},{member.sha256}" if member.sha256 else ","
 
 

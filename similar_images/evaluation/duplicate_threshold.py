@@ -1,6 +1,5 @@
 """The similarity threshold of near-duplicates: measured for a network, or calibrated on a collection."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,22 +9,23 @@ from similar_images.collection.images import Collection
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.duplicate_groups import NEIGHBOURS
 from similar_images.evaluation.evaluation import can_encode
+from similar_images.events import Event, Progress, ignore
 from similar_images.index.exact import normalise, rows_except
 from similar_images.index.index import Index
 from similar_images.index.neighbours import nearest_rows
 from similar_images.inputs import images
 from similar_images.networks.description import NetworkDescription
 
-# Network -> the cosine similarity from which two images are near-duplicates. benchmarks/near_duplicates.py, with 200
-# photographs of COCO, five altered copies of each and 1,515 others of Caltech-101: at these, groups join 2,490 and 930
-# pairs of one photograph and none of two. They also join 85 and 49 pairs among the others. Looked at one by one, 36
-# and 15 of those are different pictures, motorbikes and one man's face mostly (mirrored pairs and frames of one
-# drawing count as the same): a precision of 0.986 and 0.985. EfficientNet-Lite0 and Lite2 join 2,157 and 1,643 pairs of
-# one photograph, none of two, and 86 and 65 of the others, of which 43 and 29 are different: 0.980 and 0.983.
+# Network -> the lowest cosine similarity of near-duplicates, from benchmarks/near_duplicates.py with 200 photographs of
+# COCO, five altered copies of each, and 1,515 photographs of Caltech-101. MobileNetV2 and hog-colour join 2,490 and 930
+# pairs of one COCO photograph, none of two, and 85 and 49 pairs of Caltech. By eye, 36 and 15 of the Caltech pairs are
+# different pictures, mostly motorbikes and one man's face (mirrored pairs and frames of one drawing count as the same):
+# a precision of 0.986 and 0.985. EfficientNet-Lite0 and Lite2 join 2,157 and 1,643 pairs of one photograph, none of
+# two, and 86 and 65 of Caltech, with 43 and 29 different pictures: 0.980 and 0.983.
 THRESHOLDS = {"efficientnetlite0": 0.88, "efficientnetlite2": 0.91, "mobilenetv2": 0.86, "hog-colour": 0.88}
-CALIBRATED = 100  # images that are altered by default
-PRECISION = 0.99  # that a calibration keeps
-PICTURE = 32  # pixels; the side of the pictures that are compared pixel by pixel
+CALIBRATION_IMAGES = 100  # altered by default
+MIN_PRECISION = 0.99  # of a calibrated threshold
+PICTURE_SIDE = 32  # pixels, of the pictures compared pixel by pixel
 SAME_PIXELS = 0.95  # correlation; most mirrored pairs in Caltech-101 have 0.96 to 1, different motorbikes up to 0.97
 SEED = 1234
 
@@ -38,14 +38,14 @@ class Calibration(NamedTuple):
     threshold: float
     precision: float  # share of true pairs among those at the threshold
     recalls: dict[str, float]  # alteration -> share of its copies that the threshold finds
-    images: int  # altered images that had no copy in the collection
+    images: int  # altered images without a copy in the collection
 
 
 class Choice(NamedTuple):
-    """A threshold and where it comes from."""
+    """A threshold and its source."""
 
     threshold: float
-    note: str  # its source, and what it may miss, in one line
+    note: str  # its source and limits, in one line
     recalls: dict[str, float]  # alteration -> share of its copies that the threshold finds; empty if not calibrated
 
 
@@ -55,7 +55,7 @@ def default_threshold(network: NetworkDescription | None) -> float:
     if name not in THRESHOLDS:
         raise ValueError(
             f"no threshold was measured for the vectors of {name}, only for {', '.join(THRESHOLDS)}: "
-            f"calibrate one on your images with --calibrate {CALIBRATED}, or set one with --threshold"
+            f"calibrate one on your images with --calibrate {CALIBRATION_IMAGES}, or set one with --threshold"
         )
     return THRESHOLDS[name]
 
@@ -64,13 +64,13 @@ def choose_threshold(
     collection: Collection,
     index: Index | None = None,
     count: int | None = None,
-    progress: Callable[[int], object] = lambda images: None,
+    progress: Progress = ignore,
 ) -> Choice:
-    """Return the threshold that a calibration on `count` images finds, by default on CALIBRATED.
+    """Return a threshold calibrated on `count` images, by default on CALIBRATION_IMAGES.
 
-    A calibration needs readable images and a network that needs no download. Only without them the threshold measured
-    for the network on other photographs is used. If no threshold separates copies from other images, only images with
-    equal vectors are near-duplicates. Measured with two copies each of 40 photographs, one at 300 pixels (150 for a smaller
+    A calibration needs readable images and a network without a download. Otherwise the threshold measured for the
+    network on other photographs is used. If no threshold separates copies from other images, only images with equal
+    vectors are near-duplicates. Measured with two copies each of 40 photographs, one at 300 pixels (150 for a smaller
     photograph) and a grey one: copies found of 80, pairs of two photographs.
 
     network            photographs           threshold of the network    calibrated
@@ -82,11 +82,11 @@ def choose_threshold(
     Raises ValueError, with the alternatives, if there is no threshold.
     """
     if count:
-        return _calibrated(calibrate(collection, count, index, progress))
+        return _choice(calibrate(collection, count, index, progress))
     reason = "images or network not available for a calibration"
     if can_encode(collection):
         try:
-            return _calibrated(calibrate(collection, CALIBRATED, index, progress))
+            return _choice(calibrate(collection, CALIBRATION_IMAGES, index, progress))
         except Inseparable as error:
             return Choice(1.0, f"threshold 1, only equal images: {error}", {})
         except (OSError, ValueError, ImportError) as error:
@@ -98,13 +98,13 @@ def choose_threshold(
     threshold = default_threshold(collection.network)
     return Choice(
         threshold,
-        f"threshold {threshold:.2f}, measured for the network ({reason}): copies that are reduced, cropped or recoloured "
-        f"strongly may be missed, find them with a lower --threshold",
+        f"threshold {threshold:.2f}, measured for the network ({reason}): strongly reduced, cropped or recoloured copies "
+        f"may be missed, find them with a lower --threshold",
         {},
     )
 
 
-def _calibrated(found: Calibration) -> Choice:
+def _choice(found: Calibration) -> Choice:
     return Choice(
         found.threshold,
         f"threshold {found.threshold:.4f}: precision {found.precision:.3f} on {found.images} images without a copy in the "
@@ -117,16 +117,16 @@ def calibrate(
     collection: Collection,
     count: int,
     index: Index | None = None,
-    progress: Callable[[int], object] = lambda images: None,
+    progress: Progress = ignore,
 ) -> Calibration:
-    """Return the lowest threshold that keeps PRECISION on altered copies of `count` images of a collection.
+    """Return the lowest threshold with a precision of MIN_PRECISION on altered copies of `count` images.
 
-    Precision is that of a collection in which every image has one altered copy: a pair of an image and its copy is
-    true, a pair of either with another image is false. An image that already has a copy in the collection, by its
-    pixels, is left out, because that pair would count as false.
+    The precision assumes one altered copy of every image: a pair of an image and its copy is true, a pair of either
+    with another image is false. Images with a copy in the collection, by their pixels, are left out, because these
+    pairs would count as false.
     Raises ValueError if no image is left or no threshold is high enough.
     """
-    rows, copies, pictures = _altered(collection, count, progress)
+    rows, copies, pictures = _alter_images(collection, count, progress)
     originals = normalise(collection.compared[rows])
     true = np.einsum("id,iad->ia", originals, copies)  # images, alterations
     queries = np.concatenate([originals[:, None], copies], axis=1)
@@ -144,18 +144,16 @@ def calibrate(
         recalls = (true >= threshold).mean(axis=0)
         false_pairs = (false >= threshold).sum(axis=2).mean(axis=0)  # of an image, of each of its copies
         precision = recalls.mean() / (recalls.mean() + false_pairs[0] + false_pairs[1:].mean())
-        if precision >= PRECISION:
+        if precision >= MIN_PRECISION:
             recalls = dict(zip(ALTERATIONS, recalls.tolist(), strict=True))
             return Calibration(float(threshold), float(precision), recalls, len(true))
     raise Inseparable(
-        f"no threshold separates copies from other images of {collection.vectors.path} with a precision of {PRECISION}: "
+        f"no threshold separates copies from other images of {collection.vectors.path} with a precision of {MIN_PRECISION}: "
         f"the images are too similar for this network; set --threshold and check the result"
     )
 
 
-def _altered(
-    collection: Collection, count: int, progress: Callable[[int], object]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _alter_images(collection: Collection, count: int, progress: Progress) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rows int64 (i,) of up to `count` random images with their altered copies, one per alteration.
 
     The copies are unit vectors (i, a, d). The third array holds small pictures of image and copies, (i, 1 + a, p).
@@ -176,7 +174,7 @@ def _altered(
             unit = normalise(np.stack([collection.encode(copy).vector for copy in copies]))
             vectors.append(collection.similarity.transform(unit))
             pictures.append(_pictures([image, *copies]))
-            progress(1)
+            progress(Event("altered images", len(rows), count))
     if not rows:
         raise ValueError(
             f"no image of the collection can be read in {collection.source.path if collection.source else 'its folder'}: "
@@ -186,7 +184,7 @@ def _altered(
 
 
 def _has_copy(collection: Collection, pictures: np.ndarray, rows: np.ndarray) -> bool:
-    """Return whether one of the rows, or an alteration of it, has the same pixels as one of the pictures (1 + a, p).
+    """Return whether one of the rows, or an alteration of it, equals one of the pictures (1 + a, p).
 
     Unreadable rows count as copies.
     """
@@ -194,7 +192,7 @@ def _has_copy(collection: Collection, pictures: np.ndarray, rows: np.ndarray) ->
         try:
             image = images.open_image(collection.image(row))
         except (OSError, ValueError):
-            return True  # it is gone and cannot be compared: it may be a copy
+            return True  # a missing file may be a copy
         if (pictures @ _pictures(_with_copies(image)).T).max() >= SAME_PIXELS:
             return True
     return False
@@ -209,7 +207,7 @@ def _pictures(copies: list[Image.Image]) -> np.ndarray:
 
 
 def _picture(image: Image.Image) -> np.ndarray:
-    """Return the image small and grey, float32 (p,), with mean 0 and length 1, so that products are correlations."""
-    small = np.asarray(image.convert("L").resize((PICTURE, PICTURE), Image.Resampling.BOX), dtype=np.float32)
+    """Return the image small and grey, float32 (p,), with mean 0 and length 1: products are correlations."""
+    small = np.asarray(image.convert("L").resize((PICTURE_SIDE, PICTURE_SIDE), Image.Resampling.BOX), dtype=np.float32)
     centred = small.ravel() - small.mean()
-    return centred / max(np.linalg.norm(centred), 1e-6)
+    return np.asarray(centred / max(float(np.linalg.norm(centred)), 1e-6))

@@ -1,23 +1,24 @@
-"""The near-duplicates of a collection: what is known of each file, as CSV and as a page."""
+"""The near-duplicates of a collection, with the facts about each file, as CSV and as a page."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from similar_images.collection.images import Collection
 from similar_images.evaluation import duplicate_choice
 from similar_images.evaluation.duplicate_choice import Member
 from similar_images.evaluation.duplicate_groups import Group, Pairs, find_pairs, group
 from similar_images.evaluation.duplicate_threshold import (
-    CALIBRATED,
+    CALIBRATION_IMAGES,
     THRESHOLDS,
     Calibration,
     calibrate,
     choose_threshold,
     default_threshold,
 )
+from similar_images.events import Event, Progress, ignore
 from similar_images.index.index import Index
 from similar_images.inputs import images
 from similar_images.inputs.names import csv_cell_for, names_digest
@@ -25,7 +26,7 @@ from similar_images.inputs.sources import digest_image
 from similar_images.templates import pages
 
 __all__ = [
-    "CALIBRATED",
+    "CALIBRATION_IMAGES",
     "THRESHOLDS",
     "Calibration",
     "Group",
@@ -59,16 +60,15 @@ def whole_index(collection: Collection) -> Index | None:
     return index
 
 
-def read_members(
-    collection: Collection, groups: list[Group], progress: Callable[[int], object] = lambda images: None
-) -> list[Member]:
+def read_members(collection: Collection, groups: list[Group], progress: Progress = ignore) -> list[Member]:
     """Return the images of the groups, with the sizes of their files."""
-    members = []
+    members: list[Member] = []
+    total = sum(len(one.rows) for one in groups)
     for number, one in enumerate(groups, 1):
         first: dict[str, str] = {}  # SHA-256 -> name
         for row, similarity in zip(one.rows.tolist(), one.similarities.tolist(), strict=True):
             members.append(_read_member(collection, number, row, similarity, first))
-            progress(1)
+            progress(Event("files read", len(members), total))
     return members
 
 
@@ -87,7 +87,7 @@ def summary(collection: Collection, members: list[Member], threshold: float) -> 
     if unread < len(members):
         return f"{found}, {same}; {unread} cannot be read {place}"
     return (
-        f"{found}; their files cannot be read {place}, so it is not known which are the same file: "
+        f"{found}; their files cannot be read {place}, so equal files are unknown: "
         f"give the folder or archive of the images with -d"
     )
 
@@ -111,7 +111,7 @@ def write_html(path: Path, collection: Collection, members: list[Member], title:
         title=title,
         groups=_cards(path, collection, members),
         id=names_digest([one.name for one in members]),
-        proposed=duplicate_choice.proposed(members),
+        proposed=duplicate_choice.propose(members),
         columns=duplicate_choice.COLUMNS,
         head=duplicate_choice.script_head(collection.source),
         tail=duplicate_choice.TAIL,
@@ -137,14 +137,14 @@ def _read_member(collection: Collection, number: int, row: int, similarity: floa
     return member._replace(width=width, height=height)
 
 
-def _cards(page: Path, collection: Collection, members: list[Member]) -> Iterator[list[dict]]:
-    """Yield the content of the page, one group at a time: the thumbnails of all need not fit into memory."""
+def _cards(page: Path, collection: Collection, members: list[Member]) -> Iterator[list[dict[str, Any]]]:
+    """Yield the groups of the page one at a time: all thumbnails together may not fit into memory."""
     for _, members_of_group in groupby(members, lambda member: member.group):
         yield [_card(page, collection, member, place == 0) for place, member in enumerate(members_of_group)]
 
 
 def facts(member: Member, is_first: bool) -> list[str]:
-    """Return what is known of an image of a group, in words; the first is the one that the others are similar to."""
+    """Return the facts about an image of a group, in words; the others are similar to the first."""
     known = ["most similar to the others" if is_first else f"similarity {member.similarity:.3f}"]
     if member.same_file_as:
         known = ["same file"]
@@ -153,8 +153,8 @@ def facts(member: Member, is_first: bool) -> list[str]:
     return known
 
 
-def choice(member: Member) -> dict:
-    """Return what a page needs of an image to write a choice."""
+def choice(member: Member) -> dict[str, Any]:
+    """Return the fields of an image for the JavaScript that writes a choice."""
     return {
         "row": member.row,
         "name": member.name,
@@ -165,7 +165,7 @@ def choice(member: Member) -> dict:
     }
 
 
-def _card(page: Path, collection: Collection, member: Member, is_first: bool) -> dict:
+def _card(page: Path, collection: Collection, member: Member, is_first: bool) -> dict[str, Any]:
     return choice(member) | {
         "picture": pages.picture(collection.image(member.row), THUMBNAIL) if member.width else None,
         "facts": facts(member, is_first),

@@ -1,4 +1,4 @@
-"""What one network makes of a sample of images, and how fast: vectors of the images, of altered copies, of words.
+"""Encode a sample with one network and measure its speed: vectors of images, of altered copies, of words.
 
 Shape letters: n images, m of them with altered copies, a alterations, c labels, b in a batch, d numbers in a vector.
 """
@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from similar_images.evaluation.alterations import ALTERATIONS
-from similar_images.evaluation.evaluation import Track
-from similar_images.events import Skipped
+from similar_images.events import Progress, Skipped, track
 from similar_images.inputs.images import open_image
 from similar_images.inputs.sources import Source
 from similar_images.inputs.texts import fill_prompt
@@ -29,12 +28,12 @@ REPEATS = 3  # timed batches, of which the fastest counts: other work on the mac
 
 
 class Encoded(NamedTuple):
-    """What a network made of a sample, and what that took."""
+    """The vectors of a sample by one network, and their cost."""
 
-    network: str  # as it was named
+    network: str  # as the user named it
     description: NetworkDescription
     engine: str
-    vectors: np.ndarray  # float32 (n, d); zeros where an image cannot be read
+    vectors: np.ndarray  # float32 (n, d); zeros for an unreadable image
     copies: np.ndarray  # float32 (m, a, d); zeros likewise
     words: dict[str, np.ndarray]  # prompt -> float32 (c, d); empty if the network does not read words
     rate: float  # images/s, with decoding
@@ -44,7 +43,7 @@ class Encoded(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What is encoded by each network."""
+    """The images and words encoded by each network."""
 
     source: Source
     names: list[str]
@@ -62,56 +61,57 @@ def split_weights(network: str) -> tuple[str, Path | None]:
 def load(network: str, tell: Tell) -> tuple[Encoder, bool]:
     """Load a network, and download it if needed; return it and whether it was here. Raises as loader.load does."""
     name, weights = split_weights(network)
-    was_here = weights is not None or _bytes(name) is not None
+    was_here = weights is not None or _weight_bytes(name) is not None
     return loader.load(name, weights_file=weights, tell=tell), was_here
 
 
 def encode(
-    sample: Sample, network: str, encoder: Encoder, was_here: bool, track: Track, skipped: list[Skipped]
+    sample: Sample, network: str, encoder: Encoder, was_here: bool, progress: Progress, skipped: list[Skipped]
 ) -> Encoded:
-    """Encode a sample by a loaded network. `skipped` gets what cannot be read.
+    """Encode a sample with a loaded network. `skipped` gets unreadable images.
 
-    Raises ValueError if the network gives NaN or infinity, OSError if the folder or archive disappears.
+    Raises ValueError for NaN or infinity in the vectors, OSError if the folder or archive disappears.
     """
     name, weights = split_weights(network)
     batch, n = batch_size.default(encoder.engine.name), len(sample.names)
     vectors, first, began = np.zeros((n, encoder.dimension), np.float32), 0, perf_counter()
     with closing(encoded(sample.names, sample.source, encoder, batch)) as batches:
-        for row, vector in track(_rows(batches, skipped), f"{network}: images", n):
+        for row, vector in track(_each_row(batches, skipped), progress, f"{network}: images", n):
             vectors[row] = vector
             if row + 1 == batch < n:  # the first batch waits for the processes that decode
                 first, began = batch, perf_counter()
     rate = (n - first) / (perf_counter() - began)
     words = {}
     if reads_words(encoder.description):
+        prompts = sample.prompts if sample.words else ()
         words = {
             prompt: encoder.encode_texts([fill_prompt(text, prompt) for text in sample.words])
-            for prompt in track(sample.prompts if sample.words else (), f"{network}: prompts", len(sample.prompts))
+            for prompt in track(prompts, progress, f"{network}: prompts", len(prompts))
         }
     return Encoded(
         network=network,
         description=encoder.description,
         engine=encoder.engine.name,
         vectors=vectors,
-        copies=_copies(sample, network, encoder, vectors, track),
+        copies=_encode_copies(sample, network, encoder, vectors, progress),
         words=words,
         rate=rate,
-        alone=_alone(encoder, batch),
-        bytes=weights.stat().st_size if weights else _bytes(name),
+        alone=_images_per_second(encoder, batch),
+        bytes=weights.stat().st_size if weights else _weight_bytes(name),
         was_here=was_here,
     )
 
 
 def read_through(source: Source, names: Sequence[str]) -> Iterator[str]:
-    """Yield each name when its file was read: what comes first is not slower then, since the disk is cached."""
+    """Yield each name after reading its file: with a warm disk cache the first network is not slower."""
     for name in names:
-        with suppress(OSError, ValueError), source.open(name) as file:  # what cannot be read is skipped later
+        with suppress(OSError, ValueError), source.open(name) as file:  # skipped later
             while file.read(2**20):
                 pass
         yield name
 
 
-def _rows(
+def _each_row(
     batches: Iterator[tuple[list[int], np.ndarray, list[Skipped]]], skipped: list[Skipped]
 ) -> Iterator[tuple[int, np.ndarray]]:
     for rows, vectors, bad in batches:
@@ -119,13 +119,15 @@ def _rows(
         yield from zip(rows, vectors, strict=True)
 
 
-def _copies(sample: Sample, network: str, encoder: Encoder, vectors: np.ndarray, track: Track) -> np.ndarray:
-    """Return the vectors (m, a, d) of altered copies; zeros of an image that cannot be read, as its row of `vectors`."""
+def _encode_copies(
+    sample: Sample, network: str, encoder: Encoder, vectors: np.ndarray, progress: Progress
+) -> np.ndarray:
+    """Return the vectors (m, a, d) of altered copies; zeros for an unreadable image, as in `vectors`."""
     copies = np.zeros((len(sample.altered), len(ALTERATIONS), encoder.dimension), np.float32)
     if not len(copies):
         return copies
-    for i, row in enumerate(track(sample.altered, f"{network}: altered copies", len(copies))):
-        if not vectors[row].any():  # what hangs or crashes a decoder was found in a process of its own
+    for i, row in enumerate(track(sample.altered, progress, f"{network}: altered copies", len(copies))):
+        if not vectors[row].any():  # such files may crash a decoder
             continue
         with suppress(OSError, ValueError):
             image = open_image(sample.source.image(sample.names[row]), side=SIDE)
@@ -134,8 +136,8 @@ def _copies(sample: Sample, network: str, encoder: Encoder, vectors: np.ndarray,
     return copies
 
 
-def _alone(encoder: Encoder, batch: int) -> float:
-    """Return how many images a second the network computes, in batches."""
+def _images_per_second(encoder: Encoder, batch: int) -> float:
+    """Return the images per second of the network alone, in batches."""
     pixels, seconds = onnx.noise(batch, encoder.preparation.shape), []
     for _ in range(REPEATS):
         began = perf_counter()
@@ -144,8 +146,8 @@ def _alone(encoder: Encoder, batch: int) -> float:
     return batch / min(seconds)
 
 
-def _bytes(name: str) -> int | None:
-    """Return the bytes of a network's weights on this machine, 0 if it has none; None if they are not here."""
+def _weight_bytes(name: str) -> int | None:
+    """Return the bytes of a network's weights on this machine: 0 without weights, None if missing here."""
     with suppress(OSError, ValueError):  # not downloaded, or a package is missing
         if hub_files.is_hub_network(name):
             folder = hub_files.find(name, download=False).folder

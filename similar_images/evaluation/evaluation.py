@@ -4,17 +4,19 @@ Shape letters: n vectors, q queries, k hits, d numbers in a vector.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from similar_images.collection.base import BaseCollection, Query
+from similar_images.collection.base import BaseCollection
+from similar_images.collection.combined import Query
 from similar_images.collection.images import Collection
 from similar_images.collection.opening import open_collection
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.labels import Labels, Relevance, relevance, unlabelled
+from similar_images.events import Event, Progress, ignore, track
 from similar_images.index.backend import MEASURED_K, find_ivf
 from similar_images.index.exact import ROUNDING, exact_search, rows_except, unit_rows
 from similar_images.index.index import Index
@@ -30,13 +32,11 @@ ALTERED = 50  # images, without labels
 TIMED_EXACT = 100  # queries; an exact search of a large collection is slow
 TIMED_PROBES = 200  # queries for each nprobe
 
-Track = Callable[[Iterable, str, int | None], Iterable]  # items, description, their number; tqdm for example
-
 
 class SearchConfig(NamedTuple):
     """A collection and how to search it: with its index or exactly, with or without re-ranking."""
 
-    collection: BaseCollection
+    collection: BaseCollection[Any]
     exact: bool = False
     reranked: bool = True  # with the exact vectors, if the index needs that
 
@@ -48,8 +48,8 @@ class SearchConfig(NamedTuple):
         return self.collection.index
 
     @property
-    def truth(self) -> tuple:
-        """What determines the hits of an exact search: configurations that share it are compared with the same."""
+    def truth(self) -> tuple[object, ...]:
+        """Similarity and removed rows: equal ones have the same exact hits."""
         return self.collection.similarity.name, *self.collection.removed
 
     @property
@@ -58,7 +58,7 @@ class SearchConfig(NamedTuple):
         return "exact" if self.exact else self.collection.recipe
 
     def others(self, rows: np.ndarray, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return similarities and rows (q, k) of the nearest neighbours of rows (q,), without these; -1: no hit."""
+        """Return similarities and rows (q, k) of the nearest neighbours of rows (q,), without the row itself; -1: no hit."""
         wanted = min(k + 1, len(self.collection))
         similarities, found = self.collection.search(unit, wanted, self.exact, self.reranked)
         order = columns_without_self(found, rows, k)
@@ -99,7 +99,7 @@ class Evaluation(NamedTuple):
     ranks: dict[str, np.ndarray] | None  # alteration -> rank int (m,) of the original, from 1; 0: not a hit
 
     def recall_interval(self, size: int) -> tuple[float, float, float]:
-        """Return the mean recall at a size with its 95% interval; exact search needs no estimate."""
+        """Return the mean recall at a size with its 95% interval; the recall of exact search is 1 by definition."""
         return (1.0, 1.0, 1.0) if self.config.exact else confidence_interval(self.recalls[size])
 
 
@@ -118,7 +118,7 @@ def open_configs(
     """Return configurations for each index, by default the one beside the vectors, and for exact search.
 
     The exact searches are by the similarity of the first index, and by each of `similarities`. `opening` are options of
-    open_collection. Raises OSError or ValueError, as that does.
+    open_collection. Raises OSError or ValueError, as open_collection does.
     """
     files: list[Path | None] = [*index_files] or [None]
     collections = [open_collection(path, index=file, **opening) for file in files]
@@ -133,108 +133,51 @@ def evaluate(
     queries: int = 1000,
     labels: Labels | None = None,
     altered: int | None = None,
-    track: Track = lambda items, what, total: items,
-    note: Callable[[str], None] = lambda message: None,
+    progress: Progress = ignore,
 ) -> list[Evaluation]:
     """Measure search configurations of one collection with up to `queries` random images as queries.
 
-    With labels, the hits are compared with them. `altered` is the number of images whose altered copies are searched
-    for: by default ALTERED without labels, if that needs no download, else 0. `note` gets what is left out.
+    With labels, the hits are compared with them. `altered` is the number of images with altered copies as queries: by
+    default ALTERED without labels, if that needs no download, else 0.
     Raises ValueError if the vectors were altered, if too few have a direction, or if altered copies cannot be made.
     """
     collection = configs[0].collection
-    array, path = collection.array, collection.vectors.path
     if altered and not isinstance(collection, Collection):
-        raise ValueError(f"altered copies need images, {path} is a collection of texts: omit --alterations")
-    check_complete(collection.vectors)
-    removed = {row for config in configs for row in config.collection.removed}
-    drawn = np.random.default_rng(SEED).permutation(rows_except(len(array), [*removed]))
-    rows, unit = unit_rows(array, drawn[:queries])
-    if len(rows) < 2:
-        raise ValueError(f"{path}: expected at least 2 {collection.noun}s with a vector, got {len(rows)}")
-    if labels and (count := unlabelled(labels)):
-        note(f"{path}: {count} of {len(collection)} {collection.noun}s have no label")
-    if altered is None:
-        altered = 0 if labels else ALTERED
-        if altered and not can_encode(collection):
-            note(
-                f"{path}: no altered copies, because that may need a download; use --alterations {ALTERED} to allow it"
-            )
-            altered = 0
-    copies = None
-    if altered and isinstance(collection, Collection):
-        copies = altered_copies(collection, rows[:altered], track, note)
-    skipped = np.flatnonzero(~array.any(axis=1)) if labels else np.empty(0, int)
-    exact = {config.truth: _exact(config, rows, unit, max(k, *RECALL_AT), track) for config in configs}
-    k = min(k, *(one.rows.shape[1] for one in exact.values()))
-
-    evaluations = []
-    for config in configs:
-        true = exact[config.truth]
-        if config.exact:
-            recalls, curve, found = {size: np.ones(len(rows)) for size in RECALL_AT}, [], true
-            timed, size_bytes = rows[:TIMED_EXACT], config.collection.compared.nbytes
-        else:
-            recalls = {
-                size: _recall(config, config.others(rows, unit, size)[1], true.rows[:, :size], unit)
-                for size in track(RECALL_AT, f"{config.recipe}: recall", len(RECALL_AT))
-            }
-            found, curve = _timed_others(config, rows, unit, k), _curve(config, rows, unit, true.rows, track)
-            timed, size_bytes = rows, config.used_index.bytes
-        config.milliseconds(timed[:1], k)  # the first search reads from the disk
-        absent = np.union1d(config.collection.removed, skipped).astype(int)
-        nearest, moved = found.rows[:, :k], config.collection.similarity.transform(unit)
-        evaluations.append(
-            Evaluation(
-                config=config,
-                queries=rows,
-                rows=nearest,
-                similarities=found.similarities[:, :k],
-                chance=np.einsum("qc,qc->q", moved, np.roll(moved, 1, axis=0)),
-                recalls=recalls,
-                milliseconds=config.milliseconds(track(timed, f"{config.recipe}: one at a time", len(timed)), k),
-                queries_per_second=len(rows) / found.seconds,
-                bytes=size_bytes,
-                curve=curve,
-                relevance=relevance(labels, rows, nearest, absent) if labels else None,
-                ranks=_ranks(config, copies, k, track) if copies else None,
-            )
-        )
-    return evaluations
-
-
-def altered_copies(
-    collection: Collection, rows: np.ndarray, track: Track, note: Callable[[str], None]
-) -> list[tuple[str, int, Query]]:
-    """Return alteration, row and query of each altered copy of the images at rows.
-
-    Raises ValueError if no image can be read, and as Collection.load_network does.
-    """
-    collection.load_network()
-    copies = []
-    for row in track(rows.tolist(), "altered copies", len(rows)):
-        try:
-            image = open_image(collection.image(row))
-        except (OSError, ValueError) as error:  # the folder or archive may have moved
-            note(f"skipped {collection.names[row]}: {error}")
-            continue
-        copies += [(name, row, collection.encode(alter(image))) for name, alter in ALTERATIONS.items()]
-    if not copies:
-        place = collection.source.path if collection.source else "their folder, which is not known"
         raise ValueError(
-            f"no image for altered copies can be read in {place}: give the folder or archive of the images with -d"
+            f"altered copies need images, {collection.vectors.path} is a collection of texts: omit --alterations"
         )
-    return copies
+    check_complete(collection.vectors)
+    rows, unit = _draw_queries(configs, queries)
+    if labels and (count := unlabelled(labels)):
+        note = f"{collection.vectors.path}: {count} of {len(collection)} {collection.noun}s have no label"
+        progress(Event(note=note))
+    if altered is None:
+        altered = 0 if labels else _default_altered(collection, progress)
+    copies = []
+    if altered and isinstance(collection, Collection):
+        copies = altered_copies(collection, rows[:altered], progress)
+    exact = {config.truth: _search_exact(config, rows, unit, max(k, *RECALL_AT), progress) for config in configs}
+    k = min(k, *(one.rows.shape[1] for one in exact.values()))
+    queried = Queries(rows, unit, k, labels, copies)
+    return [_evaluate(config, queried, exact[config.truth], progress) for config in configs]
 
 
-def can_encode(collection: BaseCollection) -> bool:
-    """Return whether images and network are available for altered copies, without a download."""
-    manifest = collection.vectors.manifest
-    if not manifest or not isinstance(collection, Collection):
-        return False
-    if collection.source is None or not collection.source.exists():
-        return False
-    return bool(manifest["files"]) or (collection.network is not None and loader.is_here(collection.network))
+class AlteredCopy(NamedTuple):
+    """An altered copy of an image of the collection, as a query."""
+
+    alteration: str
+    row: int  # of the original
+    query: Query
+
+
+class Queries(NamedTuple):
+    """The queries of an evaluation, and the sources of its truth."""
+
+    rows: np.ndarray  # int64 (q,)
+    unit: np.ndarray  # float32 (q, d): their unit vectors
+    k: int
+    labels: Labels | None
+    copies: list[AlteredCopy]
 
 
 class Found(NamedTuple):
@@ -245,14 +188,110 @@ class Found(NamedTuple):
     seconds: float  # for all queries in one call
 
 
-def _timed_others(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, k: int) -> Found:
+def _draw_queries(configs: list[SearchConfig], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return up to `count` random rows with a direction, removed from no index, and their unit vectors."""
+    collection = configs[0].collection
+    removed = {row for config in configs for row in config.collection.removed}
+    drawn = np.random.default_rng(SEED).permutation(rows_except(len(collection.array), [*removed]))
+    rows, unit = unit_rows(collection.array, drawn[:count])
+    if len(rows) < 2:
+        raise ValueError(
+            f"{collection.vectors.path}: expected at least 2 {collection.noun}s with a vector, got {len(rows)}"
+        )
+    return rows, unit
+
+
+def _default_altered(collection: BaseCollection[Any], progress: Progress) -> int:
+    """Return ALTERED; 0, with a note, if the network may need a download."""
+    if can_encode(collection):
+        return ALTERED
+    progress(
+        Event(
+            note=f"{collection.vectors.path}: no altered copies, because that may need a download; "
+            f"use --alterations {ALTERED} to allow it"
+        )
+    )
+    return 0
+
+
+def _evaluate(config: SearchConfig, queries: Queries, exact: Found, progress: Progress) -> Evaluation:
+    """Measure one search configuration."""
+    rows, unit, k, collection = queries.rows, queries.unit, queries.k, config.collection
+    if config.exact:
+        recalls, curve, found = {size: np.ones(len(rows)) for size in RECALL_AT}, [], exact
+        timed, size_bytes = rows[:TIMED_EXACT], collection.compared.nbytes
+    else:
+        recalls = {
+            size: _recall(config, config.others(rows, unit, size)[1], exact.rows[:, :size], unit)
+            for size in track(RECALL_AT, progress, f"{config.recipe}: recall", len(RECALL_AT))
+        }
+        found, curve = _time_search(config, rows, unit, k), _probe_curve(config, queries, exact.rows, progress)
+        timed, size_bytes = rows, config.used_index.bytes
+    config.milliseconds(timed[:1], k)  # the first search reads from the disk
+    milliseconds = config.milliseconds(track(timed, progress, f"{config.recipe}: one at a time", len(timed)), k)
+    moved = collection.similarity.transform(unit)
+    relevant = None
+    if queries.labels:
+        absent = np.union1d(collection.removed, np.flatnonzero(~collection.array.any(axis=1))).astype(int)
+        relevant = relevance(queries.labels, rows, found.rows[:, :k], absent)
+    return Evaluation(
+        config=config,
+        queries=rows,
+        rows=found.rows[:, :k],
+        similarities=found.similarities[:, :k],
+        chance=np.einsum("qc,qc->q", moved, np.roll(moved, 1, axis=0)),
+        recalls=recalls,
+        milliseconds=milliseconds,
+        queries_per_second=len(rows) / found.seconds,
+        bytes=size_bytes,
+        curve=curve,
+        relevance=relevant,
+        ranks=_rank_copies(config, queries.copies, k, progress) if queries.copies else None,
+    )
+
+
+def altered_copies(collection: Collection, rows: np.ndarray, progress: Progress) -> list[AlteredCopy]:
+    """Return the altered copies of the images at rows.
+
+    Raises ValueError if no image can be read, and as Collection.load_network does.
+    """
+    collection.load_network()
+    copies = []
+    for row in track(rows.tolist(), progress, "altered copies", len(rows)):
+        try:
+            image = open_image(collection.image(row))
+        except (OSError, ValueError) as error:  # the folder or archive may have moved
+            progress(Event(note=f"skipped {collection.names[row]}: {error}"))
+            continue
+        copies += [AlteredCopy(name, row, collection.encode(alter(image))) for name, alter in ALTERATIONS.items()]
+    if not copies:
+        place = collection.source.path if collection.source else "their unknown folder"
+        raise ValueError(
+            f"no image for altered copies can be read in {place}: give the folder or archive of the images with -d"
+        )
+    return copies
+
+
+def can_encode(collection: BaseCollection[Any]) -> bool:
+    """Return whether images and network are available for altered copies, without a download."""
+    manifest = collection.vectors.manifest
+    if not manifest or not isinstance(collection, Collection):
+        return False
+    if collection.source is None or not collection.source.exists():
+        return False
+    return bool(manifest["files"]) or (collection.network is not None and loader.is_here(collection.network))
+
+
+def _time_search(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, k: int) -> Found:
     began = time.perf_counter()
     similarities, found = config.others(rows, unit, k)
     return Found(similarities, found, time.perf_counter() - began)
 
 
-def _exact(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, k: int, track: Track) -> Found:
-    (found,) = [_timed_others(config._replace(exact=True), rows, unit, k) for _ in track([None], "exact search", 1)]
+def _search_exact(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, k: int, progress: Progress) -> Found:
+    (found,) = [
+        _time_search(config._replace(exact=True), rows, unit, k) for _ in track([None], progress, "exact search", 1)
+    ]
     return found
 
 
@@ -261,34 +300,37 @@ def _recall(config: SearchConfig, found: np.ndarray, true: np.ndarray, unit: np.
     return recall(found, true, config.collection.compared, config.collection.similarity.transform(unit))
 
 
-def _curve(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, true: np.ndarray, track: Track) -> list[Point]:
+def _probe_curve(config: SearchConfig, queries: Queries, true: np.ndarray, progress: Progress) -> list[Point]:
     """Measure an index of inverted lists for each nprobe, and restore its own."""
     inverted = find_ivf(config.used_index.backend)
     if inverted is None:
         return []
+    rows, unit = queries.rows, queries.unit
     chosen, points = inverted.nprobe, []
     config.milliseconds(rows[:TIMED_PROBES], MEASURED_K)  # the first searches read from the disk
     probes = [probe for probe in PROBE_STEPS if probe <= inverted.nlist]
     try:
-        for nprobe in track(probes, f"{config.recipe}: nprobe", len(probes)):
+        for nprobe in track(probes, progress, f"{config.recipe}: nprobe", len(probes)):
             inverted.nprobe = nprobe
             recall = _recall(config, config.others(rows, unit, MEASURED_K)[1], true[:, :MEASURED_K], unit).mean()
             points.append(
                 Point(nprobe, float(recall), float(np.median(config.milliseconds(rows[:TIMED_PROBES], MEASURED_K))))
             )
-    finally:  # an interrupt leaves the index as it was
+    finally:  # also after an interrupt
         inverted.nprobe = chosen
     return points
 
 
-def _ranks(config: SearchConfig, copies: list[tuple[str, int, Query]], k: int, track: Track) -> dict[str, np.ndarray]:
+def _rank_copies(
+    config: SearchConfig, copies: list[AlteredCopy], k: int, progress: Progress = ignore
+) -> dict[str, np.ndarray]:
     """Return for each alteration the rank of the original of each copy, from 1; 0: not a hit. Equal hits share a rank."""
     ranks: dict[str, list[int]] = {name: [] for name in ALTERATIONS}
-    for name, row, query in track(copies, f"{config.recipe}: altered copies", len(copies)):
-        hits = config.collection.nearest(query, k, config.exact, config.reranked)
-        found = [hit.similarity for hit in hits if hit.row == row]
+    for copy in track(copies, progress, f"{config.recipe}: altered copies", len(copies)):
+        hits = config.collection.nearest(copy.query, k, config.exact, config.reranked)
+        found = [hit.similarity for hit in hits if hit.row == copy.row]
         if not found and hits and config.collection.has_vectors:
-            own = config.collection.compare(query, [row])[0].similarity
+            own = config.collection.compare(copy.query, [copy.row])[0].similarity
             found = [own] * (own >= hits[-1].similarity - ROUNDING)  # more rows than k may equal the original
-        ranks[name].append(1 + sum(hit.similarity > found[0] + ROUNDING for hit in hits) if found else 0)
+        ranks[copy.alteration].append(1 + sum(hit.similarity > found[0] + ROUNDING for hit in hits) if found else 0)
     return {name: np.array(values) for name, values in ranks.items()}

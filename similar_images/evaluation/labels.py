@@ -19,7 +19,7 @@ from similar_images.inputs.tables import find_separator
 FOLDERS = "folders"
 LOOSE = "."  # the folder of an image that lies in no subfolder: it has no label
 BLOCK_BYTES = 64 * 2**20  # of gains at once
-LEAST = 20  # images of a folder that are drawn together
+MIN_FOLDER_IMAGES = 20  # drawn from one folder
 SEED = 1234
 
 
@@ -35,14 +35,14 @@ class Relevance(NamedTuple):
     labels: Labels
     queries: np.ndarray  # rows int64 (q,)
     rows: np.ndarray  # hits int64 (q, k); -1: no hit
-    asked: np.ndarray  # bool (q,): queries that match at least one other image; only these count
+    counts: np.ndarray  # bool (q,): whether a query matches at least one other image; only these count
     gains: np.ndarray  # float (q, k): Jaccard overlap of the labels of query and hit; 0: no match
     ideal: np.ndarray  # float (q, k): the highest gains in the collection
     relevant: np.ndarray  # int (q,): images that match the query
 
 
 def folder_labels(names: list[str]) -> np.ndarray:
-    """Return the folder of each name; LOOSE if it is in no subfolder."""
+    """Return the folder of each name; LOOSE outside subfolders."""
     return np.array([str(PurePosixPath(name).parent) for name in names])
 
 
@@ -97,17 +97,17 @@ def choose_labels(choice: str | None, names: list[str]) -> Labels | None:
 
 
 def as_labels(labels: Iterable[Iterable[str]], source: str) -> Labels:
-    """Return any number of labels per image as a sparse matrix."""
+    """Return the labels of each image, any number, as a sparse matrix."""
     binarizer = MultiLabelBinarizer(sparse_output=True)
     indicator = sparse.csr_array(binarizer.fit_transform(labels), dtype=np.float32)
     return Labels(source, binarizer.classes_.astype(str), indicator)
 
 
 def sampled(names: list[str], labels: Labels | None, size: int, seed: int = SEED) -> np.ndarray:
-    """Return about `size` rows of names, drawn at random, in order; all if there are no more.
+    """Return about `size` random rows of names, in order; all rows if there are fewer.
 
-    Labels that are folders stay together: up to the same number is drawn from each, at least LEAST of those that have
-    so many, from a part of the folders if they are many. Of other labels, images that have one come first.
+    Folder labels stay together: the same number is drawn from each folder, but at least MIN_FOLDER_IMAGES if it has so
+    many. If there are many folders, some are left out. With other labels, labelled images come first.
     """
     random = np.random.default_rng(seed)
     if len(names) <= size:
@@ -121,7 +121,7 @@ def sampled(names: list[str], labels: Labels | None, size: int, seed: int = SEED
     most = bisect_right(range(1, counts.max() + 1), size, key=lambda most: np.minimum(counts, most).sum())
     drawn: list[int] = []
     for folder in random.permutation(len(counts)):
-        drawn += random.permutation(np.flatnonzero(folders == folder))[: max(most, LEAST)].tolist()
+        drawn += random.permutation(np.flatnonzero(folders == folder))[: max(most, MIN_FOLDER_IMAGES)].tolist()
         if len(drawn) >= size:
             break
     return np.sort(drawn)
@@ -138,7 +138,7 @@ def unlabelled(labels: Labels) -> int:
 
 
 def without(labels: Labels, absent: Sequence[int] | np.ndarray) -> sparse.csr_array:
-    """Return the indicator (n, c) of labels without those of the rows `absent`."""
+    """Return the indicator (n, c) of labels, with zeros for the rows `absent`."""
     present = np.ones(len(labels.indicator.indptr) - 1, np.float32)
     present[np.asarray(absent, dtype=int)] = 0
     return sparse.csr_array(labels.indicator.multiply(present[:, None]))
@@ -157,11 +157,11 @@ def relevance(
 
 
 def measures(found: Relevance) -> dict[str, np.ndarray]:
-    """Return each measure at k, from 0 to 1, of the queries that count; empty if no query does.
+    """Return each measure at k, from 0 to 1, of the counting queries; empty without any.
 
-    Precision is the share of the k hits that match.
+    Precision is the share of matching hits among the k hits.
     """
-    if not found.asked.any():
+    if not found.counts.any():
         return {}
     matches = found.gains > 0
     each = {
@@ -170,7 +170,7 @@ def measures(found: Relevance) -> dict[str, np.ndarray]:
         "nDCG": ndcg(found.gains, found.ideal),
         "kNN accuracy": voted_right(found),
     }
-    return {name: values[found.asked] for name, values in each.items()}
+    return {name: values[found.counts] for name, values in each.items()}
 
 
 def average_precision(matches: np.ndarray, relevant: np.ndarray) -> np.ndarray:
@@ -181,7 +181,7 @@ def average_precision(matches: np.ndarray, relevant: np.ndarray) -> np.ndarray:
     """
     k = matches.shape[1]
     precisions = matches.cumsum(axis=1) / np.arange(1, k + 1)
-    return (precisions * matches).sum(axis=1) / np.maximum(np.minimum(k, relevant), 1)
+    return np.asarray((precisions * matches).sum(axis=1) / np.maximum(np.minimum(k, relevant), 1))
 
 
 def ndcg(gains: np.ndarray, ideal: np.ndarray) -> np.ndarray:
@@ -196,7 +196,7 @@ def ndcg(gains: np.ndarray, ideal: np.ndarray) -> np.ndarray:
 
 
 def voted_right(found: Relevance) -> np.ndarray:
-    """Return, bool (q,), whether the query has the most common label of its hits; ties go to the nearest hit.
+    """Return bool (q,): whether the query has the most common label of its hits; ties go to the nearest hit.
 
     Source: Cover & Hart, "Nearest neighbor pattern classification", 1967.
     """
@@ -208,9 +208,9 @@ def voted_right(found: Relevance) -> np.ndarray:
 
 def class_precisions(found: Relevance) -> list[tuple[str, int, float]]:
     """Return label, number of queries and precision@k of each class with queries, the worst first."""
-    indicator = found.labels.indicator[found.queries[found.asked]]
+    indicator = found.labels.indicator[found.queries[found.counts]]
     asked = indicator.sum(axis=0)
-    matched = indicator.T @ (found.gains[found.asked] > 0).mean(axis=1)
+    matched = indicator.T @ (found.gains[found.counts] > 0).mean(axis=1)
     classes = [
         (str(label), int(count), float(total / count))
         for label, count, total in zip(found.labels.classes, asked, matched, strict=True)
@@ -220,21 +220,21 @@ def class_precisions(found: Relevance) -> list[tuple[str, int, float]]:
 
 
 def mistaken_for(found: Relevance, label: str) -> str | None:
-    """Return the most common label among the wrong hits of a class; None if they have no labels."""
-    wrong = (found.gains == 0) & (found.rows >= 0) & asked_for(found, label)[:, None]
+    """Return the most common label of the wrong hits of a class; None without labels."""
+    wrong = (found.gains == 0) & (found.rows >= 0) & queries_with(found, label)[:, None]
     most = _most((_chosen(found, wrong) @ found.labels.indicator).sum(axis=0)[None])[0]
     return str(found.labels.classes[most]) if most >= 0 else None
 
 
-def asked_for(found: Relevance, label: str) -> np.ndarray:
-    """Return, bool (q,), which queries that count have a label."""
+def queries_with(found: Relevance, label: str) -> np.ndarray:
+    """Return bool (q,): whether a query counts and has the label."""
     column = [np.searchsorted(found.labels.classes, label)]
-    return found.asked & (found.labels.indicator[found.queries][:, column].toarray().ravel() > 0)
+    return np.asarray(found.counts & (found.labels.indicator[found.queries][:, column].toarray().ravel() > 0))
 
 
 def _jaccard(shared: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return the Jaccard overlap of label sets of sizes `one` and `other` with `shared` common labels; 0 if empty."""
-    return shared / np.maximum(one + other - shared, 1)
+    return np.asarray(shared / np.maximum(one + other - shared, 1))
 
 
 def _ideal(indicator: sparse.csr_array, queries: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""Compared networks in words, as a table, as JSON and as an HTML page."""
+"""A comparison of networks in words, as a table, as JSON and as an HTML page."""
 
 from math import log2
 from pathlib import Path
@@ -8,7 +8,7 @@ import numpy as np
 
 from similar_images.evaluation.encoding import split_weights
 from similar_images.evaluation.labels import unlabelled
-from similar_images.evaluation.networks import Measured, NetworkComparison
+from similar_images.evaluation.networks import NetworkComparison, NetworkQuality
 from similar_images.evaluation.report import aligned, as_interval, load_plots, mean_interval
 from similar_images.evaluation.similarities import K as DEEP
 from similar_images.index.quality import MIN_VERDICT_QUERIES, confidence_interval
@@ -20,40 +20,37 @@ from similar_images.networks.description import reads_words
 from similar_images.templates import pages
 
 MILLION = 1_000_000
-SAME = {"mean": 0.0, "low": 0.0, "high": 0.0}  # the difference of a network or a prompt to itself
-WORTH = 0.05  # of the measure, from 0 to 1: what a network must gain if it takes twice the time
+NO_DIFFERENCE = {"mean": 0.0, "low": 0.0, "high": 0.0}  # of a network or a prompt to itself
+MIN_GAIN = 0.05  # of the measure, 0 to 1, for twice the time
 
 
 def verdict(found: NetworkComparison) -> list[str]:
-    """Return in sentences which network is best, whether that is beyond chance, and which is best for its speed."""
+    """Return in sentences the best network, the significance of its lead, and the best network for its speed."""
     title = titles(found)[found.measure]
-    each = {name: _deciding(found, one) for name, one in zip(names(found), found.networks, strict=True)}
+    each = {name: _decisive_values(found, one) for name, one in zip(names(found), found.networks, strict=True)}
     rates = {name: one.encoded.rate for name, one in zip(each, found.networks, strict=True)}
     best, *others = sorted(each, key=lambda name: -each[name].mean())
     if not others:
         return [f"{best}: {title} {as_interval(each[best])}."]
     if (queries := len(each[best])) < MIN_VERDICT_QUERIES:
-        return [f"No verdict: only {queries} {_queries(found)}, at least {MIN_VERDICT_QUERIES} are needed."]
+        kind = "images with a shared label" if found.labels else "images with altered copies"
+        return [f"No verdict: only {queries} {kind}, at least {MIN_VERDICT_QUERIES} are needed."]
     alike = [name for name in others if not confidence_interval(each[best] - each[name], minimum=-1)[1] > 0]
     by = "by {:.3f} [{:.3f}, {:.3f}]".format(*confidence_interval(each[best] - each[others[0]], minimum=-1))
-    quick = max(each, key=lambda name: each[name].mean() + WORTH * log2(rates[name]))
+    quick = max(each, key=lambda name: each[name].mean() + MIN_GAIN * log2(rates[name]))
     return [
         f"Best: {best}, {title} {each[best].mean():.3f}.",
         f"{_joined(alike)} {'is' if len(alike) == 1 else 'are'} not worse beyond chance ({others[0]} {by}): the sample "
         "does not tell them apart."
         if alike
         else f"The next, {others[0]}, is worse beyond chance, {by}.",
-        f"Best for its speed: {quick}, {each[quick].mean():.3f} at {rates[quick]:,.0f} images/s, where twice the time "
-        f"must gain {WORTH}.",
+        f"Best for its speed: {quick}, {each[quick].mean():.3f} at {rates[quick]:,.0f} images/s, if twice the time "
+        f"must gain {MIN_GAIN}.",
     ]
 
 
-def _queries(found: NetworkComparison) -> str:
-    return "images with a label that others have too" if found.labels else "images with altered copies"
-
-
 def names(found: NetworkComparison) -> list[str]:
-    """Return a short name of each network: of NAME=FILE the name, if no other has it."""
+    """Return a short name of each network: the NAME of NAME=FILE, if it is unique."""
     short = [split_weights(one.encoded.network)[0] for one in found.networks]
     return [
         name if short.count(name) == 1 else one.encoded.network for name, one in zip(short, found.networks, strict=True)
@@ -61,7 +58,7 @@ def names(found: NetworkComparison) -> list[str]:
 
 
 def titles(found: NetworkComparison) -> dict[str, str]:
-    """Return what the measures are called."""
+    """Return the displayed names of the measures."""
     return {"precision": f"precision@{found.k}", "mAP": f"mAP@{DEEP}", "copies": "copies found first"}
 
 
@@ -91,7 +88,7 @@ def lines(found: NetworkComparison) -> list[tuple[str, list[str]]]:
 
 
 def prompt_lines(found: NetworkComparison) -> list[tuple[str, str, str, str]]:
-    """Return network, prompt, precision@k of the labels' words, and what it has more than the words as they are."""
+    """Return network, prompt, precision@k of the labels' words, and its gain over the plain words."""
     return [
         (
             *(name, prompt, as_interval(each)),
@@ -103,23 +100,23 @@ def prompt_lines(found: NetworkComparison) -> list[tuple[str, str, str, str]]:
 
 
 def prompt_verdict(found: NetworkComparison) -> list[str]:
-    """Return in sentences which prompt is best for each network that reads words."""
-    said = []
+    """Return in a sentence the best prompt for each network that reads words."""
+    sentences = []
     for name, one in zip(names(found), found.networks, strict=True):
         if not one.prompts:
             continue
         best = max(one.prompts, key=lambda prompt: one.prompts[prompt].mean())  # of equals the first: the plain words
         lead = one.prompts[best] - one.prompts[PROMPT_SLOT]
         if len(lead) < MIN_VERDICT_QUERIES:
-            said.append(
+            sentences.append(
                 f"{name}: no verdict on prompts, only {len(lead)} labels, at least {MIN_VERDICT_QUERIES} are needed."
             )
         elif best == PROMPT_SLOT or not confidence_interval(lead, minimum=-1)[1] > 0:
-            said.append(f"{name}: no prompt is better than the words as they are beyond chance.")
+            sentences.append(f"{name}: no prompt is better than the plain words beyond chance.")
         else:
             gain = as_interval(lead, least=-1)
-            said.append(f'{name}: search with --prompt "{best}", {gain} more than the words as they are.')
-    return said
+            sentences.append(f'{name}: search with --prompt "{best}", {gain} more than the plain words.')
+    return sentences
 
 
 def as_text(found: NetworkComparison) -> str:
@@ -156,7 +153,7 @@ def write(path: Path, found: NetworkComparison) -> None:
     """Write the page, whole or not at all. Raises OSError without Matplotlib."""
     plots = load_plots()
     points = [
-        (name, one.encoded.rate, confidence_interval(_deciding(found, one)))
+        (name, one.encoded.rate, confidence_interval(_decisive_values(found, one)))
         for name, one in zip(names(found), found.networks, strict=True)
     ]
     pages.write(
@@ -168,14 +165,14 @@ def write(path: Path, found: NetworkComparison) -> None:
         lines=lines(found),
         prompts=prompt_lines(found),
         prompt_verdict=prompt_verdict(found),
-        plot=plots.drawn(plots.speeds, points, titles(found)[found.measure]),
+        plot=plots.in_page_style(plots.speeds, points, titles(found)[found.measure]),
         deep=DEEP,
-        worth=WORTH,
+        min_gain=MIN_GAIN,
         unlabelled=unlabelled(found.labels) if found.labels else 0,
     )
 
 
-def _summary(one: Measured, first: Measured) -> dict[str, Any]:
+def _summary(one: NetworkQuality, first: NetworkQuality) -> dict[str, Any]:
     encoded, plain, d = one.encoded, one.prompts.get(PROMPT_SLOT), one.encoded.description.dimension
     return {
         "network": encoded.network,
@@ -187,7 +184,9 @@ def _summary(one: Measured, first: Measured) -> dict[str, Any]:
             for similarity, values in one.values.items()
         },
         "less_the_first": {
-            name: mean_interval(each - first.values[first.similarity][name], least=-1) if one is not first else SAME
+            name: mean_interval(each - first.values[first.similarity][name], least=-1)
+            if one is not first
+            else NO_DIFFERENCE
             for name, each in one.values[one.similarity].items()
         },
         "images_per_second": encoded.rate,
@@ -198,15 +197,15 @@ def _summary(one: Measured, first: Measured) -> dict[str, Any]:
         "prompts": {
             prompt: {
                 "precision": mean_interval(each),
-                "less_plain": SAME if prompt == PROMPT_SLOT else mean_interval(each - plain, least=-1),
+                "less_plain": NO_DIFFERENCE if prompt == PROMPT_SLOT else mean_interval(each - plain, least=-1),
             }
             for prompt, each in one.prompts.items()
         },
     }
 
 
-def _deciding(found: NetworkComparison, one: Measured) -> np.ndarray:
-    """Return the values (q,) of the measure that decides, in the similarity that an index would have."""
+def _decisive_values(found: NetworkComparison, one: NetworkQuality) -> np.ndarray:
+    """Return the values (q,) of the decisive measure, by the similarity of an index."""
     return one.values[one.similarity][found.measure]
 
 
@@ -219,12 +218,12 @@ def index_bytes(d: int, similarity: str) -> int:
     return MILLION * (code + row + kept) + 4 * c * list_count(MILLION) + 4 * c * d
 
 
-def _weights(one: Measured) -> str:
+def _weights(one: NetworkQuality) -> str:
     size = one.encoded.bytes
     if size == 0:
         return "none"
-    said = "here" if one.encoded.was_here else "downloaded now"
-    return said if size is None else f"{size / 1e6:,.0f} MB, {said}"
+    place = "here" if one.encoded.was_here else "downloaded now"
+    return place if size is None else f"{size / 1e6:,.0f} MB, {place}"
 
 
 def _joined(names: list[str]) -> str:

@@ -1,9 +1,9 @@
-"""Which network is best for one's own images: several, compared on the same sample by exact search.
+"""Compare networks on a sample of the user's images by exact search.
 
 Shape letters: n images of the sample, q queries, c labels, d numbers in a vector, k hits.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from similar_images.evaluation import encoding
 from similar_images.evaluation.encoding import Encoded, Sample
-from similar_images.evaluation.evaluation import Track
 from similar_images.evaluation.labels import (
     SEED,
     Labels,
@@ -22,20 +21,18 @@ from similar_images.evaluation.labels import (
     selected,
     without,
 )
-from similar_images.evaluation.similarities import ExactBy, labelled
+from similar_images.evaluation.similarities import ExactBy, labelled_rows
 from similar_images.evaluation.similarities import K as DEEP
-from similar_images.events import Skipped
+from similar_images.events import Event, Progress, Skipped, ignore, track
 from similar_images.index.exact import normalise
 from similar_images.index.similarity import COSINE, default_similarity
-from similar_images.inputs.names import escape_line
 from similar_images.inputs.sources import open_source, parse_location
 from similar_images.inputs.texts import PROMPT_SLOT
-from similar_images.networks.hub_files import Tell
 
 SAMPLE = 1000  # images
 K = 8  # hits
 ALTERED = 100  # images whose altered copies are searched for, without labels
-# The second is that of CLIP: Radford et al., "Learning transferable visual models from natural language supervision", 2021.
+# The second is CLIP's: Radford et al., "Learning transferable visual models from natural language supervision", 2021.
 PROMPTS = (
     PROMPT_SLOT,
     f"a photo of a {PROMPT_SLOT}",
@@ -45,14 +42,12 @@ PROMPTS = (
 )
 
 
-class Measured(NamedTuple):
-    """A network and how good the search with it is."""
+class NetworkQuality(NamedTuple):
+    """A network and the quality of the search with its vectors."""
 
-    encoded: Encoded  # without what is large: the vectors
-    similarity: str  # that an index of these vectors would have
-    values: dict[
-        str, dict[str, np.ndarray]
-    ]  # similarity -> measure -> a value of each query, the same for all networks
+    encoded: Encoded  # without the vectors
+    similarity: str  # of an index of these vectors
+    values: dict[str, dict[str, np.ndarray]]  # similarity -> measure -> a value for each query
     prompts: dict[str, np.ndarray]  # prompt -> precision@k of each label's words (c,); empty without words
 
 
@@ -65,12 +60,12 @@ class NetworkComparison(NamedTuple):
     k: int
     labels: Labels | None  # of the sample
     skipped: list[Skipped]
-    networks: list[Measured]
-    failed: dict[str, str]  # network -> why it could not be loaded or computed
+    networks: list[NetworkQuality]
+    failed: dict[str, str]  # network -> reason why it could not be used
 
     @property
     def measure(self) -> str:
-        """The measure that decides: mAP, or without labels the share of copies whose original is the first hit."""
+        """The decisive measure: mAP, or without labels the share of copies with the original as first hit."""
         return "mAP" if self.labels else "copies"
 
 
@@ -81,22 +76,20 @@ def compare(
     labels: str | None = None,
     altered: int | None = None,
     k: int = K,
-    track: Track = lambda items, what, total: items,
-    note: Callable[[str], None] = lambda message: None,
+    progress: Progress = ignore,
 ) -> NetworkComparison:
-    """Compare networks on about `sample` images of a folder or archive, drawn at random; nothing is written.
+    """Compare networks on about `sample` random images of a folder or archive; no file is written.
 
-    `networks` are names as loader.load takes them, or NAME=FILE with weights of a network of Keras. A network that is
-    not here is downloaded. `labels`: "folders", "none" or a CSV, by default the folders if two hold at least two images.
-    `altered` is the number of images whose altered copies are searched for, by default ALTERED without labels, else 0.
-    `track` and `note` as for `evaluation.evaluate`.
-    Raises ValueError without images or labels, or if no network can be used; a single one that cannot is `failed`.
+    `networks` are names as loader.load takes them, or NAME=FILE with weights of a network of Keras. Missing networks
+    are downloaded. `labels`: "folders", "none" or a CSV, by default the folders if two have at least two images each.
+    `altered` is the number of images with altered copies as queries, by default ALTERED without labels, else 0.
+    Raises ValueError without images or labels, or if no network can be used; single failures are in `failed`.
     """
     source = open_source(parse_location(folder))
     listed = source.find()
     names = listed.names
     for sentence in listed.notes():
-        note(sentence)
+        progress(Event(note=sentence))
     if len(names) < 2:
         raise ValueError(f"expected at least 2 images in {folder}, got {len(names)}")
     known = choose_labels(labels, names)
@@ -105,56 +98,54 @@ def compare(
     if altered is None:
         altered = 0 if chosen else ALTERED
     drawn = np.random.default_rng(SEED).permutation(len(rows))[:altered]
-    words = [spoken(label) for label in chosen.classes] if chosen else []
+    words = [as_words(label) for label in chosen.classes] if chosen else []
     given = Sample(source, [names[row] for row in rows], drawn, words, PROMPTS)
-    for _ in track(encoding.read_through(source, given.names), "images read", len(rows)):
+    for _ in track(encoding.read_through(source, given.names), progress, "images read", len(rows)):
         pass
-    encoded, skipped, failed = _encoded(given, networks, track, note)
-    found = _measured(encoded, given, chosen, k)
+    encoded, skipped, failed = _encode(given, networks, progress)
+    found = _measure(encoded, given, chosen, k)
     return NetworkComparison(Path(folder), len(rows), len(names), k, chosen, skipped, found, failed)
 
 
-def spoken(label: str) -> str:
+def as_words(label: str) -> str:
     """Return a label as words: the name of the innermost folder, with spaces."""
     return " ".join(PurePosixPath(label).name.replace("_", " ").replace("-", " ").split()) or label
 
 
-def _encoded(
-    sample: Sample, networks: Iterable[str], track: Track, note: Callable[[str], None]
+def _encode(
+    sample: Sample, networks: Iterable[str], progress: Progress
 ) -> tuple[list[Encoded], list[Skipped], dict[str, str]]:
-    """Return what each network made of the sample, what was skipped by any, and why a network could not be used."""
+    """Return the sample as encoded by each usable network, the images skipped by any, and reasons of failed networks."""
     found: list[Encoded] = []
     skipped: dict[str, Skipped] = {}
     failed: dict[str, str] = {}
-    tell: Tell = note
     for network in dict.fromkeys(networks):
         bad: list[Skipped] = []
         try:
-            encoder, was_here = encoding.load(network, tell)
+            encoder, was_here = encoding.load(network, lambda sentence: progress(Event(note=sentence)))
         except (OSError, ValueError) as error:
             failed[network] = str(error)
         else:
             try:
-                found.append(encoding.encode(sample, network, encoder, was_here, track, bad))
+                found.append(encoding.encode(sample, network, encoder, was_here, progress, bad))
             except ValueError as error:  # NaN; an OSError, of the folder, ends the comparison
                 failed[network] = str(error)
         if network in failed:
-            note(f"left out {escape_line(network)}: {escape_line(failed[network])}")
-        for one in bad:
-            if skipped.setdefault(one.name, one) is one:
-                note(f"skipped {escape_line(one.name)}: {escape_line(one.reason)}")
+            progress(Event(note=f"left out {network}: {failed[network]}"))
+        if new := [one for one in bad if skipped.setdefault(one.name, one) is one]:
+            progress(Event(skipped=tuple(new)))
     if not found:
         raise ValueError("no network could be used: " + "; ".join(f"{name}: {why}" for name, why in failed.items()))
     return found, list(skipped.values()), failed
 
 
-def _measured(encoded: list[Encoded], sample: Sample, labels: Labels | None, k: int) -> list[Measured]:
-    """Measure each network with the queries that all of them could read."""
+def _measure(encoded: list[Encoded], sample: Sample, labels: Labels | None, k: int) -> list[NetworkQuality]:
+    """Measure each network with the queries readable by all of them."""
     seen = np.all([one.vectors.any(axis=1) for one in encoded], axis=0)
     skipped = np.flatnonzero(~seen)
     if seen.sum() < 2:
-        raise ValueError(f"expected at least 2 images that can be read, got {seen.sum()}")
-    queries = labelled(labels, skipped) if labels else skipped[:0]
+        raise ValueError(f"expected at least 2 readable images, got {seen.sum()}")
+    queries = labelled_rows(labels, skipped) if labels else skipped[:0]
     if labels and not len(queries):
         raise ValueError(f"no two images of the sample share a label of {labels.source}: use --labels none")
     copied = np.all([one.copies.any(axis=(1, 2)) for one in encoded], axis=0) & seen[sample.altered]
@@ -179,15 +170,14 @@ def _measured(encoded: list[Encoded], sample: Sample, labels: Labels | None, k: 
         if labels:
             prompts = {prompt: _precisions(vectors, array, labels, skipped, k) for prompt, vectors in one.words.items()}
         small = one._replace(vectors=array[:0], copies=one.copies[:0], words={})
-        found.append(Measured(small, similarity, values, prompts))
+        found.append(NetworkQuality(small, similarity, values, prompts))
     return found
 
 
 def _precisions(words: np.ndarray, array: np.ndarray, labels: Labels, skipped: np.ndarray, k: int) -> np.ndarray:
-    """Return precision@k of the words (c, d) of each label that an image (n, d) has, by the cosine."""
+    """Return precision@k by cosine for the words (c, d) of each label used by an image (n, d)."""
     indicator = without(labels, skipped)
-    asked = np.flatnonzero(indicator.sum(axis=0) > 0)
-    hits = ExactBy(array, COSINE.name).search(normalise(words[asked]), k)
-    return np.stack(
-        [indicator[rows][:, [label]].toarray().ravel() for rows, label in zip(hits, asked, strict=True)]
-    ).mean(axis=1)
+    used = np.flatnonzero(indicator.sum(axis=0) > 0)
+    hits = ExactBy(array, COSINE.name).search(normalise(words[used]), k)
+    matches = [indicator[rows][:, [label]].toarray().ravel() for rows, label in zip(hits, used, strict=True)]
+    return np.asarray(np.mean(matches, axis=1))

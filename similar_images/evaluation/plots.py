@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import matplotlib
 import numpy as np
 from markupsafe import Markup, escape
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
@@ -71,20 +72,15 @@ def costs(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
                 label=title if axis is axes[0] else None,
             )
     for axis, name in zip(axes, ("ms a query, median", "MB"), strict=True):
-        axis.set_xscale("log")
-        axis.margins(x=0.2)
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.set_xlabel(name)
+        _set_log_scale(axis, name)
     axes[0].set_ylabel(f"recall@{MEASURED_K}")
     axes[0].set_ylim(top=1)
     figure.legend(loc="outside lower center", ncols=4)
     return as_svg(figure, f"recall@{MEASURED_K} against time and bytes. {'; '.join(said)}")
 
 
-def copies(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
-    """Draw the share of altered copies whose original is the first hit; None if that was not measured."""
+def copy_shares(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
+    """Draw the share of altered copies with the original as first hit; None without this measurement."""
     measured = [(title, one.ranks) for title, one in zip(titles, evaluations, strict=True) if one.ranks]
     if not measured:
         return None
@@ -122,12 +118,7 @@ def speeds(points: list[tuple[str, float, tuple[float, float, float]]], measure:
         error = [[middle - low], [high - middle]]
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         axis.errorbar(rate, middle, error, fmt=marker, markersize=8, capsize=4, color=colour, label=name)
-    axis.set_xscale("log")
-    axis.margins(x=0.2)
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xlabel("images/s")
+    _set_log_scale(axis, "images/s")
     axis.set_ylabel(measure)
     figure.legend(loc="outside lower center", ncols=3)
     said = "; ".join(f"{name}: {middle:.3f} at {rate:,.0f} images/s" for name, rate, (middle, _, _) in points)
@@ -135,13 +126,13 @@ def speeds(points: list[tuple[str, float, tuple[float, float, float]]], measure:
 
 
 def similarities(one: Evaluation) -> Markup:
-    """Draw the distribution of similarities: of hits, by match where labels exist, and of random pairs."""
+    """Draw the distribution of similarities: of hits, by match if there are labels, and of random pairs."""
     found, rows = one.relevance, one.rows
     groups = {f"{one.config.collection.noun}s at random": one.chance}
     if found:
-        asked = found.asked[:, None] & (rows >= 0)
-        groups["hits without a shared label"] = one.similarities[asked & (found.gains == 0)]
-        groups["hits with a shared label"] = one.similarities[asked & (found.gains > 0)]
+        counts = found.counts[:, None] & (rows >= 0)
+        groups["hits without a shared label"] = one.similarities[counts & (found.gains == 0)]
+        groups["hits with a shared label"] = one.similarities[counts & (found.gains > 0)]
     else:
         groups[f"hit {rows.shape[1]}"] = one.similarities[rows[:, -1] >= 0, -1]
         groups["first hit"] = one.similarities[rows[:, 0] >= 0, 0]
@@ -183,10 +174,19 @@ def classes(precisions: list[tuple[str, int, float]], worst: int) -> Markup:
     return as_svg(figure, f"precision by class, {len(precisions)} classes. The worst: {said}")
 
 
-def drawn(draw: Callable[..., T], *arguments: object) -> T:
-    """Return what a plot function draws, in the style of the page."""
+def in_page_style(draw: Callable[..., T], *arguments: object) -> T:
+    """Return the result of a plot function, drawn in the style of the page."""
     with matplotlib.rc_context(STYLE):
         return draw(*arguments)
+
+
+def _set_log_scale(axis: Axes, label: str) -> None:
+    axis.set_xscale("log")
+    axis.margins(x=0.2)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlabel(label)
 
 
 def new_figure(height: float) -> Figure:

@@ -7,14 +7,21 @@ from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from similar_images.collection.base import BaseCollection
 from similar_images.collection.images import Collection
 from similar_images.evaluation.evaluation import RECALL_AT, Evaluation
-from similar_images.evaluation.labels import Relevance, asked_for, class_precisions, measures, mistaken_for, unlabelled
+from similar_images.evaluation.labels import (
+    Relevance,
+    class_precisions,
+    measures,
+    mistaken_for,
+    queries_with,
+    unlabelled,
+)
 from similar_images.index.quality import confidence_interval
 from similar_images.inputs.names import escape_line, to_csv_cell
 from similar_images.networks.extras import need
@@ -40,17 +47,17 @@ class WorstClass(NamedTuple):
     label: str
     queries: int
     precision: str
-    instead: str | None  # the label that it is most often confused with
+    instead: str | None  # the most common label of its wrong hits
     tiles: list[Tile]
 
     @classmethod
     def of(cls, one: Evaluation, found: Relevance, label: str, queries: int, precision: float) -> "WorstClass":
-        of_class = np.nonzero(asked_for(found, label))[0]
+        of_class = np.nonzero(queries_with(found, label))[0]
         worst = int(of_class[(found.gains[of_class] > 0).sum(axis=1).argmin()])
         return cls(label, queries, f"{precision:.2f}", mistaken_for(found, label), _tiles(one, worst))
 
 
-def summary(one: Evaluation) -> dict:
+def summary(one: Evaluation) -> dict[str, Any]:
     """Return the measures by name, each mean with its 95% interval, for JSON."""
     collection, k = one.config.collection, one.rows.shape[1]
     p50, p95, p99 = np.percentile(one.milliseconds, [50, 95, 99]).tolist()
@@ -77,7 +84,7 @@ def summary(one: Evaluation) -> dict:
             "source": one.relevance.labels.source,
             "classes": len(one.relevance.labels.classes),
             "unlabelled": unlabelled(one.relevance.labels),
-            "queries": int(one.relevance.asked.sum()),
+            "queries": int(one.relevance.counts.sum()),
             **{name: mean_interval(values) for name, values in measures(one.relevance).items()},
             "by_class": [
                 {"label": label, "queries": count, "precision": share}
@@ -94,12 +101,7 @@ def summary(one: Evaluation) -> dict:
 
 def as_csv(evaluations: list[Evaluation]) -> str:
     """Return the summaries as CSV, one row each, without classes and curve; column `a.b` is key b of a."""
-    return csv_of([summary(one) for one in evaluations])
-
-
-def csv_of(summaries: list[dict]) -> str:
-    """Return nested dictionaries as CSV, one row each, without lists; column `a.b` is key b of a."""
-    rows = [dict(_flat(one)) for one in summaries]
+    rows = [dict(_flatten(summary(one))) for one in evaluations]
     text = io.StringIO()
     columns = list(dict.fromkeys(key for row in rows for key in row))
     writer = csv.DictWriter(text, columns, lineterminator="\n")
@@ -168,13 +170,24 @@ def lines(evaluations: list[Evaluation]) -> list[tuple[str, list[str]]]:
 
 
 def write(path: Path, evaluations: list[Evaluation]) -> None:
-    """Write the page, whole or not at all. Raises OSError without Matplotlib."""
-    pages.write(path, "report.html", **_content(evaluations))
+    """Write a page with table, plots, and the worst classes and sample queries of each collection.
 
-
-def page(evaluations: list[Evaluation]) -> str:
-    """Return the page: table, plots, and the worst classes and sample queries of each collection."""
-    return pages.render("report.html", **_content(evaluations))
+    Raises OSError without Matplotlib.
+    """
+    plots = load_plots()
+    names = titles(evaluations)
+    groups = [list(group) for _, group in groupby(evaluations, lambda one: one.config.collection.vectors.path)]
+    pages.write(
+        path,
+        "report.html",
+        noun=_noun(evaluations),
+        titles=names,
+        lines=lines(evaluations),
+        k=evaluations[0].rows.shape[1],
+        costs=plots.in_page_style(plots.costs, names, evaluations),
+        copies=plots.in_page_style(plots.copy_shares, names, evaluations),
+        collections=[_section(group[0]) for group in groups],
+    )
 
 
 def load_plots() -> ModuleType:
@@ -185,23 +198,8 @@ def load_plots() -> ModuleType:
     return plots
 
 
-def _content(evaluations: list[Evaluation]) -> dict:
-    plots = load_plots()
-    names = titles(evaluations)
-    groups = [list(group) for _, group in groupby(evaluations, lambda one: one.config.collection.vectors.path)]
-    return {
-        "noun": _noun(evaluations),
-        "titles": names,
-        "lines": lines(evaluations),
-        "k": evaluations[0].rows.shape[1],
-        "costs": plots.drawn(plots.costs, names, evaluations),
-        "copies": plots.drawn(plots.copies, names, evaluations),
-        "collections": [_section(group[0]) for group in groups],
-    }
-
-
-def _section(one: Evaluation) -> dict:
-    """Return the content of the page for one collection, from its first search configuration."""
+def _section(one: Evaluation) -> dict[str, object]:
+    """Return the template's content for one collection, from its first search configuration."""
     plots = load_plots()
     found = one.relevance
     classes = class_precisions(found) if found else []
@@ -211,8 +209,8 @@ def _section(one: Evaluation) -> dict:
     return {
         "name": _name(one.config.collection),
         "recipe": one.config.recipe,
-        "similarities": plots.drawn(plots.similarities, one),
-        "classes": plots.drawn(plots.classes, classes, len(worst)) if classes else None,
+        "similarities": plots.in_page_style(plots.similarities, one),
+        "classes": plots.in_page_style(plots.classes, classes, len(worst)) if classes else None,
         "worst": worst,
         "samples": samples,
         "unseen": sum(tile.address is None for tile in tiles),
@@ -238,10 +236,10 @@ def _tiles(one: Evaluation, query: int) -> list[Tile]:
     return tiles
 
 
-def _tile(collection: BaseCollection, row: int, caption: str, match: bool | None) -> Tile:
+def _tile(collection: BaseCollection[Any], row: int, caption: str, match: bool | None) -> Tile:
     address = None
     if isinstance(collection, Collection) and collection.source is not None:
-        with suppress(OSError, ValueError):  # the folder or archive may have moved since it was measured
+        with suppress(OSError, ValueError):  # the folder or archive may have moved
             address = pages.picture(collection.image(row), SIDE)
     return Tile(collection.names[row], caption, match, address)
 
@@ -256,11 +254,11 @@ def as_json(found: tuple[float, float, float]) -> dict[str, float]:
     return dict(zip(("mean", "low", "high"), found, strict=True))
 
 
-def _flat(content: dict, prefix: str = "") -> list[tuple[str, object]]:
+def _flatten(content: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
     pairs = []
     for key, value in content.items():
         if isinstance(value, dict):
-            pairs += _flat(value, f"{prefix}{key}.")
+            pairs += _flatten(value, f"{prefix}{key}.")
         elif not isinstance(value, list):
             pairs.append((prefix + key, value))
     return pairs
@@ -279,5 +277,5 @@ def _share(ranks: dict[str, np.ndarray] | None, name: str) -> str:
     return f"{(ranks[name] == 1).mean():.2f} / {(ranks[name] > 0).mean():.2f}" if ranks else ""
 
 
-def _name(collection: BaseCollection) -> str:
+def _name(collection: BaseCollection[Any]) -> str:
     return re.sub(r"(\.txt)?(\.saved_predictions)?\.npy$", "", collection.vectors.path.name).removesuffix("_file_list")

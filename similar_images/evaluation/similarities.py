@@ -1,4 +1,4 @@
-"""Which similarity finds images of the same label best.
+"""Choose the similarity that finds images of the same label best.
 
 Shape letters: n vectors, q queries, d numbers in a vector, k hits.
 """
@@ -14,14 +14,14 @@ from similar_images.index.quality import columns_without_self, confidence_interv
 from similar_images.index.similarity import SEED, SIMILARITIES, fit, transform_all
 from similar_images.vectors.store import Vectors
 
-K = 100  # hits that are compared with the labels
+K = 100  # hits compared with the labels
 QUERIES = 2_000  # at most; half of them choose, the others confirm
-LEAST = 50  # labelled queries
+MIN_QUERIES = 50  # labelled
 
 
 class Choice(NamedTuple):
     name: str  # of SIMILARITIES
-    said: str  # what was measured, in a sentence
+    reason: str  # the measurements, in a sentence
 
 
 class ExactBy:
@@ -36,7 +36,7 @@ class ExactBy:
         return self._exact.search(self._similarity.transform(unit), min(k, len(self._array)), self._removed)[1]
 
     def others(self, rows: np.ndarray, k: int) -> np.ndarray:
-        """Return the rows (q, <= k) of the nearest neighbours of rows (q,), which are not zeros, without these."""
+        """Return the rows (q, <= k) of the nearest neighbours of rows (q,), none of zeros, without the row itself."""
         found = self.search(unit_rows(self._array, rows)[1], k + 1)
         return np.take_along_axis(found, columns_without_self(found, rows, k), axis=1)
 
@@ -44,17 +44,14 @@ class ExactBy:
 def choose_similarity(vectors: Vectors, labels: Labels | None, removed: Sequence[int] = ()) -> Choice:
     """Return the similarity with the highest mAP@100 for one half of the labelled images as queries.
 
-    It is the cosine unless another is better with 95% confidence; what is said of it was measured on the other half.
-    `removed` rows are neither queries nor hits.
-    Raises ValueError if there are too few labels.
+    It is the cosine unless another is better with 95% confidence; the reported values are of the other half. `removed`
+    rows are neither queries nor hits. Raises ValueError if there are too few labels.
     """
     array = vectors.stored
     absent = np.union1d(np.flatnonzero(~array.any(axis=1)), removed).astype(int)
-    rows = labelled(labels, absent)
-    if labels is None or len(rows) < LEAST:
-        raise ValueError(
-            f"expected at least {LEAST} images with a label that others have too, got {len(rows)}: omit --labels"
-        )
+    rows = labelled_rows(labels, absent)
+    if labels is None or len(rows) < MIN_QUERIES:
+        raise ValueError(f"expected at least {MIN_QUERIES} images with a shared label, got {len(rows)}: omit --labels")
     drawn = np.random.default_rng(SEED).permutation(rows)[:QUERIES]
     choosing = np.arange(len(drawn)) < len(drawn) // 2
     hits = {name: ExactBy(array, name, removed).others(drawn, K) for name in SIMILARITIES}
@@ -63,12 +60,12 @@ def choose_similarity(vectors: Vectors, labels: Labels | None, removed: Sequence
     if confidence_interval(found[best][choosing] - found["cosine"][choosing], minimum=-1)[1] <= 0:
         best = "cosine"
     measured = ", ".join(f"{name} {each[~choosing].mean():.3f}" for name, each in found.items())
-    said = f"similarity {best}, chosen by {labels.source}: mAP@{K} of {np.sum(~choosing)} held-out images: {measured}"
-    return Choice(best, said)
+    reason = f"similarity {best}, chosen by {labels.source}: mAP@{K} of {np.sum(~choosing)} held-out images: {measured}"
+    return Choice(best, reason)
 
 
-def labelled(labels: Labels | None, absent: np.ndarray) -> np.ndarray:
-    """Return the rows with a label that another of them has, none of them `absent` (skipped, removed)."""
+def labelled_rows(labels: Labels | None, absent: np.ndarray) -> np.ndarray:
+    """Return the rows that share a label with another row, without `absent` (skipped, removed) ones."""
     if labels is None:
         return np.empty(0, int)
     indicator = without(labels, absent)

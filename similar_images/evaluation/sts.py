@@ -1,4 +1,4 @@
-"""The correlation of a network's similarities with human ratings: the STS benchmark (Cer et al. 2017)."""
+"""Correlation of a network's similarities with human ratings: the STS benchmark (Cer et al. 2017)."""
 
 from pathlib import Path
 from typing import NamedTuple

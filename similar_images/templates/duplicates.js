@@ -1,4 +1,4 @@
-// Which of near-duplicates are kept: checkboxes in sections, one a group, and the choice as a file.
+// Choose the near-duplicates to keep: a section of checkboxes for each group, and the choice as a file.
 // Each checkbox has data-row, data-bytes, data-sha256, data-cell (its name for CSV) and data-quoted (name, bytes and SHA-256
 // for the shell), the last two as JSON. A file that could not be read has no SHA-256.
 
@@ -31,9 +31,9 @@ function saveText(name, text, type) {
 }
 
 /**
- * Let the user choose in `root`, whose groups are sections with checkboxes. `keep` are the rows that are kept at first,
- * changed(rows) is called with those that are kept then, tell(moves, bytes) with what would be moved. At least one of a
- * group is kept. Return { groups, set(rows) }.
+ * Let the user choose in `root`, with a section of checkboxes for each group. `keep` are the first rows to keep.
+ * changed(rows) gets the new ones, tell(moves, bytes) the number and size of the files to move. Each group keeps at
+ * least one image. Return { groups, set(rows) }.
  */
 function choosing(root, { keep, proposed, changed, tell }) {
   const groups = [...root.querySelectorAll("section")].map(section => [...section.querySelectorAll("input[data-row]")]);

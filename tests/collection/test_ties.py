@@ -10,7 +10,7 @@ from similar_images import Collection
 from similar_images.collection import filtered
 from similar_images.collection.base import Query
 from similar_images.evaluation.alterations import ALTERATIONS
-from similar_images.evaluation.evaluation import SearchConfig, _ranks, evaluate
+from similar_images.evaluation.evaluation import AlteredCopy, SearchConfig, _rank_copies, evaluate
 from similar_images.index import backend as backends
 from similar_images.index.builder import build
 from similar_images.index.exact import ROUNDING, exact_search, normalise, rank
@@ -165,6 +165,7 @@ def test_similarities_within_rounding_are_ordered_by_row_and_others_are_not():
 @pytest.mark.parametrize("recipe", ["exact", "flat", "reduced"])
 def test_the_rank_of_an_original_counts_only_better_hits(opened, recipe):
     collection, name = opened("60 copies of one photo", recipe), next(iter(ALTERATIONS))
-    copies = [(name, row, Query(collection.vector(row), NetworkDescription("unknown", dimension=1))) for row in (0, 59)]
-    ranks = _ranks(SearchConfig(collection), copies, 8, lambda steps, text, n: steps)
+    unknown = NetworkDescription("unknown", dimension=1)
+    copies = [AlteredCopy(name, row, Query(collection.vector(row), unknown)) for row in (0, 59)]
+    ranks = _rank_copies(SearchConfig(collection), copies, 8)
     assert ranks[name].tolist() == [1, 1]

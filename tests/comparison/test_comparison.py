@@ -1,4 +1,4 @@
-"""Blind trials of two systems, and their votes, which go on after a kill."""
+"""Blind trials of two systems, and their votes, also after a kill."""
 
 import re
 
@@ -44,7 +44,7 @@ def collections(photos) -> tuple[Collection, Collection]:
     return tuple(opened)
 
 
-def test_a_trial_holds_both_lists_and_the_name_of_no_system(compare):
+def test_trial_has_both_lists_and_no_system_names(compare):
     comparison = compare()
     trials = list(comparison.trials(queries=NAMES))
     assert [trial.query for trial in trials] == NAMES
@@ -55,7 +55,7 @@ def test_a_trial_holds_both_lists_and_the_name_of_no_system(compare):
     assert 10 < on_the_left < 30
 
 
-def test_the_same_seed_gives_the_same_trials_and_another_seed_others(collections, tmp_path):
+def test_seed_determines_trials(collections, tmp_path):
     def drawn(seed):
         systems = dict(zip("ab", collections, strict=True))
         return list(Comparison(systems, tmp_path / "votes.csv", "ann", 3).trials(n=8, seed=seed))
@@ -64,7 +64,7 @@ def test_the_same_seed_gives_the_same_trials_and_another_seed_others(collections
     assert len({trial.query for trial in drawn(0)}) == 8
 
 
-def test_a_vote_goes_to_the_system_that_was_preferred(compare, tmp_path):
+def test_vote_counts_for_preferred_system(compare, tmp_path):
     comparison = compare()
     for trial in comparison.trials(queries=NAMES[:20]):
         prefers_hog = trial.left == tuple(step(1)(trial.query, 4))
@@ -76,7 +76,7 @@ def test_a_vote_goes_to_the_system_that_was_preferred(compare, tmp_path):
     assert result.overlap == 0.5 and result.more_votes == 0
 
 
-def test_after_a_kill_the_rest_is_asked(compare):
+def test_restart_repeats_no_query(compare):
     first = compare()
     trials = first.trials(queries=NAMES[:6])
     given = [first.vote(next(trials), "tie") for _ in range(4)]
@@ -87,7 +87,7 @@ def test_after_a_kill_the_rest_is_asked(compare):
     assert len(list(compare(other="third").trials(queries=NAMES[:6]))) == 6
 
 
-def test_random_trials_go_on_where_they_were(collections, tmp_path):
+def test_random_trials_resume(collections, tmp_path):
     def comparison():
         return Comparison(dict(zip("ab", collections, strict=True)), tmp_path / "votes.csv", "ann", 3)
 
@@ -98,7 +98,7 @@ def test_random_trials_go_on_where_they_were(collections, tmp_path):
     assert list(comparison().trials(n=7)) == whole[3:]
 
 
-def test_a_changed_vote_counts_once_and_other_systems_in_the_file_do_not(compare):
+def test_changed_vote_counts_once_and_other_systems_never(compare):
     comparison = compare()
     trial = next(comparison.trials(queries=NAMES))
     for choice in ("left", "tie"):
@@ -110,7 +110,7 @@ def test_a_changed_vote_counts_once_and_other_systems_in_the_file_do_not(compare
     assert turned.result().ties == 1 and list(turned.trials(queries=[trial.query])) == []
 
 
-def test_the_last_vote_of_the_voter_is_undone_and_no_other(compare):
+def test_undo_removes_only_the_voters_last_vote(compare):
     comparison, other = compare(), compare(voter="bob")
     trials = list(comparison.trials(queries=NAMES[:3]))
     with pytest.raises(ValueError, match=r"expected a vote of ann to undo, got none in .*votes.csv"):
@@ -137,7 +137,7 @@ def test_identical_lists_are_skipped_and_counted(tmp_path):
     assert comparison.result().skipped_identical == 20
 
 
-def test_random_queries_have_a_vector_in_both_collections_and_were_not_removed(collections, tmp_path, photos):
+def test_random_queries_have_vectors_in_both_collections(collections, tmp_path, photos):
     one, two = collections
     comparison = Comparison({"a": one, "b": two}, tmp_path / "votes.csv", "ann", 3)
     trials = list(comparison.trials(n=100))
@@ -166,7 +166,7 @@ def test_an_index_is_compared_with_exact_search_and_a_callable(tmp_path):
     assert {len(next(with_callable.trials())[side]) for side in (1, 2)} == {0, 8}
 
 
-def test_the_plot_says_what_the_votes_say(compare):
+def test_plot_matches_votes(compare):
     comparison = compare(one="$hog$")
     assert "after 0 votes: none" in comparison.plot()
     for trial, choice in zip(comparison.trials(queries=NAMES), ["tie", "left", "right", "left"], strict=False):
@@ -180,7 +180,7 @@ def test_the_plot_says_what_the_votes_say(compare):
     assert expected in drawing and drawing == comparison.plot()
 
 
-def test_bad_input_is_refused_with_what_was_expected(compare, collections, tmp_path):
+def test_bad_input_error_names_expected_value(compare, collections, tmp_path):
     with pytest.raises(ValueError, match="expected two systems, got 1: a"):
         Comparison({"a": step(1)}, tmp_path / "v.csv", "ann")
     with pytest.raises(ValueError, match="expected k of at least 1, got 0"):
@@ -206,7 +206,7 @@ def test_bad_input_is_refused_with_what_was_expected(compare, collections, tmp_p
         next(Comparison({"a": one, "b": renamed}, tmp_path / "v.csv", "ann").trials())
 
 
-def test_votes_of_several_voters_in_one_file_all_count(compare):
+def test_votes_of_several_voters_count(compare):
     for voter in ("ann", "bob"):
         comparison = compare(voter=voter)
         comparison.vote(next(comparison.trials(queries=NAMES)), "left")

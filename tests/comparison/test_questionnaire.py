@@ -1,4 +1,4 @@
-"""The questionnaire as a person without a notebook fills it in, and the way of the answers home."""
+"""The questionnaire for people without a notebook: the page, its answers, and their import."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import chromium, chromium_path
+from browser import chromium_path
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -25,7 +25,7 @@ def step(size: int):
 @pytest.fixture
 def folder(tmp_path) -> Path:
     random = np.random.default_rng(0)
-    for name in NAMES[1:]:  # one cannot be shown
+    for name in NAMES[1:]:  # the first is missing
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(random.integers(0, 255, (40, 60, 3), dtype=np.uint8)).save(tmp_path / name)
     return tmp_path
@@ -59,7 +59,7 @@ def answers(key: Path, **changes: object) -> Path:
     return file
 
 
-def test_the_page_is_one_file_without_any_name(comparison, folder):
+def test_page_is_one_file_without_names(comparison, folder):
     key = export_questionnaire(comparison, folder / "page.html", queries=NAMES)
     page = (folder / "page.html").read_text()
     assert key == folder / "page.key.json"
@@ -82,7 +82,7 @@ def test_answers_become_votes_once(comparison, folder):
     assert first.list_a == tuple(step(1)(NAMES[0], 4)) and first.list_b == tuple(step(5)(NAMES[0], 4))
 
 
-def test_what_the_voter_of_the_comparison_has_answered_is_in_the_page_all_the_same(comparison, folder):
+def test_page_includes_queries_with_votes(comparison, folder):
     comparison.vote(next(comparison.trials(queries=NAMES)), "tie")
     export_questionnaire(comparison, folder / "page.html", queries=NAMES)
     assert (folder / "page.html").read_text().count('<section class="trial"') == 12
@@ -104,14 +104,14 @@ def test_what_the_voter_of_the_comparison_has_answered_is_in_the_page_all_the_sa
         ({"answers": 3}, "altered"),
     ],
 )
-def test_answers_of_something_else_are_refused_and_nothing_is_written(comparison, folder, changes, reason):
+def test_foreign_answers_are_refused_without_a_vote(comparison, folder, changes, reason):
     key = export_questionnaire(comparison, folder / "page.html", queries=NAMES)
     with pytest.raises(ValueError, match=reason):
         import_answers(comparison, answers(key, **changes), key)
     assert not comparison.file.exists()
 
 
-def test_a_key_that_was_altered_or_is_of_other_systems_is_refused(comparison, folder):
+def test_altered_or_foreign_key_is_refused(comparison, folder):
     key = export_questionnaire(comparison, folder / "page.html", queries=NAMES)
     given = answers(key)
     other = Comparison({"hog-colour": step(1), "vgg16": step(2)}, folder / "votes.csv", "me", 4)
@@ -122,7 +122,7 @@ def test_a_key_that_was_altered_or_is_of_other_systems_is_refused(comparison, fo
         import_answers(comparison, given, key)
 
 
-def test_a_page_is_not_overwritten_unless_wanted_and_needs_images_and_something_to_ask(comparison, folder):
+def test_export_refuses_existing_pages_and_empty_questionnaires(comparison, folder):
     export_questionnaire(comparison, folder / "page.html", queries=NAMES)
     with pytest.raises(
         FileExistsError, match=r"page.html exists and answers .* choose another page, or set overwrite=True"
@@ -139,11 +139,11 @@ def test_a_page_is_not_overwritten_unless_wanted_and_needs_images_and_something_
 
 
 @pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
-def test_a_person_answers_by_keys_closes_the_page_goes_on_and_sends_the_answers(comparison, folder):
+def test_page_is_answered_by_keys_reopened_and_sent(comparison, folder, browser):
     key = export_questionnaire(comparison, folder / "page.html", queries=NAMES[1:7])
     wrong: list[str] = []
 
-    with chromium() as browser, browser.new_context(reduced_motion="reduce") as context:
+    with browser.new_context(reduced_motion="reduce") as context:
 
         def opened():
             page = context.new_page()

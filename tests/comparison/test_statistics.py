@@ -47,7 +47,7 @@ def test_interval_and_test_agree_with_their_formulas_on_random_counts():
         assert sign_test(wins, n - wins) == pytest.approx(min(1, 2 * tail / 2**n), rel=1e-9)
 
 
-def test_the_power_is_that_of_the_test():
+def test_power_matches_simulated_test():
     for n, rate in ((5, 0.9), (20, 0.75), (67, 0.4), (199, 0.6)):
         found = [count for count in range(n + 1) if sequential_p_value(count, n - count) < 0.05]
         chance = sum(math.comb(n, count) * rate**count * (1 - rate) ** (n - count) for count in found)
@@ -55,13 +55,13 @@ def test_the_power_is_that_of_the_test():
 
 
 @pytest.mark.parametrize("rate", [0.52, 0.55, 0.6, 0.4, 0.7, 0.8, 0.95, 0.0, 1.0])
-def test_from_the_number_of_votes_needed_on_the_power_is_enough(rate):
+def test_votes_needed_give_enough_power(rate):
     numbers = np.arange(1, 20_000)
     weak = numbers[power(rate, numbers) < 0.8]
     assert votes_needed(rate) == weak.max() + 1
 
 
-def test_a_voter_with_a_preference_of_60_percent_is_found_within_the_votes_that_are_predicted():
+def test_60_percent_preference_is_found_within_predicted_votes():
     random = np.random.default_rng(0)
     pilot = votes(12, 8, 3, 2)
     more = preference(pilot, "a", "b").more_votes
@@ -83,7 +83,7 @@ def test_p_value_and_interval_agree_with_exact_fractions():
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.05, 0.7, 0.97])
-def test_whoever_looks_after_every_vote_is_misled_in_at_most_5_percent(rate):
+def test_repeated_looks_mislead_in_at_most_5_percent(rate):
     """The true win rate is outside the interval at some look; without a preference, one is announced."""
     most, runs = 300, 4000
     wins = np.cumsum(np.random.default_rng(0).random((runs, most)) < rate, axis=1)
@@ -99,8 +99,8 @@ def test_whoever_looks_after_every_vote_is_misled_in_at_most_5_percent(rate):
     assert 0.01 < misled.mean() <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / runs)  # two standard errors
 
 
-def test_a_fair_coin_ever_decides_in_at_most_5_percent_by_exact_counting():
-    paths, decided = {0: Fraction(1)}, Fraction(0)  # wins -> probability, as long as nothing was decided
+def test_fair_coin_decides_in_at_most_5_percent_by_exact_counting():
+    paths, decided = {0: Fraction(1)}, Fraction(0)  # wins -> probability, before a decision
     for n in range(1, 151):
         following: dict[int, Fraction] = {}
         for wins, chance in paths.items():
@@ -111,7 +111,7 @@ def test_a_fair_coin_ever_decides_in_at_most_5_percent_by_exact_counting():
     assert 0.02 < decided <= 0.05
 
 
-def test_a_voter_without_a_preference_is_seldom_said_to_have_one():
+def test_indifferent_voter_is_rarely_decided():
     wins = np.random.default_rng(0).binomial(200, 0.5, 400)
     assert np.mean([sign_test(count, 200 - count) < 0.05 for count in wins.tolist()]) <= 0.06
 
@@ -127,7 +127,7 @@ def test_a_result_counts_each_kind_of_vote():
     assert turned[:5] == (2, 6, 1, 3, 0.25) and turned.p_value == result.p_value
 
 
-def test_what_is_settled_needs_no_more_votes_and_what_is_even_has_no_end_in_sight():
+def test_more_votes_is_zero_if_decided_and_none_if_even():
     assert preference(votes(9, 0), "a", "b").more_votes == 0
     assert preference(votes(5, 5), "a", "b").more_votes is None
     assert more_votes(1, 0, 1) == 7  # 8 of 8

@@ -1,4 +1,4 @@
-"""The file of votes: what is written is read again, whatever a kill left behind."""
+"""The file of votes survives killed processes and damaged lines."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ def file(tmp_path):
     return tmp_path / "votes.csv"
 
 
-def test_a_vote_is_read_as_it_was_written_and_any_csv_reader_reads_it(file):
+def test_written_vote_is_read_by_any_csv_reader(file):
     votes = [VOTE, VOTE._replace(vote="tie"), VOTE._replace(voter="Bob O'Neil", left="old", list_a=())]
     for vote in votes:
         append(file, vote)
@@ -40,7 +40,7 @@ def test_names_like_formulas_are_quoted_in_the_file_and_read_as_they_were(file):
         assert not any(cell.startswith(("=", "@", "+", "-")) for cell in row)
 
 
-def test_a_file_with_raw_names_of_before_is_read(file):
+def test_older_file_with_raw_names_is_read(file):
     cells = [timestamp(), "ann", "=a.jpg", "@old", "new", "new", '["=b.jpg"]', "[]", "left"]
     with file.open("w", newline="") as lines:
         csv.writer(lines, lineterminator="\n").writerows([HEADER.decode().strip().split(","), cells])
@@ -64,7 +64,7 @@ def test_the_last_matching_vote_is_removed_and_the_rest_stays_byte_for_byte(file
     assert read(file) == [votes[2]]
 
 
-def test_votes_given_while_others_are_undone_are_all_kept(file):
+def test_concurrent_votes_and_undos_are_all_kept(file):
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
         "from similar_images.comparison.votes import *\n"
@@ -89,7 +89,7 @@ def test_the_winner_follows_from_side_and_vote():
     assert VOTE._replace(vote="tie").winner is VOTE._replace(vote="neither").winner is None
 
 
-def test_a_file_cut_at_any_byte_keeps_every_whole_vote_and_takes_the_next(file):
+def test_file_cut_at_any_byte_keeps_complete_votes(file):
     for voter in ("ann", "bob"):
         append(file, VOTE._replace(voter=voter))
     content = file.read_bytes()
@@ -104,7 +104,7 @@ def test_a_file_cut_at_any_byte_keeps_every_whole_vote_and_takes_the_next(file):
         assert file.read_bytes().startswith(HEADER) and file.read_bytes().endswith(b"\n")
 
 
-def test_a_killed_process_loses_no_vote_that_was_given(file):
+def test_killed_process_loses_no_vote(file):
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
         "from similar_images.comparison.votes import *\n"
@@ -125,7 +125,7 @@ def test_a_killed_process_loses_no_vote_that_was_given(file):
     assert read(file)[-1] == VOTE
 
 
-def test_a_file_that_a_spreadsheet_saved_is_read(file):
+def test_file_saved_by_a_spreadsheet_is_read(file):
     append(file, VOTE)
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes().replace(b"\n", b"\r\n"))
     append(file, VOTE)
@@ -133,7 +133,7 @@ def test_a_file_that_a_spreadsheet_saved_is_read(file):
 
 
 @pytest.mark.parametrize("content", [b"image,labels\na.jpg,dog\n", b"\x89PNG\r\n\x1a\n\0\0", b"no line", b"\n"])
-def test_a_file_of_something_else_is_refused_and_stays(file, content):
+def test_foreign_file_is_refused_unchanged(file, content):
     file.write_bytes(content)
     for use in (read, lambda file: append(file, VOTE)):
         with pytest.raises(
@@ -173,13 +173,13 @@ def test_a_damaged_line_is_named(file, old, new, reason):
         ({"left": "third"}, "expected two systems"),
     ],
 )
-def test_what_is_no_vote_is_not_written(file, change, reason):
+def test_invalid_vote_is_not_written(file, change, reason):
     with pytest.raises(ValueError, match=reason):
         append(file, VOTE._replace(**change))
     assert not file.exists()
 
 
-def test_of_several_files_each_voters_last_word_on_a_query_counts_once(tmp_path):
+def test_joined_files_keep_each_voters_latest_vote(tmp_path):
     first, second = tmp_path / "first.csv", tmp_path / "second.csv"
     early, late = (timestamp(datetime(2030, 1, day, tzinfo=UTC)) for day in (1, 2))
     changed = VOTE._replace(time=late, vote="right", a="new", b="old")

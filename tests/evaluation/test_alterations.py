@@ -1,4 +1,4 @@
-"""What is done to copies of photographs."""
+"""Alterations of copied photographs."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def image() -> Image.Image:
 
 
 @pytest.mark.parametrize("name", ALTERATIONS)
-def test_an_alteration_changes_the_picture_the_same_way_each_time_and_not_its_argument(image, name):
+def test_alteration_is_deterministic_and_keeps_its_argument(image, name):
     before = image.tobytes()
     once, twice = ALTERATIONS[name](image), ALTERATIONS[name](image)
     assert once.mode == "RGB"
@@ -32,19 +32,19 @@ def test_an_alteration_changes_the_picture_the_same_way_each_time_and_not_its_ar
         assert 0.1 < change < 60, "of 255: seen, and still the same picture"
 
 
-def test_the_crop_takes_a_tenth_off_each_edge(image):
+def test_crop_removes_a_tenth_at_each_edge(image):
     assert ALTERATIONS["crop"](image).tobytes() == image.crop((12, 8, 108, 72)).tobytes()
 
 
-def test_half_the_size_is_half_of_both_sides(image):
+def test_resize_halves_both_sides(image):
     assert ALTERATIONS["resize"](image).size == (60, 40)
 
 
-def test_a_flip_twice_is_the_picture_itself(image):
+def test_two_flips_restore_the_picture(image):
     assert ALTERATIONS["flip"](ALTERATIONS["flip"](image)).tobytes() == image.tobytes()
 
 
-def test_a_rotation_leaves_no_black_corners(image):
+def test_rotation_has_no_black_corners(image):
     turned = np.asarray(ALTERATIONS["rotation"](image))
     assert turned.min(axis=(0, 1))[1] == 0, "the spot is there"
     corners = turned[[0, 0, -1, -1], [0, -1, 0, -1]]
@@ -53,7 +53,7 @@ def test_a_rotation_leaves_no_black_corners(image):
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2)])
 @pytest.mark.parametrize("name", ALTERATIONS)
-def test_tiny_and_thin_pictures_are_altered_too(name, size):
+def test_tiny_and_thin_pictures_can_be_altered(name, size):
     altered = ALTERATIONS[name](Image.new("RGB", size, "orange"))
     assert altered.mode == "RGB"
     assert min(altered.size) >= 1

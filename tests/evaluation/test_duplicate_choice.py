@@ -1,4 +1,4 @@
-"""The choice among near-duplicates: what is proposed, the CSV, and the script, run by several shells."""
+"""The choice among near-duplicates: the proposal, the CSV, and the script in several shells."""
 
 import csv
 import hashlib
@@ -52,7 +52,7 @@ def readable(one: Member) -> Member:
 
 
 def pairs(names: list[str]) -> tuple[list[Member], list[int]]:
-    """Return a group for each name, with one to keep, and the rows that are kept."""
+    """Return a group for each name, with another image to keep, and the rows to keep."""
     members = []
     for i, name in enumerate(names):
         members += [readable(member(i + 1, 2 * i, f"kept {i}.jpg")), readable(member(i + 1, 2 * i + 1, name))]
@@ -80,7 +80,7 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(file.relative_to(folder)): file.read_bytes().decode() for file in files}
 
 
-def test_the_largest_is_proposed_then_the_most_bytes_then_the_earliest():
+def test_proposal_prefers_pixels_then_bytes_then_order():
     members = [
         member(1, 9, "wide.jpg", 10, 300),
         member(1, 3, "narrow.jpg", 99, 200),
@@ -91,10 +91,10 @@ def test_the_largest_is_proposed_then_the_most_bytes_then_the_earliest():
         member(4, 0, "gone.jpg", None, None),
         member(4, 1, "there.jpg", 1, 1),
     ]
-    assert duplicate_choice.proposed(members) == [9, 8, 5, 1]
+    assert duplicate_choice.propose(members) == [9, 8, 5, 1]
 
 
-def test_the_csv_has_each_image_with_what_is_done_to_it():
+def test_csv_lists_every_image_with_its_action():
     members, kept = pairs(NAMES)
     written = duplicate_choice.to_csv(members, kept)
     rows = list(csv.DictReader(io.StringIO(written, newline="")))
@@ -107,7 +107,7 @@ def test_the_csv_has_each_image_with_what_is_done_to_it():
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_script_moves_what_is_not_kept_whatever_its_name(tmp_path, shell):
+def test_script_moves_other_images_of_any_name(tmp_path, shell):
     members, kept = pairs(NAMES)
     folder = folder_of(tmp_path, members)
     script = duplicate_choice.to_script(members, kept, Folder(folder))
@@ -120,7 +120,7 @@ def test_the_script_moves_what_is_not_kept_whatever_its_name(tmp_path, shell):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_script_does_nothing_twice(tmp_path, shell):
+def test_second_run_moves_no_file(tmp_path, shell):
     members, kept = pairs(NAMES)
     folder = folder_of(tmp_path, members)
     script = duplicate_choice.to_script(members, kept, Folder(folder))
@@ -133,7 +133,7 @@ def test_the_script_does_nothing_twice(tmp_path, shell):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_script_overwrites_nothing_and_moves_the_rest(tmp_path, shell):
+def test_script_never_overwrites(tmp_path, shell):
     members, kept = pairs(["a.jpg", "b.jpg", "link.jpg"])
     folder = folder_of(tmp_path, members)
     script = duplicate_choice.to_script(members, kept, Folder(folder))
@@ -149,7 +149,7 @@ def test_the_script_overwrites_nothing_and_moves_the_rest(tmp_path, shell):
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_an_image_whose_kept_one_is_missing_stays(tmp_path):
+def test_image_stays_if_kept_image_is_missing(tmp_path):
     members, kept = pairs(["a.jpg", "b.jpg", "c.jpg"])
     folder = folder_of(tmp_path, members)
     (folder / "kept 0.jpg").unlink()
@@ -162,7 +162,7 @@ def test_an_image_whose_kept_one_is_missing_stays(tmp_path):
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_the_script_leaves_changed_files_where_they_are(tmp_path, shell):
+def test_script_leaves_changed_files(tmp_path, shell):
     members, kept = pairs(["a.jpg", "b.jpg", "c.jpg", "two\nlines.jpg", "unread.jpg"])
     members[-1] = members[-1]._replace(bytes=None, sha256=None)
     folder = folder_of(tmp_path, members)
@@ -182,7 +182,7 @@ def test_the_script_leaves_changed_files_where_they_are(tmp_path, shell):
 
 
 @pytest.mark.parametrize("program", ["sha256sum", "shasum", "openssl", None])
-def test_the_script_verifies_with_the_program_that_is_there(tmp_path, program):
+def test_script_uses_any_available_digest_program(tmp_path, program):
     if program and not shutil.which(program):
         pytest.skip(f"{program} is not installed")
     members, kept = pairs(["a.jpg", "back\\slash.jpg"])
@@ -202,24 +202,24 @@ def test_the_script_verifies_with_the_program_that_is_there(tmp_path, program):
         assert contents(folder) == {one.name: one.name for one in members}
 
 
-def test_changed_files_are_named_and_left_out_of_the_choice(tmp_path):
+def test_changed_files_are_left_out_with_a_note(tmp_path):
     names = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
     members, kept = pairs(names)
     folder = folder_of(tmp_path, members)
     (folder / "a.jpg").write_text("A.jpg")
     (folder / "kept 1.jpg").unlink()
-    notes = []
-    left = duplicate_choice.unchanged(members, kept, Folder(folder), notes.append)
+    events = []
+    left = duplicate_choice.drop_changed(members, kept, Folder(folder), events.append)
     assert [one.name for one in left] == ["kept 0.jpg", "kept 2.jpg", "c.jpg", "kept 3.jpg", "d.jpg"]
-    assert notes == [
+    assert [event.note for event in events] == [
         "left out a.jpg: it has changed since the comparison",
         "left out kept 1.jpg: it has changed since the comparison",
         "left out group 2: no unchanged image to keep",
     ]
-    assert duplicate_choice.unchanged(members, kept, None, notes.append) == members
+    assert duplicate_choice.drop_changed(members, kept, None, events.append) == members
 
 
-def test_the_folders_can_be_given_to_the_script(tmp_path):
+def test_script_takes_folders_as_arguments(tmp_path):
     members, kept = pairs(["a.jpg"])
     folder = folder_of(tmp_path, members)
     script = duplicate_choice.to_script(members, kept, Folder(folder))
@@ -229,7 +229,7 @@ def test_the_folders_can_be_given_to_the_script(tmp_path):
     assert (tmp_path / "-aside" / "a.jpg").exists()
 
 
-def test_several_may_be_kept_and_one_must_be(tmp_path):
+def test_each_group_keeps_at_least_one_image(tmp_path):
     members = [member(1, 0, "a"), member(1, 1, "b"), member(1, 2, "c"), member(2, 3, "d"), member(2, 4, "e")]
     script = duplicate_choice.to_script(members, [1, 2, 3, 4], Folder(tmp_path))
     assert [line for line in script.splitlines() if line.startswith("move ")] == ["move a 1 '' b 1 ''"]
@@ -237,7 +237,7 @@ def test_several_may_be_kept_and_one_must_be(tmp_path):
         duplicate_choice.to_script(members, [0], Folder(tmp_path))
 
 
-def test_images_that_are_not_in_a_folder_cannot_be_moved():
+def test_images_outside_a_folder_have_no_script():
     with pytest.raises(ValueError, match="export the choice as CSV"):
         duplicate_choice.to_script([], [], None)
 
@@ -246,7 +246,7 @@ def test_images_that_are_not_in_a_folder_cannot_be_moved():
 def test_the_script_is_posix(tmp_path):
     members, kept = pairs(NAMES)
     (tmp_path / "move.sh").write_text(duplicate_choice.to_script(members, kept, Folder(tmp_path)), newline="")
-    # Names with $ and = are meant as they are.
+    # Names with $ and = are meant literally.
     done = subprocess.run(
         [SHELLCHECK, "-s", "sh", "-e", "SC2016,SC2283", tmp_path / "move.sh"], capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""What similar-images duplicates says by default, and what it says and writes of files, wherever they are."""
+"""The default threshold of `duplicates`, and its output for moved files, archives and strange names."""
 
 import csv
 import io
@@ -58,7 +58,7 @@ def groups(output: str) -> list[list[str]]:
     ]
 
 
-def test_by_default_a_grey_and_a_small_copy_are_found_at_a_calibrated_threshold(run, names):
+def test_default_calibration_finds_grey_and_small_copies(run, names):
     done = run("duplicates", names.name)
     assert done.returncode == 0, done.stderr
     assert {frozenset(group) for group in groups(done.stdout)} == {
@@ -66,12 +66,12 @@ def test_by_default_a_grey_and_a_small_copy_are_found_at_a_calibrated_threshold(
     }
     assert re.search(r"threshold 0\.\d+: precision (0\.99\d|1\.000) on \d+ images without a copy", done.stderr)
     fixed = run("duplicates", names.name, "--threshold", "0.88")
-    assert "grey.jpg" not in fixed.stdout, "the threshold of before missed it"
+    assert "grey.jpg" not in fixed.stdout, "the earlier threshold missed it"
 
 
-def test_a_calibration_replaces_the_threshold_of_the_network(names, monkeypatch):
+def test_calibration_replaces_network_threshold(names, monkeypatch):
     collection = Collection.open(names)
-    found = duplicates.calibrate(collection, duplicates.CALIBRATED)
+    found = duplicates.calibrate(collection, duplicates.CALIBRATION_IMAGES)
     assert 0.4 < found.threshold < 0.95
     monkeypatch.setattr(duplicate_threshold, "calibrate", lambda *arguments: found)
     for of_network in (0.4, 0.999):  # below and above it
@@ -81,16 +81,16 @@ def test_a_calibration_replaces_the_threshold_of_the_network(names, monkeypatch)
         assert str(of_network) not in chosen.note and "lower" not in chosen.note
 
 
-def test_images_that_no_threshold_separates_are_near_duplicates_only_if_equal(names, monkeypatch):
-    monkeypatch.setattr(duplicate_threshold, "PRECISION", 1.1)  # none reaches it
-    monkeypatch.setattr(duplicate_threshold, "CALIBRATED", 3)
+def test_inseparable_images_must_be_equal(names, monkeypatch):
+    monkeypatch.setattr(duplicate_threshold, "MIN_PRECISION", 1.1)  # impossible
+    monkeypatch.setattr(duplicate_threshold, "CALIBRATION_IMAGES", 3)
     chosen = duplicates.choose_threshold(Collection.open(names))
     assert chosen.threshold == 1 and chosen.note.startswith("threshold 1, only equal images: no threshold separates")
     with pytest.raises(ValueError, match="set --threshold"):
         duplicates.choose_threshold(Collection.open(names), count=3)
 
 
-def test_the_threshold_of_the_network_is_used_if_nothing_can_be_measured(names, folder):
+def test_network_threshold_is_used_without_images(names, folder):
     shutil.rmtree(folder)
     collection = Collection.open(names)
     chosen = duplicates.choose_threshold(collection)
@@ -99,24 +99,24 @@ def test_the_threshold_of_the_network_is_used_if_nothing_can_be_measured(names, 
         duplicates.choose_threshold(collection.with_similarity("centred"))
 
 
-def test_a_network_without_a_measured_threshold_is_calibrated(names, monkeypatch):
+def test_unmeasured_network_is_calibrated(names, monkeypatch):
     monkeypatch.delitem(duplicates.THRESHOLDS, "hog-colour")
     assert 0.4 < duplicates.choose_threshold(Collection.open(names)).threshold < 0.95
 
 
-def test_photos_that_have_moved_are_said_to_be_unreadable(run, names, folder, tmp_path):
+def test_moved_photos_are_reported_unreadable(run, names, folder, tmp_path):
     folder.rename(tmp_path / "moved")
     done = run("duplicates", names.name, "--html", "sheet.html")
     assert done.returncode == 0, done.stderr
     assert "0 of them the same file" not in done.stderr
-    assert re.search(r"their files cannot be read in .*my photos, so it is not known which are the same", done.stderr)
+    assert re.search(r"their files cannot be read in .*my photos, so equal files are unknown", done.stderr)
     assert "with -d" in done.stderr and "threshold 0.88, measured for the network" in done.stderr
     assert "<a href" not in (tmp_path / "sheet.html").read_text()
     back = run("duplicates", names.name, "-d", "moved")
     assert "1 of them the same file" in back.stderr
 
 
-def test_the_page_links_to_the_files_relative_to_itself(run, names, folder, tmp_path):
+def test_page_links_are_relative(run, names, folder, tmp_path):
     (tmp_path / "pages").mkdir()
     done = run("duplicates", names.name, "-t", "0.9", "--html", "pages/sheet.html")
     assert done.returncode == 0, done.stderr
@@ -125,7 +125,7 @@ def test_the_page_links_to_the_files_relative_to_itself(run, names, folder, tmp_
     assert all((tmp_path / "pages" / unquote(link)).is_file() for link in links)
 
 
-def test_the_page_of_an_archive_has_no_links(run, names, folder, tmp_path):
+def test_archive_page_has_no_links(run, names, folder, tmp_path):
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         for file in folder.iterdir():
             archive.write(file, file.name)
@@ -135,7 +135,7 @@ def test_the_page_of_an_archive_has_no_links(run, names, folder, tmp_path):
     assert sheet.count('src="data:image/jpeg') >= 2 and "<a href" not in sheet
 
 
-def test_an_archive_that_has_moved_is_no_error(run, names, folder, tmp_path):
+def test_moved_archive_is_no_error(run, names, folder, tmp_path):
     archive = tmp_path / "photos.zip"
     with zipfile.ZipFile(archive, "w") as file:
         file.write(folder / "02#.jpg", "02#.jpg")
@@ -146,7 +146,7 @@ def test_an_archive_that_has_moved_is_no_error(run, names, folder, tmp_path):
     assert [member.bytes for member in members] == [None, None]
 
 
-def test_names_like_formulas_and_escape_codes_are_written_safely(names):
+def test_formulas_and_escape_codes_are_written_safely(names):
     member = duplicates.Member(1, 0, "=1+1.jpg", 1.0, 5, 1, 1, None)
     file = io.StringIO()
     duplicates.write_csv(file, [member, member._replace(name="b.jpg", same_file_as="=1+1.jpg")])

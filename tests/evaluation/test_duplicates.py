@@ -40,7 +40,7 @@ def groups_of(vectors: np.ndarray, threshold: float) -> list[list[int]]:
     return [one.rows.tolist() for one in group(vectors, find_pairs(vectors, threshold), threshold)]
 
 
-def test_groups_are_those_within_the_angle_the_centre_first_then_the_nearest():
+def test_groups_list_the_centre_then_the_nearest():
     vectors = at(90, 0, 10, 92, -12, 200)
     found = group(vectors, find_pairs(vectors, cosine(15)), cosine(15))
     assert [one.rows.tolist() for one in found] == [[0, 3], [1, 2, 4]]
@@ -77,7 +77,7 @@ def test_a_group_may_be_larger_than_the_neighbours_of_a_row():
     assert [sorted(rows) for rows in groups_of(vectors, 0.999)] == [list(range(100))]
 
 
-def test_blocks_give_what_the_whole_gives(monkeypatch):
+def test_blocks_equal_one_pass(monkeypatch):
     vectors = with_copies(300, 16)
     whole = groups_of(vectors, 0.95)
     monkeypatch.setattr("similar_images.vectors.store.BLOCK_BYTES", 40 * 4 * 16)
@@ -86,15 +86,15 @@ def test_blocks_give_what_the_whole_gives(monkeypatch):
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
-def test_through_an_index_the_groups_are_those_of_the_exact_search(tmp_path, recipe):
+def test_groups_from_index_match_exact_search(tmp_path, recipe):
     np.save(tmp_path / "v.npy", with_copies(3000, 64))
     vectors = open_vectors(tmp_path / "v.npy")
     build(vectors, tmp_path / "v.index", recipe)
     index = open_index(tmp_path / "v.index")
-    rows = []
-    through = find_pairs(vectors.array, 0.95, index, progress=rows.append)
+    events = []
+    through = find_pairs(vectors.array, 0.95, index, progress=events.append)
     exact = find_pairs(vectors.array, 0.95)
-    assert sum(rows) == len(vectors.array)
+    assert events[-1].done == events[-1].total == len(vectors.array)
     assert len(exact.rows) > 500
     assert set(map(tuple, through.rows)) == set(map(tuple, exact.rows))
     one, other = group(vectors.array, through, 0.95), group(vectors.array, exact, 0.95)
@@ -111,7 +111,7 @@ def with_copies(n: int, d: int) -> np.ndarray:
     return vectors
 
 
-def test_a_network_that_was_not_measured_has_no_threshold():
+def test_unmeasured_network_has_no_default_threshold():
     assert 0 < default_threshold({"name": "hog-colour"}) < 1
     for network in ({"name": "vgg19"}, None):
         with pytest.raises(ValueError, match="--calibrate"):
@@ -169,7 +169,7 @@ PLANTED = {
 }
 
 
-def test_the_planted_copies_are_found_and_no_file_is_touched(run, collection, tmp_path):
+def test_planted_copies_are_found_and_files_stay_unchanged(run, collection, tmp_path):
     before = digests(tmp_path)
     done = run("duplicates", collection.name, "--html", "sheet.html")
     assert done.returncode == 0, done.stderr
@@ -197,7 +197,7 @@ def test_the_planted_copies_are_found_and_no_file_is_touched(run, collection, tm
     assert "<b> &" not in sheet
 
 
-def test_csv_goes_to_a_file_through_an_index_and_neither_is_overwritten(run, collection, tmp_path):
+def test_csv_file_and_index_are_not_overwritten(run, collection, tmp_path):
     vectors = open_vectors(vectors_path(collection))
     build(vectors, tmp_path / "photos.faiss.index")
     first = run("duplicates", vectors.path.name, "--csv", "groups.csv")
@@ -209,7 +209,7 @@ def test_csv_goes_to_a_file_through_an_index_and_neither_is_overwritten(run, col
     assert run("duplicates", collection.name, "--csv", "groups.csv", "--overwrite").returncode == 0
 
 
-def test_a_file_that_is_gone_is_still_listed(run, collection, tmp_path):
+def test_missing_file_is_still_listed(run, collection, tmp_path):
     (tmp_path / "photos" / "copies" / "jpeg.png").unlink()
     done = run("duplicates", collection.name, "--html", "sheet.html")
     assert done.returncode == 0, done.stderr
@@ -217,7 +217,7 @@ def test_a_file_that_is_gone_is_still_listed(run, collection, tmp_path):
     assert "cannot be read" in (tmp_path / "sheet.html").read_text()
 
 
-def test_a_calibration_finds_a_threshold_that_finds_the_copies(run, collection):
+def test_calibrated_threshold_finds_copies(run, collection):
     done = run("duplicates", collection.name, "--calibrate", "12")
     assert done.returncode == 0, done.stderr
     threshold = float(re.search(r"threshold (0\.\d+): precision (0\.99|1\.0)", done.stderr)[1])
@@ -226,18 +226,18 @@ def test_a_calibration_finds_a_threshold_that_finds_the_copies(run, collection):
     assert pairs_of(done.stdout) >= {tuple(sorted(pair)) for pair in PLANTED}
 
 
-def test_a_calibration_leaves_out_images_that_have_copies(collection):
+def test_calibration_leaves_out_images_with_copies(collection):
     opened = Collection.open(collection)
     assert duplicates.calibrate(opened, 100).images <= 20 - 4
 
 
-def test_images_that_are_not_there_cannot_calibrate(run, collection, folder):
+def test_calibration_needs_images(run, collection, folder):
     shutil.rmtree(folder)
     done = run("duplicates", collection.name, "--calibrate", "5")
     assert_one_line(done, "no image of the collection can be read")
 
 
-def test_an_index_that_lacks_new_rows_is_refused(run, tmp_path):
+def test_index_without_new_rows_is_refused(run, tmp_path):
     array = with_copies(40, 8)
     names = [f"{row}.jpg" for row in range(40)]
     np.save(tmp_path / "v.npy", array[:30])
@@ -275,7 +275,7 @@ def assert_one_line(done, message: str) -> None:
     assert message in done.stderr
 
 
-def test_altered_copies_are_separated_from_other_photographs_by_the_real_network(data):
+def test_real_network_separates_copies_from_other_photographs(data):
     weights = data / "weights" / "mobilenetv2_imagenet_notop.weights.h5"
     encoder = load("mobilenetv2", weights_file=weights)
     names = sorted((data / "photos" / "coco").rglob("*.jpg"))[:12]

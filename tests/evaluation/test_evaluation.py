@@ -1,4 +1,4 @@
-"""What an evaluation measures, and the script as people run it."""
+"""Measurements of an evaluation, and the command as people run it."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ def opened(folder, *indexes):
     return open_configs(folder / "v.npy", [folder / f"{name}.index" for name in indexes], names=folder / "v.txt")
 
 
-def test_each_configuration_is_compared_with_exact_search_without_the_query(collection):
+def test_configurations_are_compared_with_exact_search(collection):
     configs = opened(collection, "good", "bad")
     good, bad, exact = evaluate(configs, k=10, queries=400, labels=choose_labels(None, configs[0].collection.names))
     array = np.load(collection / "v.npy")
@@ -58,7 +58,7 @@ def test_each_configuration_is_compared_with_exact_search_without_the_query(coll
     assert exact.relevance.relevant.max() == 299 and exact.relevance.relevant.min() == 298  # one was skipped
 
 
-def test_the_index_is_left_as_it_was(collection):
+def test_evaluation_restores_index(collection):
     config = opened(collection, "good")[0]
     inverted = config.collection.index.backend
     before = inverted.nprobe
@@ -66,24 +66,22 @@ def test_the_index_is_left_as_it_was(collection):
     assert inverted.nprobe == before
 
 
-def test_an_interrupted_evaluation_leaves_the_index_as_it_was(collection):
+def test_interrupted_evaluation_restores_index(collection):
     config = opened(collection, "good")[0]
     inverted = config.collection.index.backend
     before, hits = inverted.nprobe, config.collection.nearest(3, 10)
 
-    def interrupted(items, what, total):
-        for number, item in enumerate(items):
-            if what.endswith("nprobe") and number == 2:
-                assert inverted.nprobe != before
-                raise KeyboardInterrupt
-            yield item
+    def interrupt(event):
+        if event.step.endswith("nprobe") and event.done == 2:
+            assert inverted.nprobe != before
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate([config], queries=50, track=interrupted)
+        evaluate([config], queries=50, progress=interrupt)
     assert inverted.nprobe == before and config.collection.nearest(3, 10) == hits
 
 
-def test_exact_search_has_a_recall_without_an_interval(collection):
+def test_exact_search_has_recall_without_interval(collection):
     good, exact = evaluate(opened(collection, "good"), queries=50)
     lines = dict(report.lines([good, exact]))
     assert lines["recall@10"][1] == "1.000" and re.fullmatch(r"0\.8\d\d \[0\.\d+, \S+\]", lines["recall@10"][0])
@@ -91,7 +89,7 @@ def test_exact_search_has_a_recall_without_an_interval(collection):
     assert report.summary(good)["recall"]["10"]["low"] < good.recalls[10].mean()
 
 
-def test_removed_images_are_neither_queries_nor_true_hits(collection):
+def test_removed_images_are_neither_queries_nor_hits(collection):
     vectors = open_vectors(collection / "v.npy")
     remove(vectors, collection / "good.index", list(range(1000, 3000)))
     good, exact = evaluate(opened(collection, "good"), queries=3000)
@@ -101,7 +99,7 @@ def test_removed_images_are_neither_queries_nor_true_hits(collection):
     assert good.recalls[10].tolist() == shares
 
 
-def test_too_few_images_are_an_error_and_few_are_not(tmp_path):
+def test_fewer_than_two_images_are_an_error(tmp_path):
     np.save(tmp_path / "v.npy", np.eye(4, dtype=np.float32)[[0, 1, 1]])
     (tmp_path / "v.txt").write_text("a\nb\nc\n")
     only = evaluate(opened(tmp_path))[0]
@@ -121,7 +119,7 @@ def extracted(run, photos):
     return photos.parent
 
 
-def test_the_script_prints_a_table_and_writes_a_page_of_one_file(run, extracted):
+def test_command_prints_table_and_writes_report(run, extracted):
     done = run("evaluate", "photos_file_list.txt", "-k", 3, "--alterations", 12, "--report", "r.html")
     assert done.returncode == 0, done.stderr
     lines = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in done.stdout.splitlines()[1:])
@@ -135,7 +133,7 @@ def test_the_script_prints_a_table_and_writes_a_page_of_one_file(run, extracted)
     assert again.returncode == 1 and "use --overwrite" in again.stderr
 
 
-def test_without_labels_altered_copies_are_searched_for(run, extracted):
+def test_altered_copies_are_queries_without_labels(run, extracted):
     (extracted / "labels.csv").write_text("image,labels\nred/1.jpg,warm\nred/2.jpg,warm;red\n")
     done = run("evaluate", "photos_file_list.txt", "--labels", "none", "--json")
     content = json.loads(done.stdout)
@@ -153,7 +151,7 @@ def test_without_labels_altered_copies_are_searched_for(run, extracted):
     )
 
 
-def test_several_collections_stand_side_by_side(run, extracted):
+def test_collections_are_columns_of_one_table(run, extracted):
     assert run("extract", "-d", "photos", "-o", "b.npy", "--network", "hog-colour").returncode == 0
     done = run("evaluate", "photos_file_list.txt", "b.npy", "--report", "r.html")
     assert done.stdout.splitlines()[0].split("  ")[-1].strip() == "b: exact"
@@ -172,13 +170,13 @@ def test_several_collections_stand_side_by_side(run, extracted):
         ),
     ],
 )
-def test_bad_input_is_one_line(run, extracted, arguments, message):
+def test_bad_input_gives_one_line(run, extracted, arguments, message):
     done = run("evaluate", *arguments)
     assert done.returncode != 0 and message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and done.stdout == ""
 
 
-def test_similarities_stand_side_by_side_and_each_index_is_compared_with_its_own(collection):
+def test_each_similarity_has_its_own_exact_search(collection):
     build(open_vectors(collection / "v.npy"), collection / "white.index", "reduced", similarity="whitened")
     names = collection / "v.txt"
     configs = open_configs(collection / "v.npy", [collection / "white.index"], ["cosine", "centred"], names=names)
@@ -197,7 +195,7 @@ def test_similarities_stand_side_by_side_and_each_index_is_compared_with_its_own
     assert found[1].bytes < found[2].bytes
 
 
-def test_labels_choose_the_similarity_on_one_half_and_report_the_other(run, tmp_path):
+def test_similarity_is_chosen_on_one_half_and_reported_on_the_other(run, tmp_path):
     random = np.random.default_rng(0)
     kinds = np.repeat(np.arange(12), 40)
     array = random.normal(size=(12, 96))[kinds] + 1.5 * random.normal(size=(480, 96)) + 3  # a common mean, much noise
@@ -219,11 +217,11 @@ def test_labels_choose_the_similarity_on_one_half_and_report_the_other(run, tmp_
     [
         (["--labels", "folders", "--similarity", "cosine"], "--labels choose the similarity of a new index"),
         (["--labels", "folders", "--recipe", "classic"], "--labels choose the similarity of a new index"),
-        (["--labels", "folders"], "expected at least 50 images with a label that others have too, got 30"),
+        (["--labels", "folders"], "expected at least 50 images with a shared label, got 30"),
         (["--labels", "none.csv"], "there is no labels file none.csv"),
     ],
 )
-def test_a_choice_by_labels_that_cannot_be_made_is_one_line(run, tmp_path, arguments, message):
+def test_impossible_choice_by_labels_gives_one_line(run, tmp_path, arguments, message):
     np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32))
     (tmp_path / "v.txt").write_text("".join(f"{row % 2}/{row}.jpg\n" for row in range(30)))
     done = run("build", "-i", "v.npy", *arguments)

@@ -16,7 +16,7 @@ def held(rows: list[list[int]], queries: list[int], indicator: list[list[str]], 
     return relevance(as_labels(indicator, "here"), np.array(queries), np.array(rows), absent)
 
 
-def test_labels_are_folders_where_two_hold_two_images():
+def test_two_folders_with_two_images_are_labels():
     found = choose_labels(None, NAMES)
     assert (found.source, found.classes.tolist()) == ("folders", ["a", "b", "c"])
     assert found.indicator.toarray().tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]]
@@ -36,12 +36,12 @@ def test_loose_images_have_no_label():
     assert choose_labels(None, ["1.jpg", "2.jpg", "a/1.jpg", "a/2.jpg"]) is None, "one folder is no choice of class"
 
 
-def test_a_missing_file_of_labels_is_named_with_what_was_expected(tmp_path):
+def test_missing_labels_file_error_names_the_format(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no labels file .*nowhere.csv: expected a CSV with the columns image"):
         choose_labels(str(tmp_path / "nowhere.csv"), NAMES)
 
 
-def test_a_csv_gives_an_image_several_labels_in_one_line_or_many(tmp_path):
+def test_csv_gives_several_labels_in_one_line_or_many(tmp_path):
     file = tmp_path / "labels.csv"
     file.write_text("\ufefflabels,image\nboat; sea,a/1.jpg\nsea,a/2.jpg\nsun,a/2.jpg\nx,not here.jpg\n", "utf-8")
     assert read_labels(file, NAMES) == [{"boat", "sea"}, {"sea", "sun"}, set(), set(), set()]
@@ -65,7 +65,7 @@ def test_labels_of_a_table_with_other_separators(tmp_path, separator):
         (b"image,labels\na/1.jpg,\xff\xfe\n", "is not a CSV file in UTF-8"),
     ],
 )
-def test_a_csv_of_something_else_is_refused(tmp_path, content, message):
+def test_csv_without_labels_is_refused(tmp_path, content, message):
     file = tmp_path / "labels.csv"
     file.write_bytes(content)
     with pytest.raises(ValueError, match=message):
@@ -75,7 +75,7 @@ def test_a_csv_of_something_else_is_refused(tmp_path, content, message):
 def test_measures_by_hand():
     indicator = [["x"], ["x"], ["x"], ["y"], ["y"], ["z"]]
     found = held([[1, 3, 2], [3, 0, 4], [4, 0, 1], [0, 1, 2]], [0, 1, 3, 5], indicator)
-    assert found.asked.tolist() == [True, True, True, False]  # z is alone
+    assert found.counts.tolist() == [True, True, True, False]  # z is alone
     assert found.relevant.tolist() == [2, 2, 1, 0]
     measured = labels.measures(found)
     assert measured["precision"].tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3])
@@ -90,7 +90,7 @@ def test_equal_votes_go_to_the_nearest():
     assert labels.measures(found)["kNN accuracy"].tolist() == [True, False]
 
 
-def test_the_gain_is_the_jaccard_overlap_and_ndcg_is_that_of_scikit_learn():
+def test_gain_is_jaccard_and_ndcg_matches_scikit_learn():
     gains = held([[1, 2, 3]], [0], [["x", "y"], ["y", "z"], ["x", "y"], []]).gains
     assert gains.tolist() == [pytest.approx([1 / 3, 1, 0])]
     random = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def test_the_gain_is_the_jaccard_overlap_and_ndcg_is_that_of_scikit_learn():
     assert labels.measures(found)["nDCG"] == pytest.approx(expected)
 
 
-def test_blocks_equal_the_whole(monkeypatch):
+def test_blocks_equal_one_pass(monkeypatch):
     random = np.random.default_rng(0)
     indicator = [[str(label)] for label in random.integers(0, 5, 40)]
     rows = random.integers(0, 40, (40, 4)).tolist()
@@ -117,17 +117,17 @@ def test_blocks_equal_the_whole(monkeypatch):
     assert np.array_equal(held(rows, list(range(40)), indicator).ideal, whole.ideal)
 
 
-def test_absent_images_cannot_be_found_and_no_hit_matches_nothing():
+def test_absent_images_match_no_query():
     found = held([[1, -1]], [0], [["x"], ["x"], ["x"]], absent=(2,))
     assert found.relevant.tolist() == [1]
     assert found.gains.tolist() == [[1, 0]]
     assert labels.measures(found)["mAP"].tolist() == [1]
 
 
-def test_classes_come_the_worst_first_with_what_they_are_mistaken_for():
+def test_classes_are_sorted_worst_first_with_their_confusion():
     found = held([[1, 2], [2, 3], [3, 0]], [0, 1, 2], [["x"], ["x"], ["y"], ["y"]])
     assert labels.class_precisions(found) == [("x", 2, 0.25), ("y", 1, 0.5)]
     assert all(one[2] <= other[2] for one, other in pairwise(labels.class_precisions(found)))
     assert [labels.mistaken_for(found, label) for label in ("x", "y")] == ["y", "x"]
-    assert labels.asked_for(found, "x").tolist() == [True, True, False]
+    assert labels.queries_with(found, "x").tolist() == [True, True, False]
     assert labels.measures(held([[1]], [0], [["x"], ["y"]])) == {}

@@ -16,7 +16,7 @@ from PIL import Image
 from similar_images.evaluation import network_report, networks
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import choose_labels, folder_labels, sampled
-from similar_images.evaluation.networks import compare, spoken
+from similar_images.evaluation.networks import as_words, compare
 from similar_images.index.builder import build
 from similar_images.index.exact import normalise
 from similar_images.index.quality import confidence_interval
@@ -47,7 +47,7 @@ def stripes(tmp_path):
     return tmp_path / "stripes"
 
 
-def test_the_measures_are_those_of_the_networks_vectors(stripes):
+def test_measures_match_network_vectors(stripes):
     found = compare(stripes, NETWORKS, k=3)
     assert [one.encoded.network for one in found.networks] == list(NETWORKS)
     assert (found.images, found.total, found.labels.source, found.measure) == (32, 32, "folders", "mAP")
@@ -63,14 +63,14 @@ def test_the_measures_are_those_of_the_networks_vectors(stripes):
     assert found.networks[0].encoded.bytes > 10**7 and found.networks[1].encoded.bytes == 0
 
 
-def test_two_runs_measure_the_same(stripes):
+def test_two_runs_give_equal_measures(stripes):
     one, other = (compare(stripes, ["hog-colour"], sample=20, altered=3, k=3) for _ in range(2))
     for measure, values in one.networks[0].values["cosine"].items():
         assert np.array_equal(values, other.networks[0].values["cosine"][measure])
     assert one.images == other.images == 24 and one.total == 32  # three whole folders
 
 
-def test_a_network_that_tells_the_kinds_apart_is_said_to_be_best_beyond_chance(stripes, colours):
+def test_significantly_better_network_is_best(stripes, colours):
     found = compare(stripes, [str(colours), "hog-colour"], k=3)
     said = network_report.verdict(found)
     assert said[0].startswith("Best: hog-colour, mAP@100 ")
@@ -81,12 +81,12 @@ def test_a_network_that_tells_the_kinds_apart_is_said_to_be_best_beyond_chance(s
     assert low > 0
 
 
-def test_equal_networks_are_not_told_apart(stripes, colours):
+def test_equal_networks_have_no_significant_difference(stripes, colours):
     found = compare(stripes, [str(colours), f"{colours}/../colours"], k=3)
     assert "is not worse beyond chance" in network_report.verdict(found)[1]
 
 
-def test_without_labels_altered_copies_are_searched_for(stripes, colours):
+def test_altered_copies_are_queries_without_labels(stripes, colours):
     found = compare(stripes, ["hog-colour", str(colours)], labels="none", altered=10)
     assert found.measure == "copies" and found.labels is None
     for one in found.networks:
@@ -97,21 +97,21 @@ def test_without_labels_altered_copies_are_searched_for(stripes, colours):
     assert colour > 0.5
 
 
-def test_both_are_measured_where_both_are_asked_for(stripes):
+def test_labels_and_copies_are_measured_together(stripes):
     found = compare(stripes, ["hog-colour"], altered=4, k=3)
     assert set(found.networks[0].values["cosine"]) == {"precision", "mAP", "copies"}
 
 
-def test_an_image_that_cannot_be_read_is_left_out_of_all_networks(stripes, colours):
+def test_unreadable_image_is_left_out_of_all_networks(stripes, colours):
     (stripes / "flat" / "0.png").write_bytes(b"broken")
-    told = []
-    found = compare(stripes, ["hog-colour", str(colours)], altered=32, k=3, note=told.append)
+    events = []
+    found = compare(stripes, ["hog-colour", str(colours)], altered=32, k=3, progress=events.append)
     assert [one.name for one in found.skipped] == ["flat/0.png"]
-    assert sum("skipped flat/0.png" in line for line in told) == 1
+    assert [one.name for event in events for one in event.skipped] == ["flat/0.png"]
     assert {each.shape for one in found.networks for each in one.values["cosine"].values()} == {(31,)}
 
 
-def test_whitened_is_compared_where_an_index_would_be(tmp_path):
+def test_measures_use_the_similarity_of_an_index(tmp_path):
     random = np.random.default_rng(0)
     for row in range(220):
         kind = row % 4
@@ -123,7 +123,7 @@ def test_whitened_is_compared_where_an_index_would_be(tmp_path):
     assert one.similarity == "whitened" and set(one.values) == {"whitened", "cosine"}
 
 
-def test_a_network_that_cannot_be_used_is_one_line_and_the_others_go_on(stripes, monkeypatch):
+def test_unusable_network_is_left_out_with_a_note(stripes, monkeypatch):
     class Broken(Encoder):
         def encode(self, pixels):
             return np.full((len(pixels), 8), np.nan, np.float32)
@@ -138,16 +138,17 @@ def test_a_network_that_cannot_be_used_is_one_line_and_the_others_go_on(stripes,
 
     real = loader.load
     monkeypatch.setattr(loader, "load", load)
-    told = []
-    found = compare(stripes, ["vgg16", "efficientnetlite2", "hog-colour"], note=told.append)
+    events = []
+    found = compare(stripes, ["vgg16", "efficientnetlite2", "hog-colour"], progress=events.append)
     assert [one.encoded.network for one in found.networks] == ["hog-colour"]
     assert found.failed["vgg16"] == "no internet" and "NaN or infinity" in found.failed["efficientnetlite2"]
-    assert told[0] == "left out vgg16: no internet" and len(told) == 2
+    notes = [event.note for event in events if event.note]
+    assert notes[0] == "left out vgg16: no internet" and len(notes) == 2
     with pytest.raises(ValueError, match="no network could be used: vgg16: no internet"):
         compare(stripes, ["vgg16"])
 
 
-def test_the_words_of_labels_find_their_images_and_the_bad_prompt_is_seen(photos, colours):
+def test_prompts_are_compared_by_words_of_labels(photos, colours):
     found = compare(photos, [str(colours), "hog-colour"], k=4)
     (reader, other) = found.networks
     means = {prompt: each.mean() for prompt, each in reader.prompts.items()}
@@ -157,7 +158,7 @@ def test_the_words_of_labels_find_their_images_and_the_bad_prompt_is_seen(photos
     assert other.prompts == {}
     many = {prompt: np.tile(values, 8) for prompt, values in reader.prompts.items()}
     assert network_report.prompt_verdict(found._replace(networks=[reader._replace(prompts=many)])) == [
-        f"{colours}: no prompt is better than the words as they are beyond chance."
+        f"{colours}: no prompt is better than the plain words beyond chance."
     ]
     rows = {row[1]: row for row in network_report.prompt_lines(found)}
     assert rows[bad][2].startswith("0.333 [") and rows[bad][3].startswith("-0.667 [")
@@ -178,19 +179,19 @@ def test_a_better_prompt_is_recommended(photos, colours, monkeypatch):
     assert said.startswith(f'{colours}: search with --prompt "{{}} sharp", +0.667 [')
 
 
-def test_few_queries_give_no_verdict(stripes, colours):
+def test_verdict_needs_enough_queries(stripes, colours):
     found = compare(stripes, [str(colours), "hog-colour"], sample=16, k=3)
     first = found.networks[0]
     queries = len(first.values["cosine"]["mAP"])
     assert network_report.verdict(found) == [
-        f"No verdict: only {queries} images with a label that others have too, at least 20 are needed."
+        f"No verdict: only {queries} images with a shared label, at least 20 are needed."
     ]
     assert network_report.verdict(found._replace(networks=[first]))[0].startswith(f"{colours}: mAP@100 ")
 
 
 @pytest.mark.parametrize(("label", "words"), [("a/fire-truck", "fire truck"), ("Faces_easy", "Faces easy"), ("-", "-")])
-def test_labels_are_spoken_as_words(label, words):
-    assert spoken(label) == words
+def test_labels_become_words(label, words):
+    assert as_words(label) == words
 
 
 def test_folders_stay_together_in_a_sample():
@@ -207,7 +208,7 @@ def test_folders_stay_together_in_a_sample():
     assert len(sampled(many, None, 100)) == 100 and not np.array_equal(sampled(many, None, 100), np.arange(100))
 
 
-def test_images_with_labels_come_first_in_a_sample(tmp_path):
+def test_sample_prefers_labelled_images(tmp_path):
     names = [f"{i}.jpg" for i in range(100)]
     lines = "".join(f"{i}.jpg,kind {i % 2}\n" for i in range(0, 100, 10))
     (tmp_path / "labels.csv").write_text(f"image,labels\n{lines}")
@@ -215,7 +216,7 @@ def test_images_with_labels_come_first_in_a_sample(tmp_path):
     assert {*range(0, 100, 10)} <= set(rows.tolist()) and len(rows) == 15
 
 
-def test_the_script_prints_a_table_json_and_a_page(run, photos, colours):
+def test_command_prints_table_and_json_and_writes_report(run, photos, colours):
     command = ["evaluate", "--networks", f"efficientnetlite0,{colours}", "photos", "-k", 4]
     done = run(*command, "--report", "r.html")
     assert done.returncode == 0, done.stderr
@@ -230,7 +231,7 @@ def test_the_script_prints_a_table_json_and_a_page(run, photos, colours):
     assert content["networks"][1]["measures"]["cosine"]["precision"]["mean"] == 0.75
     assert content["networks"][1]["prompts"]["an image of a {}"]["less_plain"]["mean"] < -0.6
     assert content["networks"][0]["less_the_first"]["mAP"] == {"mean": 0, "low": 0, "high": 0}
-    assert sorted(path.name for path in photos.parent.iterdir()) == ["photos", "r.html"]  # nothing is kept
+    assert sorted(path.name for path in photos.parent.iterdir()) == ["photos", "r.html"]  # no file is left
 
 
 @pytest.mark.parametrize(
@@ -245,21 +246,21 @@ def test_the_script_prints_a_table_json_and_a_page(run, photos, colours):
         (["--networks", "mobilenetv2=nowhere.h5", "photos"], "nowhere.h5"),
         (["--networks", ",", "photos"], "expected names of networks"),
         (["--networks", "hog-colour", "nowhere"], "nowhere does not exist"),
-        (["--networks", "hog-colour", "photos", "--similarity", "cosine"], "--similarity is of a collection"),
+        (["--networks", "hog-colour", "photos", "--similarity", "cosine"], "--similarity applies to collections"),
         (["--networks", "hog-colour", "photos", "--labels", "nowhere.csv"], "there is no labels file nowhere.csv"),
         (["--networks", "hog-colour", "photos", "--report", "no/folder.html"], "there is no folder"),
         (["--networks", "hf:nobody/nothing", "photos"], "no network could be used: hf:nobody/nothing: "),
         (["photos"], "is a directory"),
     ],
 )
-def test_bad_input_is_one_line(run, photos, arguments, message):
+def test_bad_input_gives_one_line(run, photos, arguments, message):
     done = run("evaluate", *arguments, env=os.environ | NO_HUB)
     assert done.returncode != 0 and message in done.stderr
     lines = [line for line in done.stderr.splitlines() if not line.startswith("left out hf:")]
     assert len(lines) == 1 and done.stdout == ""
 
 
-def test_a_download_that_fails_is_one_line_and_the_others_go_on(run, photos):
+def test_failed_download_leaves_out_one_network(run, photos):
     done = run("evaluate", "--networks", "hf:nobody/nothing,hog-colour", "photos", env=os.environ | NO_HUB)
     assert done.returncode == 0, done.stderr
     (line,) = done.stderr.splitlines()
@@ -269,7 +270,7 @@ def test_a_download_that_fails_is_one_line_and_the_others_go_on(run, photos):
     assert done.stdout.startswith(" ") and done.stdout.splitlines()[0].split() == ["hog-colour"]
 
 
-def test_an_interrupt_leaves_nothing(photos):
+def test_interrupt_leaves_no_files(photos):
     (photos / "red" / "bad.jpg").write_text("no image")
     for number in range(400):
         (photos / "red" / f"more-{number}.jpg").write_bytes((photos / "red" / "0.jpg").read_bytes())
@@ -292,7 +293,7 @@ def test_an_interrupt_leaves_nothing(photos):
     assert [path.name for path in photos.parent.iterdir()] == ["photos"]
 
 
-def test_the_size_of_an_index_is_that_of_its_files(tmp_path, monkeypatch):
+def test_index_bytes_match_built_files(tmp_path, monkeypatch):
     n, d = 20_000, 160
     random = np.random.default_rng(0)
     np.save(tmp_path / "v.npy", random.normal(size=(n, d)).astype(np.float32))

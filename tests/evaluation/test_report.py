@@ -1,4 +1,4 @@
-"""The report of an evaluation, whatever its names hold and wherever its images are."""
+"""The report of an evaluation, with any names and with moved images."""
 
 import os
 import shutil
@@ -15,6 +15,7 @@ from similar_images.evaluation import plots, report
 from similar_images.evaluation.evaluation import evaluate, open_configs
 from similar_images.evaluation.labels import choose_labels
 from similar_images.index.builder import build
+from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import open_vectors
 
 
@@ -28,7 +29,7 @@ def vectors(folder, names: list[str]):
 
 
 @pytest.mark.parametrize("kind", ["folder", "archive"])
-def test_a_report_of_images_that_have_moved_shows_their_names_and_the_remedy(photos, tmp_path, kind):
+def test_report_of_moved_images_shows_names_and_remedy(photos, tmp_path, kind):
     names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.jpg"))
     place = photos
     if kind == "archive":
@@ -41,58 +42,63 @@ def test_a_report_of_images_that_have_moved_shows_their_names_and_the_remedy(pho
         place.unlink()
     else:
         shutil.rmtree(place)
-    report.write(tmp_path / "r.html", evaluate(configs, k=3))
-    page = (tmp_path / "r.html").read_text()
+    page = written(tmp_path, evaluate(configs, k=3))
     assert f"images cannot be read\nin {place}, so the page shows their names" in page
     assert "give the folder or archive of the images with -d" in page
     assert "red/0.jpg" in page and "<img" not in page
 
 
-def test_a_report_of_images_whose_folder_is_not_known_says_so(tmp_path):
+def written(folder, evaluations) -> str:
+    """Write the report and return it."""
+    report.write(folder / "r.html", evaluations)
+    return (folder / "r.html").read_text(encoding="utf-8")
+
+
+def test_report_says_that_the_folder_is_unknown(tmp_path):
     configs = open_configs(vectors(tmp_path, [f"{row}.jpg" for row in range(9)]))
-    assert "because their folder is not known" in report.page(evaluate(configs, k=3))
+    assert "because their folder is not known" in written(tmp_path, evaluate(configs, k=3))
 
 
-def test_names_with_dollars_are_drawn_as_they_are(tmp_path):
+def test_plots_keep_dollars_in_names(tmp_path):
     names = [f"$a_{{$ {row % 2} x^$/{row}.jpg" for row in range(40)]
     configs = open_configs(vectors(tmp_path, names))
     evaluations = evaluate(configs, k=3, labels=choose_labels(None, names))
     titles = ["$\\frac$ one", "two $$ three$"]
-    for draw in (plots.costs, plots.copies):
+    for draw in (plots.costs, plots.copy_shares):
         copies = [one._replace(ranks={"crop": np.array([1, 0])}) for one in evaluations]
-        drawing = plots.drawn(draw, titles, copies)
+        drawing = plots.in_page_style(draw, titles, copies)
         assert "$\\frac$ one</text>" in drawing and "two $$ three$</text>" in drawing
-    assert "$a_{$ 0 x^$</text>" in report.page(evaluations)
+    assert "$a_{$ 0 x^$</text>" in written(tmp_path, evaluations)
 
 
-def test_the_axis_of_recall_ends_at_one(tmp_path, monkeypatch):
+def test_recall_axis_ends_at_one(tmp_path, monkeypatch):
     evaluations = evaluate(open_configs(vectors(tmp_path, [f"{row}.jpg" for row in range(60)])), k=3)
-    drawn = []
-    monkeypatch.setattr(plots, "as_svg", lambda figure, _: drawn.append(figure))
-    plots.drawn(plots.costs, ["index", "exact"], evaluations)
-    assert [axis.get_ylim()[1] for axis in drawn[0].axes] == [1, 1]
+    figures = []
+    monkeypatch.setattr(plots, "as_svg", lambda figure, _: figures.append(figure))
+    plots.in_page_style(plots.costs, ["index", "exact"], evaluations)
+    assert [axis.get_ylim()[1] for axis in figures[0].axes] == [1, 1]
 
 
-def test_images_without_a_label_are_counted_and_their_queries_are_not(tmp_path):
+def test_unlabelled_images_are_no_queries(tmp_path):
     names = [f"{row}.jpg" for row in range(20)] + [f"{kind}/{row}.jpg" for kind in "ab" for row in range(10)]
-    notes = []
+    events = []
     configs = open_configs(vectors(tmp_path, names))
-    one = evaluate(configs, k=3, labels=choose_labels(None, names), note=notes.append)[0]
-    assert notes == [f"{tmp_path / 'v.npy'}: 20 of 40 images have no label"]
-    assert one.queries[one.relevance.asked].min() >= 20 and one.relevance.asked.sum() == 20
+    one = evaluate(configs, k=3, labels=choose_labels(None, names), progress=events.append)[0]
+    assert events[0].note == f"{tmp_path / 'v.npy'}: 20 of 40 images have no label"
+    assert one.queries[one.relevance.counts].min() >= 20 and one.relevance.counts.sum() == 20
     content = report.summary(one)["labels"]
     assert (content["classes"], content["queries"], content["unlabelled"]) == (2, 20, 20)
-    assert "20 of its images have no label" in report.page([one])
+    assert "20 of its images have no label" in written(tmp_path, [one])
 
 
-def test_cells_of_the_csv_hold_no_formula(tmp_path):
+def test_csv_cells_are_no_formulas(tmp_path):
     (one, _) = evaluate(open_configs(vectors(tmp_path, [f"{row}.jpg" for row in range(9)])), k=3)
     renamed = Collection(one.config.collection.vectors._replace(path=tmp_path / "v.npy"), one.config.collection.index)
-    renamed.vectors = renamed.vectors._replace(network={"name": "=1+1"})
+    renamed.vectors = renamed.vectors._replace(network=NetworkDescription("=1+1", dimension=8))
     assert "'=1+1" in report.as_csv([one._replace(config=one.config._replace(collection=renamed))])
 
 
-def test_escape_codes_in_names_do_not_reach_the_terminal(tmp_path):
+def test_table_escapes_control_characters(tmp_path):
     (one, _) = evaluate(open_configs(vectors(tmp_path, [f"{row}.jpg" for row in range(9)])), k=3)
     collection = one.config.collection
     other = Collection(collection.vectors._replace(path=tmp_path / "\x1b[31mred.npy"), collection.index)
@@ -100,7 +106,7 @@ def test_escape_codes_in_names_do_not_reach_the_terminal(tmp_path):
     assert "\x1b" not in table and "\\x1b[31mred" in table
 
 
-def test_without_matplotlib_a_report_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
+def test_report_without_matplotlib_fails_at_once(tmp_path, monkeypatch):
     file = vectors(tmp_path, [f"{row}.jpg" for row in range(9)])
     monkeypatch.delitem(sys.modules, "similar_images.evaluation.plots")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
@@ -110,14 +116,14 @@ def test_without_matplotlib_a_report_is_refused_before_anything_is_measured(tmp_
     assert CliRunner().invoke(main, [str(file), "--csv"]).exit_code == 0, "the table needs none"
 
 
-def test_altered_vectors_are_refused_whole(run, photos, tmp_path):
+def test_altered_vectors_are_refused(run, photos, tmp_path):
     assert run("extract", "-d", photos, "--network", "hog-colour").returncode == 0
     file = tmp_path / "photos_file_list.txt.saved_predictions.npy"
     time = file.stat().st_mtime_ns
     array = np.load(file)
     array[[3, 5]] = array[[5, 3]]
     np.save(file, array)
-    os.utime(file, ns=(time, time))  # nothing shows that it was altered
+    os.utime(file, ns=(time, time))  # as if it were unchanged
     done = run("evaluate", "photos_file_list.txt")
     assert done.returncode == 1 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "was altered after it was made" in done.stderr

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from similar_images.cli.main import main
 from similar_images.collection.images import Collection
 from similar_images.evaluation.networks import compare
+from similar_images.events import Event
 from similar_images.inputs import listing as kinds
 from similar_images.inputs.names import find_line_error
 from similar_images.inputs.sources import Address, open_source
@@ -169,9 +170,10 @@ def test_a_folder_without_images_says_what_is_there(tmp_path):
 
 def test_a_comparison_of_networks_says_what_is_left_out(photos):
     (photos / "a.heic").touch()
-    notes: list[str] = []
-    compare(photos, ["hog-colour"], note=notes.append)
-    assert "left out: images of unsupported formats: 1 (1 .heic); convert them to JPEG or PNG" in notes
+    events: list[Event] = []
+    compare(photos, ["hog-colour"], progress=events.append)
+    note = "left out: images of unsupported formats: 1 (1 .heic); convert them to JPEG or PNG"
+    assert note in [event.note for event in events]
 
 
 @pytest.mark.parametrize(
