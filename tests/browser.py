@@ -1,5 +1,6 @@
-"""Notebook 7 and Voila as they are really served, and Chromium to look at it: for tests and docs/screenshot.py."""
+"""Notebook 7 and Voila on loopback, and Chromium: for tests, benchmarks and docs/screenshot.py."""
 
+import json
 import os
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
@@ -38,12 +39,12 @@ VOILA = (  # as the Makefile has it
     "--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension",
 )
 START_SECONDS = 300
-KERNEL_MILLISECONDS = 300_000  # to start and to run all cells, on a machine that is busy
+KERNEL_MILLISECONDS = 300_000  # to start and to run all cells, on a busy machine
 NOTEBOOKS_OWN = "Cannot read properties of undefined (reading 'schema')"  # Notebook 7.6.5 with any notebook
 HERE = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 SERIOUS = {"serious", "critical"}
 CHANGE_THEME = "apputils:change-theme"
-EXPECTED_MILLISECONDS = 60_000  # for what follows a click, on a machine that is busy
+EXPECTED_MILLISECONDS = 60_000  # for the effect of a click, on a busy machine
 LOADED = "images => images.every(image => image.complete && image.naturalWidth > 0)"
 
 expect.set_options(timeout=EXPECTED_MILLISECONDS)
@@ -55,7 +56,7 @@ def chromium_path() -> str | None:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Raises FileNotFoundError where none is installed."""
+    """Start Chromium. Raises FileNotFoundError if it is not installed."""
     path = chromium_path()
     if path is None:
         raise FileNotFoundError(f"expected one of {', '.join(NAMES)} on the path: install Chromium")
@@ -67,7 +68,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def notebook_server(folder: Path) -> Iterator[str]:
-    """Serve a folder's notebooks on loopback, with no settings of the user's; yield an address to put a name into."""
+    """Serve a folder's notebooks on loopback, without the user's settings; yield an address with {} for the name."""
     options = {"ip": "127.0.0.1", "port_retries": 0, "allow_root": True, "open_browser": False}
     command = ["notebook", *(f"--ServerApp.{key}={value}" for key, value in options.items()), "--ServerApp.port={port}"]
     command.append("--JupyterNotebookApp.expose_app_in_browser=True")  # for `set_theme`
@@ -110,11 +111,8 @@ def _server(folder: Path, command: list[str], path: str) -> Iterator[tuple[int, 
 
 
 @contextmanager
-def opened_notebook(browser: Browser, folder: Path, name: str, server: str) -> Iterator[tuple[Page, list[str]]]:
-    """Yield the page of a notebook with all cells run, by Notebook 7 or by Voila.
-
-    With it comes a list, of what went wrong in the browser or left the machine.
-    """
+def watched_page(browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+    """Yield a new page, and the list of errors in it and of requests to other machines."""
     wrong: list[str] = []
     context = browser.new_context(reduced_motion="reduce", viewport={"width": 1400, "height": 1400})
     context.set_default_navigation_timeout(KERNEL_MILLISECONDS)  # Voila runs all cells before the page is complete
@@ -128,28 +126,28 @@ def opened_notebook(browser: Browser, folder: Path, name: str, server: str) -> I
         "response",
         lambda response: response.ok or response.status == 304 or wrong.append(f"{response.status} {response.url}"),
     )
-    if server == "notebook":
-        with notebook_server(folder) as address:
-            run_all_cells(page, address, name)
-            yield page, wrong
-            context.close()
-    else:
-        with voila_server(folder, name) as address:
-            page.goto(address)
-            wait_for_gallery(page)
-            yield page, wrong
-            context.close()
+    yield page, wrong
+    context.close()
+
+
+def end_kernels(address: str) -> None:
+    """End all kernels of a notebook server."""
+    kernels = address.replace("notebooks/{}", "api/kernels{}")
+    with urlopen(kernels.format("")) as answer:
+        running = json.load(answer)
+    for kernel in running:
+        urlopen(Request(kernels.format(f"/{kernel['id']}"), method="DELETE")).close()
 
 
 def set_hits(gallery: Locator, count: int | str) -> None:
-    """Type how many hits a gallery shows."""
+    """Type the number of hits."""
     box = gallery.get_by_label("Hits", exact=True).first
     box.fill(str(count))
     box.press("Enter")
 
 
 def barriers(page: Page, theme: str) -> list[dict]:
-    """Return what axe-core finds, serious or critical, in the widgets of a page; light or dark."""
+    """Return the serious and critical findings of axe-core in the widgets of a light or dark page."""
     set_theme(page, theme)
     found = Axe().run(page, context=".similar-images")
     set_theme(page, "light")
@@ -157,7 +155,7 @@ def barriers(page: Page, theme: str) -> list[dict]:
 
 
 def set_theme(page: Page, theme: str) -> None:
-    """Show a page light or dark: as the system says, and with the notebook's own theme where it has one."""
+    """Show a page light or dark, by the system's setting and by the notebook's theme, if it has one."""
     page.emulate_media(color_scheme=theme)
     if page.evaluate("command => window.jupyterapp?.commands.hasCommand(command)", CHANGE_THEME):  # not in Voila
         chosen = [CHANGE_THEME, {"theme": f"JupyterLab {theme.capitalize()}"}]
@@ -176,20 +174,20 @@ def run_all_cells(page: Page, address: str, name: str) -> None:
 
 
 def run_all(page: Page) -> None:
-    """Run the cells of a notebook that is open, and wait until its first gallery shows hits."""
+    """Run the cells of the open notebook, and wait until its first gallery shows hits."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     wait_for_gallery(page)
 
 
 def wait_for_gallery(page: Page) -> None:
-    """Wait until the first gallery shows hits, with their pictures where it has some."""
+    """Wait until the first gallery shows hits and their pictures, if any."""
     expect(page.locator(".similar-images-card").first).to_be_visible(timeout=KERNEL_MILLISECONDS)
     wait_for_pictures(page)
 
 
 def wait_for_pictures(page: Page) -> None:
-    """Wait until every picture of the gallery was really decoded; a query of words has none."""
+    """Wait until every picture of the gallery is decoded; a query of words has none."""
     page.wait_for_function(f"({LOADED})([...document.querySelectorAll('.similar-images-answer :not(.words) > img')])")
 
 

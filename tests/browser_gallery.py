@@ -1,4 +1,4 @@
-"""The notebook of images in Chromium: what a user does and sees."""
+"""Actions of a user in the notebook of images, in Chromium."""
 
 import io
 import re
@@ -25,10 +25,10 @@ def write_notebook(folder: Path, cells: Sequence[str]) -> None:
 
 
 def press(gallery: Locator, button: str | re.Pattern) -> None:
-    """Click, and wait until an answer is there."""
+    """Click, and wait for the answer."""
     before = gallery.get_attribute("data-number")
     gallery.get_by_role("button", name=button, exact=isinstance(button, str)).click()
-    expect(gallery).not_to_have_attribute("data-number", before, timeout=30_000)  # the kernel may run other cells yet
+    expect(gallery).not_to_have_attribute("data-number", before, timeout=30_000)  # the kernel may still run other cells
     settle(gallery)
 
 
@@ -60,7 +60,7 @@ def upload(gallery: Locator, file: Path) -> None:
 
 
 def hand_over(gallery: Locator, event: str, name: str, content: bytes) -> None:
-    """Do what the browser does when a file is dropped or pasted."""
+    """Dispatch the events of a dropped or pasted file."""
     hand_over_all(gallery, event, [(name, content)])
 
 

@@ -101,3 +101,12 @@ def data() -> Path:
     if not (folder / "photos").is_dir():
         pytest.skip(f"no real photographs and weights in {folder} (SIMILAR_IMAGES_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The only Chromium of this process: Playwright cannot start a second one in a thread."""
+    from browser import chromium
+
+    with chromium() as browser:
+        yield browser

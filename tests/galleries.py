@@ -1,4 +1,4 @@
-"""What a page sends to a gallery, and what the gallery shows."""
+"""A gallery without a browser: send it a message, read its state."""
 
 import pytest
 from PIL import Image
@@ -11,13 +11,13 @@ GREEN = encoded(Image.new("RGB", (80, 60), (40, 160, 60)))
 
 
 def tell(shown: SearchWidget, *buffers: bytes, **message: object) -> None:
-    """Handle a message as if a page had sent it, and wait until its work is done."""
+    """Send a message of a page, and wait until its work is done."""
     shown._handle_custom_msg(message, [memoryview(buffer) for buffer in buffers])
     shown.wait()
 
 
 def sent(shown: SearchWidget, **message: object) -> tuple[dict, bytes]:
-    """Return what a gallery sends to the page in reply to a message."""
+    """Return the reply of a gallery to a message, and its buffer."""
     out = []
     shown.send = lambda content, buffers: out.append((content, bytes(buffers[0])))
     tell(shown, **message)
@@ -26,17 +26,17 @@ def sent(shown: SearchWidget, **message: object) -> tuple[dict, bytes]:
 
 
 def query(shown: SearchWidget) -> str:
-    """Return the name of the query that is shown."""
+    """Return the name of the displayed query."""
     return shown.shown["query"]["name"]
 
 
 def hits(shown: SearchWidget) -> list[tuple[int, str, float]]:
-    """Return the hits that are shown: row, name, similarity."""
+    """Return row, name and similarity of the displayed hits."""
     return [(hit["row"], hit["name"], hit["similarity"]) for hit in shown.shown["hits"]]
 
 
 def refusal(shown: SearchWidget) -> str:
-    """Return the message of the failure that is shown."""
+    """Return the text of the displayed failure."""
     assert shown.status["kind"] == "failure"
     return shown.status["text"]
 

@@ -1,8 +1,9 @@
-"""A blind comparison in the notebook: two lists side by side, no names, a vote by click or key."""
+"""The notebook's blind comparison: two lists side by side, no names, a vote by click or key."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from threading import Condition
+from typing import Any
 
 from traitlets import Bool, Dict, Int
 
@@ -10,8 +11,9 @@ from similar_images import forks
 from similar_images.comparison.comparison import Comparison, Trial
 from similar_images.comparison.statistics import Result
 from similar_images.inputs import images
+from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget
-from similar_images.widgets.messages import shortened
+from similar_images.widgets.messages import Buffers, Request
 from similar_images.widgets.search import CSS, page
 
 THUMBNAIL_SIDE = 320  # pixels
@@ -20,73 +22,72 @@ THUMBNAIL_SIDE = 320  # pixels
 class BlindTest(BackgroundWidget):
     """Asks which of two lists is better, for up to n queries; every vote is on disk before the next question.
 
-    The lists are searched once each, ahead of the questions. After a restart the test continues: queries that this voter
-    has voted on are not repeated.
+    Each list is searched once, ahead of the questions. After a restart the test continues with the remaining queries.
     """
 
     _esm, _css = page("blind_test.js"), CSS
-    n = Int().tag(sync=True)  # queries to vote on; once all lists are searched, as many as there are
+    n = Int().tag(sync=True)  # queries to vote on; exact after all lists are searched
     voted = Int().tag(sync=True)  # of the n
     can_undo = Bool(False).tag(sync=True)
     asked = Dict().tag(sync=True)  # the query and its two lists, with their pictures; empty at the end
-    result = Dict().tag(sync=True)  # on request: who won, and how certain that is
+    result = Dict().tag(sync=True)  # on request: the winner, and the confidence
 
     def __init__(self, comparison: Comparison, n: int = 50, seed: int = 0, queries: Iterable[str] | None = None):
         super().__init__()
         queries = None if queries is None else list(queries)
         self.comparison = comparison
-        self._ahead: deque[Trial] = deque()  # to be asked next
+        self._ahead: deque[Trial] = deque()  # the next questions
         self._votes_before = 0  # of the n, in earlier sessions
         self._answered: list[Trial] = []  # in this session
-        self._planned: int | None = None  # how many queries there are; None: not all lists are searched
-        self._fault: Exception | None = None  # which ended the search of lists
-        self._changed = Condition(forks.new_reentrant_lock())  # of all the above
+        self._planned: int | None = None  # number of queries; None while lists are searched
+        self._fault: Exception | None = None  # of the search of lists
+        self._changed = Condition(forks.new_reentrant_lock())  # for all of the above
         self._trial: Trial | None = None
         self._lock = forks.new_lock()
         self._is_closed = False
         self.set_trait("n", n if queries is None else len(queries))
-        self.on_msg(self._told)
-        super()._in_background(lambda: self._search_ahead(comparison.plan(n, seed, queries)))
-        self._in_background(self._next)
+        self.on_msg(self._on_message)
+        super()._run(lambda: self._search_ahead(comparison.plan(n, seed, queries)))
+        self._run(self._show_next)
 
     def vote(self, choice: str, number: int | None = None) -> None:
         """Vote left, right, tie or neither on the current question; a vote on an earlier `number` is ignored."""
         trial = self._trial
         if trial is not None and number in (None, self.asked.get("number")):
-            self._in_background(lambda: self._vote(choice, trial, number))
+            self._run(lambda: self._vote(choice, trial, number))
 
     def undo(self) -> None:
         """Take back the last vote of this session, and ask its query again."""
-        self._in_background(self._undo)
+        self._run(self._undo)
 
     def show_result(self) -> None:
-        """Show the result of the votes, which names the systems."""
-        self._in_background(self._show_result)
+        """Show the result of the votes, with the names of the systems."""
+        self._run(self._show_result)
 
     def close(self) -> None:
-        """Close the widget and release what it holds."""
+        """Close the widget and free its memory."""
         self._is_closed = True
-        self.on_msg(self._told, remove=True)
+        self.on_msg(self._on_message, remove=True)
         self.unobserve_all()
         super().close()
         self._trial = None
 
-    def _do(self, message: dict, buffers: list) -> None:
-        match message:
-            case {"do": "vote", "vote": str(choice), "number": int(number)}:
+    def _handle(self, request: Request, buffers: Buffers) -> None:
+        match request:
+            case messages.CastVote(_, choice, number):
                 self.vote(choice, number)
-            case {"do": "undo"}:
+            case messages.Command("undo"):
                 self.undo()
-            case {"do": "result"}:
+            case messages.Command("result"):
                 self.show_result()
             case _:
-                raise ValueError(f"expected a vote, undo or result, got {shortened(message)}")
+                super()._handle(request, buffers)
 
     def _vote(self, choice: str, trial: Trial, number: int | None) -> None:
         if trial is self._trial and number in (None, self.asked.get("number")):  # not a second click
             self.comparison.vote(trial, choice)
             self._answered.append(trial)
-            self._next()
+            self._show_next()
 
     def _undo(self) -> None:
         if not self._answered:
@@ -94,14 +95,14 @@ class BlindTest(BackgroundWidget):
         self.comparison.undo()
         with self._changed:
             self._ahead.extendleft(filter(None, (self._trial, self._answered.pop())))
-        self._next()
+        self._show_next()
 
     def _search_ahead(self, plan: Iterator[Trial | None]) -> None:
         """Search the lists of all trials."""
         planned = 0
         try:
             for trial in plan:
-                self._continue()
+                self._check_open()
                 planned += 1
                 with self._changed:
                     if trial is None:
@@ -110,7 +111,7 @@ class BlindTest(BackgroundWidget):
                         self._ahead.append(trial)
                     self._changed.notify_all()
         except Exception as error:
-            self._fault = error  # shown in place of the first missing question
+            self._fault = error  # replaces the first missing question
         finally:
             with self._changed:
                 self._planned = planned
@@ -118,17 +119,17 @@ class BlindTest(BackgroundWidget):
         self._count()
 
     def _count(self) -> None:
-        """Show how many votes are given, and of how many."""
+        """Show the number of votes and of queries."""
         with self._changed:
             self.voted = self._votes_before + len(self._answered)
             if self._planned is not None and self._fault is None:
                 self.n = self._planned
 
-    def _next(self) -> None:
-        """Ask the next query."""
+    def _show_next(self) -> None:
+        """Show the next query."""
         with self._changed:
             self._changed.wait_for(lambda: self._ahead or self._planned is not None)
-            self._continue()
+            self._check_open()
             self._trial = self._ahead.popleft() if self._ahead else None
         self._count()
         self.can_undo = bool(self._answered)
@@ -138,16 +139,16 @@ class BlindTest(BackgroundWidget):
             self.asked = {}
             self._show_result()
             return
-        one = self._trial
-        made = {name: self._picture(name) for name in {one.query, *one.left, *one.right}}
+        trial = self._trial
+        pictures = {name: self._picture(name) for name in {trial.query, *trial.left, *trial.right}}
         self.asked = {
             "number": self.asked.get("number", 0) + 1,
-            "query": made[one.query],
-            "left": [made[name] for name in one.left],
-            "right": [made[name] for name in one.right],
+            "query": pictures[trial.query],
+            "left": [pictures[name] for name in trial.left],
+            "right": [pictures[name] for name in trial.right],
         }
 
-    def _picture(self, name: str) -> dict:
+    def _picture(self, name: str) -> dict[str, Any]:
         try:
             return {"picture": images.make_thumbnail(self.comparison.image(name), THUMBNAIL_SIDE), "absent": ""}
         except ValueError as error:
@@ -162,16 +163,16 @@ class BlindTest(BackgroundWidget):
             "plot": str(self.comparison.plot()) if votes else "",
         }
 
-    def _in_background(self, work: Callable[[], None]) -> None:
-        def alone() -> None:
+    def _run(self, work: Callable[[], None]) -> None:
+        def run_alone() -> None:
             with self._lock:
-                self._say("busy")
+                self._set_status("busy")
                 work()
-                self._say("done")
+                self._set_status("done")
 
-        super()._in_background(alone)
+        super()._run(run_alone)
 
-    def _failed(self, error: Exception) -> str:
+    def _failure_text(self, error: Exception) -> str:
         return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -189,18 +190,14 @@ def verdict(result: Result, first: str, second: str) -> str:
 
 def rows(result: Result, first: str, second: str) -> list[tuple[str, str]]:
     """Return the figures of a result with their names, as text."""
-    said = [(f"{first} preferred", str(result.wins)), (f"{second} preferred", str(result.losses))]
-    said += [("ties", str(result.ties)), ("neither", str(result.neither))]
+    found = [(f"{first} preferred", str(result.wins)), (f"{second} preferred", str(result.losses))]
+    found += [("ties", str(result.ties)), ("neither", str(result.neither))]
     if result.win_rate is not None:
         low, high = result.interval
-        said.append(
-            (
-                f"win rate of {first}, 95% interval at any number of votes",
-                f"{result.win_rate:.2f}, {low:.2f} to {high:.2f}",
-            )
-        )
-        said.append(("p-value at any number of votes", f"{result.p_value:.3f}"))
+        name = f"win rate of {first}, 95% interval at any number of votes"
+        found.append((name, f"{result.win_rate:.2f}, {low:.2f} to {high:.2f}"))
+        found.append(("p-value at any number of votes", f"{result.p_value:.3f}"))
     if result.overlap is not None:
-        said.append(("overlap of the lists", f"{result.overlap:.2f}"))
-    said.append(("queries skipped, both lists identical", str(result.skipped_identical)))
-    return said
+        found.append(("overlap of the lists", f"{result.overlap:.2f}"))
+    found.append(("queries skipped, both lists identical", str(result.skipped_identical)))
+    return found

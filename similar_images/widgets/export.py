@@ -15,7 +15,7 @@ BACKGROUND, TEXT, EMPTY = "white", "black", "#e8e8e8"
 
 
 def names_csv(hits: list[Hit], column: str = "name") -> bytes:
-    """Return one line per hit, UTF-8: its name, in this column, and similarity, below the names of the columns."""
+    """Return a CSV in UTF-8 with the name and similarity of each hit; `column` is the header of the names."""
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow((column, "similarity"))
@@ -24,7 +24,7 @@ def names_csv(hits: list[Hit], column: str = "name") -> bytes:
 
 
 def contact_page(query: str, hits: list[Hit], thumbnails: dict[int, Thumbnail]) -> bytes:
-    """Return one HTML page that needs no other file."""
+    """Return the hits as one self-contained HTML page."""
     pictures = [
         (hit, pages.jpeg_url(picture) if isinstance(picture := thumbnails[hit.row], bytes) else None) for hit in hits
     ]
@@ -45,14 +45,14 @@ def contact_picture(hits: list[Hit], thumbnails: dict[int, Thumbnail]) -> bytes:
             picture = Image.open(io.BytesIO(thumbnail))
             picture.thumbnail((CELL, CELL))
             sheet.paste(picture, (x + (CELL - picture.width) // 2, y + (CELL - picture.height) // 2))
-        draw.text((x, y + CELL + 2), _fitting(hit.name, draw, font), TEXT, font)
+        draw.text((x, y + CELL + 2), _shorten(hit.name, draw, font), TEXT, font)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
-def _fitting(name: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """Return the end of a name that fits below a picture."""
+def _shorten(name: str, draw: ImageDraw.ImageDraw, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Return a name, shortened at its start to the width of a picture."""
     shown = name
     while draw.textlength(shown, font) > CELL and len(shown) > 1:
         shown = "…" + shown.lstrip("…")[1:]

@@ -1,4 +1,4 @@
-"""The filters of a gallery: what its page offers for each column of a collection, and what a page has chosen."""
+"""The filters of a gallery: the page's offer for each column of a collection, and its choice."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -8,14 +8,14 @@ import numpy as np
 
 from similar_images.collection.columns import NAME, Columns, is_empty
 
-MAX_CHOICES = 2_000  # different texts that are offered as a list; a column with more of them is not
-MAX_CHOICE_CHARS = 200  # a column with a longer text is not offered
+MAX_CHOICES = 2_000  # different texts of a list; columns with more are not offered
+MAX_CHOICE_CHARS = 200  # columns with longer texts are not offered
 MAX_SAFE_INTEGER = 2**53 - 1  # of JavaScript; larger whole numbers are sent as texts
 
 
-def offered(columns: Columns) -> list[dict]:
-    """Return for each column that can tell rows apart its name, its kind, and its texts or its ends."""
-    fields: list[dict] = []
+def offer(columns: Columns) -> list[dict[str, Any]]:
+    """Return the name and kind of each column with different values, with its texts or its ends."""
+    fields: list[dict[str, Any]] = []
     for column, values in columns.items():
         kind = columns.kind(column)
         if column == NAME:
@@ -24,8 +24,8 @@ def offered(columns: Columns) -> list[dict]:
         empty = is_empty(values)
         if kind == "text":
             texts = sorted(set(values[~empty].tolist()))
-            can_tell_apart = len(texts) + empty.any() > 1
-            if can_tell_apart and len(texts) <= MAX_CHOICES and max(map(len, texts)) <= MAX_CHOICE_CHARS:
+            is_varied = len(texts) + empty.any() > 1
+            if is_varied and len(texts) <= MAX_CHOICES and max(map(len, texts)) <= MAX_CHOICE_CHARS:
                 fields.append({"column": column, "kind": kind, "texts": texts})
             continue
         known = np.unique(np.ma.getdata(values)[~empty])
@@ -35,22 +35,22 @@ def offered(columns: Columns) -> list[dict]:
     return fields
 
 
-def chosen(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `where` of what a page sends for each column: a text, or low and high, each of which may be null."""
+def read_choice(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `where` from the page's value for each column: a text, or low and high, each of them or null."""
     found = {column: tuple(value) if isinstance(value, list) else value for column, value in fields.items()}
     return {column: value for column, value in found.items() if value not in ("", None, (None, None))}
 
 
+def as_json(where: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `where` with values for JSON."""
+    return {column: _plain(value) for column, value in where.items()}
+
+
 def _end(end: np.generic) -> Any:
-    """Return the least or greatest value of a column as a page shows it."""
+    """Return the least or greatest value of a column for the page."""
     if isinstance(end, np.datetime64):
         return str(end.astype("datetime64[D]"))
     return float(str(end)) if isinstance(end, np.floating) else _plain(end)
-
-
-def shown(where: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `where` as JSON can hold it."""
-    return {column: _plain(value) for column, value in where.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -1,47 +1,48 @@
-"""The notebook's gallery: a query, and the images of a collection that look most like it."""
+"""The notebook's gallery of images: a query, and the most similar images of a collection."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from threading import Thread, main_thread
+from typing import Any
 
 from PIL import Image
 from traitlets import Bool, Int, List, observe, validate
 
-from similar_images.collection import query as asking
-from similar_images.collection.base import Hit, Query
+from similar_images.collection.base import Hit
+from similar_images.collection.combined import Query
 from similar_images.collection.images import Collection
-from similar_images.collection.query import Asked
+from similar_images.collection.session import Box, QueryState, ResultPage, network_name
 from similar_images.inputs import images
 from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks import loader
 from similar_images.networks.description import reads_text, reads_words
 from similar_images.widgets import export, messages, why
-from similar_images.widgets.history import Displayed
-from similar_images.widgets.hits import HitsWidget
-from similar_images.widgets.search import CSS, page
+from similar_images.widgets.background import check_rows
+from similar_images.widgets.messages import Buffers, MoreHits, Request
+from similar_images.widgets.search import CSS, SearchWidget, Step, page
 from similar_images.widgets.thumbnails import Thumbnail, Thumbnails, as_message
 from similar_images.widgets.uploads import MAX_BYTES, MAX_TOTAL_BYTES, File, Upload
 
-THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page says which one its cards need
-SHOWN_AS_THEY_ARE = {"JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"}  # by browsers
-NAMES = 20  # that the box proposes
-EXAMPLE = "hf:openai/clip-vit-base-patch32"  # a network that reads words
-LOADING = "similar-images-network"  # the thread that loads it
-ORIGINAL_SIDE = 4000  # pixels; of originals in other formats, or too large to be sent
+THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page chooses the one for its cards
+BROWSER_FORMATS = {"JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"}
+MAX_PROPOSED_NAMES = 20
+WORDS_NETWORK = "hf:openai/clip-vit-base-patch32"  # an example that reads words
+NETWORK_THREAD = "similar-images-network"  # loads the network
+ORIGINAL_SIDE = 4000  # pixels; of originals in other formats, or above MAX_BYTES
 
 
-class Gallery(HitsWidget):
-    """Shows the k images of a collection most like a random one, one on the web, or one of your own."""
+class Gallery(SearchWidget):
+    """Shows the k most similar images to a random one, one on the web, or one of your own."""
 
     collection: Collection
     _esm, _css = page("search.js", "hits.js", "filters.js", "query.js", "opened.js", "gallery.js"), CSS
-    _settable = HitsWidget._settable | {"side"}
-    max_bytes = Int(MAX_BYTES).tag(sync=True)  # of an image that is uploaded
-    max_total_bytes = Int(MAX_TOTAL_BYTES).tag(sync=True)  # of all images of an upload
-    side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # of the thumbnails, in pixels, as the page wants them
+    _settable = SearchWidget._settable | {"side"}
+    max_bytes = Int(MAX_BYTES).tag(sync=True)  # of an uploaded image
+    max_total_bytes = Int(MAX_TOTAL_BYTES).tag(sync=True)  # of an upload
+    side = Int(THUMBNAIL_SIDES[1]).tag(sync=True)  # pixels, of the thumbnails
     reads_words = Bool(False).tag(sync=True)  # whether words are queries
-    late: List = List().tag(sync=True)  # pictures that were made after `shown` was sent
+    late: Any = List().tag(sync=True)  # pictures made after `shown` was sent
 
     def __init__(self, collection: Collection, k: int = 8, seed: int | None = None, allow_private: bool = False):
         """With `allow_private`, addresses of this machine and of private networks are fetched too.
@@ -56,10 +57,10 @@ class Gallery(HitsWidget):
         self._thumbnails = {side: Thumbnails(collection, side) for side in THUMBNAIL_SIDES}
         self._upload = Upload()
         self.search_random()
-        Thread(target=_load_ahead, args=(collection, list(self._threads)), name=LOADING).start()
+        Thread(target=_load_network, args=(collection, list(self._threads)), name=NETWORK_THREAD).start()
 
     def close(self) -> None:
-        """Close the widget, and the threads that make its thumbnails."""
+        """Close the widget, and the threads of its thumbnails."""
         if not self._is_closed:
             for thumbnails in self._thumbnails.values():
                 thumbnails.close()
@@ -68,65 +69,66 @@ class Gallery(HitsWidget):
     def search_address(self, address: str) -> None:
         """Search by an image on the web, http or https."""
 
-        def fetched(step: Callable[[str], None]) -> Asked:
+        def fetch(step: Step) -> QueryState:
             step(f"Fetching {address} …")
             content = fetching.fetch(address, self._allow_private)
-            return self._with_network(step, lambda: asking.ask_image(self.collection, address, content))
+            return self._encode(step, lambda: self.session.query_image(address, content))
 
-        self._search(fetched)
+        self._search(fetch)
 
     def search_bytes(self, name: str, content: bytes) -> None:
-        """Search by the bytes of an image, as a file has them."""
+        """Search by the bytes of an image file."""
         self.search_files([(name, content)])
 
     def search_files(self, files: Sequence[File]) -> None:
-        """Search for what is like all of some images, each with its name and bytes."""
+        """Search for images similar to all of some images, each with its name and bytes."""
 
-        def read(step: Callable[[str], None]) -> Asked:
+        def read(step: Step) -> QueryState:
             for name, content in files:
                 if len(content) > MAX_BYTES:
                     raise UnreadableImage(f"{name} is larger than {MAX_BYTES / 1e6:.0f} MB")
 
             def each() -> Iterator[File]:
+                network = network_name(self.collection)
                 for place, file in enumerate(files):
-                    if place:  # a newer query ends this one between two images
-                        step(
-                            f"Searching with {asking.network_name(self.collection)}: image {place + 1} of {len(files)} …"
-                        )
+                    if place:  # a newer query cancels this one between two images
+                        step(f"Searching with {network}: image {place + 1} of {len(files)} …")
                     yield file
 
-            return self._with_network(step, lambda: asking.ask_images(self.collection, each()))
+            return self._encode(step, lambda: self.session.query_images(each()))
 
         self._search(read)
 
     def search_name(self, name: str) -> None:
-        """Search by the image of the collection that has a name, or whose name alone holds this text."""
-        rows = self._rows_named(name, 2)
+        """Search by the image with this name, or the only one whose name contains this text."""
+        rows = self.session.find_names(name, 2)
         if len(rows) == 1 or (rows and self.collection.names[rows[0]] == name):
             self.search_row(rows[0])
         else:
-            known = "several names hold it: type more of one" if rows else "no name of the collection holds it"
-            said = f"Not searched: {name}: {known}; an address begins with http:// or https://; words are read by other networks"
-            self._say("failure", f"{said} than {asking.network_name(self.collection)}, such as {EXAMPLE}")
+            reason = "several names contain it: type more" if rows else "no name of the collection contains it"
+            network = network_name(self.collection)
+            self._set_status(
+                "failure",
+                f"Not searched: {name}: {reason}; an address begins with http:// or https://; to search by words, use a "
+                f"network that reads them, such as {WORDS_NETWORK}, instead of {network}",
+            )
 
     def search_words(self, words: str) -> None:
         """Search by words, if the network reads them."""
-        self._search(lambda step: self._with_network(step, lambda: asking.ask_words(self.collection, words)))
+        self._search(lambda step: self._encode(step, lambda: self.session.query_words(words)))
 
     def add_words(self, words: str, sign: int) -> None:
-        """Search for more (1) or less (-1) like words too, beside the query that is shown."""
-        asked = self.history.current
-        if asked is None:
+        """Search for more (1) or less (-1) like words, in addition to the present query."""
+        state = self.session.history.current
+        if state is None:
             self.search_words(words)
         else:
-            self._search(
-                lambda step: self._with_network(step, lambda: asking.ask_also(self.collection, asked, words, sign))
-            )
+            self._search(lambda step: self._encode(step, lambda: self.session.add_words(state, words, sign)))
 
     def search_text(self, text: str) -> None:
-        """Search by what is typed: an address, a name of the collection, or words, if the network reads them.
+        """Search by typed text: an address, a name of the collection, or words, if the network reads them.
 
-        With + or - before them, words are added to the query that is shown.
+        Words after + or - are added to the present query.
         """
         sign = {"+": 1, "-": -1}.get(text[:1], 0)
         if "://" in text:
@@ -138,133 +140,118 @@ class Gallery(HitsWidget):
         else:
             self.search_words(text)
 
-    def _rows_named(self, text: str, most: int) -> list[int]:
-        """Return the first rows whose names hold a text, of upper or lower case; that of exactly this name first."""
-        own = self.collection.row_named(text)
-        wanted, found = text.casefold(), [] if own is None else [own]
-        for row, name in enumerate(self.collection.names):
-            if len(found) >= most:
-                break
-            if row != own and wanted in name.casefold():
-                found.append(row)
-        return found
-
-    def search_part(self, box: asking.Box) -> None:
-        """Search by a part of the query that is shown: left, top, right and bottom as shares of its width and height."""
+    def search_part(self, box: Box) -> None:
+        """Search by a part of the present query: left, top, right and bottom as shares of its width and height."""
         if displayed := self._displayed:
-            asked = displayed.asked
-            self._search(lambda step: self._with_network(step, lambda: asking.ask_part(self.collection, asked, box)))
+            state = displayed.page.state
+            self._search(lambda step: self._encode(step, lambda: self.session.query_part(state, box)))
 
     def search_whole(self) -> None:
-        """Search by the whole of the query again, after a part of it."""
+        """Search by the entire query again, after a part of it."""
         if displayed := self._displayed:
-            self._search(lambda step: asking.ask_whole(displayed.asked))
+            self._search(lambda step: self.session.query_whole(displayed.page.state))
 
     @validate("side")
-    def _as_they_are_made(self, proposal: dict) -> int:
+    def _choose_side(self, proposal: dict[str, Any]) -> int:
         return next((side for side in THUMBNAIL_SIDES if side >= proposal["value"]), THUMBNAIL_SIDES[-1])
 
     @observe("side")
-    def _with_other_thumbnails(self, _: dict) -> None:
+    def _replace_thumbnails(self, _: object) -> None:
         self.go(0)
 
-    def _do(self, message: dict, buffers: list) -> None:
-        match message.get("do"):
-            case "address":
-                self.search_text(messages.text(message, "address").strip())
-            case "names":
-                text = messages.text(message, "text")
-                self._in_background(lambda: self._send_names(text))
-            case "part":
-                if self._displayed and message.get("number", self._displayed.number) != self._displayed.number:
+    def _handle(self, request: Request, buffers: Buffers) -> None:
+        match request:
+            case messages.SearchTyped(_, text):
+                self.search_text(text.strip())
+            case messages.ProposeNames(_, text):
+                self._run(lambda: self._send_names(text))
+            case messages.SearchPart(_, box, number):
+                if self._displayed and number not in (-1, self._displayed.number):
                     raise ValueError("the query has changed since the box was drawn: draw it again")
-                left, top, right, bottom = messages.shares(message, "box", 4)
-                self.search_part((left, top, right, bottom))
-            case "whole":
+                self.search_part(box)
+            case messages.Command("whole"):
                 self.search_whole()
-            case "upload":
-                if files := self._upload.receive(message, buffers):
+            case messages.UploadPart():
+                if files := self._upload.receive(request, buffers):
                     self.search_files(files)
-            case "original" | "why" as what:
-                row, send = messages.row(message, len(self.collection)), self._send_original
-                if what == "why":
-                    send = self._send_why
-                self._in_background(lambda: send(row))
+            case messages.RowCommand("original" | "why" as do, row):
+                check_rows([row], len(self.collection))
+                send = self._send_original if do == "original" else self._send_explanation
+                self._run(lambda: send(row))
             case _:
-                super()._do(message, buffers)
+                super()._handle(request, buffers)
+
+    def _send_names(self, text: str) -> None:
+        rows = self.session.find_names(text, MAX_PROPOSED_NAMES) if text else []
+        self.send(messages.Names(text, [self.collection.names[row] for row in rows]).to_message())
 
     def _offer_filters(self) -> None:
-        """Offer what is known, then also what EXIF says, which is read once."""
+        """Offer the known columns, then also the columns from EXIF, after reading it once."""
         super()._offer_filters()
 
         def progress(done: int, n: int) -> None:
-            self._continue()
+            self._check_open()
             self.reading = f"Reading dates and cameras: {done:,} of {n:,}" if done < n else ""
 
         if self.collection.source and self.collection.source.exists():
             try:
                 self.collection.read_exif(progress)
-            except OSError as error:  # it cannot be kept, or the images have gone
-                self.reading = f"Dates and cameras are not known: {error}"
+            except OSError as error:  # the cache is not writeable, or the images are gone
+                self.reading = f"Dates and cameras are unknown: {error}"
             super()._offer_filters()
 
-    def _send_names(self, text: str) -> None:
-        """Send the page names that hold a text, for its box."""
-        rows = self._rows_named(text, NAMES) if text else []
-        self.send({"show": "names", "text": text, "names": [self.collection.names[row] for row in rows]})
-
-    def _show(self, number: int, asked: Asked, answer: asking.Answer) -> None:
-        rows = [*(hit.row for hit in answer.hits), *(row for row in asked.rows if row is not None)]
-        first = True
-        for pictures in self._thumbnails[self.side].get(rows):
+    def _show(self, number: int, page: ResultPage) -> None:
+        """Display a result page with the first pictures; late ones follow."""
+        is_first = True
+        for pictures in self._thumbnails[self.side].get([*(hit.row for hit in page.hits), *page.state.rows]):
             with self._unless_superseded(number):
-                if first:
-                    self._displayed, first = Displayed(number, asked, answer.hits, len(answer.hits) < self.k), False
+                if is_first:
+                    is_first = False
                     with self.hold_sync():
                         self.late = []
-                        self.shown = self._pictured(number, asked, answer, pictures)
-                        self._say("done", asking.describe(self.collection, asked, answer, self.exact, self._where))
+                        self._display(number, page, self._add_pictures(self._state(number, page), page.state, pictures))
                 else:
                     self.late = [number, *({"row": row, **_picture(made)} for row, made in pictures.items())]
 
-    def _pictured(self, number: int, asked: Asked, answer: asking.Answer, pictures: dict) -> dict:
-        state = self._state(number, asked, answer)
-        own = pictures.get(asked.row) if asked.picture is None else asked.picture
-        words = asked.query.words if isinstance(asked.query, Query) else None
-        state["query"] |= {"box": asked.box, "words": words, **_picture(own)}
-        for hit in state["hits"]:
-            hit |= _picture(pictures.get(hit["row"]))
-        for shown, mark in zip(
-            [*state["positives"], *state["negatives"]], [*asked.positives, *asked.negatives], strict=True
-        ):
-            shown |= _picture(mark.picture or pictures.get(mark.row))
-        return state
+    def _add_pictures(self, shown: dict[str, Any], state: QueryState, pictures: dict[int, Thumbnail]) -> dict[str, Any]:
+        def find(picture: bytes | None, row: int | None) -> dict[str, Any]:
+            return _picture(picture if picture is not None or row is None else pictures.get(row))
 
-    def _send_more(self, displayed: Displayed, start: int, hits: list[Hit]) -> None:
-        about = self._further(displayed, start, hits)
-        for made in self._thumbnails[self.side].get([hit.row for hit in hits]):
-            pictures, buffers = as_message(made)
-            self.send(about | pictures, buffers)
-            about = {"show": "pictures", "number": displayed.number}
+        words = state.query.words if isinstance(state.query, Query) else None
+        shown["query"] |= {"box": state.box, "words": words, **find(state.picture, state.row)}
+        for card in shown["hits"]:
+            card |= find(None, card["row"])
+        for card, mark in zip([*shown["positives"], *shown["negatives"]], state.marks, strict=True):
+            card |= find(mark.picture, mark.row)
+        return shown
+
+    def _send_more(self, more: MoreHits) -> None:
+        is_first = True
+        for made in self._thumbnails[self.side].get([hit["row"] for hit in more.hits]):
+            pictures, buffers = as_message(made, more.number)
+            content = pictures.to_message()
+            self.send(content | more.to_message() if is_first else content, buffers)
+            is_first = False
 
     def _send_original(self, row: int) -> None:
         name = self.collection.names[row]
         content, form, (width, height) = images.read_original(self.collection.image(row))
-        if len(content) > MAX_BYTES or form not in SHOWN_AS_THEY_ARE:
+        if len(content) > MAX_BYTES or form not in BROWSER_FORMATS:
             content = images.make_thumbnail(content, ORIGINAL_SIDE)
-        size = f"{width} x {height} pixels"
-        self.send({"show": "original", "row": row, "name": name, "size": size}, [content])
+        self.send(messages.Original(row, name, f"{width} x {height} pixels").to_message(), [content])
 
-    def _send_why(self, row: int) -> None:
+    def _send_explanation(self, row: int) -> None:
         if displayed := self._displayed:
-            before, doing = self.status, why.doing(self.collection)
-            self._say("busy", doing)
-            about, pictures = why.compared(self.collection, displayed.asked, row)
-            self.send({"show": "why", "number": displayed.number, **about}, pictures)
-            if self.status["text"] == doing:
-                self._say("done", before["text"] if before["kind"] == "done" else "")
+            before, name = self.status, network_name(self.collection)
+            loading = f"Loading {name} to compare with the query …"
+            step = "Comparing with the query …" if self.collection.is_loaded else loading
+            self._set_status("busy", step)
+            explanation, pictures = why.explain(self.session, displayed.page.state, displayed.number, row)
+            self.send(explanation.to_message(), pictures)
+            if self.status["text"] == step:
+                self._set_status("done", before["text"] if before["kind"] == "done" else "")
 
-    def _exported(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
+    def _export(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
         pictures: dict[int, Thumbnail] = {}
         if form != "csv":
             for made in self._thumbnails[THUMBNAIL_SIDES[1]].get([hit.row for hit in hits]):
@@ -276,13 +263,13 @@ class Gallery(HitsWidget):
                 return export.contact_picture(hits, pictures), "image/png"
             case "html":
                 return export.contact_page(name, hits, pictures), "text/html"
-        raise ValueError(f"expected csv, png or html, got {form}")
+        raise ValueError(f"expected csv, png or html, got {messages.shorten(form)}")
 
 
-def _load_ahead(collection: Collection, searches: list[Thread]) -> None:
+def _load_network(collection: Collection, searches: list[Thread]) -> None:
     """After the first hits, load a network that needs no download: the first new image need not wait for it.
 
-    It holds no gallery, which a user may close meanwhile.
+    The thread has no reference to the gallery, which a user may close meanwhile.
     """
     for search in searches:
         search.join()
@@ -291,6 +278,6 @@ def _load_ahead(collection: Collection, searches: list[Thread]) -> None:
             collection.encode(Image.new("RGB", (9, 9)))  # once: the backend also starts its threads
 
 
-def _picture(made: bytes | str | None) -> dict:
-    """Return what a page shows: JPEG bytes, or why there are none; neither while the picture is being made."""
+def _picture(made: Thumbnail | None) -> dict[str, Any]:
+    """Return a picture for the page: JPEG bytes, or the reason of its absence; neither before it is made."""
     return {"picture": made if isinstance(made, bytes) else None, "absent": made if isinstance(made, str) else ""}

@@ -1,4 +1,4 @@
-"""The notebook's map: every image of a collection at its place, near those that it is like."""
+"""The notebook's map: every image of a collection, similar images near each other."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -10,48 +10,49 @@ from traitlets import Bytes, Dict, Int, List, TraitError, Unicode, observe, vali
 
 from similar_images.collection.images import Collection
 from similar_images.widgets import map_colours, messages
-from similar_images.widgets.background import BackgroundWidget
-from similar_images.widgets.chosen import different_rows
+from similar_images.widgets.background import BackgroundWidget, check_rows
 from similar_images.widgets.gallery import Gallery
+from similar_images.widgets.messages import Buffers, Request
 from similar_images.widgets.search import CSS, STATIC, page
-from similar_images.widgets.thumbnails import Thumbnails
+from similar_images.widgets.selection import unique_rows
+from similar_images.widgets.thumbnails import Thumbnail, Thumbnails
 
-SIDES = (160, 320)  # pixels; of the pictures on the map, and of the one that is pointed at
+SIDES = (160, 320)  # pixels; of the pictures on the map, and of the one under the mouse
 MAX_PICTURES = 1000  # in a request of the page
 NONE, CLUSTER, QUERY = "", "cluster", "similarity to the query"  # choices of `color_by`, beside the names of `color`
 
 
 class Map(BackgroundWidget):
-    """Shows all images of a collection: dots from afar, pictures from near.
+    """Shows all images of a collection: zoom from dots to pictures.
 
     A click searches by an image in the gallery, a lasso selects images. `selection`, `query`, `color` and `color_by` can
-    be read, set and observed; the selection is the gallery's, too.
+    be read, set and observed; the gallery has the same selection.
     """
 
     _esm, _css = page("points.js", "map_layers.js", "map.js"), CSS + (STATIC / "map.css").read_text(encoding="utf-8")
     _settable = BackgroundWidget._settable | {"selection", "query", "color_by", "height"}
     selection: Any = List().tag(sync=True)  # rows
-    query = Int(None, allow_none=True).tag(sync=True)  # the row that was searched by last; None: not of the collection
+    query = Int(None, allow_none=True).tag(sync=True)  # the row of the last query; None: from outside the collection
     color: Any = traitlets.Any(None)  # a value per image, or a dict of several such sequences by their names
-    color_by = Unicode(NONE).tag(sync=True)  # which of them is shown
+    color_by = Unicode(NONE).tag(sync=True)  # the name of the displayed one
     height = Int(560).tag(sync=True)  # pixels
     _positions = Bytes().tag(sync=True)  # float32 (n, 2), little-endian; NaN: no place
     _codes = Bytes().tag(sync=True)  # uint8 (n,), of `map_colours`
     _legend = Dict().tag(sync=True)
-    _choices: List = List().tag(sync=True)  # of `color_by`
+    _choices: Any = List().tag(sync=True)  # of `color_by`
 
     def __init__(
         self,
         collection: Collection,
         coordinates: np.ndarray | None = None,
         gallery: Gallery | None = None,
-        color: Sequence | np.ndarray | Mapping[str, Sequence | np.ndarray] | None = None,
+        color: Sequence[Any] | np.ndarray | Mapping[str, Sequence[Any] | np.ndarray] | None = None,
         **settings: Any,
     ):
-        """`coordinates`: (n, 2), NaN for an image without a place; by default `collection.map()`, made in the
-        background, of more than 200,000 images once the page is asked to.
+        """`coordinates`: (n, 2), NaN for an image without a place; by default `collection.map()`, computed in the
+        background, for more than 200,000 images after a click.
 
-        `color` is a sequence of n values, or a dict of such sequences: floats are shown as a scale, others as categories.
+        `color` is a sequence of n values, or a dict of such sequences: floats are a scale, other values categories.
         Raises ValueError for coordinates or values of another shape.
         """
         if coordinates is None:
@@ -65,28 +66,29 @@ class Map(BackgroundWidget):
         self._link: traitlets.link | None = None
         self._is_closed = False
         if coordinates is None:
-            self._begin(self._lay_out, len(collection), f"The map of {len(collection):,} images takes minutes to make.")
+            text = f"The map of {len(collection):,} images takes minutes to make."
+            self._start_or_offer(self._lay_out, len(collection), text)
         else:
             self._place(coordinates)
         self._labels: dict[str, map_colours.Colouring] = {}
         self._shown = map_colours.NOTHING
         self.color = color
-        self._offer({})
+        self._offer_colours({})
         if gallery is not None:
             self._follow(gallery)
-        self.on_msg(self._told)
+        self.on_msg(self._on_message)
         for name, value in settings.items():
             self.set_trait(name, value)
 
     def close(self) -> None:
-        """Close the widget: its threads, its thumbnails, and its tie to the gallery."""
+        """Close the widget, its threads, and its link to the gallery."""
         if not self._is_closed:
             self._is_closed = True
-            self.on_msg(self._told, remove=True)
+            self.on_msg(self._on_message, remove=True)
             if self._link is not None:
                 self._link.unlink()
             if self.gallery is not None:
-                self.gallery.unobserve(self._asked, "shown")
+                self.gallery.unobserve(self._take_query, "shown")
             for thumbnails in self._thumbnails.values():
                 thumbnails.close()
         super().close()
@@ -98,19 +100,19 @@ class Map(BackgroundWidget):
             self.gallery.search_row(row)
 
     def _lay_out(self) -> None:
-        self._place(self.collection.map(progress=self._doing("Placing the images …")))
+        self._place(self.collection.map(progress=self._show_step("Placing the images …")))
 
     def _place(self, coordinates: np.ndarray) -> None:
         positions = np.ascontiguousarray(coordinates, dtype="<f4")
         self._positions = np.where(np.isfinite(positions).all(axis=1, keepdims=True), positions, np.nan).tobytes()
-        self._say("done")
+        self._set_status("done")
 
     @validate("selection")
-    def _rows_of_the_collection(self, proposal: dict) -> list[int]:
-        return different_rows(proposal["value"], len(self.collection))
+    def _check_selection(self, proposal: dict[str, Any]) -> list[int]:
+        return unique_rows(proposal["value"], len(self.collection))
 
     @validate("color")
-    def _values_of_the_collection(self, proposal: dict) -> Any:
+    def _check_color(self, proposal: dict[str, Any]) -> Any:
         named = proposal["value"]
         if named is not None and not isinstance(named, Mapping):
             named = {"label": named}
@@ -118,14 +120,14 @@ class Map(BackgroundWidget):
         return proposal["value"]
 
     @validate("color_by")
-    def _one_of_the_choices(self, proposal: dict) -> str:
+    def _check_color_by(self, proposal: dict[str, Any]) -> str:
         if proposal["value"] not in self._choices:
             raise TraitError(f"expected color_by to be one of {self._choices}, got {proposal['value']!r}")
-        return proposal["value"]
+        return str(proposal["value"])
 
     @observe("color")
-    def _offer(self, _: dict) -> None:
-        """Offer the colours that there are; show the new ones."""
+    def _offer_colours(self, _: object) -> None:
+        """Offer the possible colours; show the new ones."""
         others = [CLUSTER] if CLUSTER not in self._labels else []
         others += [QUERY] if self.gallery is not None and self.collection.has_vectors else []
         self._choices = [NONE, *self._labels, *others]
@@ -134,25 +136,25 @@ class Map(BackgroundWidget):
             self._paint({})
 
     @observe("color_by")
-    def _paint(self, _: dict) -> None:
+    def _paint(self, _: object) -> None:
         if self.color_by in self._labels:
             self._show(self._labels[self.color_by])
         elif self.color_by == NONE:
             self._show(map_colours.NOTHING)
         else:
-            self._in_background(self._paint_by_query if self.color_by == QUERY else self._paint_by_cluster)
+            self._run(self._paint_by_query if self.color_by == QUERY else self._paint_by_cluster)
 
     def _paint_by_cluster(self) -> None:
-        painted = map_colours.clusters(self.collection.clusters(self._doing("Finding the clusters …")))
-        self._say("done")
+        colouring = map_colours.clusters(self.collection.clusters(self._show_step("Finding the clusters …")))
+        self._set_status("done")
         if self.color_by == CLUSTER:
-            self._show(painted)
+            self._show(colouring)
 
     def _paint_by_query(self) -> None:
-        if self.gallery is not None and (asked := self.gallery.history.current) is not None:
-            painted = map_colours.scale(map_colours.similarities(self._exact, asked))
-            if self.color_by == QUERY and self.gallery.history.current is asked:
-                self._show(painted)
+        if self.gallery is not None and (state := self.gallery.session.history.current) is not None:
+            colouring = map_colours.scale(map_colours.similarities(self._exact, state))
+            if self.color_by == QUERY and self.gallery.session.history.current is state:
+                self._show(colouring)
 
     @cached_property
     def _exact(self) -> Collection:
@@ -167,51 +169,53 @@ class Map(BackgroundWidget):
     def _follow(self, gallery: Gallery) -> None:
         """Share the gallery's selection, and show its query."""
         self._link = traitlets.link((gallery, "selection"), (self, "selection"))
-        gallery.observe(self._asked, "shown")
-        self._asked({"new": gallery.shown})
+        gallery.observe(self._take_query, "shown")
+        self._take_query({"new": gallery.shown})
 
-    def _asked(self, change: dict) -> None:
+    def _take_query(self, change: dict[str, Any]) -> None:
         if change["new"]:
             self.query = change["new"]["query"]["row"]
             if self.color_by == QUERY:
-                self._in_background(self._paint_by_query)
+                self._run(self._paint_by_query)
 
-    def _do(self, message: dict, buffers: list) -> None:
+    def _handle(self, request: Request, buffers: Buffers) -> None:
         if self.status["kind"] == "failure":
-            self._say("done")
-        match message:
-            case {"do": "begin"}:
-                self._begin_offered()
-            case {"do": "search", "row": int(row)} if 0 <= row < len(self.collection):
-                self._in_background(lambda: self.search(row))
-            case {"do": "describe", "row": int(row)} if 0 <= row < len(self.collection):
-                self._in_background(lambda: self._describe(row))
-            case {"do": "pictures", "rows": [*given]} if len(given) <= MAX_PICTURES:
+            self._set_status("done")
+        n = len(self.collection)
+        match request:
+            case messages.Command("begin"):
+                self._start_offered()
+            case messages.RowCommand("search", row):
+                check_rows([row], n)
+                self._run(lambda: self.search(row))
+            case messages.RowCommand("describe", row):
+                check_rows([row], n)
+                self._run(lambda: self._describe(row))
+            case messages.ShowPictures(_, rows):
+                check_rows(rows, n, most=MAX_PICTURES)
                 self._newest += 1
-                rows, number = messages.rows(message, len(self.collection), MAX_PICTURES), self._newest
-                self._in_background(lambda: self._send_pictures(rows, number))
+                number = self._newest
+                self._run(lambda: self._send_pictures(rows, number))
             case _:
-                raise ValueError(
-                    f"expected search, describe or up to {MAX_PICTURES} pictures, got {messages.shortened(message)}"
-                )
+                super()._handle(request, buffers)
 
     def _describe(self, row: int) -> None:
         """Send the name of an image, its value, and its picture."""
         for made in self._thumbnails[SIDES[1]].get([row]):
-            for picture in made.values():
-                about = {"show": "described", "row": row, "name": self.collection.names[row]}
-                about["value"] = self._shown.describe(row)
-                self.send(*_message(about, [picture]))
+            absent, buffers = _split(made)
+            name, value = self.collection.names[row], self._shown.describe(row)
+            self.send(messages.Description(row, name, value, absent).to_message(), buffers)
 
     def _send_pictures(self, rows: list[int], number: int) -> None:
-        """Send pictures as they are made, until the page has moved on and wants others."""
+        """Send pictures as they are made, until the page requests others."""
         for made in self._thumbnails[SIDES[0]].get(rows):
-            self.send(*_message({"show": "pictures", "rows": list(made)}, list(made.values())))
+            absent, buffers = _split(made)
+            self.send(messages.MapPictures(list(made), absent).to_message(), buffers)
             if number != self._newest or self._is_closed:
                 return
 
 
-def _message(about: dict, pictures: list[bytes | str]) -> tuple[dict, list[bytes]]:
-    """Return a message with pictures as its buffers, an empty one and the reason where there is none."""
-    reasons = ["" if isinstance(one, bytes) else one for one in pictures]
-    return about | {"absent": reasons}, [one if isinstance(one, bytes) else b"" for one in pictures]
+def _split(made: dict[int, Thumbnail]) -> tuple[list[str], list[bytes]]:
+    """Return the reasons of missing pictures, empty for the others, and the pictures, empty if missing."""
+    reasons = ["" if isinstance(one, bytes) else one for one in made.values()]
+    return reasons, [one if isinstance(one, bytes) else b"" for one in made.values()]

@@ -1,4 +1,4 @@
-"""The colours of a map's dots: a code per image from its label, its number, or its similarity to a query."""
+"""Colours of a map's dots: a code for each image from its label, its number, or its similarity to a query."""
 
 import re
 from collections import Counter
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from similar_images.collection import query as asking
-from similar_images.collection.base import BaseCollection
-from similar_images.collection.query import Asked
+from similar_images.collection.images import Collection
+from similar_images.collection.session import QueryState, SearchRequest, SearchSession
+from similar_images.overview.clusters import Clusters
 
 UNKNOWN = 0  # the code of images without a value
-OTHER = "#8fa1b3"  # of the categories that have no colour of their own
+OTHER = "#8fa1b3"  # of the remaining categories
 # Tableau 10 (Stone 2014) without its grey: categories, the most frequent first.
 CATEGORIES = (
     "#4e79a7",
@@ -31,14 +31,16 @@ STEPS = 254  # codes of a scale, from 1
 
 
 class Colouring(NamedTuple):
-    """A code per image, and what the codes mean."""
+    """A code for each image, and the meaning of the codes."""
 
-    values: Sequence | np.ndarray  # (n,): labels, numbers, None
+    values: Sequence[Any] | np.ndarray  # (n,): labels, numbers, None
     codes: np.ndarray  # uint8 (n,); 0: no value
-    legend: dict  # "entries": label, colour and count of codes 1, 2, ..., or "low", "high" and "colours" of a scale
+    legend: dict[
+        str, Any
+    ]  # "entries": label, colour and count of codes 1, 2, ..., or "low", "high" and "colours" of a scale
 
     def describe(self, row: int) -> str:
-        """Return the value of an image as text; an empty one where it has none."""
+        """Return the value of an image as text; empty without a value."""
         value = self.values[row] if len(self.values) else None
         if value is None or not self.codes[row]:
             return ""
@@ -48,7 +50,7 @@ class Colouring(NamedTuple):
 NOTHING = Colouring((), np.zeros(0, np.uint8), {"entries": []})  # all images have one colour
 
 
-def colour(values: Sequence | np.ndarray, n: int) -> Colouring:
+def colour(values: Sequence[Any] | np.ndarray, n: int) -> Colouring:
     """Return the colours of n values: floats as a scale, all others as categories. None and NaN have no colour.
 
     Raises ValueError for another number of values.
@@ -62,9 +64,9 @@ def colour(values: Sequence | np.ndarray, n: int) -> Colouring:
 
 
 def categories(labels: Sequence[str | None]) -> Colouring:
-    """Return a colour each for the most frequent labels, and one for all others."""
+    """Return a colour for each of the most frequent labels, and one for the remaining labels."""
     counts = Counter(label for label in labels if label is not None)
-    ranked = sorted(counts.items(), key=lambda one: (-one[1], _numbered(one[0])))
+    ranked = sorted(counts.items(), key=lambda one: (-one[1], _natural_key(one[0])))
     shown = len(CATEGORIES)
     code = {label: min(place, shown) + 1 for place, (label, _) in enumerate(ranked)}
     entries = [
@@ -72,14 +74,14 @@ def categories(labels: Sequence[str | None]) -> Colouring:
         for (label, count), paint in zip(ranked[:shown], CATEGORIES, strict=False)
     ]
     if rest := ranked[shown:]:
-        told = f"{len(rest)} other{'s' * (len(rest) > 1)}"
-        entries.append({"label": told, "colour": OTHER, "count": sum(count for _, count in rest)})
+        label = f"{len(rest)} other{'s' * (len(rest) > 1)}"
+        entries.append({"label": label, "colour": OTHER, "count": sum(count for _, count in rest)})
     codes = np.array([UNKNOWN if label is None else code[label] for label in labels], np.uint8)
     return Colouring(labels, codes, {"entries": entries})
 
 
 def scale(values: np.ndarray) -> Colouring:
-    """Return the codes 1 to STEPS of floats (n,) from the lowest to the highest; those that are not finite have none."""
+    """Return the codes 1 to STEPS of floats (n,) from the lowest to the highest, 0 for NaN and infinity."""
     finite = np.isfinite(values)
     codes = np.zeros(len(values), np.uint8)
     if not finite.any():
@@ -90,24 +92,24 @@ def scale(values: np.ndarray) -> Colouring:
     return Colouring(values, codes, {"low": low, "high": high, "colours": list(SCALE), "steps": STEPS})
 
 
-def clusters(found: Any) -> Colouring:
-    """Return the colours of what `collection.clusters()` returned, each cluster named by its most typical image."""
+def clusters(found: Clusters) -> Colouring:
+    """Return the colours of clusters, each named by its most typical image."""
     names = {one.number: f"{one.number + 1}: {one.name}" for one in found}
     return categories([names.get(label) for label in found.labels.tolist()])
 
 
-def similarities(collection: BaseCollection, asked: Asked) -> np.ndarray:
-    """Return the similarity of each image to a query, float32 (n,); NaN for those without a vector."""
+def similarities(collection: Collection, state: QueryState) -> np.ndarray:
+    """Return the similarity of each image to a query, float32 (n,); NaN without a vector."""
     found = np.full(len(collection), np.nan, np.float32)
-    hits = asking.answer(collection, asked, len(collection)).hits
+    hits = SearchSession(collection).search(SearchRequest(state, len(collection))).hits
     found[[hit.row for hit in hits]] = [hit.similarity for hit in hits]
-    if asked.row is not None and asked.box is None:
-        found[asked.row] = 1
+    if state.row is not None and state.box is None:
+        found[state.row] = 1
     return found
 
 
-def _numbered(label: str) -> list[tuple[int, str]]:
-    """Return what sorts a label by the numbers in it: "2: sea" before "10: sun"."""
+def _natural_key(label: str) -> list[tuple[int, str]]:
+    """Return a key that sorts a label by its numbers: "2: sea" before "10: sun"."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", label)]
 
 

@@ -1,39 +1,60 @@
-"""What the notebook's galleries share: a query, its first hits, their number, and the history of queries.
+"""Base of the notebook's galleries: a query, its hits, and everything a user does with them.
 
-A widget with its own small page: what is shown is state, which a reloaded page gets again; what a user does arrives as
-messages. All work is done off the kernel's thread, and a new query cancels the last one. What is on the page is one
-immutable `Displayed`, replaced under the lock; every action on the page refers to it.
+The displayed state is one trait, so that a reloaded page gets it again. Requests of the page arrive as messages. All work
+runs off the kernel's thread, and a new query cancels the last one. The displayed results are one immutable `Displayed`,
+replaced under the lock; every action on the page refers to them.
 """
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from traitlets import Bool, Dict, Int, Unicode, observe, validate
+import numpy as np
+from traitlets import Bool, Dict, Int, List, TraitError, Unicode, observe, validate
 
 from similar_images import forks
-from similar_images.collection import query as asking
 from similar_images.collection.base import BaseCollection, Hit
 from similar_images.collection.filtered import Where
-from similar_images.collection.query import Asked
-from similar_images.widgets import messages
-from similar_images.widgets.background import BackgroundWidget, reason
-from similar_images.widgets.history import Displayed, History
+from similar_images.collection.opened import SAME
+from similar_images.collection.session import (
+    History,
+    QueryState,
+    ResultPage,
+    SearchRequest,
+    SearchSession,
+    network_name,
+)
+from similar_images.widgets import filters, messages
+from similar_images.widgets.background import BackgroundWidget, check_rows, describe_error
+from similar_images.widgets.messages import Buffers, MoreHits, Request
+from similar_images.widgets.selection import Hits, Query, Rows, unique_rows
 
 STATIC = Path(__file__).parent / "static"
 # Text, not a path: anywidget would watch a file for as long as Python runs, and keep the widget alive for that.
 CSS = (STATIC / "widgets.css").read_text(encoding="utf-8")
 MAX_HITS = 200
+MORE_HITS = 48  # sent at once while the user scrolls
+
+Step = Callable[[str], None]  # shows the running step of a query
 
 
 def page(*names: str) -> str:
-    """Return the JavaScript of a widget after what all of them share: a widget's page is one file."""
+    """Return the JavaScript of a widget after the part shared by all: a widget's page is one file."""
     return "".join((STATIC / name).read_text(encoding="utf-8") for name in ("page.js", *names))
 
 
 class Superseded(Exception):
     """A newer query was made meanwhile, or the widget was closed."""
+
+
+class Displayed(NamedTuple):
+    """The result page in the notebook, with the hits sent so far."""
+
+    number: int  # of the search
+    page: ResultPage
 
 
 class SearchWidget(BackgroundWidget):
@@ -42,151 +63,200 @@ class SearchWidget(BackgroundWidget):
     Every `search_...` returns at once, `wait` waits for it.
     """
 
-    _settable = BackgroundWidget._settable | {"k", "exact"}
+    _settable = BackgroundWidget._settable | {"k", "exact", "selection", "positives", "negatives", "where", "among"}
     k = Int(8).tag(sync=True)
     exact = Bool(False).tag(sync=True)
     offers_exact = Bool(False).tag(sync=True)  # there is an index, and the vectors to compare it with
     caveat = Unicode().tag(sync=True)
     shown = Dict().tag(sync=True)  # the query and its hits
+    selection: Any = List().tag(sync=True)  # the ticked rows, kept from query to query
+    positives: Any = List().tag(sync=True)  # rows: hits are like these too
+    negatives: Any = List().tag(sync=True)  # rows: hits are unlike these
+    where: Any = Dict().tag(
+        sync=True, to_json=lambda where, _: filters.as_json(where)
+    )  # as `nearest` takes it; {}: all
+    among: Any = List().tag(sync=True)  # the searched rows, such as a former selection; []: all
+    filters: Any = List().tag(sync=True)  # the offered filter of each column, once the page requests them
+    reading = Unicode().tag(sync=True)  # progress of reading EXIF for further filters
 
-    def __init__(self, collection: BaseCollection, k: int, seed: int | None):
+    def __init__(self, collection: BaseCollection[Any], k: int, seed: int | None):
+        self._marked: tuple[list[int], list[int]] = [], []  # of the newest query
         super().__init__()
-        self.collection, self.history = collection, History()
-        self._rows = asking.shuffled(collection, seed)
+        self.collection, self.session = collection, SearchSession(collection, seed)
         self._displayed: Displayed | None = None
         self._lock, self._newest = forks.new_reentrant_lock(), 0
         self._is_closed = False
         self.set_trait("k", k)
         self.set_trait("offers_exact", collection.index is not None and collection.has_vectors)
-        self.set_trait("caveat", asking.caveat(collection))
-        self.on_msg(self._told)
+        self.set_trait("caveat", self.session.caveat)
+        for name in ("selection", "positives", "negatives", "among"):
+            self.set_trait(name, [])
+        self.on_msg(self._on_message)
+
+    @property
+    def hits(self) -> Hits:
+        """The hits on the page so far; scrolling adds more."""
+        return Hits(self._displayed.page.hits if self._displayed else [], self.collection)
+
+    @property
+    def query(self) -> Query | None:
+        """The query on the page; None before the first."""
+        if self._displayed is None:
+            return None
+        state = self._displayed.page.state
+        return Query(state.name, state.row, self.compared(state.rows))
+
+    def compared(self, rows: list[int]) -> Hits:
+        """Return rows of the collection as hits of the displayed query."""
+        displayed = self._displayed
+        if displayed is None:
+            raise ValueError("there is no query yet: wait for one with wait()")
+        known = {hit.row: hit for hit in displayed.page.hits}
+        if unknown := [row for row in rows if row not in known]:
+            known |= {hit.row: hit for hit in self.session.compare(displayed.page.state, unknown)}
+        return Hits([known[row] for row in rows], self.collection)
 
     def search_random(self) -> None:
-        """Search by one of the collection at random, each once before any is repeated."""
-        row = next(self._rows, None)
+        """Search by a random item of the collection, each once before any is repeated."""
+        row = self.session.random_row()
         if row is None:
-            self._say("failure", f"Not searched: every {self.collection.noun} of this collection was skipped")
+            self._set_status("failure", f"Not searched: every {self.collection.noun} of this collection was skipped")
         else:
             self.search_row(row)
 
     def search_row(self, row: int) -> None:
-        """Search by one of the collection."""
-        self._search(lambda step: asking.ask_row(self.collection, row))
+        """Search by a row of the collection."""
+        self._search(lambda step: self.session.query_row(row))
 
     def go(self, steps: int) -> None:
         """Go back (-1) or forward (1) in the history, or repeat the current query (0)."""
-        with self._lock:  # over both: of two threads the one that steps last is shown
-            asked = self.history.step(steps)
-            if asked is not None:
-                self._search(lambda step: asked, remember=False)
+        with self._lock:  # for both: of two threads, the last one to step is displayed
+            state = self.session.history.step(steps)
+            if state is not None:
+                self._search(lambda step: state, remember=False)
+
+    def mark(self, row: int, sign: int) -> None:
+        """Search for more like a row (1), for less like it (-1), or for neither (0)."""
+        with self.hold_trait_notifications():
+            self.positives = [one for one in self.positives if one != row] + [row] * (sign > 0)
+            self.negatives = [one for one in self.negatives if one != row] + [row] * (sign < 0)
 
     def close(self) -> None:
-        """Close the widget: running searches are dropped, and what it holds is released."""
+        """Close the widget, drop running searches and free memory."""
         if self._is_closed:
             return
         with self._lock:
             self._newest += 1
             self._is_closed = True
-        self.on_msg(self._told, remove=True)
+        self.on_msg(self._on_message, remove=True)
         self.unobserve_all()
         super().close()
-        self._displayed, self.history = None, History()
+        self._displayed, self.session.history = None, History()
 
     @validate("k")
-    def _between_one_and_most(self, proposal: dict) -> int:
+    def _clip_k(self, proposal: dict[str, Any]) -> int:
         k = min(max(proposal["value"], 1), MAX_HITS)
         if k != proposal["value"]:
             warnings.warn(f"expected k from 1 to {MAX_HITS}, got {proposal['value']}: using {k}", stacklevel=2)
-        return k
+        return int(k)
 
-    @observe("k", "exact")
-    def _once_more(self, _: dict) -> None:
+    @validate("selection", "positives", "negatives", "among")
+    def _check_rows(self, proposal: dict[str, Any]) -> Rows:
+        rows = unique_rows(proposal["value"], len(self.collection))
+        if proposal["trait"].name in ("positives", "negatives"):
+            for row in filter(self.collection.was_skipped, rows):
+                raise TraitError(f"expected rows with a vector, got {row}, a skipped {self.collection.noun}")
+        return Rows(rows, self.compared)
+
+    @validate("where")
+    def _check_where(self, proposal: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if not self.collection.matching(proposal["value"]).any():
+                raise ValueError(f"no {self.collection.noun} matches {filters.as_json(proposal['value'])}")
+        except Exception as error:  # of any value; traitlets keeps the old value only for a TraitError
+            raise TraitError(describe_error(error)) from error
+        return dict(proposal["value"])
+
+    @observe("k", "exact", "where", "among")
+    def _repeat_search(self, _: object) -> None:
         self.go(0)
 
-    def _do(self, message: dict, buffers: list) -> None:
-        match message.get("do"):
-            case "random":
+    @observe("positives", "negatives")
+    def _search_marked(self, _: object) -> None:
+        with self._lock:
+            marked = [*self.positives], [*self.negatives]
+            state = self.session.history.current
+            if state is None or marked == self._marked:
+                return
+            self._marked = marked
+            self._search(lambda step: self.session.mark(state, *marked))
+
+    @property
+    def _where(self) -> Where | None:
+        """The filter of the hits, as `nearest` takes it; None: no filter."""
+        if not self.among:
+            return dict(self.where) or None
+        matching = np.zeros(len(self.collection), bool)
+        matching[list(self.among)] = True
+        return np.logical_and(matching, self.collection.matching(self.where))
+
+    def _handle(self, request: Request, buffers: Buffers) -> None:
+        match request:
+            case messages.Command("random"):
                 self.search_random()
-            case "row":
-                self.search_row(messages.row(message, len(self.collection)))
-            case "go":
-                self.go(messages.integer(message, "steps"))
+            case messages.RowCommand("row", row):
+                check_rows([row], len(self.collection))
+                self.search_row(row)
+            case messages.GoInHistory(_, steps):
+                self.go(steps)
+            case messages.MarkRow(_, row, sign):
+                check_rows([row], len(self.collection))
+                self.mark(row, sign)
+            case messages.Unmark(_, name, at):
+                self._unmark(name, at)
+            case messages.ShowMore(_, number, start):
+                self._run(lambda: self._show_more(number, start))
+            case messages.Command("filters"):
+                self._run(self._offer_filters)
+            case messages.SetFilters(_, where):
+                self._set_filters(where)
+            case messages.Export(_, form):
+                self._run(lambda: self._send_export(form))
             case _:
-                super()._do(message, buffers)
+                super()._handle(request, buffers)
 
-    def _with_network(self, step: Callable[[str], None], ask: Callable[[], Asked]) -> Asked:
-        """Make a query of something new, which takes the network."""
-        name, new = asking.network_name(self.collection), f"new {self.collection.noun}"
+    def _encode(self, step: Step, make: Callable[[], QueryState]) -> QueryState:
+        """Make a query from a new item, which the network encodes."""
+        name, new = network_name(self.collection), f"new {self.collection.noun}"
         step(f"Searching with {name} …" if self.collection.is_loaded else f"Loading {name} for the first {new} …")
-        return ask()
+        return make()
 
-    def _search(self, ask: Callable[[Callable[[str], None]], Asked], remember: bool = True) -> None:
-        """Make the query, search and show in the background; an earlier search is cancelled."""
+    def _search(self, make: Callable[[Step], QueryState], remember: bool = True) -> None:
+        """Make the query, search and show in the background; cancel an earlier search."""
         with self._lock:
             self._newest += 1
             number = self._newest
 
         def step(sentence: str) -> None:
             with self._unless_superseded(number):
-                self._say("busy", sentence)
+                self._set_status("busy", sentence)
 
         def work() -> None:
             try:
-                asked = ask(step)
+                state = make(step)
                 with self._unless_superseded(number):
                     if remember:
-                        self.history.add(asked)
-                    self._asking(asked)
-                answer = asking.answer(self.collection, asked, self.k, self.exact, self._where)
-                self._show(number, asked, answer)
+                        self.session.history.add(state)
+                    self._take_marks(state)
+                request = SearchRequest(state, self.k, self.exact, self._where, compares=self.offers_exact)
+                self._show(number, self.session.search(request))
             except Superseded:
                 pass
-            except Exception as error:  # a click has no caller to raise to: every failure is shown to the user
+            except Exception as error:  # a click has no caller to raise to
                 with suppress(Superseded), self._unless_superseded(number):
-                    self._say("failure", f"Not searched: {reason(error)}")
+                    self._set_status("failure", f"Not searched: {describe_error(error)}")
 
-        self._in_background(work)
-
-    @property
-    def _where(self) -> Where | None:
-        """What the hits must match, as `nearest` takes it; None: anything."""
-        return None
-
-    def _asking(self, asked: Asked) -> None:
-        """Be told of the query that is searched now."""
-
-    def _show(self, number: int, asked: Asked, answer: asking.Answer) -> None:
-        """Show what was found."""
-        with self._unless_superseded(number), self.hold_sync():
-            self._displayed = Displayed(number, asked, answer.hits, len(answer.hits) < self.k)
-            self.shown = self._state(number, asked, answer)
-            self._say("done", asking.describe(self.collection, asked, answer, self.exact, self._where))
-
-    def _state(self, number: int, asked: Asked, answer: asking.Answer) -> dict:
-        """Return what the page shows."""
-        return {
-            "number": number,
-            "query": {"name": asked.name, "row": asked.row},
-            "positives": [{"row": mark.row, "name": mark.name} for mark in asked.positives],
-            "negatives": [{"row": mark.row, "name": mark.name} for mark in asked.negatives],
-            "hits": [self._described(hit, asked, answer.missed) for hit in answer.hits],
-            "is_all": len(answer.hits) < self.k,
-            "unlike": asking.is_like_nothing(self.collection, asked, answer.hits, self._where),
-            "changes": asking.changes(answer, len(answer.hits)) if self.exact and self.offers_exact else "",
-            "back": self.history.at > 0,
-            "forward": self.history.at + 1 < len(self.history.asked),
-        }
-
-    def _described(self, hit: Hit, asked: Asked, missed: set[int]) -> dict:
-        """Return what the page shows of a hit of a query."""
-        return {
-            "row": hit.row,
-            "name": hit.name,
-            "similarity": hit.similarity,
-            "meaning": "" if asked.has_words else asking.meaning(self.collection, hit.similarity),
-            "same": hit.similarity >= asking.SAME,
-            "missed": hit.row in missed,
-        }
+        self._run(work)
 
     @contextmanager
     def _unless_superseded(self, number: int) -> Iterator[None]:
@@ -195,3 +265,108 @@ class SearchWidget(BackgroundWidget):
             if number != self._newest:
                 raise Superseded
             yield
+
+    def _take_marks(self, state: QueryState) -> None:
+        """Set the traits of the marks from a query."""
+        rows = [[mark.row for mark in marks if mark.row is not None] for marks in (state.positives, state.negatives)]
+        self._marked = rows[0], rows[1]
+        with self.hold_trait_notifications():
+            self.positives, self.negatives = rows
+
+    def _show(self, number: int, page: ResultPage) -> None:
+        """Display a result page."""
+        with self._unless_superseded(number):
+            self._display(number, page, self._state(number, page))
+
+    def _display(self, number: int, page: ResultPage, state: dict[str, Any]) -> None:
+        self._displayed = Displayed(number, page)
+        with self.hold_sync():
+            self.shown = state
+            self._set_status("done", page.summary)
+
+    def _state(self, number: int, page: ResultPage) -> dict[str, Any]:
+        """Return the trait `shown`."""
+        state, history = page.state, self.session.history
+        return {
+            "number": number,
+            "query": {"name": state.name, "row": state.row},
+            "positives": [{"row": mark.row, "name": mark.name} for mark in state.positives],
+            "negatives": [{"row": mark.row, "name": mark.name} for mark in state.negatives],
+            "hits": [self._card(hit, page) for hit in page.hits],
+            "is_all": page.is_all,
+            "unlike": page.has_no_close_match,
+            "changes": page.changes,
+            "back": history.can_go_back,
+            "forward": history.can_go_forward,
+        }
+
+    def _card(self, hit: Hit, page: ResultPage) -> dict[str, Any]:
+        """Return the content of a hit's card."""
+        return {
+            "row": hit.row,
+            "name": hit.name,
+            "similarity": hit.similarity,
+            "meaning": self.session.describe_similarity(page, hit),
+            "same": hit.similarity >= SAME,
+            "missed": hit.row in page.missed,
+        }
+
+    def _unmark(self, name: str, at: int) -> None:
+        """Remove a mark from the displayed positives or negatives."""
+        if name not in ("positives", "negatives"):
+            raise ValueError(f"expected positives or negatives, got {messages.shorten(name)}")
+        if displayed := self._displayed:
+            marks = getattr(displayed.page.state, name)
+            if not 0 <= at < len(marks):
+                raise ValueError(f"expected one of {len(marks)} marks, got {messages.shorten(at)}")
+            if marks[at].row is not None:
+                self.mark(marks[at].row, 0)
+            else:
+                left: dict[str, Any] = {name: (*marks[:at], *marks[at + 1 :])}
+                state = replace(displayed.page.state, **left)
+                self._search(lambda step: state)
+
+    def _offer_filters(self) -> None:
+        """Offer the page a filter for each column."""
+        self.filters = filters.offer(self.collection.columns)
+
+    def _set_filters(self, where: dict[str, Any]) -> None:
+        """Restrict the search to the page's filters. Raises ValueError if nothing matches."""
+        try:
+            self.where = filters.read_choice(where)
+        except TraitError as error:
+            raise ValueError(str(error)) from error
+
+    def _show_more(self, number: int, start: int) -> None:
+        """Send the hits from `start` on; search for more if necessary."""
+        with suppress(Superseded):
+            with self._unless_superseded(number):
+                displayed = self._displayed
+            if displayed is None:
+                return
+            page, known = displayed.page, len(displayed.page.hits)
+            if not 0 <= start <= known:
+                raise ValueError(f"expected a start from 0 to {known}, got {messages.shorten(start)}")
+            if known < start + MORE_HITS and not page.is_all:
+                page = self.session.extend(page, max(start + MORE_HITS, 2 * known))
+                with self._unless_superseded(number):
+                    self._displayed = Displayed(number, page)
+            cards = [self._card(hit, page) | {"missed": False} for hit in page.hits[start : start + MORE_HITS]]
+            is_all = page.is_all and start + len(cards) >= len(page.hits)
+            self._send_more(MoreHits(number, start, cards, is_all))
+
+    def _send_more(self, more: MoreHits) -> None:
+        self.send(more.to_message())
+
+    def _send_export(self, form: str) -> None:
+        """Send the selection as a file. Raises ValueError if it is empty."""
+        hits = self.compared(list(self.selection))
+        if not hits or not self._displayed:
+            raise ValueError("expected ticked hits, got none")
+        content, kind = self._export(form, self._displayed.page.state.name, hits)
+        name = f"similar-{self.collection.noun}s.{form}"
+        self.send(messages.ExportedFile(name, kind).to_message(), [content])
+
+    def _export(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
+        """Return the hits of a query as a file, and its MIME type."""
+        raise NotImplementedError

@@ -1,78 +1,79 @@
-"""The notebook's interface to texts: a query, and the texts of a collection that mean most nearly the same."""
+"""The notebook's gallery of texts: a query, and the texts of a collection with the most similar meaning."""
 
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from traitlets import Int
 
 from similar_images import forks
-from similar_images.collection import query as asking
 from similar_images.collection.base import Hit
-from similar_images.collection.query import Asked
+from similar_images.collection.session import QueryState, ResultPage
 from similar_images.collection.texts import TextCollection
 from similar_images.index.exact import rows_except
 from similar_images.inputs.texts import MAX_CHARACTERS
 from similar_images.widgets import export, messages
-from similar_images.widgets.hits import HitsWidget
-from similar_images.widgets.search import CSS, page
+from similar_images.widgets.background import check_rows
+from similar_images.widgets.messages import Buffers, Request
+from similar_images.widgets.search import CSS, SearchWidget, Step, page
 from similar_images.widgets.words import Piece, Words
 
-SHOWN = 600  # characters of a hit; the rest is a click away
+CARD_CHARACTERS = 600  # of a hit; a click shows the rest
 
 
-class TextGallery(HitsWidget):
-    """Shows the k texts of a collection that mean most nearly the same as one that is typed, or a random one."""
+class TextGallery(SearchWidget):
+    """Shows the k texts of a collection closest in meaning to a typed or random text."""
 
     _esm, _css = page("search.js", "hits.js", "filters.js", "text_gallery.js"), CSS
     characters = Int(MAX_CHARACTERS).tag(sync=True)  # of a query, at most
 
     def __init__(self, collection: TextCollection, k: int = 8, seed: int | None = None, language: str = "english"):
-        """Words that a query has too are marked: those of a `language` of Snowball, of which it knows the endings.
+        """Marks words of the query in the hits, with any ending: `language` is one of Snowball's.
 
-        Raises ValueError for any other, and for a collection that is not of texts.
+        Raises ValueError for an unknown language, and for a collection of images.
         """
         if not isinstance(collection, TextCollection):
             raise ValueError("expected a TextCollection, got another: open it with TextCollection.open(...)")
         super().__init__(collection, k, seed)
         searched = [collection.names[row] for row in rows_except(len(collection), collection.removed)]
-        self._words, self._marking = Words(searched, language), forks.new_lock()
-        self._in_background(self._load_network)
+        self._words, self._words_lock = Words(searched, language), forks.new_lock()
+        self._run(self._load_network)
         self.search_random()
 
     def search_text(self, text: str, provisional: bool = False) -> None:
-        """Search by a new text; one that is still being typed is not kept in the history once it has gone on."""
+        """Search by a new text; the next text replaces a provisional one in the history."""
 
-        def encoded(step: Callable[[str], None]) -> Asked:
-            ask = lambda: asking.ask_text(self.collection, text, provisional)  # noqa: E731
-            return ask() if self.collection.is_loaded else self._with_network(step, ask)
+        def encode(step: Step) -> QueryState:
+            make = partial(self.session.query_text, text, provisional)
+            return make() if self.collection.is_loaded else self._encode(step, make)
 
-        self._search(encoded)
+        self._search(encode)
 
     def _load_network(self) -> None:
         """Load the network before the first text is typed."""
-        with suppress(Exception):  # which the first query will tell
+        with suppress(Exception):  # the first query shows it
             self.collection.load_network()
 
-    def _do(self, message: dict, buffers: list) -> None:
-        match message.get("do"):
-            case "text":
-                self.search_text(messages.text(message, "text"), bool(message.get("provisional")))
-            case "original":
-                row = messages.row(message, len(self.collection))
-                self.send({"show": "original", "row": row, "text": self.collection.names[row]})
+    def _handle(self, request: Request, buffers: Buffers) -> None:
+        match request:
+            case messages.SearchText(_, text, provisional):
+                self.search_text(text, provisional)
+            case messages.RowCommand("original", row):
+                check_rows([row], len(self.collection))
+                self.send(messages.Original(row, text=self.collection.names[row]).to_message())
             case _:
-                super()._do(message, buffers)
+                super()._handle(request, buffers)
 
-    def _described(self, hit: Hit, asked: Asked, missed: set[int]) -> dict:
-        pieces = self._pieces(hit.name, asked.name)
-        return super()._described(hit, asked, missed) | {"pieces": pieces, "is_cut": len(hit.name) > SHOWN}
+    def _card(self, hit: Hit, page: ResultPage) -> dict[str, Any]:
+        pieces = self._mark_words(hit.name, page.state.name)
+        return super()._card(hit, page) | {"pieces": pieces, "is_cut": len(hit.name) > CARD_CHARACTERS}
 
-    def _pieces(self, text: str, query: str) -> list[Piece]:
-        shown = text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
-        with self._marking:  # Snowball keeps the word that it works on
-            return self._words.marked(shown, query)
+    def _mark_words(self, text: str, query: str) -> list[Piece]:
+        cut = text if len(text) <= CARD_CHARACTERS else f"{text[: CARD_CHARACTERS - 1]}…"
+        with self._words_lock:  # Snowball's stemmer has state
+            return self._words.mark(cut, query)
 
-    def _exported(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
+    def _export(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
         if form != "csv":
             raise ValueError(f"expected csv, got {form}")
         return export.names_csv(hits, "text"), "text/csv"

@@ -1,10 +1,7 @@
-"""Images that a page uploads: in parts, several together, and the newest upload replaces an unfinished one."""
-
-from collections.abc import Mapping, Sequence
-from typing import Any
+"""Uploads of images in parts, several images together; the newest upload replaces an unfinished one."""
 
 from similar_images.inputs.images import UnreadableImage
-from similar_images.widgets import messages
+from similar_images.widgets.messages import Buffers, UploadPart, read_buffer
 
 MAX_BYTES = 25_000_000  # of an image, which arrives in parts: Jupyter's server drops messages above 10 MiB
 MAX_TOTAL_BYTES = 100_000_000  # of the images of an upload
@@ -15,59 +12,53 @@ File = tuple[str, bytes]  # an image's name and content
 
 
 class Upload:
-    """The upload that a page sends: at most MAX_TOTAL_BYTES are kept, until it is complete or another one begins."""
+    """The running upload of a page: at most MAX_TOTAL_BYTES, until it is complete or replaced."""
 
-    def __init__(self):
-        self._id: str | None = ""  # of the upload that is received; None: it was refused
+    def __init__(self) -> None:
+        self._id: str | None = ""  # None: refused
         self._files: list[File] = []
         self._part = bytearray()  # of the next file
 
-    def receive(self, message: Mapping[str, Any], buffers: Sequence[memoryview | bytes]) -> list[File] | None:
-        """Take a part; return the files once the last one is complete, else None.
+    def receive(self, part: UploadPart, buffers: Buffers) -> list[File] | None:
+        """Add a part; return the files of a complete upload, else None.
 
-        The first part of the first file begins an upload. Parts of an earlier or a refused one are dropped. Raises
-        UnreadableImage if an image or all of them are too large, and ValueError for an impossible part.
+        The first part of the first file starts an upload. Parts of a replaced or refused one are dropped. Raises
+        UnreadableImage if an image or the upload is too large, and ValueError for an impossible part.
         """
-        upload, at, start = (
-            messages.text(message, "upload", ""),
-            messages.integer(message, "at", 0),
-            message.get("start"),
-        )
-        if at == 0 and start == 0:
-            self._forget(upload)
-        elif upload != self._id:
+        if part.at == 0 and part.start == 0:
+            self._reset(part.upload)
+        elif part.upload != self._id:
             return None
         try:
-            return self._add(message, messages.buffer(buffers))
+            return self._add(part, read_buffer(buffers))
         except ValueError:
-            self._forget(None)
+            self._reset(None)
             raise
 
-    def _forget(self, upload: str | None) -> None:
+    def _reset(self, upload: str | None) -> None:
         self._id, self._files, self._part = upload, [], bytearray()
 
-    def _add(self, message: Mapping[str, Any], part: bytes) -> list[File] | None:
-        name = messages.text(message, "name")[:MAX_NAME]
-        start, size = messages.integer(message, "start"), messages.integer(message, "size")
-        at, count = messages.integer(message, "at", 0), messages.integer(message, "of", 1)
-        if size < 1:
+    def _add(self, part: UploadPart, content: bytes) -> list[File] | None:
+        name = part.name[:MAX_NAME]
+        if part.size < 1:
             raise UnreadableImage(f"{name} is empty (0 bytes)")
-        if size > MAX_BYTES:
+        if part.size > MAX_BYTES:
             raise UnreadableImage(f"{name} is larger than {MAX_BYTES / 1e6:.0f} MB")
-        if sum(len(content) for _, content in self._files) + size > MAX_TOTAL_BYTES:
+        if sum(len(file) for _, file in self._files) + part.size > MAX_TOTAL_BYTES:
             raise UnreadableImage(f"the images are larger than {MAX_TOTAL_BYTES / 1e6:.0f} MB together")
-        if not 1 <= count <= MAX_IMAGES:
-            raise ValueError(f"expected 1 to {MAX_IMAGES} images, got {count}")
-        end = start + len(part)
-        if at != len(self._files) or at >= count or start != len(self._part) or not start < end <= size:
+        if not 1 <= part.of <= MAX_IMAGES:
+            raise ValueError(f"expected 1 to {MAX_IMAGES} images, got {part.of}")
+        end = part.start + len(content)
+        is_next = part.at == len(self._files) < part.of and part.start == len(self._part)
+        if not is_next or not part.start < end <= part.size:
             raise ValueError(f"{name}: its parts came out of order")
-        self._part += part
-        if end < size:
+        self._part += content
+        if end < part.size:
             return None
         self._files.append((name, bytes(self._part)))
         self._part = bytearray()
-        if len(self._files) < count:
+        if len(self._files) < part.of:
             return None
         files = self._files
-        self._forget("")
+        self._reset("")
         return files

@@ -15,7 +15,7 @@ from similar_images.collection.column_files import EXIF, beside
 from similar_images.collection.columns import texts
 from similar_images.inputs import exif
 from similar_images.inputs.exif import MAX_CHARS, Exif, parse_exif
-from similar_images.widgets.filters import offered
+from similar_images.widgets.filters import offer
 
 TAGS = ExifTags.Base
 
@@ -143,7 +143,7 @@ def test_a_long_text_is_cut_and_the_filter_still_offers_all_columns(opened, tmp_
     (tmp_path / "photos" / "e.jpg").write_bytes(photograph(Model="x" * length))
     collection.read_exif()
     assert collection.columns["camera"].tolist() == [*CAMERAS[:4], "x" * MAX_CHARS, ""]
-    assert [field["column"] for field in offered(collection.columns)] == ["name", "folder", "date", "camera"]
+    assert [field["column"] for field in offer(collection.columns)] == ["name", "folder", "date", "camera"]
 
 
 @pytest.mark.parametrize("length", [MAX_CHARS, 60_000])

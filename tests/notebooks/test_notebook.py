@@ -15,22 +15,22 @@ def notebook(request) -> nbformat.NotebookNode:
     return nbformat.reads(committed(request.param), as_version=4)
 
 
-def test_it_is_valid_and_for_any_python_3(notebook):
+def test_notebook_is_valid_for_any_python_3(notebook):
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
 
 
-def test_its_outputs_are_stripped(notebook):
+def test_outputs_are_stripped(notebook):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert (cell.outputs, cell.execution_count) == ([], None)
 
 
-def test_its_cells_are_short(notebook):
+def test_cells_are_short(notebook):
     assert all(len(cell.source.splitlines()) <= MAX_LINES for cell in notebook.cells)
 
 
-def test_its_first_cell_says_how_to_run_it_as_the_menus_call_it(notebook):
+def test_first_cell_explains_how_to_run_it(notebook):
     assert "Choose *Run*, *Run All Cells*." in notebook.cells[0].source
 
 
@@ -46,7 +46,7 @@ def python_path(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def test_that_of_images_runs_from_top_to_bottom(tmp_path):
+def test_notebook_of_images_runs_from_top_to_bottom(tmp_path):
     make_sample(tmp_path)
     outputs = [output for cell in run(IMAGES, tmp_path) for output in cell.outputs]
     assert [output.output_type for output in outputs] == ["execute_result"] * 5
@@ -59,11 +59,11 @@ def test_that_of_images_runs_from_top_to_bottom(tmp_path):
     ("name", "remedy"),
     [(IMAGES, "make them with similar-images extract"), (TEXTS, "run `make sample-text` for docstrings")],
 )
-def test_without_a_collection_the_error_names_the_remedy(name, remedy, tmp_path):
+def test_missing_collection_error_names_the_remedy(name, remedy, tmp_path):
     assert remedy in run(name, tmp_path, allow_errors=True)[0].outputs[-1].evalue
 
 
-def test_scripts_run_in_a_cell_say_what_they_did_on_stdout_and_errors_on_stderr(photos, tmp_path):
+def test_scripts_in_cells_report_on_stdout_and_errors_on_stderr(photos, tmp_path):
     (photos / "broken.jpg").write_text("no picture")
     cells = [
         "%run {}/extract_image_vectors.py -d photos --network hog-colour",
@@ -80,7 +80,7 @@ def test_scripts_run_in_a_cell_say_what_they_did_on_stdout_and_errors_on_stderr(
 
 
 def said(cell: nbformat.NotebookNode) -> dict[str, str]:
-    """Return what a cell has written to each stream."""
+    """Return the output of a cell by stream."""
     streams: dict[str, str] = {}
     for output in cell.outputs:
         if output.output_type == "stream":

@@ -1,19 +1,22 @@
-"""A sample, a gallery that shows it, and the notebook of images opened in Chromium."""
+"""A sample, its gallery, and notebooks opened in Chromium."""
 
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
-import nbformat
 import pytest
-from browser import chromium, opened_notebook
-from browser_gallery import BLIND_TEST, NOTEBOOK, press
-from conftest import committed
-from playwright.sync_api import Browser, Locator, Page, expect
+from browser import end_kernels, notebook_server, run_all_cells, voila_server, wait_for_gallery, watched_page
+from browser_gallery import press
+from playwright.sync_api import Locator, Page, expect
 from sample_images import make_sample
 
 from similar_images import Collection, Gallery
+from similar_images.widgets import thumbnails
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch) -> None:
+    """Wait for all thumbnails, on a busy machine too."""
+    monkeypatch.setattr(thumbnails, "PATIENCE", 30)
 
 
 @pytest.fixture
@@ -29,50 +32,38 @@ def shown(collection) -> Gallery:
     return gallery
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """The notebook beside a sample, with two cells more.
+@pytest.fixture(scope="session")
+def served(tmp_path_factory) -> Path:
+    """The folder of the notebook server, with a folder for each module of tests."""
+    return tmp_path_factory.mktemp("served")
 
-    A gallery that may ask the server of the tests, and a blind test of two that differ.
-    """
-    folder = tmp_path_factory.mktemp("served")
-    make_sample(folder)
-    notebook = nbformat.reads(committed(NOTEBOOK), as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell("Gallery(collection, allow_private=True)"))
-    notebook.cells.append(nbformat.v4.new_code_cell(BLIND_TEST))
-    nbformat.write(notebook, folder / NOTEBOOK)
-    return folder
+
+@pytest.fixture(scope="session")
+def server(served) -> Iterator[str]:
+    """The address of the only notebook server of this process, with {} for the notebook."""
+    with notebook_server(served) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def web(folder) -> Iterator[str]:
-    """A server on loopback of the folder's files."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: object):
-            super().__init__(*arguments, directory=folder)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture(scope="module", params=["notebook", "voila"])
 def opened(request, browser, folder) -> Iterator[tuple[Page, list[str]]]:
-    """The page with all cells run, and a list of what went wrong in the browser or left the machine."""
+    """The notebook in `folder` with all cells run, and the list of errors in its page.
+
+    Notebook 7 opens it, or Voila if the parameter says so.
+    """
     (folder / "voted.csv").unlink(missing_ok=True)
-    with opened_notebook(browser, folder, NOTEBOOK, request.param) as opened:
-        yield opened
+    (name,) = folder.glob("*.ipynb")
+    with watched_page(browser) as (page, wrong):
+        if getattr(request, "param", None) == "voila":
+            with voila_server(folder, name.name) as address:
+                page.goto(address)
+                wait_for_gallery(page)
+                yield page, wrong
+        else:
+            server = request.getfixturevalue("server")
+            run_all_cells(page, server, f"{folder.name}/{name.name}")
+            yield page, wrong
+            end_kernels(server)
 
 
 @pytest.fixture

@@ -1,27 +1,27 @@
-"""Why a hit is similar, in Chromium: heat maps over the query and the hit, from the button and from the keys."""
+"""Why a hit is similar, in Chromium: heat maps over the query and the hit, by button and by key."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
-from browser import barriers, chromium_path, opened_notebook
+from browser import barriers, chromium_path
 from browser_gallery import NOTEBOOK, hits, name_of, names, press
 from conftest import committed
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, expect
 from sample_images import make_sample
 
 from similar_images import Collection
 
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
-SECONDS = 60_000  # milliseconds, to load the network and compare on a machine that is busy
+NETWORK_MILLISECONDS = 60_000  # to load the network and compare, on a busy machine
 SECOND = 'Gallery(Collection.open("deep/sample_file_list.txt"), seed=1)'
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """The notebook beside a sample, with a gallery more, of a network that has feature maps."""
-    folder = tmp_path_factory.mktemp("why")
+def folder(served) -> Path:
+    """The notebook beside a sample, with a second gallery, of a network with feature maps."""
+    folder = served / "why"
+    folder.mkdir()
     make_sample(folder)
     Collection.create(folder / "sample", folder / "deep", "efficientnetlite0")
     notebook = nbformat.reads(committed(NOTEBOOK), as_version=4)
@@ -30,24 +30,18 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["notebook", "voila"])
-def opened(request, browser, folder) -> Iterator[tuple[Page, list[str]]]:
-    with opened_notebook(browser, folder, NOTEBOOK, request.param) as opened:
-        yield opened
-
-
 @pytest.fixture
 def deep(page) -> Locator:
     gallery = page.get_by_role("region", name="Similar images", exact=True).nth(1)  # its cell runs last
-    expect(hits(gallery).first).to_be_visible(timeout=SECONDS)
+    expect(hits(gallery).first).to_be_visible(timeout=NETWORK_MILLISECONDS)
     return gallery
 
 
-def test_heat_maps_of_the_query_and_a_hit_are_shown_and_the_arrows_go_on(page, deep):
+def test_heat_maps_are_shown_and_arrows_move_to_the_next_hit(page, deep):
     name, query = names(deep)[0], name_of(deep)
     deep.get_by_role("button", name=f"Why {name} is similar").click()
     dialog = deep.get_by_role("dialog")
-    expect(dialog).to_contain_text(f"{name}: most alike: the ", timeout=SECONDS)
+    expect(dialog).to_contain_text(f"{name}: most alike: the ", timeout=NETWORK_MILLISECONDS)
     pictures = dialog.get_by_role("img")
     expect(pictures).to_have_count(2)
     assert pictures.first.get_attribute("alt").startswith(f"Query {query}, with a heat map: most alike in the ")
@@ -58,32 +52,32 @@ def test_heat_maps_of_the_query_and_a_hit_are_shown_and_the_arrows_go_on(page, d
     for theme in ("light", "dark"):
         assert not barriers(page, theme)
     page.keyboard.press("ArrowRight")
-    expect(dialog).to_contain_text(f"{names(deep)[1]}: most alike", timeout=SECONDS)
+    expect(dialog).to_contain_text(f"{names(deep)[1]}: most alike", timeout=NETWORK_MILLISECONDS)
     dialog.get_by_role("button", name="Open", exact=True).click()
     expect(dialog).to_contain_text(f"{names(deep)[1]}, 80 x 60 pixels")
     expect(pictures).to_have_count(1)
     dialog.get_by_role("button", name="Why similar").click()
-    expect(pictures).to_have_count(2, timeout=SECONDS)
+    expect(pictures).to_have_count(2, timeout=NETWORK_MILLISECONDS)
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(deep).to_have_attribute("aria-busy", "false")
     expect(deep.locator(".status")).to_contain_text("stored vector")
 
 
-def test_the_key_w_does_the_same(page, deep):
+def test_key_w_opens_the_heat_maps(page, deep):
     hits(deep).nth(2).get_by_role("button", name="Search by").focus()
     page.keyboard.press("w")
     dialog = deep.get_by_role("dialog")
-    expect(dialog).to_contain_text(f"{names(deep)[2]}: most alike", timeout=SECONDS)
+    expect(dialog).to_contain_text(f"{names(deep)[2]}: most alike", timeout=NETWORK_MILLISECONDS)
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
 
 
-def test_a_network_without_feature_maps_says_so_in_a_line(gallery):
+def test_network_without_feature_maps_is_reported(gallery):
     gallery.get_by_role("button", name=f"Why {names(gallery)[0]} is similar").click()
     expect(gallery.get_by_role("alert")).to_have_text(
         "Failed: hog-colour has no feature map, which shows what is similar: use a network that has, such as efficientnetlite0",
-        timeout=SECONDS,
+        timeout=NETWORK_MILLISECONDS,
     )
     expect(gallery.get_by_role("dialog")).to_be_hidden()
     press(gallery, "Random image")

@@ -1,4 +1,4 @@
-"""Words in the gallery's box, in the notebook and in Voila, with a small CLIP that knows the kinds of the sample."""
+"""Search by words in the gallery, with a small CLIP trained on the kinds of the sample."""
 
 import re
 from collections.abc import Iterator
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import barriers, chromium_path, opened_notebook
+from browser import barriers, chromium_path
 from browser_gallery import NOTEBOOK, name_of, names, press
 from conftest import committed
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, expect
 from sample_images import COLOURS
 from small_clip import make_words_sample
 
@@ -22,18 +22,13 @@ in_browser = pytest.mark.skipif(chromium_path() is None, reason="no chromium or 
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    folder = make_words_sample(tmp_path_factory.mktemp("words"))
+def folder(served) -> Path:
+    (served / "words").mkdir()
+    folder = make_words_sample(served / "words")
     notebook = nbformat.reads(committed(NOTEBOOK), as_version=4)
     notebook.cells = notebook.cells[:4]
     nbformat.write(notebook, folder / NOTEBOOK)
     return folder
-
-
-@pytest.fixture(scope="module", params=["notebook", "voila"])
-def opened(request, browser: Browser, folder: Path) -> Iterator[tuple[Page, list[str]]]:
-    with opened_notebook(browser, folder, NOTEBOOK, request.param) as opened:
-        yield opened
 
 
 def kinds(gallery: Locator) -> list[str]:
@@ -47,7 +42,7 @@ def ask(gallery: Locator, words: str) -> None:
 
 @in_browser
 @pytest.mark.parametrize("kind", COLOURS)
-def test_words_are_searched_and_shown_in_place_of_a_picture(gallery, kind):
+def test_words_are_searched_and_shown_as_the_query(gallery, kind):
     ask(gallery, f"a photo of the {kind}")
     assert kinds(gallery)[:3] == [kind] * 3 and name_of(gallery) == f"a photo of the {kind}"
     expect(gallery.locator(".similar-images-frame")).to_have_text(f"a photo of the {kind}")
@@ -57,7 +52,7 @@ def test_words_are_searched_and_shown_in_place_of_a_picture(gallery, kind):
 
 
 @in_browser
-def test_words_are_added_to_an_image_and_taken_back(gallery):
+def test_words_are_added_to_an_image_and_removed(gallery):
     ask(gallery, "grass/grass-1.jpg")
     assert kinds(gallery)[:2] == ["grass"] * 2
     before = names(gallery)
@@ -74,7 +69,7 @@ def test_words_are_added_to_an_image_and_taken_back(gallery):
 
 
 @in_browser
-def test_a_query_of_words_is_accessible_and_has_no_box(gallery):
+def test_query_of_words_is_accessible_and_has_no_box(gallery):
     ask(gallery, "wine")
     gallery.locator(".similar-images-frame").press("Enter")
     expect(gallery.locator(".similar-images-box")).to_be_hidden()
@@ -100,7 +95,7 @@ def test_words_are_searched_from_python(shown):
     assert [mark["name"] for mark in shown.shown["positives"]] == ["sea"]
 
 
-def test_the_gallery_says_when_words_describe_nothing_here(shown, monkeypatch):
+def test_words_without_close_match_are_reported(shown, monkeypatch):
     monkeypatch.setattr(images, "PHRASES", list(COLOURS))
     for where, unlike in ({"folder": "sea"}, False), ({"folder": "wine"}, True):
         shown.where = where
@@ -109,7 +104,7 @@ def test_the_gallery_says_when_words_describe_nothing_here(shown, monkeypatch):
         assert shown.shown["unlike"] is unlike
 
 
-def test_a_part_of_a_query_of_words_is_refused(shown):
+def test_part_of_words_is_refused(shown):
     shown.search_words("wine")
     shown.wait()
     shown.search_part((0, 0, 1, 1))

@@ -1,4 +1,4 @@
-"""The review of near-duplicates: in Python, in the notebook and in Voila, and as the written page."""
+"""The review of near-duplicates: in Python, in the notebook, and as the written page."""
 
 import hashlib
 import subprocess
@@ -34,7 +34,7 @@ LARGE, COPY, SAME = "grass/grass-0.jpg", "grass/it's -a copy.png", "grass/same.j
 
 
 def make_copies(folder: Path) -> None:
-    """Write the sample, of one picture a smaller copy and one with the same bytes, of another a copy as PNG."""
+    """Write the sample with a smaller copy and a same file of one picture, and a PNG copy of another."""
     make_sample(folder)
     pictures = folder / "sample"
     with Image.open(pictures / LARGE) as image:
@@ -51,8 +51,9 @@ def make_copies(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("reviewed")
+def folder(served) -> Path:
+    folder = served / "review"
+    folder.mkdir()
     make_copies(folder)
     write_notebook(folder, CELLS)
     return folder
@@ -71,11 +72,11 @@ def moved(review) -> list[str]:
     return [review.collection.names[row] for row in review.moved]
 
 
-def test_the_largest_of_each_group_is_kept_at_first(moved):
+def test_largest_image_of_each_group_is_proposed(moved):
     assert sorted(moved) == sorted([COPY, SAME, OTHER])  # the PNG has as many pixels as its original, and more bytes
 
 
-def test_what_is_kept_can_be_set_and_one_of_each_group_must_be(review):
+def test_kept_rows_need_one_of_each_group(review):
     row = review.collection.names.index(COPY)
     review.kept = [*review.kept, row]
     assert row not in review.moved and "keep,1," in review.to_csv()
@@ -86,7 +87,7 @@ def test_what_is_kept_can_be_set_and_one_of_each_group_must_be(review):
     assert review.to_script().count("\nmove ") == 2
 
 
-def test_a_changed_file_is_named_and_left_out(tmp_path):
+def test_changed_file_is_left_out_with_a_warning(tmp_path):
     make_copies(tmp_path)
     review = DuplicateReview(Collection.open(tmp_path / "sample_file_list.txt"), THRESHOLD)
     review.wait()
@@ -99,19 +100,19 @@ def test_a_changed_file_is_named_and_left_out(tmp_path):
         assert SAME not in text
     assert SAME in before
     for form in ("csv", "script"):
-        review._told(review, {"do": "save", "form": form}, [])
+        review._handle_custom_msg({"do": "save", "form": form}, [])
         review.wait()
         assert sent[-1]["show"] == "file" and SAME not in sent[-1]["text"]
         assert review.status["kind"] == "done" and f"left out {SAME}" in review.status["text"]
     review.close()
 
 
-def test_a_threshold_that_is_none_is_refused(folder):
+def test_threshold_above_one_is_refused(folder):
     with pytest.raises(ValueError, match="expected a threshold from 0 to 1"):
         DuplicateReview(Collection.open(folder / "sample_file_list.txt"), 1.5)
 
 
-def test_without_a_threshold_the_page_says_why_and_so_does_python(folder, monkeypatch):
+def test_missing_threshold_fails_on_page_and_in_python(folder, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise ValueError("no threshold was measured")
 
@@ -123,7 +124,7 @@ def test_without_a_threshold_the_page_says_why_and_so_does_python(folder, monkey
         review.to_csv()
 
 
-def test_the_page_says_what_is_found(review):
+def test_status_summarises_the_groups(review):
     review.wait()
     assert review.status["kind"] == "done"
     assert review.status["text"].startswith(
@@ -143,7 +144,7 @@ def saved(page: Page, place: Page | Locator, button: str) -> str:
 
 @pytest.fixture
 def shown(page) -> Locator:
-    """The review in the notebook, with what is proposed."""
+    """The review in the notebook, with the proposal."""
     shown = page.get_by_role("region", name="Near-duplicates")
     for name in (LARGE, OTHER):
         keeps(shown, name).press("p")
@@ -152,7 +153,7 @@ def shown(page) -> Locator:
 
 
 @in_browser
-def test_the_choice_in_the_notebook_comes_back_to_python(page, shown):
+def test_choice_on_page_reaches_python(page, shown):
     told = page.locator(".told")
     expect(shown.locator("li img:visible")).to_have_count(5)
     keeps(shown, COPY).check()
@@ -167,15 +168,15 @@ def test_the_choice_in_the_notebook_comes_back_to_python(page, shown):
 
 
 @in_browser
-def test_the_files_of_the_notebook_are_those_of_python(page, shown, review):
+def test_saved_files_match_python(page, shown, review):
     assert saved(page, shown, "Save as CSV") == review.to_csv()
     assert saved(page, shown, "Save as shell script") == review.to_script()
 
 
 @in_browser
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(page, shown, theme):
-    assert not barriers(page, theme)
+def test_axe_finds_nothing_serious(page, shown):
+    for theme in ("light", "dark"):
+        assert not barriers(page, theme)
 
 
 @pytest.fixture
@@ -196,7 +197,7 @@ def written(browser: Browser, tmp_path) -> Iterator[Page]:
 
 
 @in_browser
-def test_the_written_page_is_used_with_the_keyboard_alone(written):
+def test_written_page_works_with_the_keyboard(written):
     first, second = (written.get_by_role("region", name=f"Group {number}").get_by_role("checkbox") for number in (1, 2))
 
     def kept() -> list[bool]:
@@ -222,7 +223,7 @@ def test_the_written_page_is_used_with_the_keyboard_alone(written):
 
 
 @in_browser
-def test_the_script_of_the_written_page_moves_what_was_not_chosen(written, tmp_path):
+def test_script_of_written_page_moves_the_other_images(written, tmp_path):
     keeps(written, COPY).check()
     keeps(written, LARGE).uncheck()
     written.reload()  # which remembers
@@ -244,8 +245,8 @@ def test_the_script_of_the_written_page_moves_what_was_not_chosen(written, tmp_p
 
 
 @in_browser
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious_in_the_written_page(written, theme):
-    written.emulate_media(color_scheme=theme)
+def test_axe_finds_nothing_serious_in_the_written_page(written):
     keeps(written, COPY).check()
-    assert not [one for one in Axe().run(written).response["violations"] if one["impact"] in SERIOUS]
+    for theme in ("light", "dark"):
+        written.emulate_media(color_scheme=theme)
+        assert not [one for one in Axe().run(written).response["violations"] if one["impact"] in SERIOUS]

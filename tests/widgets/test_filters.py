@@ -1,4 +1,4 @@
-"""The gallery's filters without a browser: what is offered for each column, what a page chooses, what Python sets."""
+"""The gallery's filters without a browser: the offer, the choice of a page, and values set in Python."""
 
 import datetime
 
@@ -22,7 +22,7 @@ def shown(collection, tmp_path) -> Gallery:
     return gallery
 
 
-def test_each_column_is_offered_with_its_kind_and_values(shown):
+def test_columns_are_offered_with_kind_and_values(shown):
     tell(shown, do="filters")
     offered = {field["column"]: field for field in shown.filters}
     assert offered["name"]["kind"] == "part"
@@ -32,7 +32,7 @@ def test_each_column_is_offered_with_its_kind_and_values(shown):
     assert offered["day"] == {"column": "day", "kind": "date", "ends": ["2020-01-01", "2020-01-12"]}
 
 
-def test_numbers_that_javascript_cannot_hold_stay_exact(collection, tmp_path):
+def test_large_numbers_stay_exact(collection, tmp_path):
     lines = [f"{name},{2**60 + row},{row / 10 if row else 'inf'}" for row, name in enumerate(collection.names[:-1])]
     (tmp_path / TABLE).write_text("name,id,share\n" + "\n".join(lines))
     gallery = Gallery(Collection.open(tmp_path / "sample_file_list.txt"), seed=1)
@@ -47,7 +47,7 @@ def test_numbers_that_javascript_cannot_hold_stay_exact(collection, tmp_path):
     assert gallery.get_state()["where"] == {"id": [str(2**60 + 4), None]}
 
 
-def test_a_column_of_long_texts_does_not_hide_the_other_columns(collection, tmp_path):
+def test_column_of_long_texts_is_not_offered(collection, tmp_path):
     lines = [
         f"{name},{'x' * 60_000 if row == 3 else 'short'},{'ab'[row % 2]}" for row, name in enumerate(collection.names)
     ]
@@ -58,7 +58,7 @@ def test_a_column_of_long_texts_does_not_hide_the_other_columns(collection, tmp_
     assert [field["column"] for field in gallery.filters] == ["name", "folder", "part"]
 
 
-def test_only_what_matches_is_found_and_the_status_says_how_many_do(shown):
+def test_filter_limits_hits_and_status_counts_matches(shown):
     tell(shown, do="where", where={"name": "", "part": "b", "size": [3, None], "day": [None, None]})
     assert shown.where == {"part": "b", "size": (3, None)}
     own = shown.collection.names.index(query(shown))
@@ -68,7 +68,7 @@ def test_only_what_matches_is_found_and_the_status_says_how_many_do(shown):
     assert shown.where == {} and len(hits(shown)) == 8
 
 
-def test_what_matches_nothing_or_is_no_column_is_told_and_changes_nothing(shown):
+def test_impossible_filter_keeps_the_present_one(shown):
     before = hits(shown)
     tell(shown, do="where", where={"size": [99, None]})
     assert "no image matches {'size': [99, None]}" in refusal(shown)
@@ -77,14 +77,14 @@ def test_what_matches_nothing_or_is_no_column_is_told_and_changes_nothing(shown)
     assert (shown.where, hits(shown)) == ({}, before)
 
 
-def test_a_filter_that_is_set_in_python_searches_and_is_sent_to_the_page(shown):
+def test_filter_set_in_python_searches_and_reaches_the_page(shown):
     shown.where = {"day": (datetime.date(2020, 1, 5), None)}
     shown.wait()
     assert {row for row, _, _ in hits(shown)} <= set(range(4, 12))
     assert shown.get_state()["where"] == {"day": ["2020-01-05", None]}
 
 
-def test_hits_selection_and_query_are_data_frames_with_the_columns(shown):
+def test_hits_selection_and_query_become_data_frames(shown):
     pytest.importorskip("pandas")
     frame = shown.hits.to_pandas()
     assert list(frame.columns) == ["row", "name", "path", "similarity", "percentile", "folder", "size", "part", "day"]
@@ -94,7 +94,7 @@ def test_hits_selection_and_query_are_data_frames_with_the_columns(shown):
     assert shown.query.to_pandas()["name"].tolist() == [query(shown)]
 
 
-def test_the_selection_filters_the_gallery_with_the_other_filters(shown):
+def test_selection_combines_with_other_filters(shown):
     shown.selection = [1, 2, 4, 6, 9]
     shown.set_state({"among": list(shown.selection)})  # the page's button
     shown.wait()
@@ -108,7 +108,7 @@ def test_the_selection_filters_the_gallery_with_the_other_filters(shown):
     assert len(hits(shown)) == 8
 
 
-def test_dates_of_photographs_are_read_when_the_filters_are_opened(shown):
+def test_dates_of_photographs_are_read_on_request(shown):
     taken = Image.Exif()
     taken[0x0132] = taken.get_ifd(0x8769)[0x9003] = "2021:05:04 10:00:00"
     for row in (0, 1):
@@ -117,10 +117,8 @@ def test_dates_of_photographs_are_read_when_the_filters_are_opened(shown):
         Image.open(shown.collection.image(row)).save(shown.collection.image(row), exif=taken)
     tell(shown, do="filters")
     offered = {field["column"]: field for field in shown.filters}
-    assert offered["date"]["ends"] == ["2020-05-04", "2021-05-04"] and offered["camera"]["texts"] == [
-        "Model 0",
-        "Model 1",
-    ]
+    assert offered["date"]["ends"] == ["2020-05-04", "2021-05-04"]
+    assert offered["camera"]["texts"] == ["Model 0", "Model 1"]
     assert shown.reading == ""
     tell(shown, do="where", where={"date": ["2021-01-01", None]})
     assert {row for row, _, _ in hits(shown)} <= {1}

@@ -1,4 +1,4 @@
-"""The gallery without a browser: what the kernel does with what a page asks for."""
+"""The gallery without a browser: the kernel's answers to requests of a page."""
 
 import io
 import threading
@@ -10,25 +10,22 @@ from PIL import Image
 from sample_images import encoded, extract_and_index
 
 from similar_images import Collection, Gallery
-from similar_images.collection import query as asking
-from similar_images.collection.query import Asked, shuffled
+from similar_images.collection.session import MAX_HISTORY, History, QueryState, SearchSession, shuffle_rows
 from similar_images.index import builder
 from similar_images.index.index import open_index
 from similar_images.inputs import web as fetching
 from similar_images.networks import catalog
 from similar_images.networks.catalog import Network
 from similar_images.vectors.store import open_vectors
-from similar_images.widgets.gallery import LOADING
-from similar_images.widgets.history import REMEMBERED, History
-from similar_images.widgets.uploads import MAX_BYTES
+from similar_images.widgets.gallery import NETWORK_THREAD
 
 
-def test_it_opens_with_the_hits_of_a_random_image(collection, shown):
+def test_gallery_starts_with_a_random_image(collection, shown):
     assert hits(shown) == expected(collection, collection.names.index(query(shown)))
     assert shown.status["kind"] == "done"
 
 
-def test_a_random_image_is_another_one_until_all_were_shown(collection, shown):
+def test_random_images_repeat_after_all_were_shown(collection, shown):
     seen = [query(shown)]
     for _ in collection.names[1:]:
         tell(shown, do="random")
@@ -39,19 +36,19 @@ def test_a_random_image_is_another_one_until_all_were_shown(collection, shown):
     assert query(shown) == seen[0]
 
 
-def test_a_random_image_has_a_vector(tmp_path, collection):
+def test_random_image_has_a_vector(tmp_path, collection):
     (tmp_path / "sample" / "broken.jpg").write_text("no picture")
     extract_and_index(tmp_path / "sample", tmp_path / "with_broken.txt")
     collection = Collection.open(tmp_path / "with_broken.txt")
-    rows = shuffled(collection, seed=0)
+    rows = shuffle_rows(collection, seed=0)
     assert sorted(next(rows) for _ in range(12)) == list(range(1, 13))  # row 0 is broken.jpg
 
 
-def test_a_random_image_was_not_removed(tmp_path, collection):
+def test_random_image_is_in_the_index(tmp_path, collection):
     index = tmp_path / "i.index"
     builder.build(collection.vectors, index)
     builder.remove(collection.vectors, index, [3, 5])
-    rows = shuffled(Collection(collection.vectors, open_index(index)), seed=0)
+    rows = shuffle_rows(Collection(collection.vectors, open_index(index)), seed=0)
     assert sorted(next(rows) for _ in range(10)) == sorted({*range(12)} - {3, 5})
 
 
@@ -74,7 +71,7 @@ def test_pictures_are_small_upright_jpegs(shown):
         assert (picture.format, max(picture.size)) == ("JPEG", 80)
 
 
-def test_the_page_says_how_large_thumbnails_must_be(collection, shown, tmp_path):
+def test_page_chooses_the_thumbnail_side(collection, shown, tmp_path):
     assert shown.side == 320
     for row in range(12):
         Image.new("RGB", (900, 600)).save(collection.image(row))
@@ -85,7 +82,7 @@ def test_the_page_says_how_large_thumbnails_must_be(collection, shown, tmp_path)
         assert {max(Image.open(io.BytesIO(hit["picture"])).size) for hit in shown.shown["hits"]} == {made}
 
 
-def test_the_status_tells_network_recipe_size_times_and_recall(collection, shown):
+def test_status_has_network_recipe_size_times_and_recall(collection, shown):
     assert shown.status["text"].startswith("hog-colour, flat index of 12 images: stored vector, search ")
     assert shown.status["text"].endswith(" ms, recall 1.000 when built")
     upload(shown, "mine.png", GREEN)
@@ -95,7 +92,7 @@ def test_the_status_tells_network_recipe_size_times_and_recall(collection, shown
     assert exact.status["text"].startswith("hog-colour, exact search in 12 images: ") and not exact.offers_exact
 
 
-def test_an_upload_is_searched_and_its_twin_is_marked(tmp_path, collection, shown):
+def test_upload_is_searched_and_its_copy_is_the_same(tmp_path, collection, shown):
     content = (tmp_path / "sample" / "sea" / "sea-1.jpg").read_bytes()
     upload(shown, "holiday.jpg", content)
     assert query(shown) == "holiday.jpg"
@@ -105,7 +102,7 @@ def test_an_upload_is_searched_and_its_twin_is_marked(tmp_path, collection, show
     assert shown.shown["hits"][1]["meaning"].startswith("closer than ")
 
 
-def test_an_upload_arrives_in_parts(collection, shown):
+def test_upload_arrives_in_parts(collection, shown):
     for start in range(0, len(GREEN), 100):
         part = GREEN[start : start + 100]
         tell(shown, part, do="upload", name="mine.png", start=start, size=len(GREEN))
@@ -120,7 +117,7 @@ def parts_of(upload: str, name: str, content: bytes, step: int) -> list[tuple[di
 
 
 @pytest.mark.parametrize("order", ["in turn", "first part, the newer one, the rest"])
-def test_of_two_uploads_at_once_the_newer_one_is_searched_whole(collection, shown, order):
+def test_newer_of_two_uploads_is_searched(collection, shown, order):
     red = encoded(Image.new("RGB", (80, 60), (120, 0, 40)))
     older, newer = parts_of("page-1", "red.png", red, 100), parts_of("page-2", "green.png", GREEN, 100)
     assert len(older) > 1 and len(newer) > 1
@@ -132,21 +129,21 @@ def test_of_two_uploads_at_once_the_newer_one_is_searched_whole(collection, show
     for message, part in sent:
         tell(shown, part, **message)
     assert query(shown) == "green.png" and hits(shown) == expected(collection, GREEN)
-    assert [asked.name for asked in shown.history.asked][1:] == ["green.png"]
+    assert [state.name for state in shown.session.history.states][1:] == ["green.png"]
 
 
-def test_a_newer_upload_ends_the_search_of_an_older_one_between_two_images(shown, monkeypatch):
+def test_newer_upload_cancels_an_older_search(shown, monkeypatch):
     began, go_on, encode = threading.Event(), threading.Event(), []
 
-    def slow(collection: Collection, name: str, content: bytes) -> Asked:
+    def slow(session: SearchSession, name: str, content: bytes) -> QueryState:
         encode.append(name)
         if name == "old 0.png":
             began.set()
             go_on.wait(10)
-        return ask_image(collection, name, content)
+        return query_image(session, name, content)
 
-    ask_image = asking.ask_image
-    monkeypatch.setattr(asking, "ask_image", slow)
+    query_image = SearchSession.query_image
+    monkeypatch.setattr(SearchSession, "query_image", slow)
     shown.search_files([(f"old {number}.png", GREEN) for number in range(5)])
     assert began.wait(10)
     shown.search_bytes("new.png", GREEN)
@@ -157,20 +154,10 @@ def test_a_newer_upload_ends_the_search_of_an_older_one_between_two_images(shown
     assert encode == ["old 0.png", "new.png"] and query(shown) == "new.png"
 
 
-@pytest.mark.parametrize("start", [1, -1])
-def test_parts_in_disorder_are_told(shown, start):
-    tell(shown, b"12345", do="upload", name="mine.png", start=start, size=10)
-    assert "parts came out of order" in refusal(shown)
-
-
-def test_more_bytes_than_were_announced_are_refused(shown):
-    tell(shown, bytes(MAX_BYTES), do="upload", name="film.png", start=0, size=MAX_BYTES * 2)
-    tell(shown, bytes(1), do="upload", name="film.png", start=MAX_BYTES, size=MAX_BYTES * 2)
-    assert "film.png is larger than 25 MB" in refusal(shown)
-
-
-def test_what_is_no_image_is_told_and_changes_nothing(shown):
+def test_refused_upload_is_shown_and_keeps_the_hits(shown):
     before = shown.shown
+    tell(shown, b"12345", do="upload", name="mine.png", start=1, size=10)
+    assert "parts came out of order" in refusal(shown)
     upload(shown, "notes.jpg", b"milk, bread and eggs")
     assert refusal(shown).startswith("Not searched: notes.jpg: not an image of a supported format")
     assert shown.shown == before
@@ -179,12 +166,12 @@ def test_what_is_no_image_is_told_and_changes_nothing(shown):
 
 
 @pytest.mark.parametrize("wrong", ["file:///etc/passwd", "http://", "http://127.0.0.1/a.jpg"])
-def test_an_address_that_is_refused_is_told(shown, wrong):
+def test_refused_address_is_shown_as_failure(shown, wrong):
     tell(shown, do="address", address=wrong)
     assert "cannot be fetched" in refusal(shown)
 
 
-def test_private_addresses_are_fetched_where_the_user_allows_it(collection, monkeypatch):
+def test_private_addresses_need_permission(collection, monkeypatch):
     seen = []
     monkeypatch.setattr(fetching, "fetch", lambda address, allow_private: seen.append(allow_private) or GREEN)
     for allowed in (False, True):
@@ -201,7 +188,7 @@ def test_private_addresses_are_fetched_where_the_user_allows_it(collection, monk
         (RuntimeError("out of\nmemory"), "RuntimeError: out of memory"),
     ],
 )
-def test_a_network_that_cannot_be_loaded_is_told(shown, monkeypatch, error, sentence):
+def test_failed_network_is_shown_as_failure(shown, monkeypatch, error, sentence):
     def fail(collection: Collection) -> None:
         raise error
 
@@ -210,14 +197,14 @@ def test_a_network_that_cannot_be_loaded_is_told(shown, monkeypatch, error, sent
     assert refusal(shown) == f"Not searched: {sentence}"
 
 
-def test_a_message_that_makes_no_sense_is_told(shown):
+def test_malformed_message_is_shown_as_failure(shown):
     tell(shown, do="row", row=99)
     assert "expected a row from 0 to 11" in refusal(shown)
     tell(shown, do="row")
     assert refusal(shown) == "Failed: expected row to be an integer, got none"
 
 
-def test_a_new_query_ends_the_last_one_and_says_what_it_waits_for(collection, shown, monkeypatch):
+def test_new_query_cancels_the_last_one(collection, shown, monkeypatch):
     began, go_on, said = threading.Event(), threading.Event(), []
     shown.observe(lambda change: said.append(change["new"]["text"]), "status")
 
@@ -236,22 +223,22 @@ def test_a_new_query_ends_the_last_one_and_says_what_it_waits_for(collection, sh
     go_on.set()
     shown.wait()
     assert query(shown) == collection.names[3]
-    assert len(shown.history.asked) == 2
+    assert len(shown.session.history.states) == 2
     assert "Loading hog-colour" not in "".join(said)
 
 
 @pytest.mark.parametrize("is_here", [True, False])
-def test_a_network_is_loaded_after_the_first_hits_unless_that_takes_a_download(collection, monkeypatch, is_here):
+def test_network_loads_after_the_first_hits_without_download(collection, monkeypatch, is_here):
     monkeypatch.setattr(Network, "is_here", property(lambda network: is_here))
     gallery = Gallery(collection, seed=1)
     gallery.wait()
     for thread in threading.enumerate():
-        if thread.name == LOADING:
+        if thread.name == NETWORK_THREAD:
             thread.join()
     assert collection.is_loaded == is_here and gallery.status["kind"] == "done"
 
 
-def test_a_part_of_a_row_or_of_an_upload_is_searched_and_the_whole_again(collection, shown):
+def test_part_of_a_query_is_searched_and_undone(collection, shown):
     both = Image.new("RGB", (200, 100), (30, 80, 190))
     both.paste((250, 200, 40), (100, 0, 200, 100))
     upload(shown, "both.png", encoded(both))
@@ -270,7 +257,7 @@ def test_a_part_of_a_row_or_of_an_upload_is_searched_and_the_whole_again(collect
     assert "expected a part of at least 16 x 16 pixels of 80 x 60" in refusal(shown)
 
 
-def test_history_goes_back_and_forward_and_is_limited(collection, shown):
+def test_history_is_limited(collection, shown):
     first = query(shown)
     upload(shown, "mine.png", GREEN)
     assert (shown.shown["back"], shown.shown["forward"]) == (True, False)
@@ -281,15 +268,15 @@ def test_history_goes_back_and_forward_and_is_limited(collection, shown):
     tell(shown, do="go", steps=1)
     assert query(shown) == "mine.png" and hits(shown) == expected(collection, GREEN)
     tell(shown, do="go", steps=-1)
-    tell(shown, do="row", row=5)  # what was forward is forgotten
-    assert [asked.name for asked in shown.history.asked] == [first, collection.names[5]]
+    tell(shown, do="row", row=5)  # drops the queries ahead
+    assert [state.name for state in shown.session.history.states] == [first, collection.names[5]]
     history = History()
-    for row in range(REMEMBERED + 10):
-        history.add(Asked(str(row), row))
-    assert len(history.asked) == REMEMBERED and history.asked[history.at].name == str(REMEMBERED + 9)
+    for row in range(MAX_HISTORY + 10):
+        history.add(QueryState(str(row), row))
+    assert len(history.states) == MAX_HISTORY and history.current.name == str(MAX_HISTORY + 9)
 
 
-def test_the_number_of_hits_is_held_between_1_and_200(collection, shown):
+def test_k_is_clipped_with_a_warning(collection, shown):
     for wanted, held, shown_hits in ((3, 3, 3), (0, 1, 1), (1000, 200, 11)):
         if wanted == held:
             shown.k = wanted
@@ -300,7 +287,7 @@ def test_the_number_of_hits_is_held_between_1_and_200(collection, shown):
         assert (shown.k, len(hits(shown))) == (held, shown_hits)
 
 
-def test_the_exact_search_shows_what_it_changes(tmp_path):
+def test_exact_search_shows_changed_hits(tmp_path):
     random = np.random.default_rng(0)
     np.save(tmp_path / "v.npy", random.standard_normal((3000, 64)).astype(np.float32))
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(3000)))
@@ -313,7 +300,7 @@ def test_the_exact_search_shows_what_it_changes(tmp_path):
     row = collection.names.index(query(shown))
     exact, found = ([hit.row for hit in collection.nearest(row, 8, exact)] for exact in (True, False))
     missed = set(exact) - set(found)
-    assert missed  # at random vectors such an index is bad
+    assert missed  # this index is coarse
     assert {hit["row"] for hit in shown.shown["hits"] if hit["missed"]} == missed
     assert shown.shown["changes"].startswith(f"{len(missed)} of 8 hits are found by exact search only, in place of ")
     assert "exact search in 3,000 images" in shown.status["text"] and "recall" not in shown.status["text"]

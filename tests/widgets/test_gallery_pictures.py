@@ -10,7 +10,7 @@ from sample_images import encoded
 
 from similar_images import Collection, Gallery
 from similar_images.collection.base import Hit
-from similar_images.collection.query import Asked, ask_part
+from similar_images.collection.session import QueryState, SearchSession
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks import loader
 from similar_images.vectors.from_images import extract
@@ -19,7 +19,7 @@ from similar_images.vectors.writer import Writer
 from similar_images.widgets import export
 
 
-def test_a_hit_whose_file_is_missing_keeps_its_card(collection, shown):
+def test_hit_without_file_keeps_its_card(collection, shown):
     row = hits(shown)[0][0]
     asked = collection.names.index(query(shown))
     collection.image(row).unlink()
@@ -32,7 +32,7 @@ def test_a_hit_whose_file_is_missing_keeps_its_card(collection, shown):
     assert shown.shown["query"]["absent"] == "no such file"
 
 
-def test_pictures_that_take_long_come_later(collection, monkeypatch):
+def test_slow_pictures_come_later(collection, monkeypatch):
     from similar_images.widgets import thumbnails
 
     monkeypatch.setattr(thumbnails, "PATIENCE", 0.01)
@@ -57,17 +57,17 @@ def test_pictures_that_take_long_come_later(collection, monkeypatch):
     assert all(one["picture"] for one in late)
 
 
-def test_thumbnails_are_kept_up_to_a_limit(collection):
+def test_thumbnail_cache_is_limited(collection):
     from similar_images.widgets.thumbnails import Thumbnails
 
     (made,) = Thumbnails(collection, 160).get([0])
-    kept = Thumbnails(collection, 160, kept_bytes=3 * len(made[0]))
+    limited = Thumbnails(collection, 160, cache_bytes=3 * len(made[0]))
     for row in range(12):
-        (_,) = kept.get([row])
-    assert sum(len(one) for one in kept._kept.values()) <= 3 * len(made[0])
+        (_,) = limited.get([row])
+    assert sum(len(one) for one in limited._cache.values()) <= 3 * len(made[0])
 
 
-def test_the_original_is_sent_as_it_is_or_as_a_browser_can_show_it(collection, shown):
+def test_original_is_sent_in_a_browser_format(collection, shown):
     message, content = sent(shown, do="original", row=3)
     assert message == {"show": "original", "row": 3, "name": collection.names[3], "size": "80 x 60 pixels"}
     assert content == collection.image(3).read_bytes()
@@ -79,7 +79,7 @@ def test_the_original_is_sent_as_it_is_or_as_a_browser_can_show_it(collection, s
     assert refusal(shown).startswith("Failed: no such file")
 
 
-def test_ticked_hits_are_taken_away(shown):
+def test_ticked_hits_are_exported(shown):
     shown.selection = rows = [hits(shown)[i][0] for i in (0, 2)]
     message, content = sent(shown, do="export", form="csv")
     assert (message["name"], message["type"]) == ("similar-images.csv", "text/csv")
@@ -96,7 +96,7 @@ def test_ticked_hits_are_taken_away(shown):
     assert "expected ticked hits" in refusal(shown)
 
 
-def test_names_in_an_exported_page_are_text(collection, shown):
+def test_exported_page_escapes_names(collection, shown):
     from similar_images.collection.base import Hit
     from similar_images.widgets import export
 
@@ -104,14 +104,14 @@ def test_names_in_an_exported_page_are_text(collection, shown):
     assert b"<script>" not in page and b"&lt;b&gt;" in page
 
 
-def test_a_query_that_is_like_nothing_in_the_collection_is_said(shown, monkeypatch):
+def test_query_without_close_match_is_shown(shown, monkeypatch):
     for answer in (True, False):
         monkeypatch.setattr(Collection, "is_like_nothing", lambda *_, answer=answer: answer)
         tell(shown, do="row", row=0)
         assert shown.shown["unlike"] is answer
 
 
-def test_a_collection_without_any_vector_says_so(tmp_path):
+def test_collection_without_vectors_is_shown_as_failure(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_text("no picture")
     encoder, names = loader.load("hog-colour"), tmp_path / "a.txt"
@@ -121,12 +121,12 @@ def test_a_collection_without_any_vector_says_so(tmp_path):
     assert "was skipped" in refusal(Gallery(Collection.open(names)))
 
 
-def test_an_image_that_is_gone_has_no_parts(collection):
+def test_missing_image_has_no_parts(collection):
     collection.image(0).unlink()
     with pytest.raises(UnreadableImage, match="no such file"):
-        ask_part(collection, Asked("x", 0, row=0), (0, 0, 1, 1))
+        SearchSession(collection).query_part(QueryState("x", 0, row=0), (0, 0, 1, 1))
 
 
-def test_names_like_formulas_are_quoted_in_an_exported_csv():
+def test_exported_csv_quotes_formulas():
     content = export.names_csv([Hit(0, "=1+1.jpg", 1.0), Hit(1, "a.jpg", 0.5)])
     assert content.decode() == "name,similarity\n'=1+1.jpg,1.0000\na.jpg,0.5000\n"

@@ -1,4 +1,4 @@
-"""What the gallery refers to, and what becomes of it: the displayed state, missing files, and closing."""
+"""The displayed state of a gallery, missing files, and closing."""
 
 import gc
 import os
@@ -14,24 +14,24 @@ from PIL import Image
 from sample_images import extract_and_index
 
 from similar_images import Collection, Gallery
-from similar_images.collection import query as queries
+from similar_images.collection.session import SearchSession
 
 
-def test_a_box_is_cut_from_the_image_that_is_shown_not_from_one_still_searched(shown, monkeypatch):
+def test_box_is_cut_from_the_displayed_image(shown, monkeypatch):
     cut = []
-    monkeypatch.setattr(queries, "ask_part", lambda collection, asked, box: cut.append(asked.name) or asked)
+    monkeypatch.setattr(SearchSession, "query_part", lambda session, state, box: cut.append(state.name) or state)
     before, waiting = query(shown), threading.Event()
-    real = queries.answer
-    monkeypatch.setattr(queries, "answer", lambda *arguments: waiting.wait(20) and real(*arguments))
+    real = SearchSession.search
+    monkeypatch.setattr(SearchSession, "search", lambda *arguments: waiting.wait(20) and real(*arguments))
     other = next(row for row, name in enumerate(shown.collection.names) if name != before)
-    shown.search_row(other)  # begun, not shown
+    shown.search_row(other)  # not displayed yet
     shown.search_part((0, 0, 0.5, 0.5))
     waiting.set()
     shown.wait()
     assert cut == [before]
 
 
-def test_a_box_on_an_image_that_was_replaced_meanwhile_is_refused(shown):
+def test_box_on_a_replaced_image_is_refused(shown):
     drawn = shown.shown["number"]
     tell(shown, do="row", row=hits(shown)[0][0])
     tell(shown, do="part", box=[0, 0, 0.5, 0.5], number=drawn)
@@ -39,7 +39,7 @@ def test_a_box_on_an_image_that_was_replaced_meanwhile_is_refused(shown):
 
 
 @pytest.mark.parametrize("kind", ["folder", "archive"])
-def test_where_the_images_have_moved_hits_keep_their_names_and_the_remedy_is_shown_once(collection, tmp_path, kind):
+def test_moved_images_keep_names_and_show_the_remedy(collection, tmp_path, kind):
     if kind == "archive":
         archive = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", collection.source.path))
         extract_and_index(archive, tmp_path / "packed_file_list.txt")
@@ -53,7 +53,7 @@ def test_where_the_images_have_moved_hits_keep_their_names_and_the_remedy_is_sho
     assert shown.caveat.endswith("open the collection with images=FOLDER to see them.")
 
 
-def test_the_history_and_the_page_agree_after_steps_from_two_threads(collection, shown, monkeypatch):
+def test_steps_from_two_threads_keep_history_and_page_equal(collection, shown, monkeypatch):
     tell(shown, do="row", row=5)
     stepped, other_is_done, search = threading.Event(), threading.Event(), shown._search
 
@@ -71,12 +71,12 @@ def test_the_history_and_the_page_agree_after_steps_from_two_threads(collection,
     other_is_done.set()
     back.join()
     shown.wait()
-    assert (shown.history.at, query(shown)) == (1, collection.names[5])
+    assert (shown.session.history.at, query(shown)) == (1, collection.names[5])
     assert (shown.shown["back"], shown.shown["forward"]) == (True, False)
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a text", "a large file"])
-def test_what_cannot_be_opened_is_refused_with_a_reason_at_once(shown, kind):
+def test_unreadable_original_is_refused_at_once(shown, kind):
     path = shown.collection.image(3)
     path.unlink()
     if kind == "a pipe":
@@ -90,7 +90,7 @@ def test_what_cannot_be_opened_is_refused_with_a_reason_at_once(shown, kind):
     assert refusal(shown).startswith("Failed: ") and "BytesIO" not in refusal(shown)
 
 
-def test_closed_galleries_and_their_threads_are_gone(collection):
+def test_closed_galleries_and_threads_are_freed(collection):
     before, kept = set(threading.enumerate()), []
     for _ in range(5):
         gallery = Gallery(collection)
@@ -106,10 +106,10 @@ def test_closed_galleries_and_their_threads_are_gone(collection):
     assert not any(thread.is_alive() for thread in begun)
 
 
-def test_a_closed_gallery_ignores_a_search_that_ends_later(shown, monkeypatch):
+def test_closed_gallery_ignores_a_running_search(shown, monkeypatch):
     waiting = threading.Event()
-    real = queries.answer
-    monkeypatch.setattr(queries, "answer", lambda *arguments: waiting.wait(20) and real(*arguments))
+    real = SearchSession.search
+    monkeypatch.setattr(SearchSession, "search", lambda *arguments: waiting.wait(20) and real(*arguments))
     shown.search_row(1)
     shown.close()
     waiting.set()
@@ -117,7 +117,7 @@ def test_a_closed_gallery_ignores_a_search_that_ends_later(shown, monkeypatch):
     assert shown.status["kind"] != "failure"
 
 
-def test_the_status_says_how_many_images_are_not_in_the_index(collection, tmp_path):
+def test_status_counts_images_missing_in_the_index(collection, tmp_path):
     pictures = collection.source.path
     Image.new("RGB", (80, 60), "red").save(pictures / "zz.jpg")
     names = tmp_path / "sample_file_list.txt"
@@ -134,7 +134,7 @@ def test_the_status_says_how_many_images_are_not_in_the_index(collection, tmp_pa
     assert said in text and text.endswith(" --add") and "index of 12 images" in text
 
 
-def test_the_status_says_what_is_assumed_about_the_network(tmp_path):
+def test_status_names_the_assumed_network(tmp_path):
     (tmp_path / "own.txt").write_text("".join(f"{row}.jpg\n" for row in range(12)))
     np.save(tmp_path / "own.npy", np.random.default_rng(0).random((12, 4096), np.float32))
     shown = Gallery(Collection.open(tmp_path / "own.npy"), seed=1)

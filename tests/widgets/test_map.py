@@ -1,4 +1,4 @@
-"""The map's side in Python: places, colours, the selection, and what the page asks for."""
+"""The map without a browser: places, colours, the selection, and requests of the page."""
 
 import sys
 from types import SimpleNamespace
@@ -29,11 +29,11 @@ def sent(one: Map, monkeypatch) -> list[tuple[dict, list]]:
 
 
 def done(one: Map) -> None:
-    """Wait until the map has done what it was asked."""
+    """Wait until the map is idle."""
     one.wait()
 
 
-def test_places_are_sent_as_float32_and_half_a_place_is_none(collection):
+def test_places_are_sent_as_float32_with_nan(collection):
     places = PLACES.copy()
     places[3, 1] = np.nan
     sent = np.frombuffer(Map(collection, places)._positions, "<f4").reshape(-1, 2)
@@ -42,19 +42,19 @@ def test_places_are_sent_as_float32_and_half_a_place_is_none(collection):
 
 
 @pytest.mark.parametrize("places", [PLACES[:5], PLACES[:, :1], PLACES.ravel()])
-def test_places_of_another_shape_are_refused(collection, places):
+def test_places_of_wrong_shape_are_refused(collection, places):
     with pytest.raises(ValueError, match=r"expected coordinates of shape \(12, 2\), got"):
         Map(collection, places)
 
 
-def test_text_has_a_colour_for_each_label_the_most_frequent_first():
+def test_labels_are_coloured_by_frequency():
     colouring = map_colours.colour(["b", None, "a", "b"], 4)
     assert colouring.codes.tolist() == [1, 0, 2, 1]
     assert [(one["label"], one["count"]) for one in colouring.legend["entries"]] == [("b", 2), ("a", 1)]
     assert [colouring.describe(row) for row in range(4)] == ["b", "", "a", "b"]
 
 
-def test_labels_that_are_equally_frequent_are_in_the_order_of_their_numbers():
+def test_equally_frequent_labels_are_in_natural_order():
     labels = ["10: sun", "2: sea", "1: moon", "b", "a2", "a10"]
     entries = map_colours.colour(labels, 6).legend["entries"]
     assert [one["label"] for one in entries] == ["1: moon", "2: sea", "10: sun", "a2", "a10", "b"]
@@ -71,13 +71,13 @@ def test_rare_labels_share_a_colour():
     assert colouring.describe(11) == "11"
 
 
-def test_ten_labels_have_a_colour_each():
+def test_ten_labels_have_different_colours():
     entries = map_colours.colour(range(10), 10).legend["entries"]
     assert [one["label"] for one in entries] == [str(i) for i in range(10)]
     assert len({one["colour"] for one in entries}) == 10
 
 
-def test_floats_are_a_scale_and_nan_has_no_colour():
+def test_floats_are_a_scale_without_nan():
     colouring = map_colours.colour([0.5, np.nan, -1.5, 2.5, np.inf], 5)
     assert colouring.codes.tolist() == [1 + round(0.5 * 253), 0, 1, 254, 0]
     assert (colouring.legend["low"], colouring.legend["high"]) == (-1.5, 2.5)
@@ -86,7 +86,7 @@ def test_floats_are_a_scale_and_nan_has_no_colour():
     assert map_colours.colour([np.nan], 1).legend == {"entries": []}
 
 
-def test_colours_are_chosen_by_their_names(collection):
+def test_colours_are_chosen_by_name(collection):
     shown = Map(collection, PLACES, color={"kind": ["a"] * 12, "size": np.linspace(0, 1, 12)})
     assert (shown.color_by, shown._choices[:3]) == ("kind", ["", "kind", "size"])
     shown.color_by = "size"
@@ -101,7 +101,7 @@ def test_colours_are_chosen_by_their_names(collection):
         shown.color = ["a", "b"]
 
 
-def test_clusters_are_named_by_their_most_typical_images(collection, monkeypatch):
+def test_clusters_are_named_by_typical_images(collection, monkeypatch):
     class Clusters(list):
         labels = np.array([1, 0, 0, -1, *[0] * 8], np.int32)
 
@@ -115,7 +115,7 @@ def test_clusters_are_named_by_their_most_typical_images(collection, monkeypatch
     assert [one["label"] for one in shown._legend["entries"]] == ["1: sea.jpg", "2: sun.jpg"]
 
 
-def test_the_coordinates_are_the_collections_own_and_made_in_the_background(collection):
+def test_default_coordinates_are_computed_once_in_the_background(collection):
     pytest.importorskip("openTSNE")
     shown, seen = Map(collection), []
     done(shown)
@@ -128,15 +128,15 @@ def test_the_coordinates_are_the_collections_own_and_made_in_the_background(coll
     assert not seen
 
 
-def test_what_is_missing_for_a_map_is_told_on_the_page(collection, monkeypatch):
+def test_missing_package_is_shown_as_failure(collection, monkeypatch):
     monkeypatch.setitem(sys.modules, "openTSNE", None)
     shown = Map(collection)
     done(shown)
-    told = "Failed: a map needs openTSNE: pip install 'similar-images[map]'"
-    assert shown.status == {"kind": "failure", "text": told}
+    text = "Failed: a map needs openTSNE: pip install 'similar-images[map]'"
+    assert shown.status == {"kind": "failure", "text": text}
 
 
-def test_the_similarity_to_the_query_is_that_of_an_exact_search(collection, shown, shown_map):
+def test_similarity_to_the_query_matches_exact_search(collection, shown, shown_map):
     shown.search_row(4)
     shown.wait()
     shown_map.color_by = QUERY
@@ -147,8 +147,8 @@ def test_the_similarity_to_the_query_is_that_of_an_exact_search(collection, show
     assert shown_map._codes[4] == 254
 
 
-def test_a_click_searches_in_the_gallery_and_the_query_is_shown(shown, shown_map):
-    shown_map._told(None, {"do": "search", "row": 7}, [])
+def test_click_searches_in_the_gallery(shown, shown_map):
+    shown_map._handle_custom_msg({"do": "search", "row": 7}, [])
     done(shown_map)
     shown.wait()
     assert shown.shown["query"]["row"] == shown_map.query == 7
@@ -157,21 +157,21 @@ def test_a_click_searches_in_the_gallery_and_the_query_is_shown(shown, shown_map
     assert shown_map.query == 2
 
 
-def test_without_a_gallery_a_click_is_observed(collection):
+def test_click_without_gallery_is_observed(collection):
     alone, seen = Map(collection, PLACES), []
     alone.observe(lambda change: seen.append(change["new"]), "query")
     alone.search(5)
     assert seen == [5]
 
 
-def test_the_selection_is_rows_each_once(shown_map):
+def test_selection_has_each_row_once(shown_map):
     shown_map.selection = [np.int64(3), 1, 3]
     assert shown_map.selection == [3, 1]
     with pytest.raises(TraitError, match="expected rows from 0 to 11, got 12"):
         shown_map.selection = [0, 12]
 
 
-def test_the_selection_is_shared_with_a_gallery_that_has_one(collection, shown):
+def test_selection_is_shared_with_the_gallery(collection, shown):
     shown.add_traits(selection=traitlets.List())
     shared = Map(collection, PLACES, shown)
     shared.selection = [1, 2]
@@ -183,10 +183,10 @@ def test_the_selection_is_shared_with_a_gallery_that_has_one(collection, shown):
     assert shared.selection == [5]
 
 
-def test_pictures_and_names_are_sent_on_request(shown_map, monkeypatch):
+def test_requested_pictures_and_names_are_sent(shown_map, monkeypatch):
     messages = sent(shown_map, monkeypatch)
-    shown_map._told(None, {"do": "pictures", "rows": [0, 11]}, [])
-    shown_map._told(None, {"do": "describe", "row": 3}, [])
+    shown_map._handle_custom_msg({"do": "pictures", "rows": [0, 11]}, [])
+    shown_map._handle_custom_msg({"do": "describe", "row": 3}, [])
     done(shown_map)
     pictures = {
         row: one
@@ -199,30 +199,31 @@ def test_pictures_and_names_are_sent_on_request(shown_map, monkeypatch):
     assert (described["row"], described["name"], described["absent"]) == (3, shown_map.collection.names[3], [""])
 
 
-def test_an_image_that_is_missing_has_a_reason_instead_of_a_picture(collection, shown_map, monkeypatch):
+def test_missing_image_has_a_reason(collection, shown_map, monkeypatch):
     messages = sent(shown_map, monkeypatch)
     collection.image(0).unlink()
-    shown_map._told(None, {"do": "pictures", "rows": [0]}, [])
+    shown_map._handle_custom_msg({"do": "pictures", "rows": [0]}, [])
     done(shown_map)
     ((said, buffers),) = messages
     assert (said["rows"], said["absent"], buffers) == ([0], ["no such file"], [b""])
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("message", "reason"),
     [
-        {"do": "search", "row": 12},
-        {"do": "describe", "row": -1},
-        {"do": "pictures", "rows": list(range(1001))},
-        {"do": "dance"},
+        ({"do": "search", "row": 12}, "expected a row from 0 to 11, got 12"),
+        ({"do": "describe", "row": -1}, "expected a row from 0 to 11, got -1"),
+        ({"do": "pictures", "rows": list(range(1001))}, "expected up to 1000 rows, got 1001"),
+        ({"do": "dance"}, "expected a request, got {'do': 'dance'}"),
+        ({"do": "undo"}, "expected a request of Map's page, got Command(do='undo')"),
     ],
 )
-def test_what_the_page_cannot_ask_for_is_told(shown_map, message):
-    shown_map._told(None, message, [])
-    assert "expected search, describe or up to 1000 pictures" in shown_map.status["text"]
+def test_impossible_requests_are_shown_as_failures(shown_map, message, reason):
+    shown_map._handle_custom_msg(message, [])
+    assert shown_map.status["text"] == f"Failed: {reason}"
 
 
-def test_a_map_that_is_closed_is_released(collection: Collection, shown):
+def test_closed_map_ignores_the_gallery(collection: Collection, shown):
     closed = Map(collection, PLACES, shown)
     closed.close()
     closed.close()

@@ -1,20 +1,22 @@
-"""The map in the notebook and in Voila, as Chromium shows it."""
+"""The map and the overview beside a gallery, in Chromium."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from browser import barriers, chromium_path
-from browser_gallery import name_of, settle, write_notebook
+from browser_gallery import hits, name_of, names, settle, write_notebook
 from conditions import wait_until
 from playwright.sync_api import Locator, Page, expect
 from sample_images import make_sample
 
+pytest.importorskip("sknetwork")
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
 
 # Images 0 to 10 in rows of four, the first row lowest; the last one has no place.
 CELLS = (
-    """from similar_images import Collection, Gallery, Map
+    """from similar_images import Collection, Gallery, Map, Overview
 import ipywidgets, numpy as np
 collection = Collection.open("sample_file_list.txt")
 gallery = Gallery(collection, seed=1)
@@ -28,14 +30,17 @@ map.observe(lambda change: setattr(told, "value", ",".join(str(row) for row in c
 button = ipywidgets.Button(description="Select in Python")
 button.on_click(lambda _: setattr(map, "selection", [2, 5]))
 ipywidgets.VBox([told, button])""",
+    "Overview(collection, gallery, k=4)",
 )
+TITLES = ("A spread", "The most typical")
 NAMES = [f"{kind}/{kind}-{number}.jpg" for kind in ("grass", "sea", "sun", "wine") for number in range(3)]
 MARGIN = 0.92  # of the view of all
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("mapped")
+def folder(served) -> Path:
+    folder = served / "map"
+    folder.mkdir()
     make_sample(folder)
     write_notebook(folder, CELLS)
     return folder
@@ -58,7 +63,7 @@ def mapped(page, gallery) -> Locator:
 
 @pytest.fixture
 def place(mapped) -> Callable[[float, float], tuple[float, float]]:
-    """Where a place of the map is on the page, in the view of all images."""
+    """Return the function from map to page coordinates, with all images in view."""
     box = canvas(mapped).bounding_box()
     scale = MARGIN * min(box["width"] / 3, box["height"] / 2)
     centre = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -77,7 +82,7 @@ def told(page: Page) -> Locator:
     return page.locator(".told")
 
 
-def test_pointing_shows_the_image_its_name_and_its_label(page, mapped, place):
+def test_mouse_over_shows_image_name_and_label(page, mapped, place):
     page.mouse.move(*place(1, 1))
     expect(card(mapped)).to_be_visible()
     expect(card(mapped)).to_contain_text("sea/sea-2.jpg")
@@ -87,14 +92,14 @@ def test_pointing_shows_the_image_its_name_and_its_label(page, mapped, place):
     expect(card(mapped)).to_be_hidden()
 
 
-def test_a_click_searches_in_the_gallery(page, gallery, mapped, place):
+def test_click_searches_in_the_gallery(page, gallery, mapped, place):
     for row, at in ((6, (2, 1)), (3, (3, 0))):
         page.mouse.click(*place(*at))
         expect(gallery.locator(".similar-images-query figcaption")).to_have_attribute("title", NAMES[row])
         settle(gallery)
 
 
-def test_a_drag_pans_and_searches_nothing(page, gallery, mapped, place):
+def test_drag_pans_without_search(page, gallery, mapped, place):
     before = gallery.get_attribute("data-number")
     page.mouse.move(*place(1, 1))
     page.mouse.down()
@@ -106,7 +111,7 @@ def test_a_drag_pans_and_searches_nothing(page, gallery, mapped, place):
     assert gallery.get_attribute("data-number") == before
 
 
-def test_the_wheel_zooms_to_where_the_mouse_is(page, mapped, place):
+def test_wheel_zooms_at_the_mouse(page, mapped, place):
     page.mouse.move(*place(3, 0))
     for _ in range(6):
         page.mouse.wheel(0, -200)
@@ -122,7 +127,7 @@ def draw(page: Page, points: list[tuple[float, float]]) -> None:
     page.mouse.up()
 
 
-def test_a_lasso_selects_and_python_is_told(page, mapped, place):
+def test_lasso_selects_in_python(page, mapped, place):
     triangle = [place(-0.07, -0.07), place(2.9, -0.07), place(-0.07, 2.07)]  # its long side cuts off (2, 1) and (1, 2)
     mapped.get_by_role("button", name="Lasso").click()
     draw(page, triangle)
@@ -138,13 +143,13 @@ def test_a_lasso_selects_and_python_is_told(page, mapped, place):
     expect(told(page)).to_have_text("none")
 
 
-def test_a_selection_made_in_python_is_shown(page, mapped):
+def test_selection_from_python_is_shown(page, mapped):
     page.get_by_role("button", name="Select in Python").click()
     expect(mapped).to_have_attribute("data-selected", "2")
     expect(mapped.get_by_text("2 selected")).to_be_visible()
 
 
-def test_the_legend_names_the_labels_and_selects_by_them(page, mapped):
+def test_legend_names_labels_and_selects(page, mapped):
     entries = mapped.get_by_role("group", name="Legend").get_by_role("button")
     expect(entries).to_have_text(["grass3", "sea3", "sun3", "wine3"])
     entries.nth(2).click()
@@ -155,7 +160,7 @@ def test_the_legend_names_the_labels_and_selects_by_them(page, mapped):
     expect(entries).to_have_count(4)
 
 
-def test_the_keyboard_reaches_moves_searches_and_selects(page, gallery, mapped):
+def test_keyboard_moves_searches_and_selects(page, gallery, mapped):
     mapped.get_by_label("Colour").focus()
     page.keyboard.press("Tab")
     if mapped.get_by_role("button", name="Clear selection").is_visible():
@@ -179,7 +184,7 @@ def test_the_keyboard_reaches_moves_searches_and_selects(page, gallery, mapped):
     expect(told(page)).to_have_text("none")
 
 
-def test_a_box_is_moved_and_resized_with_the_keyboard(page, mapped):
+def test_box_is_moved_and_resized_with_the_keyboard(page, mapped):
     canvas(mapped).focus()
     said = mapped.locator(".status").get_by_role("status")
     page.keyboard.press("r")
@@ -194,11 +199,11 @@ def test_a_box_is_moved_and_resized_with_the_keyboard(page, mapped):
     expect(told(page)).to_have_text("5,6")
 
 
-def test_the_map_is_described_and_an_image_without_a_place_is_counted(mapped):
+def test_description_counts_images_without_a_place(mapped):
     expect(canvas(mapped)).to_have_attribute("aria-label", "Map of 12 images, 1 of them without a place")
 
 
-def test_another_query_moves_the_mark(page, gallery, mapped):
+def test_new_query_moves_the_mark(page, gallery, mapped):
     before = canvas(mapped).screenshot()
     gallery.get_by_role("button", name="Random image").click()
     settle(gallery)
@@ -206,8 +211,65 @@ def test_another_query_moves_the_mark(page, gallery, mapped):
     wait_until(lambda: canvas(mapped).screenshot() != before)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(page, mapped, theme):
+@pytest.fixture
+def overview(page, gallery) -> Locator:
+    overview = page.get_by_role("region", name="Overview")
+    expect(overview.locator(".status")).to_contain_text("of 12 images", timeout=60_000)
+    overview.scroll_into_view_if_needed()
+    return overview
+
+
+def test_overview_shows_pictures_and_click_searches(overview, gallery):
+    spread = overview.get_by_role("list", name="A spread")
+    expect(spread.locator("img")).to_have_count(4)
+    expect(spread.locator("img[src]")).to_have_count(4)
+    picture = spread.get_by_role("button").first
+    name = picture.get_attribute("aria-label").removeprefix("Search by ")
+    picture.click()
+    expect(gallery.locator(".similar-images-query figcaption")).to_have_attribute("title", name)
+    settle(gallery)
+    assert name_of(gallery) == name
+
+
+def test_arrow_keys_move_in_and_between_groups(overview):
+    pictures = {title: overview.get_by_role("list", name=title).get_by_role("button") for title in TITLES}
+    pictures[TITLES[0]].first.focus()
+    for key, title, at in (("ArrowRight", TITLES[0], 1), ("ArrowLeft", TITLES[0], 0), ("ArrowDown", TITLES[1], 0)):
+        overview.page.keyboard.press(key)
+        expect(pictures[title].nth(at)).to_be_focused()
+
+
+def test_overview_and_gallery_share_ticks(overview, gallery):
+    group = overview.get_by_role("region", name="The most typical")
+    group.get_by_role("button", name="Tick all", exact=True).click()
+    expect(gallery.get_by_text(re.compile(r"\d ticked. Export:"))).to_be_visible()
+    expect(group.get_by_role("checkbox").first).to_be_checked()
+    gallery.get_by_role("button", name="Untick all").click()
+    expect(group.get_by_role("checkbox").first).not_to_be_checked()
+
+
+def test_filter_is_chosen_with_the_keyboard_and_cleared(gallery):
+    row = gallery.locator(".similar-images-filters")
+    row.locator("summary").focus()
+    gallery.page.keyboard.press("Enter")
+    folder = row.get_by_label("folder")
+    expect(folder.locator("option")).to_have_count(5)
+    folder.focus()
+    gallery.page.keyboard.press("s")  # sea
+    expect(gallery.locator(".status")).to_contain_text("3 that match of the")
+    settle(gallery)
+    assert {name.split("/")[0] for name in names(gallery)} == {"sea"}
+    row.get_by_label("name").fill("no such name")
+    row.get_by_label("name").press("Enter")
+    expect(gallery.get_by_role("alert")).to_contain_text("no image matches")
+    row.get_by_role("button", name="Clear filters").click()
+    expect(hits(gallery)).to_have_count(8)
+    row.locator("summary").click()
+
+
+def test_axe_finds_nothing_serious(page, gallery, mapped, overview):
     page.get_by_role("button", name="Select in Python").click()
     expect(mapped).to_have_attribute("data-selected", "2")
-    assert not barriers(page, theme)
+    gallery.locator(".similar-images-filters summary").click()
+    for theme in ("light", "dark"):
+        assert not barriers(page, theme)

@@ -1,8 +1,9 @@
-"""Whatever a page sends, a widget answers with one line or a line of the log, and works on."""
+"""A widget answers any message of a page with one line, or a line of the log, and keeps working."""
 
 import importlib.util
 import logging
 import math
+import re
 import threading
 from collections.abc import Callable, Iterator
 
@@ -22,7 +23,10 @@ from similar_images import (
     TextGallery,
 )
 from similar_images.collection.texts import DOCSTRINGS
+from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget
+from similar_images.widgets.messages import parse
+from similar_images.widgets.search import STATIC
 
 WRONG = [
     *(None, True, -1, 2, 10**30, -(10**30), 10**5000, 1.5, math.nan, math.inf, "", "x", "\n\0", "9" * 10_000),
@@ -106,6 +110,29 @@ def malformed() -> Iterator[object]:
             yield from (request | {field: wrong} for wrong in WRONG)
 
 
+def test_requests_of_wrong_types_are_refused_in_one_line():
+    refused = 0
+    for message in malformed():
+        try:
+            request = parse(message)
+            assert request.do == message["do"] and hash(type(request)), str(message)[:200]
+        except ValueError as error:
+            refused += 1
+            assert str(error).startswith("expected ") and "\n" not in str(error) and len(str(error)) < 200
+    assert refused > 1000
+
+
+def test_every_request_is_covered():
+    assert set(messages.REQUESTS) == {request["do"] for request in REQUESTS if parses(request)}
+
+
+def parses(message: object) -> bool:
+    try:
+        return bool(parse(message))
+    except ValueError:
+        return False
+
+
 def check(widget: BackgroundWidget, caplog, sent: object) -> None:
     """Check that there is no traceback, and at most one line is shown."""
     widget.wait()
@@ -114,7 +141,7 @@ def check(widget: BackgroundWidget, caplog, sent: object) -> None:
 
 
 def works(widget: BackgroundWidget) -> None:
-    """Check that a widget does what it is for."""
+    """Check the main function of a widget."""
     out = []
     widget.send = lambda content, buffers=None: out.append(content)
 
@@ -140,9 +167,9 @@ def works(widget: BackgroundWidget) -> None:
         assert [*widget.selection] == [1, 2]
 
 
-def test_malformed_requests_leave_every_widget_working(widget, caplog, capfd):
+def test_impossible_requests_leave_every_widget_working(widget, caplog, capfd):
     caplog.set_level(logging.DEBUG)
-    for message in malformed():
+    for message in (None, {"do": "dance"}, *filter(parses, malformed())):
         for buffers in ([], [memoryview(b"123456789")]) if isinstance(message, dict) and "upload" in message else ([],):
             widget._handle_custom_msg(message, buffers)
             check(widget, caplog, message)
@@ -173,7 +200,7 @@ def test_malformed_state_leaves_every_widget_working(widget, caplog, capfd):
         None,
     ],
 )
-def test_a_message_that_is_none_of_widgets_is_logged(opened, caplog, capfd, data):
+def test_foreign_message_is_logged(opened, caplog, capfd, data):
     shown = Gallery(opened, seed=1)
     shown.wait()
     update(shown, data)
@@ -182,8 +209,8 @@ def test_a_message_that_is_none_of_widgets_is_logged(opened, caplog, capfd, data
     assert capfd.readouterr().err == ""
 
 
-def test_a_request_that_fails_leaves_the_offer_on_the_page(opened, monkeypatch, caplog):
-    monkeypatch.setattr("similar_images.widgets.background.MANY", 5)
+def test_failed_request_keeps_the_offer(opened, monkeypatch, caplog):
+    monkeypatch.setattr("similar_images.widgets.background.MAX_UNASKED_IMAGES", 5)
     shown = Overview(opened)
     offer = shown.status
     assert offer["kind"] == "offer"
@@ -194,7 +221,7 @@ def test_a_request_that_fails_leaves_the_offer_on_the_page(opened, monkeypatch, 
     assert shown.status["kind"] == "done" and shown.groups
 
 
-def test_the_page_gets_back_what_it_may_not_change(opened, monkeypatch):
+def test_page_gets_read_only_state_back(opened, monkeypatch):
     shown, sent = Gallery(opened, seed=1), []
     shown.wait()
     monkeypatch.setattr(shown, "send_state", lambda key=None: sent.append(key))
@@ -208,7 +235,7 @@ def update(widget: BackgroundWidget, data: object) -> None:
     widget._handle_msg({"content": {"data": data}, "buffers": []})
 
 
-def test_near_duplicates_are_saved_twice_at_once(opened, monkeypatch):
+def test_two_saves_at_once_work(opened, monkeypatch):
     review, sent, both = DuplicateReview(opened, 0.5), [], threading.Barrier(2, timeout=60)
     review.wait()
     monkeypatch.setattr(review, "send", lambda content, buffers=None: sent.append(content["form"]))
@@ -223,3 +250,8 @@ def test_near_duplicates_are_saved_twice_at_once(opened, monkeypatch):
         review._handle_custom_msg({"do": "save", "form": form}, [])
     review.wait()
     assert sorted(sent) == ["csv", "script"] and review.status["kind"] == "done"
+
+
+def test_pages_send_the_declared_requests():
+    pages = "".join(file.read_text(encoding="utf-8") for file in STATIC.glob("*.js"))
+    assert set(re.findall(r'\bdo: ?"(\w+)"', pages)) == set(messages.REQUESTS)

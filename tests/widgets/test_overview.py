@@ -19,7 +19,7 @@ def members(group: dict) -> list[int]:
     return [image["row"] for image in group["images"]]
 
 
-def test_groups_are_a_spread_the_typical_the_isolated_and_the_clusters(collection, overview):
+def test_groups_match_the_collection(collection, overview):
     spread, typical, isolated, *clusters = overview.groups
     assert members(spread) == [hit.row for hit in collection.spread(4)]
     assert members(typical) == [hit.row for hit in collection.typical(4)]
@@ -30,7 +30,7 @@ def test_groups_are_a_spread_the_typical_the_isolated_and_the_clusters(collectio
     assert overview.status["text"].startswith(f"{len(clusters)} clusters of 12 images")
 
 
-def test_a_group_is_ticked_whole_here_and_in_the_gallery(collection, overview, shown):
+def test_ticked_group_is_selected_in_the_gallery(collection, overview, shown):
     rows = [hit.row for hit in collection.spread(4)]
     shown.selection = before = [row for row in range(12) if row not in rows][:1]
     overview._handle_custom_msg({"do": "tick", "group": 0, "on": True}, [])
@@ -39,7 +39,7 @@ def test_a_group_is_ticked_whole_here_and_in_the_gallery(collection, overview, s
     assert list(shown.selection) == before
 
 
-def test_a_click_searches_in_the_gallery_and_pictures_are_sent(collection, overview, shown):
+def test_click_searches_in_the_gallery_and_pictures_are_sent(collection, overview, shown):
     overview._handle_custom_msg({"do": "row", "row": 5}, [])
     shown.wait()
     assert shown.query.row == 5
@@ -50,8 +50,8 @@ def test_a_click_searches_in_the_gallery_and_pictures_are_sent(collection, overv
     assert sorted(row for message, _ in out for row in message["pictures"]) == [1, 2]
 
 
-def test_the_clusters_of_many_images_are_found_when_the_page_asks_for_it(collection, shown, monkeypatch):
-    monkeypatch.setattr("similar_images.widgets.background.MANY", 11)
+def test_clusters_of_many_images_start_on_request(collection, shown, monkeypatch):
+    monkeypatch.setattr("similar_images.widgets.background.MAX_UNASKED_IMAGES", 11)
     overview, seen = Overview(collection, shown), []
     assert overview.status == {"kind": "offer", "text": "The clusters of 12 images take minutes to find."}
     assert overview.groups == [] and collection.kept_clusters() is None
@@ -65,7 +65,7 @@ def test_the_clusters_of_many_images_are_found_when_the_page_asks_for_it(collect
     overview.close()
 
 
-def test_a_failure_is_shown_and_a_closed_overview_leaves_the_gallery(collection, shown, monkeypatch):
+def test_failure_is_shown_and_closed_overview_ignores_the_gallery(collection, shown, monkeypatch):
     monkeypatch.setattr(type(collection), "clusters", lambda *_: (_ for _ in ()).throw(ValueError("no vectors")))
     overview = Overview(collection, shown)
     overview.wait()

@@ -1,29 +1,29 @@
-"""The notebook of texts as a person sees it: served by Notebook 7 and by Voila, typed into and looked at with Chromium."""
+"""The notebook of texts as a user sees it, in Notebook 7 and Chromium; some tests also in Voila."""
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import ROOT, barriers, chromium_path, opened_notebook, set_hits
+from browser import ROOT, barriers, chromium_path
 from conftest import committed
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, expect
 from sample_texts import MIRROR, QUERY, make_texts, pillow
 
 from similar_images.collection.texts import DOCSTRINGS
 
 NOTEBOOK = "Text_similarity.ipynb"
-LOADING_MILLISECONDS = 60_000  # the network, and the collection of one's own, on a machine that is busy
+LOADING_MILLISECONDS = 60_000  # the network and the second collection, on a busy machine
 LONG = f"A story: {'and then he said no more ' * 100}"
 
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """The notebook beside docstrings and the table that it makes a collection of."""
-    folder = tmp_path_factory.mktemp("served")
+def folder(served) -> Path:
+    """The notebook beside docstrings, its scripts, and the table of its second collection."""
+    folder = served / "texts"
+    folder.mkdir()
     make_texts(folder / DOCSTRINGS, [*pillow(), LONG, "טקסט מימין לשמאל 😀"])
     (folder / "docs").mkdir()
     (folder / NOTEBOOK).write_text(committed(NOTEBOOK), encoding="utf-8")
@@ -31,16 +31,10 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["notebook", "voila"])
-def opened(request, browser, folder) -> Iterator[tuple[Page, list[str]]]:
-    with opened_notebook(browser, folder, NOTEBOOK, request.param) as opened:
-        expect(opened[0].locator(".similar-images")).to_have_count(2, timeout=LOADING_MILLISECONDS)
-        yield opened
-
-
 @pytest.fixture
 def gallery(page) -> Locator:
     """The first gallery, with the hits of a random text."""
+    expect(page.locator(".similar-images")).to_have_count(2, timeout=LOADING_MILLISECONDS)
     gallery = page.locator(".similar-images").first
     before = gallery.get_attribute("data-number")
     gallery.get_by_role("button", name="Random text").click()
@@ -50,7 +44,7 @@ def gallery(page) -> Locator:
 
 
 def settle(gallery: Locator, before: str) -> None:
-    """Wait until there is another answer than before."""
+    """Wait for a new answer."""
     expect(gallery).not_to_have_attribute("data-number", before, timeout=LOADING_MILLISECONDS)
     expect(gallery).to_have_attribute("aria-busy", "false", timeout=LOADING_MILLISECONDS)
 
@@ -64,7 +58,7 @@ def hits(gallery: Locator) -> Locator:
 
 
 def type_in(gallery: Locator, text: str, keys: str = "") -> None:
-    """Type a text as a person does, and wait for its hits."""
+    """Type a text slowly, and wait for its hits."""
     before = gallery.get_attribute("data-number")
     box(gallery).fill("")
     box(gallery).press_sequentially(text, delay=15)
@@ -73,7 +67,7 @@ def type_in(gallery: Locator, text: str, keys: str = "") -> None:
     settle(gallery, before)
 
 
-def test_run_all_shows_a_random_text_with_eight_hits(page, gallery):
+def test_all_cells_show_a_random_text_with_eight_hits(page, gallery):
     expect(hits(gallery)).to_have_count(8)
     assert ": " in box(gallery).input_value()
     expect(gallery.locator(".status")).to_contain_text(
@@ -85,7 +79,7 @@ def test_run_all_shows_a_random_text_with_eight_hits(page, gallery):
     )
 
 
-def test_it_searches_as_one_stops_typing(gallery):
+def test_pause_in_typing_searches(gallery):
     type_in(gallery, QUERY)
     expect(hits(gallery).first).to_contain_text(MIRROR)
     assert [mark.inner_text() for mark in hits(gallery).first.locator("mark").all()] == [
@@ -103,7 +97,7 @@ def test_it_searches_as_one_stops_typing(gallery):
     assert bars == pytest.approx(similarities, abs=0.02) and similarities == sorted(similarities, reverse=True)
 
 
-def test_what_stands_in_the_box_is_left_alone_while_one_types(gallery):
+def test_answers_keep_the_typed_text(gallery):
     box(gallery).fill("")
     for word in ("open ", "and ", "identify ", "an image"):
         box(gallery).press_sequentially(word)
@@ -111,12 +105,12 @@ def test_what_stands_in_the_box_is_left_alone_while_one_types(gallery):
     expect(box(gallery)).to_have_value("open and identify an image")
     expect(hits(gallery).first).to_contain_text("PIL.Image.open: Opens and identifies the given image file.")
     gallery.get_by_role("button", name="← Back").click()
-    expect(box(gallery)).not_to_have_value(re.compile("^open"))  # halves of it are not in the history
+    expect(box(gallery)).not_to_have_value(re.compile("^open"))  # unfinished texts are not in the history
     gallery.get_by_role("button", name="Forward →").click()
     expect(box(gallery)).to_have_value("open and identify an image")
 
 
-def test_enter_searches_at_once_and_an_empty_box_asks_nothing(gallery):
+def test_enter_searches_at_once_unless_the_box_is_empty(gallery):
     type_in(gallery, "save", "Enter")
     before = gallery.get_attribute("data-number")
     expect(box(gallery)).to_have_value("save")
@@ -126,7 +120,7 @@ def test_enter_searches_at_once_and_an_empty_box_asks_nothing(gallery):
     assert gallery.get_attribute("data-number") == before
 
 
-def test_a_click_on_a_hit_searches_by_it(gallery):
+def test_click_on_a_hit_searches_by_it(gallery):
     text = hits(gallery).nth(2).locator(".text").inner_text()
     before = gallery.get_attribute("data-number")
     hits(gallery).nth(2).locator(".text").click()
@@ -135,18 +129,7 @@ def test_a_click_on_a_hit_searches_by_it(gallery):
     assert text not in [hit.inner_text() for hit in gallery.locator(".text").all()]
 
 
-def test_the_number_of_hits_and_the_exact_search_can_be_set(gallery):
-    set_hits(gallery, 5)
-    expect(hits(gallery)).to_have_count(5)
-    gallery.get_by_label("Exact search").check()
-    expect(gallery.locator(".status")).to_contain_text("exact search in")
-    expect(gallery.locator(".changes")).to_have_text("The index finds the same.")
-    gallery.get_by_label("Exact search").uncheck()
-    set_hits(gallery, 8)
-    expect(hits(gallery)).to_have_count(8)
-
-
-def test_a_long_text_is_opened_and_one_from_right_to_left_stands_right(gallery):
+def test_long_text_is_opened_and_hebrew_is_right_to_left(gallery):
     type_in(gallery, "a story, and then he said no more")
     long = hits(gallery).filter(has_text="A story")
     assert len(long.locator(".text").inner_text()) <= 600
@@ -160,7 +143,7 @@ def test_a_long_text_is_opened_and_one_from_right_to_left_stands_right(gallery):
     assert hebrew.locator("mark").inner_text() == "טקסט"
 
 
-def test_texts_are_copied_and_taken_away(gallery):
+def test_texts_are_copied_and_exported(gallery):
     gallery.get_by_role("button", name=re.compile("^Copy text")).first.click()
     expect(hits(gallery).first).to_contain_text("Copied")
     copied = gallery.page.evaluate("() => navigator.clipboard.readText()")
@@ -172,7 +155,7 @@ def test_texts_are_copied_and_taken_away(gallery):
     hits(gallery).first.get_by_role("checkbox").uncheck()
 
 
-def test_every_control_is_reached_and_pressed_with_the_keyboard(gallery):
+def test_keyboard_reaches_every_control(gallery):
     type_in(gallery, QUERY, "Enter")
     gallery.get_by_role("button", name="← Back").focus()
     first = hits(gallery).first
@@ -197,31 +180,28 @@ def test_every_control_is_reached_and_pressed_with_the_keyboard(gallery):
     expect(box(gallery)).to_have_value(QUERY)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(page, gallery, theme):
+def test_axe_finds_nothing_serious(page, gallery):
     hits(gallery).first.get_by_role("checkbox").check()
-    assert not barriers(page, theme)
+    for theme in ("light", "dark"):
+        assert not barriers(page, theme)
 
 
-def test_ones_own_table_is_searched(page):
+def test_reloaded_page_shows_the_last_query(page, gallery):
+    type_in(gallery, QUERY)
+    with page.expect_response(lambda response: response.request.method == "PUT"):
+        box(gallery).press("Control+s")  # saves the notebook
+    page.reload()
+    gallery = page.locator(".similar-images").first
+    expect(hits(gallery).first).to_contain_text(MIRROR, timeout=LOADING_MILLISECONDS)
+    expect(box(gallery)).to_have_value(QUERY)
+
+
+@pytest.mark.parametrize("opened", [None, "voila"], ids=["notebook", "voila"], indirect=True, scope="module")
+def test_table_of_the_user_is_searched(page, gallery):
     own = page.locator(".similar-images").nth(1)
     type_in(own, "no elevator for people who cannot walk")
     expect(hits(own)).to_have_count(3)
     expect(hits(own).first).to_contain_text("We could not find a lift for my mother's wheelchair")
-
-
-def test_voila_shows_no_code(page):
     if "/notebooks/" not in page.url:
         expect(page.get_by_text("from similar_images import")).to_have_count(0)
         expect(page.locator(".jp-CodeMirrorEditor, .highlight pre:visible")).to_have_count(0)
-
-
-def test_a_reloaded_page_shows_the_last_query(page, gallery):
-    if "/notebooks/" in page.url:
-        type_in(gallery, QUERY)
-        with page.expect_response(lambda response: response.request.method == "PUT"):
-            box(gallery).press("Control+s")  # the notebook's, from here too
-        page.reload()
-        gallery = page.locator(".similar-images").first
-        expect(hits(gallery).first).to_contain_text(MIRROR, timeout=LOADING_MILLISECONDS)
-        expect(box(gallery)).to_have_value(QUERY)

@@ -1,4 +1,4 @@
-"""The gallery of texts without a browser: what the kernel does with what a page asks for."""
+"""The gallery of texts without a browser: the kernel's answers to requests of a page."""
 
 import csv
 from pathlib import Path
@@ -38,7 +38,7 @@ def shown(collection) -> TextGallery:
     return shown
 
 
-def test_the_gallery_of_the_other_kind_is_named(collection, tmp_path):
+def test_wrong_collection_error_names_the_other_gallery(collection, tmp_path):
     with pytest.raises(ValueError, match=r"expected images, got texts: show them with TextGallery"):
         Gallery(collection)
     np.save(tmp_path / "v.npy", np.eye(2, dtype=np.float32))
@@ -47,7 +47,7 @@ def test_the_gallery_of_the_other_kind_is_named(collection, tmp_path):
         TextGallery(Collection.open(tmp_path / "v.npy"))
 
 
-def test_it_begins_with_a_random_text(collection, shown):
+def test_gallery_starts_with_a_random_text(collection, shown):
     assert query(shown) in collection.names and len(hits(shown)) == 8
     assert query(shown) not in [name for _, name, _ in hits(shown)]
     assert f"all-MiniLM-L6-v2, flat index of {len(collection):,} texts: stored vector, " in shown.status["text"]
@@ -55,7 +55,7 @@ def test_it_begins_with_a_random_text(collection, shown):
     assert collection.is_loaded and shown.offers_exact
 
 
-def test_a_text_is_searched_by_its_meaning_and_shared_words_are_marked(collection, shown):
+def test_text_is_searched_and_shared_words_are_marked(collection, shown):
     shown.search_text(f"  {QUERY}\n ")
     shown.wait()
     assert query(shown) == QUERY and "network" in shown.status["text"]
@@ -66,20 +66,25 @@ def test_a_text_is_searched_by_its_meaning_and_shared_words_are_marked(collectio
     assert "".join(piece for piece, _ in first["pieces"]) == MIRROR
 
 
-def test_a_text_of_the_collection_is_told_to_be_the_same(shown):
+def test_text_of_the_collection_is_the_same(shown):
     tell(shown, do="text", text=MIRROR, provisional=False)
     assert (hits(shown)[0][1], shown.shown["hits"][0]["meaning"]) == (MIRROR, "the same text")
 
 
-def test_what_is_typed_on_takes_the_place_of_what_it_was(shown):
+def test_typed_text_replaces_its_provisional_start(shown):
     begun = query(shown)
     for text in ("fl", "flip", "flip it"):
         tell(shown, do="text", text=text, provisional=True)
     tell(shown, do="text", text="flip it", provisional=False)
-    assert [asked.name for asked in shown.history.asked] == [begun, "flip it"]
+    assert [state.name for state in shown.session.history.states] == [begun, "flip it"]
     tell(shown, do="text", text="open", provisional=True)
     tell(shown, do="row", row=5)
-    assert [asked.name for asked in shown.history.asked] == [begun, "flip it", "open", shown.collection.names[5]]
+    assert [state.name for state in shown.session.history.states] == [
+        begun,
+        "flip it",
+        "open",
+        shown.collection.names[5],
+    ]
     tell(shown, do="go", steps=-1)
     assert query(shown) == "open"
 
@@ -88,7 +93,7 @@ def test_what_is_typed_on_takes_the_place_of_what_it_was(shown):
     ("text", "reason"),
     [(" \n", "empty text"), ("x" * (MAX_CHARACTERS + 1), "100,001 characters: expected at most 100,000")],
 )
-def test_what_is_no_query_is_told_and_the_gallery_goes_on(shown, text, reason):
+def test_empty_or_huge_text_is_shown_as_failure(shown, text, reason):
     before = query(shown)
     tell(shown, do="text", text=text, provisional=False)
     assert refusal(shown) == f"Not searched: expected a text to search for: {reason}"
@@ -102,10 +107,10 @@ def test_ten_quick_texts_end_with_one_answer(shown):
     for number in range(10):
         shown.search_text(f"text {number}", provisional=True)
     shown.wait()
-    assert (query(shown), shown.shown["number"], len(shown.history.asked)) == ("text 9", before + 10, 2)
+    assert (query(shown), shown.shown["number"], len(shown.session.history.states)) == ("text 9", before + 10, 2)
 
 
-def test_a_long_text_is_cut_and_sent_whole_when_it_is_asked_for(tmp_path):
+def test_long_text_is_cut_and_sent_on_request(tmp_path):
     long = "word " * 1000
     make_texts(tmp_path / "notes.txt", [long, "a cat", "a dog"])
     shown = TextGallery(TextCollection.open(tmp_path / "notes.txt"), k=2)
@@ -118,7 +123,7 @@ def test_a_long_text_is_cut_and_sent_whole_when_it_is_asked_for(tmp_path):
     assert out == [{"show": "original", "row": 0, "text": long}]
 
 
-def test_ticked_texts_are_taken_away(shown):
+def test_ticked_texts_are_exported(shown):
     shown.selection = [row for row, _, _ in hits(shown)[:2]]
     message, content = sent(shown, do="export", form="csv")
     assert (message["name"], message["type"]) == ("similar-texts.csv", "text/csv")
@@ -128,14 +133,14 @@ def test_ticked_texts_are_taken_away(shown):
     assert refusal(shown) == "Failed: expected csv, got png"
 
 
-def test_the_exact_search_is_compared(shown):
+def test_exact_search_is_compared(shown):
     shown.exact = True
     shown.wait()
     assert shown.shown["changes"] == "The index finds the same."
     assert f"exact search in {len(shown.collection):,} texts" in shown.status["text"]
 
 
-def test_a_network_that_is_gone_is_told_when_it_is_needed(collection, monkeypatch):
+def test_missing_network_is_shown_at_the_first_text(collection, monkeypatch):
     monkeypatch.setattr(text_networks, "PACKAGE", "not_installed_anywhere")
     shown = TextGallery(collection, seed=1)
     shown.wait()
@@ -160,7 +165,7 @@ def alone(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_the_tweets_are_searched_without_vectors(alone):
+def test_tweets_are_searched_without_vectors(alone):
     collection = TextCollection.sample()
     assert (len(collection), collection.has_vectors) == (300, False)
     shown = TextGallery(collection, seed=1)
@@ -189,7 +194,7 @@ def test_hits_without_vectors_are_reranked_by_encoding_them(alone):
     assert 7 not in [hit.row for hit in collection.nearest(7, k=50)]
 
 
-def test_the_sample_is_the_docstrings_where_there_are_no_tweets(folder, tmp_path, monkeypatch):
+def test_sample_is_docstrings_without_tweets(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="run `make sample-text` for docstrings, or `make tweets`"):
         TextCollection.sample()

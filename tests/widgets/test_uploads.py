@@ -1,39 +1,42 @@
-"""The parts of uploads: what is kept of them, and what is refused."""
+"""Uploads in parts: memory, order, and refusals."""
 
 import random
 
 import pytest
 
 from similar_images.inputs.images import UnreadableImage
+from similar_images.widgets.messages import UploadPart, parse
 from similar_images.widgets.uploads import MAX_BYTES, MAX_IMAGES, MAX_NAME, MAX_TOTAL_BYTES, Upload
 
 FILES = [("a.png", b"aaaaa"), ("b.png", b"bbbbbbbb"), ("c.png", b"c")]
 
 
-def part(upload: str, files: list[tuple[str, bytes]], at: int, start: int, step: int = 3) -> tuple[dict, list[bytes]]:
+def part(
+    upload: str, files: list[tuple[str, bytes]], at: int, start: int, step: int = 3
+) -> tuple[UploadPart, list[bytes]]:
     name, content = files[at]
-    about = {"do": "upload", "upload": upload, "name": name, "size": len(content)}
-    return about | {"start": start, "at": at, "of": len(files)}, [content[start : start + step]]
+    request = UploadPart("upload", name, start, len(content), upload, at, len(files))
+    return request, [content[start : start + step]]
 
 
-def parts(upload: str, files: list[tuple[str, bytes]], step: int = 3) -> list[tuple[dict, list[bytes]]]:
+def parts(upload: str, files: list[tuple[str, bytes]], step: int = 3) -> list[tuple[UploadPart, list[bytes]]]:
     places = [(at, start) for at, (_, content) in enumerate(files) for start in range(0, len(content), step)]
     return [part(upload, files, *place, step) for place in places]
 
 
 def kept(upload: Upload) -> int:
-    """Return how many bytes of images are held."""
+    """Return the bytes of images in memory."""
     return len(upload._part) + sum(len(content) for _, content in upload._files)
 
 
-def test_several_files_are_returned_once_the_last_is_complete():
+def test_files_are_returned_after_the_last_part():
     upload, sent = Upload(), parts("1", FILES)
     found = [upload.receive(*one) for one in sent]
     assert found[:-1] == [None] * (len(sent) - 1) and found[-1] == FILES and kept(upload) == 0
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_however_uploads_are_mixed_the_last_one_begun_comes_out_whole_and_no_other_is_mixed(seed):
+def test_mixed_uploads_return_only_complete_files(seed):
     draw, upload, whole = random.Random(seed), Upload(), []
     files = {name: [(f"{name} {file}", content * 3) for file, content in FILES] for name in "xyz"}
     left = {name: parts(name, files[name]) for name in files}
@@ -50,25 +53,24 @@ def test_however_uploads_are_mixed_the_last_one_begun_comes_out_whole_and_no_oth
     assert all(one in files.values() for one in whole) and kept(upload) == 0
 
 
-def test_what_is_buffered_is_limited_whatever_a_page_sends():
+def test_buffered_bytes_are_limited():
     upload, block, most = Upload(), bytes(MAX_BYTES), 0
     for at in range(40):  # 1 GB
-        message = {"do": "upload", "upload": "1", "name": "x", "start": 0, "size": MAX_BYTES, "at": at, "of": 900}
         try:
-            upload.receive(message, [block])
+            upload.receive(UploadPart("upload", "x", 0, MAX_BYTES, "1", at, 900), [block])
         except UnreadableImage as error:
             assert str(error) == "the images are larger than 100 MB together"
         most = max(most, kept(upload))
     assert most <= MAX_TOTAL_BYTES and kept(upload) == 0
 
 
-def test_a_size_that_grows_after_the_first_part_does_not_raise_the_limit():
+def test_growing_size_does_not_raise_the_limit():
     upload = Upload()
     for at in range(4):
-        upload.receive({"name": "x", "start": 0, "size": MAX_BYTES - 1, "at": at, "of": 9}, [bytes(MAX_BYTES - 1)])
-    upload.receive({"name": "x", "start": 0, "size": 4, "at": 4, "of": 9}, [b"12"])
+        upload.receive(UploadPart("upload", "x", 0, MAX_BYTES - 1, at=at, of=9), [bytes(MAX_BYTES - 1)])
+    upload.receive(UploadPart("upload", "x", 0, 4, at=4, of=9), [b"12"])
     with pytest.raises(UnreadableImage, match="larger than 100 MB together"):
-        upload.receive({"name": "x", "start": 2, "size": MAX_BYTES, "at": 4, "of": 9}, [bytes(9)])
+        upload.receive(UploadPart("upload", "x", 2, MAX_BYTES, at=4, of=9), [bytes(9)])
 
 
 @pytest.mark.parametrize(
@@ -88,20 +90,20 @@ def test_a_size_that_grows_after_the_first_part_does_not_raise_the_limit():
         ({"upload": ["1"]}, r"expected upload to be text, got \['1'\]"),
     ],
 )
-def test_an_impossible_part_is_refused_and_the_rest_of_its_upload_is_dropped(wrong, message):
-    upload, right = Upload(), {"upload": "1", "name": "x", "start": 0, "size": 9, "at": 0, "of": 1}
+def test_refused_part_drops_the_rest_of_its_upload(wrong, message):
+    upload, right = Upload(), {"do": "upload", "upload": "1", "name": "x", "start": 0, "size": 9, "at": 0, "of": 1}
     with pytest.raises(ValueError, match=message):
-        upload.receive(right | wrong, [b"123"])
+        upload.receive(parse(right | wrong), [b"123"])
     if "upload" not in wrong:
-        assert upload.receive(right | {"start": 3}, [b"456789"]) is None
+        assert upload.receive(parse(right | {"start": 3}), [b"456789"]) is None
     assert kept(upload) == 0
-    assert upload.receive(right | {"upload": "2"}, [b"123456789"]) == [("x", b"123456789")]
+    assert upload.receive(parse(right | {"upload": "2"}), [b"123456789"]) == [("x", b"123456789")]
 
 
-def test_a_message_without_bytes_is_refused():
+def test_message_without_bytes_is_refused():
     with pytest.raises(ValueError, match="expected a message with bytes, got none"):
-        Upload().receive({"name": "x", "start": 0, "size": 9}, [])
+        Upload().receive(UploadPart("upload", "x", 0, 9), [])
 
 
-def test_a_long_name_is_cut():
-    assert Upload().receive({"name": "x" * 10_000, "start": 0, "size": 1}, [b"1"]) == [("x" * MAX_NAME, b"1")]
+def test_long_name_is_cut():
+    assert Upload().receive(UploadPart("upload", "x" * 10_000, 0, 1), [b"1"]) == [("x" * MAX_NAME, b"1")]

@@ -1,6 +1,7 @@
-"""What the gallery sends of why a hit is similar, without a browser."""
+"""The comparison of a hit with the query, without a browser."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,14 +14,14 @@ from similar_images.collection.base import Query
 
 @pytest.fixture
 def deep(collection, tmp_path) -> Gallery:
-    """A gallery of the sample with a network that has feature maps."""
+    """A gallery of the sample with a network with feature maps."""
     gallery = Gallery(Collection.create(tmp_path / "sample", tmp_path / "deep", "efficientnetlite0"), seed=1)
     gallery.wait()
     return gallery
 
 
 def sent(shown: Gallery, row: int) -> tuple[dict, list[Image.Image]]:
-    """Return what is sent of a hit, and its pictures."""
+    """Return the explanation of a hit, and its pictures."""
     out = []
     shown.send = lambda content, buffers: out.append((content, [Image.open(io.BytesIO(one)) for one in buffers]))
     tell(shown, do="why", row=row)
@@ -28,7 +29,7 @@ def sent(shown: Gallery, row: int) -> tuple[dict, list[Image.Image]]:
     return content, pictures
 
 
-def test_the_query_and_the_hit_are_sent_with_their_heat_maps(deep):
+def test_query_and_hit_are_sent_with_heat_maps(deep):
     before, hit = deep.status, deep.hits[0]
     content, pictures = sent(deep, hit.row)
     assert content["number"] == deep.shown["number"] and content["row"] == hit.row and content["name"] == hit.name
@@ -40,7 +41,7 @@ def test_the_query_and_the_hit_are_sent_with_their_heat_maps(deep):
     assert deep.status == before
 
 
-def test_a_new_image_and_a_part_of_it_are_compared(deep):
+def test_upload_and_its_part_are_explained(deep):
     upload(deep, "green.png", GREEN)
     content, pictures = sent(deep, 0)
     assert content["alts"][0].startswith("Query green.png") and pictures[0].size == (80, 60)
@@ -50,11 +51,12 @@ def test_a_new_image_and_a_part_of_it_are_compared(deep):
     assert pictures[0].size == (40, 60)
 
 
-def test_words_and_networks_without_feature_maps_are_refused_in_one_line(deep, shown):
+def test_words_and_networks_without_feature_maps_are_refused(deep, shown):
     tell(shown, do="why", row=3)
     assert refusal(shown).startswith("Failed: hog-colour has no feature map")
-    asked = deep._displayed.asked
+    page = deep._displayed.page
     words = Query(deep.collection.vector(0), deep.collection.network, "a dog")
-    deep._displayed = deep._displayed._replace(asked=asked._replace(query=words, row=None))
+    request = replace(page.request, state=replace(page.state, query=words, row=None))
+    deep._displayed = deep._displayed._replace(page=replace(page, request=request))
     tell(deep, do="why", row=3)
     assert refusal(deep).startswith("Failed: words match no parts")

@@ -11,7 +11,7 @@ def words() -> Words:
 
 
 def marked(words: Words, text: str, query: str) -> list[str]:
-    pieces = words.marked(text, query)
+    pieces = words.mark(text, query)
     assert "".join(piece for piece, _ in pieces) == text
     return [piece for piece, matches in pieces if matches]
 
@@ -35,21 +35,21 @@ def test_words_with_the_same_stem_are_marked(words, text, query, expected):
     assert marked(words, text, query) == expected
 
 
-def test_words_that_many_texts_have_are_not(words):
+def test_common_words_are_not_marked(words):
     assert words.common == {"the", "is", "here", "cat", "dog", "train", "rain"}
     assert marked(words, "the life is here", "the life here") == ["life"]
 
 
-def test_in_a_few_texts_no_word_is_common():
+def test_few_texts_have_no_common_words():
     assert Words(["one cat", "two dogs"]).common == set()
 
 
-def test_of_many_texts_a_sample_tells(monkeypatch):
+def test_common_words_come_from_a_sample(monkeypatch):
     words = Words([f"the {number}" for number in range(50 * SAMPLE)])
     assert words.common == {"the"}
 
 
-def test_the_language_can_be_chosen():
+def test_language_can_be_chosen():
     assert marked(Words(TEXTS), "die Häuser", "ein Haus") == []
     assert marked(Words(TEXTS, "german"), "die Häuser", "ein Haus") == ["Häuser"]
     with pytest.raises(ValueError, match=r"expected a language of arabic, .*turkish.*, got klingon"):

@@ -1,15 +1,15 @@
-"""What a gallery gives to Python and takes from it: hits, query, ticked rows, marks, names, several images, further hits."""
+"""A gallery and Python: hits, query, ticked rows, marks, names, several images, further hits."""
 
 import pytest
 from galleries import hits, query, refusal, tell
 from traitlets import TraitError
 
 from similar_images import Collection, Gallery
-from similar_images.widgets import hits as further
+from similar_images.widgets import search
 
 
 def outbox(shown: Gallery) -> list[tuple[dict, list[bytes]]]:
-    """Return a list that gets what a gallery sends to the page from now on."""
+    """Return a list of the messages that a gallery sends from now on."""
     out: list[tuple[dict, list[bytes]]] = []
     shown.send = lambda content, buffers=(): out.append((content, [bytes(one) for one in buffers]))
     return out
@@ -19,7 +19,7 @@ def of(collection: Collection, kind: str) -> list[int]:
     return [row for row, name in enumerate(collection.names) if name.startswith(kind)]
 
 
-def test_hits_and_query_come_back_to_python(collection, shown):
+def test_hits_and_query_are_readable_in_python(collection, shown):
     assert [tuple(hit)[:3] for hit in shown.hits] == [(row, name, pytest.approx(one)) for row, name, one in hits(shown)]
     row = collection.names.index(query(shown))
     assert (shown.query.name, shown.query.row) == (query(shown), row)
@@ -28,7 +28,7 @@ def test_hits_and_query_come_back_to_python(collection, shown):
     )
 
 
-def test_a_selection_is_kept_from_query_to_query_and_seen_by_observers(collection, shown):
+def test_selection_outlives_queries_and_is_observed(collection, shown):
     seen = []
     shown.observe(lambda change: seen.append(list(change["new"])), "selection")
     shown.set_state({"selection": [3, 5, 3]})  # from the page
@@ -44,7 +44,7 @@ def test_a_selection_is_kept_from_query_to_query_and_seen_by_observers(collectio
     assert shown.selection == [3, 5]
 
 
-def test_marks_ask_again_at_once_and_are_part_of_the_history(collection, shown):
+def test_marks_search_at_once_and_are_in_the_history(collection, shown):
     first = collection.names.index(query(shown))
     like, unlike = hits(shown)[4][0], hits(shown)[0][0]
     tell(shown, do="mark", row=like, sign=1)
@@ -67,7 +67,7 @@ def test_marks_ask_again_at_once_and_are_part_of_the_history(collection, shown):
     assert (shown.positives, shown.negatives) == ([], [])
 
 
-def test_marks_that_are_set_in_python_search(collection, shown):
+def test_marks_set_in_python_search(collection, shown):
     first = collection.names.index(query(shown))
     rows = [row for row in range(12) if row != first][:3]
     shown.positives = rows
@@ -78,7 +78,7 @@ def test_marks_that_are_set_in_python_search(collection, shown):
         shown.negatives = [99]
 
 
-def test_several_images_at_once_are_several_positives(collection, shown):
+def test_several_images_are_several_positives(collection, shown):
     rows = [of(collection, "sea")[0], of(collection, "wine")[0]]
     contents = [collection.image(row).read_bytes() for row in rows]
     for at, content in enumerate(contents):
@@ -91,27 +91,29 @@ def test_several_images_at_once_are_several_positives(collection, shown):
     assert shown.shown["positives"] == [] and len(shown.shown["negatives"]) == 1
 
 
-def test_a_name_of_the_collection_searches_by_it(collection, shown):
+def test_typed_name_searches_by_its_image(collection, shown):
     name = collection.names[of(collection, "wine")[1]]
     for typed in (name, f" {name} ", name.upper(), name.split("/")[1]):
         tell(shown, do="row", row=0)
         tell(shown, do="address", address=typed)
         assert query(shown) == name
     tell(shown, do="address", address="wine")
-    assert "wine: several names hold it: type more of one" in refusal(shown)
+    assert "wine: several names contain it: type more" in refusal(shown)
     tell(shown, do="address", address="cat.jpg")
-    assert "cat.jpg: no name of the collection holds it; an address begins with http:// or https://" in refusal(shown)
+    assert "cat.jpg: no name of the collection contains it; an address begins with http:// or https://" in refusal(
+        shown
+    )
 
 
-def test_names_are_proposed_as_one_types(collection, shown):
+def test_names_are_proposed_while_typing(collection, shown):
     out = outbox(shown)
     tell(shown, do="names", text="INE")
     ((message, _),) = out
     assert message["names"] == [name for name in collection.names if "ine" in name]
 
 
-def test_further_hits_follow_those_shown_up_to_the_whole_collection(collection, shown, monkeypatch):
-    monkeypatch.setattr(further, "MORE", 3)
+def test_more_hits_follow_up_to_the_entire_collection(collection, shown, monkeypatch):
+    monkeypatch.setattr(search, "MORE_HITS", 3)
     shown.k = 2
     shown.wait()
     row, out = collection.names.index(query(shown)), outbox(shown)
@@ -124,7 +126,7 @@ def test_further_hits_follow_those_shown_up_to_the_whole_collection(collection, 
     assert found == [hit.row for hit in collection.nearest(row, 11)]
     assert [hit.row for hit in shown.hits] == found
     out.clear()
-    tell(shown, do="more", number=number, start=2)  # again, as a page asks that has forgotten them
+    tell(shown, do="more", number=number, start=2)  # again, for a reloaded page
     assert [hit["row"] for hit in out[0][0]["hits"]] == found[2:5]
     tell(shown, do="more", number=number - 1, start=2)  # of an older answer
     assert len(out) == 1
