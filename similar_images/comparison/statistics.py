@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import betaln
-from scipy.stats import binom, binomtest
+from scipy.stats import binom
 
 from similar_images.comparison.votes import Vote
 
@@ -82,22 +82,6 @@ def sequential_p_value(wins: int, losses: int) -> float:
 def _log_constant(wins: int, losses: int) -> float:
     """Return the logarithm of (n + 1) times the number of orders of the wins and losses: of 1 / B(wins + 1, losses + 1)."""
     return -float(betaln(wins + 1, losses + 1))
-
-
-def wilson(wins: int, losses: int) -> tuple[float, float]:
-    """Return the 95% interval of the share of wins after a number of votes chosen beforehand (Wilson 1927)."""
-    if not wins + losses:
-        return 0.0, 1.0
-    interval = binomtest(wins, wins + losses).proportion_ci(1 - LEVEL, "wilson")
-    return float(interval.low), float(interval.high)
-
-
-def sign_test(wins: int, losses: int) -> float:
-    """Return the p-value of the exact two-sided sign test, which ignores ties (Dixon & Mood 1946).
-
-    It is valid for a number of votes chosen beforehand.
-    """
-    return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
 def overlap(one: Sequence[str], other: Sequence[str]) -> float:

@@ -12,86 +12,10 @@ from typing import NamedTuple
 from similar_images.events import Event, Progress
 from similar_images.inputs.names import to_csv_cell
 from similar_images.inputs.sources import Folder, Source, digest_image
+from similar_images.templates import pages
 
 COLUMNS = "name,action,group,bytes,sha256\n"
-# POSIX sh. A path never begins with a dash: it begins with / or ./. `mv -n` is not in POSIX.
-HEAD = """\
-#!/bin/sh
-# Moves near-duplicates out of the folder of the images: sh THIS_FILE [FOLDER_OF_THE_IMAGES [FOLDER_TO_MOVE_TO]]
-# Nothing is deleted or overwritten. A file is moved only if it and the image to keep still have the size and
-# SHA-256 of the comparison. Files moved before are left alone, so it can be run again.
-set -u
-from=@from@
-to=@to@
-[ "$#" -lt 1 ] || from=$1
-[ "$#" -lt 2 ] || to=$2
-case $from in /*) ;; *) from=./$from ;; esac
-case $to in /*) ;; *) to=./$to ;; esac
-moved=0 already=0 refused=0
-
-if command -v sha256sum > /dev/null; then
-    sha256() { sha256sum < "$1"; }
-elif command -v shasum > /dev/null; then
-    sha256() { shasum -a 256 < "$1"; }
-elif command -v openssl > /dev/null; then
-    sha256() { openssl dgst -sha256 -r < "$1"; }
-else
-    echo 'nothing moved: expected sha256sum, shasum or openssl, to verify the files' >&2
-    exit 1
-fi
-
-is_unchanged() { # file, bytes, SHA-256
-    [ -n "$3" ] || return 1
-    size=$(wc -c < "$1") && [ "$((size))" -eq "$2" ] || return 1
-    sum=$(sha256 "$1") && [ "${sum%% *}" = "$3" ]
-}
-
-exists() {
-    [ -e "$1" ] || [ -L "$1" ]
-}
-
-leads_out() { # name; by .., as an absolute path, or through a symbolic link to a folder elsewhere
-    case /$1/ in //* | */../*) return 0 ;; esac
-    case $1 in */*) folder=$from/${1%/*} ;; *) return 1 ;; esac
-    root=$(cd -P "$from" && pwd -P) && folder=$(cd -P "$folder" 2>/dev/null && pwd -P) || return 1
-    case $folder/ in "${root%/}"/*) return 1 ;; esac
-}
-
-refuse() {
-    printf 'not moved: %s: %s\\n' "$1" "$2" >&2
-    refused=$((refused + 1))
-}
-
-move() { # name, bytes and SHA-256, then the same of the image to keep
-    if leads_out "$1" || leads_out "$4"; then
-        refuse "$1" 'it, or the image to keep, is outside the folder of the images'
-    elif ! exists "$from/$1" && exists "$to/$1"; then
-        already=$((already + 1))
-    elif ! exists "$from/$1"; then
-        refuse "$1" 'it is missing'
-    elif exists "$to/$1"; then
-        refuse "$1" 'a file of this name was moved before'
-    elif ! [ -f "$from/$4" ]; then
-        refuse "$1" "the image to keep is missing: $4"
-    elif ! is_unchanged "$from/$1" "$2" "$3"; then
-        refuse "$1" 'it has changed since the comparison'
-    elif ! is_unchanged "$from/$4" "$5" "$6"; then
-        refuse "$1" "the image to keep has changed since the comparison: $4"
-    else
-        target=$to/$1
-        if mkdir -p "${target%/*}" && mv "$from/$1" "$target"; then
-            moved=$((moved + 1))
-        else
-            refuse "$1" 'see above'
-        fi
-    fi
-}
-
-"""
-TAIL = """
-printf '%s moved to %s, %s moved before, %s not moved\\n' "$moved" "$to" "$already" "$refused"
-[ "$refused" -eq 0 ]
-"""
+SCRIPT = "duplicates.sh"  # with the folders and the moves left out
 
 
 class Member(NamedTuple):
@@ -128,8 +52,8 @@ def to_script(members: Iterable[Member], kept: Rows[int], source: Source | None)
 
     Raises ValueError for an archive or an unknown folder, and for a group without a kept image.
     """
-    head = script_head(source)
-    if head is None:
+    parts = script_parts(source)
+    if parts is None:
         raise ValueError("expected the images in a folder, which a script can move: export the choice as CSV")
     lines = []
     for number, group in groupby(members, lambda member: member.group):
@@ -139,16 +63,18 @@ def to_script(members: Iterable[Member], kept: Rows[int], source: Source | None)
             raise ValueError(f"expected an image to keep of group {number}, got none")
         moves = [one for one in images if one.row not in kept]
         lines += [f"move {quoted(one)} {quoted(first)}\n" for one in moves]
-    return head + "".join(lines) + TAIL
+    head, tail = parts
+    return head + "".join(lines) + tail
 
 
-def script_head(source: Source | None) -> str | None:
-    """Return the beginning of the script for images in a folder; None for other sources."""
+def script_parts(source: Source | None) -> tuple[str, str] | None:
+    """Return the script for images in a folder, before and after its moves; None for other sources."""
     if not isinstance(source, Folder):
         return None
     folder: Path = source.path.resolve()
     to = folder.with_name(f"{folder.name}_duplicates")
-    return HEAD.replace("@from@", shlex.quote(str(folder))).replace("@to@", shlex.quote(str(to)))
+    head, tail = pages.source(SCRIPT).split("@moves@\n")
+    return head.replace("@from@", shlex.quote(str(folder))).replace("@to@", shlex.quote(str(to))), tail
 
 
 def drop_changed(members: Iterable[Member], kept: Rows[int], source: Source | None, progress: Progress) -> list[Member]:

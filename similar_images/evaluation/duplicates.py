@@ -113,8 +113,7 @@ def write_html(path: Path, collection: Collection, members: list[Member], title:
         id=names_digest([one.name for one in members]),
         proposed=duplicate_choice.propose(members),
         columns=duplicate_choice.COLUMNS,
-        head=duplicate_choice.script_head(collection.source),
-        tail=duplicate_choice.TAIL,
+        script=duplicate_choice.script_parts(collection.source),
     )
 
 

@@ -21,7 +21,7 @@ from similar_images.index.backend import MEASURED_K, find_ivf
 from similar_images.index.exact import ROUNDING, exact_search, rows_except, unit_rows
 from similar_images.index.index import Index
 from similar_images.index.quality import columns_without_self, confidence_interval, recall
-from similar_images.index.recipes import SEED
+from similar_images.index.similarity import SEED
 from similar_images.index.tuning import PROBE_STEPS
 from similar_images.inputs.images import open_image
 from similar_images.networks import loader

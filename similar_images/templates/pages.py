@@ -24,7 +24,7 @@ def write(path: Path, template: str, **content: object) -> None:
 
 
 def source(name: str) -> str:
-    """Return the JavaScript of a page, which a widget has too."""
+    """Return a file of this folder: JavaScript that a widget shares, or a script."""
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 

@@ -56,7 +56,7 @@ class DuplicateReview(BackgroundWidget):
         self._fault = ""  # reason of a failed search
         self._summary = ""
         self._thumbnails = Thumbnails(collection, SIDE)
-        self._can_move = duplicate_choice.script_head(collection.source) is not None
+        self._can_move = duplicate_choice.script_parts(collection.source) is not None
         self._is_closed = False
         self.on_msg(self._on_message)
         self._run(lambda: self._find_or_fail(threshold, searched))

@@ -195,10 +195,11 @@ class SearchWidget(BackgroundWidget):
     def _where(self) -> Where | None:
         """The filter of the hits, as `nearest` takes it; None: no filter."""
         if not self.among:
-            return dict(self.where) or None
+            where: dict[str, Any] = self.where
+            return where or None
         matching = np.zeros(len(self.collection), bool)
         matching[list(self.among)] = True
-        return np.logical_and(matching, self.collection.matching(self.where))
+        return np.asarray(matching & self.collection.matching(self.where))
 
     def _handle(self, request: Request, buffers: Buffers) -> None:
         match request:
