@@ -28,7 +28,9 @@ def press(gallery: Locator, button: str | re.Pattern) -> None:
     """Click, and wait for the answer."""
     before = gallery.get_attribute("data-number")
     gallery.get_by_role("button", name=button, exact=isinstance(button, str)).click()
-    expect(gallery).not_to_have_attribute("data-number", before, timeout=120_000)  # the kernel may still run other cells
+    expect(gallery).not_to_have_attribute(
+        "data-number", before, timeout=120_000
+    )  # the kernel may still run other cells
     settle(gallery)
 
 
