@@ -86,31 +86,31 @@ def by_backend(network: str, model: Path | None, weights: Path | None) -> tuple[
 def ours(
     folder: Path, names: list[str], network: str, model, weights, engine: str | None, precision: str, batch: int | None
 ) -> dict:
-    from similar_images.inputs.names import write_names
-    from similar_images.networks import batch_size, loader
-    from similar_images.vectors import decode_pool as decoding
-    from similar_images.vectors.from_images import extract
+    from similar_images.inputs.sources import open_source
+    from similar_images.networks import batch_size
+    from similar_images.networks.catalog import Encoder
+    from similar_images.vectors.decode_pool import DecodePool
+    from similar_images.vectors.extract import LocalExecutor, NetworkChoice, extract
+    from similar_images.vectors.items import Items
+    from similar_images.vectors.manifest import Runtime
     from similar_images.vectors.writer import Writer
 
-    encoder = loader.load(network, model, weights, None, engine, precision)
+    choice = NetworkChoice(network, model, weights, None, engine, precision, batch=batch)
+    encoder, runtime = choice.load(Runtime())
     measured = list(batch_size.measure(encoder, batch_size.MAX_MEMORY)) if batch is None else []
-    batch = batch or batch_size.default(encoder.engine.name)
-    parts = {"network": (encoder, "encode"), "decoders": (decoding.Decoders, "result"), "disk": (Writer, "checkpoint")}
+    parts = {"network": (Encoder, "encode"), "decoders": (DecodePool, "_finish"), "disk": (Writer, "checkpoint")}
     spent = {part: timed(*place) for part, place in parts.items()}
     with tempfile.TemporaryDirectory() as name:
-        list_file = Path(name) / "list.txt"
-        write_names(list_file, names)
-        writer = Writer(Path(name) / "v.npy", list_file, names, folder)
-        writer.begin(encoder.description)
-        began = time.perf_counter()
-        extract(names, folder, encoder, writer, batch)
-        seconds = time.perf_counter() - began
+        items = Items(Path(name) / "list.txt", names, open_source(folder))
+        loading, began = timed(NetworkChoice, "load"), time.perf_counter()
+        extract(items, Path(name) / "v.npy", LocalExecutor(choice))
+        seconds = time.perf_counter() - began - sum(loading)
     return {
         "rate": len(names) / seconds,
         "alone": max((one.rate for one in measured), default=float("nan")),
         **{part: sum(each) / seconds for part, each in spent.items()},
         "engine": encoder.engine.name,
-        "batch": batch,
+        "batch": runtime.batch,
     }
 
 

@@ -36,6 +36,6 @@ def save_texts(list_file: Path, texts: list[str]) -> Path:
     """Write a list of texts with their vectors by `letters`; return the list."""
     writer = Writer(list_file.with_name(list_file.name + SUFFIX), list_file, texts)
     writer.begin(TEXT_NETWORK)
-    writer.write(np.stack([letters(text) for text in texts]), [])
+    writer.append(np.stack([letters(text) for text in texts]), [])
     writer.finish()
     return list_file

@@ -31,7 +31,7 @@ class Node:
         return os.environ | known | ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {})
 
     def start(self, *options: str, hidden: Sequence[object] = ()) -> None:
-        """Start Ray; these folders are empty for it: what is mounted in a namespace is not seen elsewhere."""
+        """Start Ray; the `hidden` folders are empty for this node: mounts of a namespace are private."""
         before = " && ".join(["true", *(f"mount -t tmpfs none {shlex.quote(str(folder))}" for folder in hidden)])
         command = [
             "sh",
@@ -75,7 +75,7 @@ class Node:
 
 @contextmanager
 def cluster(workers: int) -> Iterator[list[Node]]:
-    """Yield a head without CPUs, and workers with one each, that have joined it."""
+    """Yield a head without CPUs, and joined workers with one CPU each."""
     if os.geteuid() or not shutil.which("ip"):
         pytest.skip("several nodes need root and iproute2, for network namespaces")
     name = f"si{os.getpid()}"

@@ -8,15 +8,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from extraction import extract_images
 from PIL import Image
 
 from similar_images.index.builder import build
-from similar_images.inputs.sources import open_source
-from similar_images.networks import loader
-from similar_images.networks.hub_files import folder_of
-from similar_images.vectors.from_images import extract
-from similar_images.vectors.store import index_path, open_vectors, vectors_path
-from similar_images.vectors.writer import Writer
+from similar_images.vectors.store import index_path
 
 COLOURS = {"grass": (40, 160, 60), "sea": (30, 80, 190), "sun": (250, 200, 40), "wine": (120, 0, 40)}
 
@@ -46,11 +42,8 @@ def make_pictures(random: np.random.Generator, count: int) -> Iterator[tuple[str
 
 def extract_and_index(pictures: Path, names_file: Path, network: str = "hog-colour") -> None:
     """Write the names, vectors and index of a folder of pictures."""
-    names, path, encoder = open_source(pictures).find().names, vectors_path(names_file), loader.load(network)
-    writer = Writer(path, names_file, names, pictures)
-    writer.begin(encoder.description, {"model": folder_of(network)})
-    extract(names, pictures, encoder, writer)
-    build(open_vectors(path), index_path(path))
+    vectors = extract_images(pictures, names_file, network=network)
+    build(vectors, index_path(vectors.path))
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:

@@ -8,11 +8,11 @@ import pytest
 from similar_images.index.builder import build
 from similar_images.inputs.names import write_names
 from similar_images.inputs.texts import text_list_path
-from similar_images.networks import text as text_networks
 from similar_images.samples import docstrings
-from similar_images.vectors.from_texts import extract
+from similar_images.vectors.extract import extract
+from similar_images.vectors.items import Items
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
-from similar_images.vectors.writer import Writer
+from similar_images.vectors.texts import TextExecutor
 
 MIRROR = "PIL.ImageOps.mirror: Flip image horizontally (left to right)."
 QUERY = "flip a picture horizontally, from left to right"
@@ -31,7 +31,5 @@ def make_texts(file: Path, texts: list[str]) -> None:
     file.parent.mkdir(exist_ok=True)
     write_names(file, texts)
     names = text_list_path(file)
-    writer, encoder = Writer(vectors_path(names), names, texts), text_networks.load_text_network()
-    writer.begin(encoder.description)
-    extract(texts, encoder, writer)
+    extract(Items(names, texts), vectors_path(names), TextExecutor())
     build(open_vectors(vectors_path(names)), index_path(vectors_path(names)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli import build, extract, notebook
+from similar_images.cli import notebook
 from similar_images.cli.options import Command, NetworkName, Place
 from similar_images.networks.catalog import OF_A_FOLDER
 
@@ -34,36 +34,35 @@ def main(
 ) -> None:
     """Search the photographs of FOLDER in a notebook: extract their vectors, build the index, open the notebook.
 
-    FOLDER may be an archive; it is only read. Without it, a sample is painted. Run the same command again to open the
-    collection; only new photographs are computed.
+    FOLDER may be an archive; it is only read. Without FOLDER, a sample is painted. Rerun the same command to open the
+    collection again; only new photographs are computed.
 
     \b
     Examples:
       similar-images demo ~/Pictures
       similar-images demo photos.zip --network efficientnetlite2 --app
     """
-    from similar_images.inputs.sources import location_title
+    from similar_images.cli.progress import resumable
+    from similar_images.collection.create import create_files
     from similar_images.networks.extras import need
     from similar_images.samples import pictures
-    from similar_images.vectors.store import vectors_path
 
     need("voila" if app else "notebook", "notebook", "this command")
     output = output or default_output(folder, network)
     if folder is not None and output.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"expected -o outside {folder}, which stays as it is, got {output}")
+        raise ValueError(f"expected -o outside {folder}, to keep it unchanged, got {output}")
     output.mkdir(parents=True, exist_ok=True)
     click.echo(f"The collection is in {output}", err=True)
     if folder is None:
         folder = output / "sample"
         pictures.write(folder)
-    names = output / f"{location_title(folder)}_file_list.txt"
-    context.invoke(extract.main, place=folder, output=vectors_path(names), network=network)
-    _index(context, names)
+    with resumable("images") as progress:
+        names = create_files(folder, output, network, progress)
     context.invoke(notebook.main, collection=names, app=app, port=port, no_browser=no_browser)
 
 
 def default_output(folder: Path | None, network: str) -> Path:
-    """Return a folder in the user's data for the collection of a folder, by its name and a digest of its path."""
+    """Return the folder of a collection in the user's data: the folder's name, the network, and a digest of the path."""
     from platformdirs import user_data_path
 
     from similar_images.inputs.sources import location_title
@@ -77,15 +76,3 @@ def default_output(folder: Path | None, network: str) -> Path:
         return place / f"sample-{network}"
     digest = hashlib.sha256(str(folder.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
     return place / f"{location_title(folder)}-{network}-{digest[:8]}"
-
-
-def _index(context: click.Context, names: Path) -> None:
-    """Build the index, or add what it lacks, with the output of the command that does it."""
-    from similar_images.collection.create import index_change
-    from similar_images.vectors.store import vectors_path
-
-    change = index_change(vectors_path(names))
-    if change == "build":
-        context.invoke(build.main, vectors_file=names, overwrite=True)
-    elif change == "add":
-        context.invoke(build.main, vectors_file=names, adding=True)

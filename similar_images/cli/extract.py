@@ -1,9 +1,6 @@
 """Images to vectors, from the shell."""
 
 import logging
-import sys
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 import click
@@ -15,11 +12,8 @@ from similar_images.cli.options import (
     NetworkName,
     Place,
     allow_outside_option,
-    sigterm_interrupts,
-    this_command,
 )
-from similar_images.inputs.images import LIMITS, OVER_LIMIT, PILLOW_MAX_PIXELS, RESAMPLINGS, Limits
-from similar_images.inputs.names import escape_controls, escape_line, is_blank
+from similar_images.inputs.images import LIMITS, PILLOW_MAX_PIXELS, RESAMPLINGS, Limits
 from similar_images.networks.catalog import ENGINES, NETWORKS, OF_2022, OF_A_FOLDER, PRECISIONS
 from similar_images.vectors.store import DTYPES
 
@@ -49,9 +43,9 @@ from similar_images.vectors.store import DTYPES
 @click.option(
     "--network",
     type=NetworkName(),
-    help=f"What turns an image into a vector: {', '.join(NETWORKS)}, a network of the Hugging Face hub by its name, "
-    "hf:OWNER/NAME[@REVISION], or a folder with one.  [default: that of the existing vectors; for new ones "
-    f"{OF_A_FOLDER}, but {OF_2022}, as in 2022, with -l, -m or --weights]",
+    help=f"Embedding network: {', '.join(NETWORKS)}, a name on the Hugging Face hub, hf:OWNER/NAME[@REVISION], or a "
+    f"folder with such a network.  [default: the network of the existing vectors; for new vectors {OF_A_FOLDER}, but "
+    f"{OF_2022}, as in 2022, with -l, -m or --weights]",
 )
 @click.option(
     "-m",
@@ -76,7 +70,7 @@ from similar_images.vectors.store import DTYPES
     type=click.Choice(("auto", *ENGINES)),
     default="auto",
     show_default=True,
-    help="The backend that computes the network; auto: on a GPU TensorFlow, or PyTorch for the hub's; else ONNX Runtime.",
+    help="The backend of the network; auto: on a GPU TensorFlow, or PyTorch for networks of the hub; else ONNX Runtime.",
 )
 @click.option(
     "--precision",
@@ -87,8 +81,8 @@ from similar_images.vectors.store import DTYPES
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Processes that decode images; with --ray, workers that have a network each.  [default: the cores that "
-    "--threads leaves, else all; with --ray one a node]",
+    help="Processes that decode images; with --ray, workers with one network each.  [default: the cores that "
+    "--threads leaves, else all; with --ray one per node]",
 )
 @click.option(
     "--ray",
@@ -96,21 +90,21 @@ from similar_images.vectors.store import DTYPES
     metavar="[ADDRESS]",
     is_flag=False,
     flag_value="auto",
-    help="Compute on the Ray cluster at this address, HOST:PORT, of which this machine is a node; without an address Ray is started on "
-    "this machine, and ended.",
+    help="Compute on the Ray cluster at this address, HOST:PORT, of which this machine is a node; without an address start Ray on "
+    "this machine, and end it afterwards.",
 )
 @click.option(
     "--gpus-per-worker",
     "gpus",
     type=click.FloatRange(min=0),
     default=0,
-    help="GPUs, or the part of one, that each worker of --ray gets.  [default: none]",
+    help="GPUs, or the part of one, for each worker of --ray.  [default: none]",
 )
 @click.option(
     "-b",
     "--batch",
     type=click.IntRange(min=1),
-    help="Images that the network computes at once.  [default: the fastest for the backend]",
+    help="Images per batch of the network.  [default: the fastest for the backend]",
 )
 @click.option("--max-memory", type=Bytes(), default="2G", show_default=True, help="Memory for the default batch.")
 @click.option(
@@ -137,7 +131,7 @@ from similar_images.vectors.store import DTYPES
     show_default=True,
     help="Seconds to decode an image; a slower one is skipped.",
 )
-@click.option("--retry-skipped", is_flag=True, help="Retry images that were skipped.")
+@click.option("--retry-skipped", is_flag=True, help="Retry skipped images.")
 @click.option("--overwrite", is_flag=True, help="Rebuild all vectors and replace the existing ones.")
 @click.option("-v", "--verbose", is_flag=True, help="Print details of the network.")
 def main(
@@ -167,8 +161,8 @@ def main(
 ) -> None:
     """Turn images into vectors, one row per image.
 
-    Rerun the same command to resume a run that was stopped, or to add the new images of a list or folder that has
-    grown. An image that cannot be read is skipped, with the reason; its row is zeros.
+    Rerun the same command to resume an interrupted run, or to add new images of a list or folder. Unreadable images
+    are skipped, with the reason; their rows are zeros.
 
     \b
     Examples:
@@ -178,84 +172,28 @@ def main(
       similar-images extract -d s3://bucket/photos --ray HEAD:6379 --workers 8
       similar-images extract -l ms_coco_file_list.txt -d val2014 -m vgg_4096.h5
     """
-    from tqdm import tqdm
-
-    from similar_images.networks.hub_files import folder_of
-    from similar_images.vectors.decode_pool import default_workers
-    from similar_images.vectors.from_images import due, encoded, list_images, load_encoder, write, write_skipped
-    from similar_images.vectors.manifest import recorded_network
-    from similar_images.vectors.store import skipped_path, vectors_path
-    from similar_images.vectors.writer import Writer
-
-    def say(message: object) -> None:
-        click.echo(escape_controls(str(message)), err=True)
+    from similar_images.cli.progress import resumable
+    from similar_images.vectors.extract import Executor, LocalExecutor, NetworkChoice, Options, extract
+    from similar_images.vectors.items import list_images
+    from similar_images.vectors.manifest import read_network_name
+    from similar_images.vectors.store import vectors_path
 
     if gpus and not cluster:
         raise ValueError("--gpus-per-worker is for --ray: without it the network takes the GPU of this machine")
-    images = list_images(list_file, place, output, bool(allow_outside))
-    for note in images.notes:
-        say(note)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
+    images = list_images(list_file, place, output, bool(allow_outside), Limits(max_pixels, max_bytes, timeout))
     output = output or vectors_path(images.list_file)
     if network is None:
-        network = recorded_network(output) or (OF_2022 if list_file or model_file or weights_file else OF_A_FOLDER)
-    source = images.source
-    writer = Writer(output, images.list_file, images.names, source.path, overwrite, source.allow_outside)
-    writer.check_name(network)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
-    loading = (network, model_file, weights_file, resampling, None if engine == "auto" else engine, precision, threads)
-    limits = Limits(max_pixels, max_bytes, timeout)
-    with ExitStack() as stack:
-        if cluster:
-            from similar_images.cluster.extraction import Loading, Workers
-            from similar_images.cluster.ray_session import session
+        network = read_network_name(output) or (OF_2022 if list_file or model_file or weights_file else OF_A_FOLDER)
+    backend = None if engine == "auto" else engine
+    choice = NetworkChoice(
+        network, model_file, weights_file, resampling, backend, precision, threads, batch, max_memory
+    )
+    executor: Executor = LocalExecutor(choice, workers)
+    if cluster:
+        from similar_images.ray.executor import RayExecutor
 
-            ray = stack.enter_context(session(cluster))
-            to_load = Loading(*loading, batch)
-            on_ray = Workers(ray, source, images.names, to_load, writer.engine, max_memory, workers, gpus, limits, say)
-            description, computed, compute = on_ray.description, on_ray.computed, on_ray.encoded
-        else:
-            encoder, computed = load_encoder(writer.engine, *loading, batch, max_memory, say)
-            description, decoders = encoder.description, workers or default_workers(threads)
-            compute = partial(encoded, images.names, source, encoder, computed["batch"], limits, decoders)
-        if verbose:
-            say("\n".join(f"{key}: {value}" for key, value in description.to_json().items()))
-        writer.check(description)
-        if writer.is_whole and not (retry_skipped and writer.skipped):
-            say(f"{output} is already complete, {len(images.names)} rows; use --overwrite to rebuild")
-            click.echo(output)
-            return
-        if writer.has_older_decoding:
-            say(
-                f"{output} was made by an earlier version, which ignored colour profiles: its rows stay as they are; "
-                f"use --overwrite to recompute them"
-            )
-        files = {"model": model_file or folder_of(network), "weights": weights_file}
-        writer.begin(description, files, dtype, computed)
-        bar = stack.enter_context(tqdm(total=len(images.names), initial=writer.rows_done, unit=" images", disable=None))
-
-        def progress(rows: int, newly_skipped: list) -> None:
-            for image in (image for image in newly_skipped if not is_blank(image.name)):
-                bar.write(f"skipped {escape_line(image.name)}: {escape_line(image.reason)}", file=sys.stderr)
-            bar.set_postfix(skipped=writer.skipped_count, refresh=False)
-            bar.update(rows)
-
-        try:
-            with sigterm_interrupts():
-                blocks = due(writer, len(images.names), computed["batch"], retry_skipped)
-                write(compute(blocks), writer, progress)
-        except KeyboardInterrupt:
-            bar.close()
-            raise click.ClickException(
-                f"stopped after {writer.rows_done} of {len(images.names)} images; to resume: {this_command()}"
-            ) from None
-    total, where = sum(not is_blank(name) for name in images.names), ""
-    skipped = [image for image in writer.skipped if not is_blank(image.name)]
-    if skipped:
-        write_skipped(skipped_path(output), source, skipped, limits)
-        where = f": see {skipped_path(output)}; use --retry-skipped to retry them"
-        if any(OVER_LIMIT in image.reason for image in skipped):
-            where += ", with larger --max-pixels or --max-bytes what is too large"
-    else:
-        skipped_path(output).unlink(missing_ok=True)
-    say(f"{total - len(skipped)} of {total} images, {len(skipped)} skipped{where}")
+        executor = RayExecutor(choice, workers, cluster, gpus)
+    with resumable("images") as progress:
+        extract(images, output, executor, Options(dtype, overwrite, retry_skipped, verbose=verbose), progress)
     click.echo(output)

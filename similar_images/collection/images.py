@@ -16,6 +16,7 @@ from similar_images.collection.opened import FEW as FEW  # these and Hit were de
 from similar_images.collection.opened import UNLIKE as UNLIKE
 from similar_images.collection.opened import Hit as Hit
 from similar_images.collection.phrases import PHRASES, described_better
+from similar_images.events import report_counts
 from similar_images.files import relative_path
 from similar_images.index.exact import normalise, unit_rows
 from similar_images.index.index import Index
@@ -124,7 +125,9 @@ class Collection(BaseCollection[Encoder]):
         from similar_images.collection.create import create_files
 
         images = _as_path(images, "a folder or archive of images") if not isinstance(images, str) else images
-        return cls.open(create_files(parse_location(images), Path(output), network, progress, allow_outside))
+        return cls.open(
+            create_files(parse_location(images), Path(output), network, report_counts(progress), allow_outside)
+        )
 
     def image(self, row: int) -> Path | bytes:
         """Return the image of a row as images.open_image takes it.
@@ -314,7 +317,7 @@ class Collection(BaseCollection[Encoder]):
             raise ValueError("the network of these vectors is unknown: give it with network=NAME (--network)")
         files = {kind: file for kind, file in self._files.items() if file}
         if not files and self.vectors.manifest:
-            files = loader.recorded_files(self.vectors.manifest["files"], self.vectors.path.parent)
+            files = loader.recorded_files(self.vectors.manifest.files, self.vectors.path.parent)
         if self.network.name in catalog.NETWORKS:
             name, resampling = self.network.name, self.network.resampling
             return loader.load(name, files.get("model"), files.get("weights"), resampling, export=False)

@@ -7,7 +7,7 @@ from similar_images.collection.base import BaseCollection
 from similar_images.collection.images import Collection
 from similar_images.collection.texts import TextCollection
 from similar_images.inputs.texts import TABLES, text_list_path
-from similar_images.networks.description import NetworkDescription, reads_text
+from similar_images.networks.description import reads_text
 from similar_images.vectors.store import manifest_path, read_manifest, vectors_path
 
 
@@ -16,9 +16,7 @@ def is_of_texts(path: Path) -> bool:
     if path.suffix in TABLES:
         return True
     manifest = manifest_path(path if path.suffix == ".npy" else vectors_path(text_list_path(path)))
-    if not manifest.is_file():
-        return False
-    return reads_text(NetworkDescription.from_json(read_manifest(manifest.with_suffix(".npy"))["network"]))
+    return manifest.is_file() and reads_text(read_manifest(manifest.with_suffix(".npy")).network)
 
 
 def open_collection(path: str | Path, index: str | Path | None = None, **opening: Any) -> BaseCollection:

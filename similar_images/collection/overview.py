@@ -182,7 +182,7 @@ class OverviewedCollection(TabularCollection):
 
     def _digest(self, seed: int = 0, removed: Iterable[int] | None = None) -> str:
         """Return a SHA-256 of the vectors that are compared, of the rows that are left out, and of the seed."""
-        whole = self.vectors.manifest and self.vectors.manifest["sha256"]
+        whole = self.vectors.manifest and self.vectors.manifest.sha256
         left_out = list(self.removed if removed is None else removed)
         whole = whole or (sample(self.array) if self.has_vectors else None)
         parts = [seed, len(self), whole, self.similarity.name, left_out]

@@ -101,7 +101,7 @@ class TextCollection(BaseCollection[TextEncoder]):
     @property
     def network_name(self) -> str:
         """The network as text_networks.load_text_network takes it: its name, or the folder that it was loaded from."""
-        folder = self.vectors.manifest and self.vectors.manifest["files"].get("model")
+        folder = self.vectors.manifest and self.vectors.manifest.files.get("model")
         return str(self.vectors.path.parent / folder) if folder else self._network.name
 
     def encode(self, new: str) -> Query:

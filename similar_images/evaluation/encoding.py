@@ -3,8 +3,8 @@
 Shape letters: n images, m of them with altered copies, a alterations, c labels, b in a batch, d numbers in a vector.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -21,7 +21,8 @@ from similar_images.networks.catalog import NETWORKS, Encoder
 from similar_images.networks.description import NetworkDescription, reads_words
 from similar_images.networks.efficientnet_lite import weights_file
 from similar_images.networks.hub_files import Tell
-from similar_images.vectors.from_images import encoded
+from similar_images.vectors.extract import EncodedBlock, ImageEncoder, split_into_blocks
+from similar_images.vectors.manifest import Runtime
 
 SIDE = 1024  # pixels; larger images are reduced before they are altered
 REPEATS = 3  # timed batches, of which the fastest counts: other work on the machine only slows down
@@ -75,8 +76,9 @@ def encode(
     name, weights = split_weights(network)
     batch, n = batch_size.default(encoder.engine.name), len(sample.names)
     vectors, first, began = np.zeros((n, encoder.dimension), np.float32), 0, perf_counter()
-    with closing(encoded(sample.names, sample.source, encoder, batch)) as batches:
-        for row, vector in track(_each_row(batches, skipped), progress, f"{network}: images", n):
+    with ImageEncoder(sample.source, encoder, Runtime(batch=batch)) as images:
+        blocks = images.encode(split_into_blocks(sample.names, batch))
+        for row, vector in track(_each_row(blocks, skipped), progress, f"{network}: images", n):
             vectors[row] = vector
             if row + 1 == batch < n:  # the first batch waits for the processes that decode
                 first, began = batch, perf_counter()
@@ -111,11 +113,9 @@ def read_through(source: Source, names: Sequence[str]) -> Iterator[str]:
         yield name
 
 
-def _each_row(
-    batches: Iterator[tuple[list[int], np.ndarray, list[Skipped]]], skipped: list[Skipped]
-) -> Iterator[tuple[int, np.ndarray]]:
-    for rows, vectors, bad in batches:
-        skipped += bad
+def _each_row(blocks: Iterable[EncodedBlock], skipped: list[Skipped]) -> Iterator[tuple[int, np.ndarray]]:
+    for rows, vectors, unreadable in blocks:
+        skipped += unreadable
         yield from zip(rows, vectors, strict=True)
 
 

@@ -279,7 +279,7 @@ def can_encode(collection: BaseCollection[Any]) -> bool:
         return False
     if collection.source is None or not collection.source.exists():
         return False
-    return bool(manifest["files"]) or (collection.network is not None and loader.is_here(collection.network))
+    return bool(manifest.files) or (collection.network is not None and loader.is_here(collection.network))
 
 
 def _time_search(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, k: int) -> Found:

@@ -208,6 +208,6 @@ def _difference(vectors: Vectors, manifest: dict, is_thorough: bool) -> str | No
 
 def _has_names(vectors: Vectors, built: dict) -> bool:
     """Return whether the first names equal the names of the indexed rows."""
-    if vectors.manifest and vectors.manifest["n"] == built["n"]:
-        return built["names"] == vectors.manifest["names"]["sha256"]
+    if vectors.manifest and vectors.manifest.n == built["n"]:
+        return built["names"] == vectors.manifest.names.sha256
     return built["names"] == names_digest((vectors.names or [])[: built["n"]])

@@ -1,8 +1,8 @@
-"""Images decoded in the background, by processes that may hang, crash or be killed without harm to the run.
+"""Decodes images in processes that may hang, crash or be killed without harm to the run.
 
 Processes, not threads: a decoder in a thread cannot be stopped, and its crash ends the run. Each process has its own
-pipe and its own thread here, so that a process that dies affects no image but the one it decodes. The bytes of a file
-go through the pipe one image at a time; a path is passed as it is. Pixels come back in shared memory.
+pipe and its own thread, so that its death affects only the image that it decodes. The bytes of a file go through the
+pipe one image at a time; paths are passed as they are. Pixels come back in shared memory.
 """
 
 import ctypes
@@ -10,7 +10,8 @@ import multiprocessing
 import os
 import signal
 import warnings
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -18,78 +19,110 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from queue import LifoQueue
 from threading import Condition, Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from joblib import cpu_count  # counts the cores that this process may use (affinity, cgroup)
 
-from similar_images.inputs import images
+from similar_images.inputs.images import LIMITS, Limits, UnreadableImage
+from similar_images.inputs.names import is_blank
 from similar_images.inputs.preparation import Preparation, read_pixels
 from similar_images.inputs.sources import Source
-from similar_images.networks.catalog import Encoder
 from similar_images.spawn import hide_main
 
-MEMORY = 2 * 2**30  # bytes for one image, beyond what the process has when it starts
-BYTES_AHEAD = 256 * 10**6  # of files from archives that are in memory at once; a larger file is there alone
+MAX_DECODER_BYTES = 2 * 2**30  # of memory for one image, beyond the memory of a new process
+MAX_BYTES_AHEAD = 256 * 10**6  # of files from archives in memory at once; a larger file is alone
 MAX_WORKERS = 32
-TRIES = 2  # an image is retried alone when its decoder dies, which may have been another's fault
-STARTS = 10  # attempts to start a process
+MIN_IMAGES_AHEAD = 32  # decoded while the network computes
+IMAGES_AHEAD_PER_WORKER = 4
+DECODE_ATTEMPTS = 2  # an image is retried alone when its decoder dies, perhaps because of another image
+START_ATTEMPTS = 10  # of a process
+EXIT_SECONDS = 1  # for a dying process, whose exit code tells the reason
+EMPTY_LINE = "an empty line in the list"
 
-_slots: np.ndarray  # in a decoding process: where the pixels go, uint8 (slots, side, side, 3)
+BlockT = TypeVar("BlockT", bound=tuple[Any, list[str]])  # rows and names
+Pixels = np.ndarray | UnreadableImage  # RGB uint8 (height, width, 3), or the reason why there are none
+
+_slots: np.ndarray  # in a decoding process: shared pixels, uint8 (slots, height, width, 3)
 
 
-class Begun(NamedTuple):
-    """Images that are being decoded."""
-
-    slots: list[int]
-    reasons: list[Future]  # None, or why there are no pixels
+class PendingImage(NamedTuple):
+    slot: int
+    reason: "Future[str | None]"  # why there are no pixels; None: they are in the slot
 
 
-class Decoders:
-    """Decodes the images of a source as one network expects them."""
+class DecodePool:
+    """Decodes the images of a source as one network expects them, in processes that start when they are needed."""
 
-    def __init__(self, source: Source, processes: list["_Process"], slots: np.ndarray, limits: images.Limits):
-        self._source, self._slots, self._limits = source, slots, limits
-        self._free = list(range(len(slots)))
-        self._budget = _Budget(BYTES_AHEAD)
-        self._idle: LifoQueue[_Process] = LifoQueue()  # the last one used comes first: no more are started than needed
-        for process in processes:
+    def __init__(
+        self,
+        source: Source,
+        preparation: Preparation,
+        batch: int,
+        limits: Limits = LIMITS,
+        workers: int | None = None,
+    ):
+        """`batch` is the largest number of images in a block. Close the pool to end its processes."""
+        workers = workers or default_workers()
+        self._source, self._limits = source, limits
+        self._ahead = max(MIN_IMAGES_AHEAD, IMAGES_AHEAD_PER_WORKER * workers)
+        context = multiprocessing.get_context("spawn")
+        shape = (self._ahead + 2 * batch, *preparation.shape)
+        shared = context.RawArray(ctypes.c_uint8, int(np.prod(shape)))
+        self._slots, self._free_slots = _view(shared, shape), list(range(shape[0]))
+        self._budget = _Budget(MAX_BYTES_AHEAD)
+        self._processes = [_Process(context, (shared, shape, preparation, limits)) for _ in range(workers)]
+        self._idle: LifoQueue[_Process] = LifoQueue()  # the last used comes first: no more are started than needed
+        for process in self._processes:
             self._idle.put(process)
-        self._threads = ThreadPoolExecutor(max(len(processes), source.readers))
+        self._threads = ThreadPoolExecutor(max(workers, source.readers))
 
-    def begin(self, names: list[str]) -> Begun:
-        """Start to decode the images of these names; at most as many at once as there are slots."""
-        slots = [self._free.pop() for _ in names]
-        return Begun(slots, [self._threads.submit(self._decode, *task) for task in zip(names, slots, strict=True)])
+    def decode(self, blocks: Iterable[BlockT]) -> Iterator[tuple[BlockT, list[Pixels]]]:
+        """Yield each block with the pixels of its images, decoded ahead of the caller."""
+        pending: deque[tuple[BlockT, list[PendingImage]]] = deque()
+        for block in blocks:
+            pending.append((block, [self._submit(name) for name in block[1]]))
+            while sum(len(images) for _, images in pending) > self._ahead + len(pending[0][1]):
+                yield self._finish(*pending.popleft())
+        while pending:
+            yield self._finish(*pending.popleft())
 
-    def result(self, begun: Begun) -> list[np.ndarray | images.UnreadableImage]:
-        """Return RGB uint8 (side, side, 3) of each image, or the reason why there is none."""
-        pixels = []
-        for slot, future in zip(begun.slots, begun.reasons, strict=True):
-            reason = future.result()
-            pixels.append(images.UnreadableImage(reason) if reason else self._slots[slot].copy())
-        self._free += begun.slots
-        return pixels
-
-    def stop(self) -> None:
-        """Drop what has not started and wait for the threads."""
+    def close(self) -> None:
+        """End the processes, also while they decode, and wait for the threads."""
+        for process in self._processes:
+            process.close()
         self._threads.shutdown(cancel_futures=True)
 
+    def _submit(self, name: str) -> PendingImage:
+        slot = self._free_slots.pop()
+        return PendingImage(slot, self._threads.submit(self._decode, name, slot))
+
+    def _finish(self, block: BlockT, images: list[PendingImage]) -> tuple[BlockT, list[Pixels]]:
+        """Wait for the images of a block and free their slots."""
+        pixels: list[Pixels] = []
+        for slot, reason in images:
+            fault = reason.result()
+            pixels.append(UnreadableImage(fault) if fault else self._slots[slot].copy())
+        self._free_slots += [slot for slot, _ in images]
+        return block, pixels
+
     def _decode(self, name: str, slot: int) -> str | None:
-        """Read an image and have it decoded into its slot; return why there are no pixels."""
+        """Read an image and have it decoded into its slot; return the reason if there are no pixels."""
+        if is_blank(name):
+            return EMPTY_LINE
         try:
             size = self._source.size(name) if self._source.in_memory else 0
             with self._budget.take(min(size, self._limits.bytes)):
-                return self._decode_image(self._source.image(name, self._limits), slot)
-        except images.UnreadableImage as error:
+                return self._decode_in_process(self._source.image(name, self._limits), slot)
+        except UnreadableImage as error:
             return str(error)
 
-    def _decode_image(self, image: Path | bytes, slot: int) -> str | None:
+    def _decode_in_process(self, image: Path | bytes, slot: int) -> str | None:
         process = self._idle.get()
         try:
-            for _ in range(TRIES):
+            for _ in range(DECODE_ATTEMPTS):
                 reason = process.decode(slot, image, self._limits.seconds)
-                if process.alive or reason is None:
+                if process.is_alive or reason is None:
                     return reason
             return reason
         except TimeoutError:
@@ -98,31 +131,8 @@ class Decoders:
             self._idle.put(process)
 
 
-@contextmanager
-def decoders(
-    source: Source,
-    encoder: Encoder,
-    slots: int,
-    limits: images.Limits = images.LIMITS,
-    workers: int | None = None,
-) -> Iterator[Decoders]:
-    """Yield decoders for the images of a source; their processes end with the block."""
-    context = multiprocessing.get_context("spawn")
-    shape = (slots, *encoder.preparation.shape)
-    shared = context.RawArray(ctypes.c_uint8, int(np.prod(shape)))
-    arguments = (shared, shape, encoder.preparation, limits)
-    processes = [_Process(context, arguments) for _ in range(workers or default_workers())]
-    pool = Decoders(source, processes, _view(shared, shape), limits)
-    try:
-        yield pool
-    finally:
-        for process in processes:
-            process.close()
-        pool.stop()
-
-
 def default_workers(threads: int | None = None) -> int:
-    """Return how many processes decode beside a network with this number of threads; None: it uses all cores.
+    """Return the number of decoding processes beside a network with this number of threads; None: all cores.
 
     With all cores the network and the decoders share them: a decoder waits whenever it is ahead.
     """
@@ -135,28 +145,28 @@ class _Process:
 
     _lock = Lock()  # multiprocessing starts and joins from one thread at a time
 
-    def __init__(self, context: SpawnContext, arguments: tuple):
+    def __init__(self, context: SpawnContext, arguments: tuple[Any, ...]):
         self._context, self._arguments = context, arguments
         self._process: SpawnProcess | None = None
-        self._pipe: Connection | None = None
+        self._pipe: Connection[Any, Any] | None = None
         self._closed = False
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self._process is not None
 
     def decode(self, slot: int, image: Path | bytes, seconds: float) -> str | None:
-        """Put the pixels of an image into its slot; return why there are none. Raises TimeoutError."""
+        """Put the pixels of an image into its slot; return the reason if there are none. Raises TimeoutError."""
         pipe = self._pipe or self._start()
         try:
             pipe.send((slot, None if isinstance(image, bytes) else image))
             if isinstance(image, bytes):
                 pipe.send_bytes(image)
-            answered = pipe.poll(seconds)
-            if answered:
-                return pipe.recv()
+            if pipe.poll(seconds):
+                reason: str | None = pipe.recv()
+                return reason
         except (EOFError, OSError):  # the process died
-            return _death(self._stop(patience=1))  # seconds: it is on its way out, with the exit code that tells why
+            return _death_reason(self._stop(EXIT_SECONDS))
         self._stop()
         raise TimeoutError
 
@@ -167,8 +177,8 @@ class _Process:
             if self._process is not None:
                 self._process.kill()
 
-    def _start(self) -> Connection:
-        for _ in range(STARTS):
+    def _start(self) -> "Connection[Any, Any]":
+        for _ in range(START_ATTEMPTS):
             pipe, other = self._context.Pipe()
             with self._lock:
                 if self._closed:
@@ -182,15 +192,15 @@ class _Process:
                 pipe.recv()  # it is ready: the time for an image begins after that
                 return pipe
             except (EOFError, OSError):
-                exitcode = self._stop(patience=1)
+                exitcode = self._stop(EXIT_SECONDS)
         raise ChildProcessError(f"no process to decode images could be started (exit code {exitcode})")
 
-    def _stop(self, patience: float = 0) -> int | None:
-        """Kill the process if it does not end by itself in so many seconds; return its exit code."""
+    def _stop(self, seconds: float = 0) -> int | None:
+        """Kill the process unless it ends within these seconds; return its exit code."""
         assert self._process is not None and self._pipe is not None
         self._pipe.close()
         with self._lock:
-            self._process.join(patience)
+            self._process.join(seconds)
             self._process.kill()
             self._process.join()
             exitcode = self._process.exitcode
@@ -199,7 +209,7 @@ class _Process:
 
 
 class _Budget:
-    """Limits how many bytes are in use at once; what is larger than the limit waits until it is alone."""
+    """Limits the bytes in use at once; a size above the limit waits until it is alone."""
 
     def __init__(self, limit: int):
         self._limit = self._free = limit
@@ -219,7 +229,7 @@ class _Budget:
                 self._changed.notify_all()
 
 
-def _death(exitcode: int | None) -> str:
+def _death_reason(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         name = signal.Signals(-exitcode).name
         if name == "SIGKILL":
@@ -228,46 +238,42 @@ def _death(exitcode: int | None) -> str:
     return f"its decoder crashed (exit code {exitcode})"
 
 
-def _view(shared: ctypes.Array, shape: tuple[int, ...]) -> np.ndarray:
+def _view(shared: Any, shape: tuple[int, ...]) -> np.ndarray:
     return np.frombuffer(memoryview(shared), dtype=np.uint8).reshape(shape)
 
 
 def _serve(
-    pipe: Connection, shared: ctypes.Array, shape: tuple[int, ...], preparation: Preparation, limits: images.Limits
+    pipe: "Connection[Any, Any]", shared: Any, shape: tuple[int, ...], preparation: Preparation, limits: Limits
 ) -> None:
-    """Decode what comes through the pipe, until it is closed."""
-    _prepare(shared, shape)
+    """Decode the images from the pipe until it is closed."""
+    _prepare_process(shared, shape)
     with suppress(EOFError, OSError):  # the parent is gone
         pipe.send("ready")
         while True:
-            slot, source = pipe.recv()
-            if source is None:
-                source = pipe.recv_bytes()
-            pipe.send(_decode(slot, source, preparation, limits))
-            del source  # it may be large
+            slot, image = pipe.recv()
+            if image is None:
+                image = pipe.recv_bytes()
+            try:
+                _slots[slot] = read_pixels(image, preparation, limits)
+                reason = None
+            except UnreadableImage as error:
+                reason = str(error)
+            pipe.send(reason)
+            del image  # it may be large
 
 
-def _prepare(shared: ctypes.Array, shape: tuple[int, ...]) -> None:
-    """Make this process one that only decodes: it leaves Ctrl-C to its parent, is silent and has a limit of memory."""
+def _prepare_process(shared: Any, shape: tuple[int, ...]) -> None:
+    """Ignore Ctrl-C, which the parent handles; silence stderr and warnings; limit the memory."""
     global _slots
     _slots = _view(shared, shape)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    warnings.simplefilter("ignore")  # Pillow's; what matters becomes the reason for skipping
+    warnings.simplefilter("ignore")  # Pillow's; errors become the reason for skipping
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)  # libtiff and others write to it
     os.close(silence)
-    with suppress(ImportError, OSError, ValueError):  # not on Windows, not all of it on a Mac
+    with suppress(ImportError, OSError, ValueError):  # not on Windows, only partly on macOS
         import resource
 
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + MAX_DECODER_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _decode(slot: int, source: Path | bytes, preparation: Preparation, limits: images.Limits) -> str | None:
-    """Put the pixels of an image into its slot; return why there are none."""
-    try:
-        _slots[slot] = read_pixels(source, preparation, limits)
-    except images.UnreadableImage as error:
-        return str(error)
-    return None

@@ -1,6 +1,6 @@
-"""Names, vectors and manifest on disk: read and check. Row i is line i.
+"""Read and check names, vectors and manifest on disk. Row i is line i.
 
-Shape letters: n images, d numbers in a vector.
+Shape letters: n images, d numbers per vector.
 """
 
 import hashlib
@@ -18,77 +18,77 @@ from similar_images.inputs.sources import Location
 from similar_images.networks import catalog
 from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import recorded_name
-from similar_images.vectors.manifest import DTYPES, has_manifest, images_of, manifest_path, read_manifest
+from similar_images.vectors.manifest import DTYPES, Manifest, has_manifest, manifest_path, read_manifest
 
 SUFFIX = ".saved_predictions.npy"  # of 2022
 NPY_MAGIC = b"\x93NUMPY"
 BLOCK_BYTES = 64 * 2**20  # read at once
-WHOLE_BYTES = 64 * 2**20  # of a file that is read completely when its time differs: 0.1 s
+WHOLE_BYTES = 64 * 2**20  # smaller files are read completely if their time differs, in 0.1 s
 SAVE_PLAIN = ": save them again with np.save(path, np.ascontiguousarray(array, dtype=np.float32))"
-SAMPLED = 1000  # rows that are compared in a larger file
-DIGEST_ROWS = 1024  # rows of a block that has a digest
-DIGEST_BYTES = 8  # a change is noticed, not an attack: 20 bytes of a manifest for each block
+SAMPLE_ROWS = 1000  # compared in larger files
+DIGEST_ROWS = 1024  # rows per digest
+DIGEST_BYTES = 8  # detects a change, not an attack; 20 bytes of a manifest per digest
 
 
 class Vectors(NamedTuple):
-    """The vectors of a collection, memory-mapped, with their names and manifest."""
+    """The memory-mapped vectors of a collection, with their names and manifest."""
 
     path: Path
-    array: np.ndarray | None  # (n, d) float32 or float16, read-only, not normalised; a skipped image's row is zeros
-    names: list[str] | None  # n of them; None: there is no list
-    manifest: dict | None  # None: made by another tool
-    network: NetworkDescription | None  # None: not known
-    images: Location | None  # the folder or address that names are relative to; None: not known
-    is_guess: bool = False  # the network is taken for VGG16 because of the dimension
-    allow_outside: bool = False  # whether names may lead out of the folder of the images, as the manifest says
+    array: np.ndarray | None  # (n, d) float32 or float16, read-only, not normalised; zeros for skipped items
+    names: list[str] | None  # (n,); None: there is no list
+    manifest: Manifest | None  # None: made by another tool
+    network: NetworkDescription | None  # None: unknown
+    images: Location | None  # the folder or address of the images; names are relative to it; None: unknown
+    is_guess: bool = False  # whether the network is assumed to be VGG16, because of the dimension
+    allow_outside: bool = False  # whether names may lead out of the folder of the images
 
     @property
     def stored(self) -> np.ndarray:
-        """The array. Raises ValueError if there are only names."""
+        """The array. Raises ValueError if only names exist."""
         if self.array is None:
             raise ValueError(f"there are no vectors {self.path}: make them first")
         return self.array
 
     @property
     def blocks(self) -> list[str] | None:
-        """The digests of blocks of rows, by the manifest; None: not known."""
-        return self.manifest["blocks"] if self.manifest else None
+        """The digests of blocks of rows in the manifest; None: unknown."""
+        return self.manifest.blocks if self.manifest else None
 
     @property
     def skipped(self) -> list[Skipped]:
-        return [Skipped(**entry) for entry in self.manifest["skipped"]] if self.manifest else []
+        return list(self.manifest.skipped) if self.manifest else []
 
     @property
     def assumption(self) -> str | None:
-        """What is assumed about the network, in a sentence for the user; None if it is known."""
+        """The assumption about the network, a sentence for the user; None if the network is known."""
         if not self.is_guess or self.array is None:
             return None
         return f"{self.path} has no manifest: vectors of {self.array.shape[1]:,} numbers are assumed to be from VGG16"
 
 
 def vectors_path(names: Path) -> Path:
-    """Return where the vectors of a list are: LIST.saved_predictions.npy."""
+    """Return the path of the vectors of a list: LIST.saved_predictions.npy."""
     return names.with_name(names.name + SUFFIX)
 
 
 def vectors_in(folder: Path) -> list[Path]:
-    """Return the vectors in a folder: those named as in 2022, and others with a manifest beside them."""
+    """Return the vectors in a folder: files named as in 2022, or with a manifest beside them."""
     return [path for path in sorted(folder.glob("*.npy")) if path.name.endswith(SUFFIX) or has_manifest(path)]
 
 
 def list_path(vectors: Path) -> Path:
-    """Return where the list of vectors is by its name: beside them, without their suffix, or ending in .txt."""
+    """Return the default path of the list: beside the vectors, without their suffix, or ending in .txt."""
     stem = vectors.name.removesuffix(SUFFIX)
     return vectors.with_suffix(".txt") if stem == vectors.name else vectors.with_name(stem)
 
 
 def skipped_path(vectors: Path) -> Path:
-    """Return where the skipped images are listed, as CSV."""
+    """Return the path of the CSV of skipped images."""
     return vectors.with_suffix(".skipped.csv")
 
 
 def index_path(vectors: Path) -> Path:
-    """Return where the index of vectors is: `photos.txt.saved_predictions.npy` has `photos.faiss.index`."""
+    """Return the path of the index: `photos.txt.saved_predictions.npy` has `photos.faiss.index`."""
     stem = vectors.name.removesuffix(SUFFIX).removesuffix(".npy").removesuffix(".txt")
     return vectors.with_name(stem + ".faiss.index")
 
@@ -96,7 +96,7 @@ def index_path(vectors: Path) -> Path:
 def fingerprint(array: np.ndarray, skipped: Iterable[int] = (), rows: Iterable[int] | None = None) -> str:
     """Return a SHA-256 over d, the dtype and some `rows` of vectors (n, d), by default 0, 1, 2, 4, 8, ...: cheap for any n.
 
-    By default it stays the same when rows are appended. Rows that were `skipped` count as zeros, whatever they are now.
+    The default does not change when rows are appended. `skipped` rows count as zeros, whatever they contain.
     """
     skipped = frozenset(skipped)
     digest = hashlib.sha256(f"{array.shape[1]} {array.dtype}".encode())
@@ -106,12 +106,12 @@ def fingerprint(array: np.ndarray, skipped: Iterable[int] = (), rows: Iterable[i
 
 
 def sample(array: np.ndarray) -> str:
-    """Return the fingerprint over SAMPLED rows, evenly spaced from the first to the last."""
-    return fingerprint(array, rows=np.unique(np.linspace(0, len(array) - 1, SAMPLED).astype(int)).tolist())
+    """Return the fingerprint over SAMPLE_ROWS, evenly spaced from the first to the last."""
+    return fingerprint(array, rows=np.unique(np.linspace(0, len(array) - 1, SAMPLE_ROWS).astype(int)).tolist())
 
 
 def changed_rows(array: np.ndarray, built: Sequence[str], n: int, **how: Any) -> tuple[int, int] | None:
-    """Return the first and last row of the first block whose digest has changed, as `block_digests` gives it."""
+    """Return the first and last row of the first block with a changed digest; arguments as for `block_digests`."""
     found = block_digests(array, n, **how)
     number = next((number for number, digest in found if digest != built[number]), None)
     return None if number is None else (number * DIGEST_ROWS, min((number + 1) * DIGEST_ROWS, n) - 1)
@@ -124,10 +124,10 @@ def block_digests(
     known: Sequence[str] | None = None,
     max_bytes: int | None = None,
 ) -> Iterator[tuple[int, str]]:
-    """Yield the number and a digest of each DIGEST_ROWS of the first n of vectors. Rows that are `zeroed` count as zeros.
+    """Yield the number and a digest of each block of DIGEST_ROWS of the first n vectors. `zeroed` rows count as zeros.
 
-    Blocks with a `known` digest, of the array as it is, are not read unless they end at n or hold zeroed rows. With
-    `max_bytes` only so many are read, in blocks evenly spaced from the first to the last.
+    Blocks with a `known` digest are read only if they end at n or have zeroed rows. `max_bytes` limits the reads to
+    blocks evenly spaced from the first to the last.
     """
     rows, count = np.array(sorted(zeroed), np.int64), -(-n // DIGEST_ROWS)
     most = count if max_bytes is None else max(2, max_bytes // (DIGEST_ROWS * array[0].nbytes))
@@ -145,8 +145,8 @@ def block_digests(
         release(array)
 
 
-def content_digests(path: Path) -> dict:
-    """Return what a manifest says of the content of complete vectors."""
+def content_digests(path: Path) -> dict[str, Any]:
+    """Return the digests of complete vectors, by the fields of a manifest."""
     array = open_array(path)
     return {
         "sha256": sha256(path),
@@ -156,21 +156,21 @@ def content_digests(path: Path) -> dict:
 
 
 def block_rows(array: np.ndarray) -> int:
-    """Return how many rows of `array` are read at once, in float32."""
+    """Return the number of rows of `array` to read at once, in float32."""
     return max(1, BLOCK_BYTES // (4 * array.shape[1]))
 
 
 def release(array: np.ndarray) -> None:
-    """Take the pages of a memory-mapped array that were read out of this process; the system's cache may keep them."""
+    """Release the pages of a memory-mapped array from this process; the system's cache may keep them."""
     mapping: Any = getattr(array, "_mmap", None)  # of np.memmap and its slices
-    if hasattr(mapping, "madvise") and getattr(array, "mode", "c") != "c":  # not on Windows, nor what only memory holds
+    if hasattr(mapping, "madvise") and getattr(array, "mode", "c") != "c":  # not on Windows, nor for arrays in memory
         mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def open_array(path: Path) -> np.ndarray:
     """Return the vectors (n, d) in a `.npy`, memory-mapped, after checks of its header and size.
 
-    Raises ValueError for a file that is not a `.npy`, or is pickled, truncated, empty, or not a plain matrix of floats.
+    Raises ValueError if the file is no `.npy`, or is pickled, truncated, empty, or no plain matrix of floats.
     """
     with path.open("rb") as file:
         if file.read(len(NPY_MAGIC)) != NPY_MAGIC:
@@ -198,7 +198,7 @@ def open_array(path: Path) -> np.ndarray:
 
 
 def new_array(path: Path, shape: tuple[int, int]) -> np.memmap:
-    """Return a new memory-mapped float16 array of zeros (n, c), whose space on disk is reserved. Raises NoSpace."""
+    """Return a new memory-mapped float16 array of zeros (n, c), with its space on disk reserved. Raises NoSpace."""
     with path.open("w+b") as file:
         header = {"descr": "<f2", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
@@ -210,9 +210,9 @@ def new_array(path: Path, shape: tuple[int, int]) -> np.memmap:
 def open_vectors(path: Path, names: Path | None = None, network: str | None = None) -> Vectors:
     """Open vectors with their names and manifest; `names` and `network` are used if there is no manifest.
 
-    What is checked of the `.npy`: its header, its size, and the time of its last change. If it changed after its
-    manifest (it was copied, or altered), a file of up to WHOLE_BYTES is compared by its SHA-256, a larger one by
-    SAMPLED rows if its manifest has them; `check_complete` compares all. Raises ValueError if names, vectors and manifest do not match.
+    The header, size and time of the `.npy` are checked. If it changed after its manifest (by a copy or an alteration),
+    files up to WHOLE_BYTES are compared by their SHA-256, larger files by SAMPLE_ROWS; `check_complete` compares all.
+    Raises ValueError if names, vectors and manifest do not match.
     """
     if not manifest_path(path).exists():
         array = open_array(path)
@@ -222,33 +222,32 @@ def open_vectors(path: Path, names: Path | None = None, network: str | None = No
             raise ValueError(f"{names} has {len(lines)} lines, but {path} has {len(array)} rows: expected one per row")
         known, is_guess = _known_network(array, network)
         return Vectors(path, array, lines, None, known, None, is_guess)
-    manifest, array = _recorded(path)
-    names = names or path.parent / manifest["names"]["file"]
+    manifest, array = _open_recorded(path)
+    names = names or path.parent / manifest.names.file
     lines = read_names(names)[: len(array)]  # the list may have grown since
-    if names_digest(lines) != manifest["names"]["sha256"]:
+    if names_digest(lines) != manifest.names.sha256:
         raise ValueError(f"{names} is not the list that {path} was made from: lines have changed; restore it")
-    if network is not None and recorded_name(network) != manifest["network"]["name"]:
-        raise ValueError(f"{path} was made with {manifest['network']['name']}, not with {network}")
-    images, allowed = images_of(manifest, path), manifest["allow_outside"]
-    known = NetworkDescription.from_json(manifest["network"])
-    return Vectors(path, array, lines, manifest, known, images, allow_outside=allowed)
+    if network is not None and recorded_name(network) != (made := manifest.network.name):
+        raise ValueError(f"{path} was made with {made}, not with {network}")
+    place, allow_outside = manifest.place(path), manifest.allow_outside
+    return Vectors(path, array, lines, manifest, manifest.network, place, allow_outside=allow_outside)
 
 
 def check_complete(vectors: Vectors) -> None:
-    """Raise ValueError if any byte of the vectors differs from when they were made; it reads the whole file.
+    """Raise ValueError if any byte of the vectors was altered; this reads the whole file.
 
     Vectors without a manifest cannot be checked.
     """
-    if vectors.manifest and vectors.array is not None and sha256(vectors.path) != vectors.manifest["sha256"]:
+    if vectors.manifest and vectors.array is not None and sha256(vectors.path) != vectors.manifest.sha256:
         raise ValueError(_altered(vectors.path))
 
 
-def _recorded(path: Path) -> tuple[dict, np.ndarray]:
+def _open_recorded(path: Path) -> tuple[Manifest, np.ndarray]:
     """Return the manifest and its vectors, also while another run replaces both."""
     while True:
         manifest, error = read_manifest(path), None
         try:
-            array = _checked(path, manifest)
+            array = _open_checked(path, manifest)
         except (OSError, ValueError) as caught:
             error = caught
         if read_manifest(path) == manifest:  # else they may be of different runs
@@ -257,33 +256,32 @@ def _recorded(path: Path) -> tuple[dict, np.ndarray]:
             return manifest, array
 
 
-def _checked(path: Path, manifest: dict) -> np.ndarray:
+def _open_checked(path: Path, manifest: Manifest) -> np.ndarray:
     """Return the vectors of a manifest. Raises ValueError if they are incomplete or do not match it."""
-    if manifest["sha256"] is None:
-        raise ValueError(
-            f"{path} is incomplete, {manifest['rows_done']} of {manifest['n']} rows: rerun the same extraction to resume"
-        )
+    n, d, dtype = manifest.n, manifest.d, manifest.dtype
+    if not manifest.is_complete:
+        raise ValueError(f"{path} is incomplete, {manifest.rows_done} of {n} rows: rerun the same extraction to resume")
     array = open_array(path)
-    if array.shape != (manifest["n"], manifest["d"]) or array.dtype != manifest["dtype"]:
+    if array.shape != (n, d) or array.dtype != dtype:
         raise ValueError(
-            f"{path} does not match its manifest: expected {(manifest['n'], manifest['d'])} {manifest['dtype']}, "
-            f"got {array.shape} {array.dtype}; rerun the extraction to resume, or rebuild with --overwrite"
+            f"{path} does not match its manifest: expected {(n, d)} {dtype}, got {array.shape} {array.dtype}; "
+            f"rerun the extraction to resume, or rebuild with --overwrite"
         )
-    if manifest["blocks"] is not None and len(manifest["blocks"]) != -(-len(array) // DIGEST_ROWS):
+    if manifest.blocks is not None and len(manifest.blocks) != -(-n // DIGEST_ROWS):
         raise ValueError(f"{manifest_path(path)} is damaged, blocks: rebuild the vectors with --overwrite")
     check_unaltered(path, array, manifest)
     return array
 
 
-def check_unaltered(path: Path, array: np.ndarray, manifest: dict) -> None:
-    """Raise ValueError if the vectors are not those of the manifest, which is written after them."""
+def check_unaltered(path: Path, array: np.ndarray, manifest: Manifest) -> None:
+    """Raise ValueError if the vectors were changed after their manifest was written."""
     if path.stat().st_mtime_ns <= manifest_path(path).stat().st_mtime_ns:
         return
-    if array.nbytes > WHOLE_BYTES and manifest["sample"] is not None:  # None: a manifest of before
-        unaltered = sample(array) == manifest["sample"]
+    if array.nbytes > WHOLE_BYTES and manifest.sample is not None:  # None: written by an earlier version
+        is_unaltered = sample(array) == manifest.sample
     else:
-        unaltered = array.nbytes > WHOLE_BYTES or sha256(path) == manifest["sha256"]
-    if not unaltered:
+        is_unaltered = array.nbytes > WHOLE_BYTES or sha256(path) == manifest.sha256
+    if not is_unaltered:
         raise ValueError(_altered(path))
 
 

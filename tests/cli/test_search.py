@@ -133,7 +133,7 @@ def test_limits_are_options_where_they_can_be_given_only(collection, run, tmp_pa
     (tmp_path / "large").mkdir()
     (tmp_path / "large.png").rename(tmp_path / "large" / "large.png")
     done = run("extract", "-d", "large", "--network", "hog-colour")
-    assert "with larger --max-pixels or --max-bytes what is too large" in done.stderr
+    assert "raise --max-pixels or --max-bytes to include oversized images" in done.stderr
 
 
 def test_several_images_as_one_query_are_not_said_to_be_like_nothing(collection, run):

@@ -18,8 +18,8 @@ pytest.importorskip("sentence_transformers", reason="texts are not installed: ma
 from similar_images.collection.texts import TextCollection
 from similar_images.evaluation.evaluation import open_configs
 from similar_images.networks.text import load_text_network
-from similar_images.vectors.from_texts import BLOCK
 from similar_images.vectors.store import open_vectors
+from similar_images.vectors.texts import BLOCK
 
 SAID = [
     "The train was late again, I waited an hour at the station",

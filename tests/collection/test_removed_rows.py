@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from collection_files import save_texts
+from extraction import extract_images
 from PIL import Image
 
 from similar_images import Collection, DuplicateReview, TextCollection, TextGallery
@@ -22,10 +23,7 @@ from similar_images.evaluation.labels import choose_labels
 from similar_images.evaluation.similarities import choose_similarity
 from similar_images.index.builder import build, remove
 from similar_images.index.quality import Queries
-from similar_images.networks.loader import load
-from similar_images.vectors.from_images import extract
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
-from similar_images.vectors.writer import Writer
 from similar_images.widgets.words import Words
 
 N = 120  # pictures; each third one is there three times
@@ -46,10 +44,7 @@ def folder(tmp_path_factory) -> Path:
             coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), dtype=np.uint8))
             coarse.resize((64, 48), Image.Resampling.BICUBIC).save(folder / name)
     listed = folder.parent / "photos_file_list.txt"
-    encoder, writer = load("hog-colour"), Writer(vectors_path(listed), listed, names, folder)
-    writer.begin(encoder.description)
-    extract(names, folder, encoder, writer)
-    vectors = open_vectors(vectors_path(listed))
+    vectors = extract_images(folder, listed, names)
     build(vectors, index_path(vectors.path), "flat")
     remove(vectors, index_path(vectors.path), REMOVED)
     return folder.parent

@@ -11,15 +11,13 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from extraction import extract_images
 from PIL import Image
 
 from similar_images.collection.images import Collection
 from similar_images.evaluation import duplicate_threshold, duplicates
 from similar_images.evaluation.duplicate_groups import Group
-from similar_images.networks.loader import load
-from similar_images.vectors.from_images import extract
 from similar_images.vectors.store import manifest_path, vectors_path
-from similar_images.vectors.writer import Writer
 
 
 @pytest.fixture
@@ -44,10 +42,7 @@ def folder(tmp_path) -> Path:
 def names(folder, tmp_path) -> Path:
     names = tmp_path / "photos_file_list.txt"
     listed = sorted(path.name for path in folder.iterdir())
-    encoder = load("hog-colour")
-    writer = Writer(vectors_path(names), names, listed, folder)
-    writer.begin(encoder.description)
-    extract(listed, folder, encoder, writer)
+    extract_images(folder, names, listed)
     return names
 
 

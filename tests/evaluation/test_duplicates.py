@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from extraction import extract_images
 from PIL import Image
 
 from similar_images.collection.images import Collection
@@ -18,9 +19,7 @@ from similar_images.evaluation.duplicates import default_threshold, find_pairs, 
 from similar_images.index.builder import build
 from similar_images.index.index import open_index
 from similar_images.networks.loader import load
-from similar_images.vectors.from_images import extract
 from similar_images.vectors.store import open_vectors, vectors_path
-from similar_images.vectors.writer import Writer
 
 COLUMNS = ["group", "row", "name", "similarity", "bytes", "width", "height", "same_file_as", "sha256"]
 
@@ -140,10 +139,7 @@ def collection(folder, tmp_path) -> Path:
     """The list of the folder's images, with their vectors of hog-colour beside it."""
     names = tmp_path / "photos_file_list.txt"
     listed = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
-    encoder = load("hog-colour")
-    writer = Writer(vectors_path(names), names, listed, folder)
-    writer.begin(encoder.description)
-    extract(listed, folder, encoder, writer)
+    extract_images(folder, names, listed)
     return names
 
 

@@ -43,7 +43,7 @@ class Folder:
         else:
             writer = Writer(self.path, self.folder / "v.txt", names, self.folder, overwrite=True)
             writer.begin(HOG)
-            writer.write(self.array, [Skipped(row, names[row], "broken") for row in skipped])
+            writer.append(self.array, [Skipped(row, names[row], "broken") for row in skipped])
             writer.finish()
         return open_vectors(self.path)
 

@@ -79,13 +79,17 @@ def test_extraction_from_an_address_gives_the_vectors_of_the_folder_and_is_searc
 
 def test_a_run_whose_address_disappears_stops(photos, monkeypatch):
     from similar_images.networks import loader
-    from similar_images.vectors.from_images import encoded
+    from similar_images.vectors.extract import ImageEncoder, split_into_blocks
+    from similar_images.vectors.manifest import Runtime
 
     source = open_source(Address(f"file://{photos}"))
     names = source.find().names
     photos.rename(photos.with_name("away"))
-    with pytest.raises(OSError, match="is missing: restore it and rerun to resume"):
-        list(encoded(names, source, loader.load("hog-colour"), 4))
+    with (
+        ImageEncoder(source, loader.load("hog-colour"), Runtime(batch=4)) as images,
+        pytest.raises(OSError, match="is missing: restore it and rerun to resume"),
+    ):
+        list(images.encode(split_into_blocks(names, 4)))
 
 
 @pytest.mark.parametrize(

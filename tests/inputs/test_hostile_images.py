@@ -11,15 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from extraction import extract_images
 from PIL import Image, PngImagePlugin
 
 from similar_images.inputs import images
 from similar_images.inputs.formats import FORMATS
 from similar_images.inputs.preparation import read_pixels, resize_to_square
-from similar_images.networks import loader
-from similar_images.vectors import from_images as extraction
-from similar_images.vectors.store import open_vectors, skipped_path
-from similar_images.vectors.writer import Writer
+from similar_images.vectors.store import skipped_path
 
 RED = (200, 40, 60)
 LIMITS = images.Limits(pixels=1_000_000, bytes=2_000_000, seconds=20)
@@ -237,14 +235,9 @@ def test_what_is_broken_has_a_true_reason(name, folder):
 
 def test_a_run_over_all_of_them_skips_exactly_the_broken(folder, tmp_path):
     names, output = sorted(path.name for path in folder.iterdir()), tmp_path / "v.npy"
-    encoder = loader.load("hog-colour")
-    writer = Writer(output, tmp_path / "v.txt", names, folder)
-    writer.begin(encoder.description)
-    extraction.extract(names, folder, encoder, writer, limits=LIMITS)
-    vectors = open_vectors(output)
+    vectors = extract_images(folder, tmp_path / "v.txt", names, output=output, limits=LIMITS)
     assert {entry.name for entry in vectors.skipped} == {*UNREADABLE, *NO_FILES}
     assert {name for name, vector in zip(names, vectors.array, strict=True) if vector.any()} == set(READABLE)
-    extraction.write_skipped(skipped_path(output), folder, vectors.skipped)
     with skipped_path(output).open(newline="") as file:
         written = {line["name"]: line for line in csv.DictReader(file)}
     assert written["half.jpg"]["bytes"] == "8000" and len(written["half.jpg"]["sha256"]) == 64

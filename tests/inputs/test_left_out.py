@@ -18,7 +18,7 @@ from similar_images.events import Event
 from similar_images.inputs import listing as kinds
 from similar_images.inputs.names import find_line_error
 from similar_images.inputs.sources import Address, open_source
-from similar_images.vectors.from_images import list_images
+from similar_images.vectors.items import list_images
 
 FILES = {
     "a.JPG": None,

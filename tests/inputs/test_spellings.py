@@ -12,6 +12,7 @@ from unicodedata import normalize
 
 import numpy as np
 import pytest
+from extraction import extract_images
 
 from similar_images.collection.columns import name_columns
 from similar_images.collection.images import Collection
@@ -20,9 +21,7 @@ from similar_images.index.builder import read_rows
 from similar_images.inputs.names import NameRows
 from similar_images.inputs.sources import open_source
 from similar_images.milvus.fields import FOLDED_NAME, choose_fields, iter_entities
-from similar_images.vectors.from_images import list_images
-from similar_images.vectors.store import open_vectors
-from similar_images.vectors.writer import Writer
+from similar_images.vectors.items import list_images
 
 COMPOSED, DECOMPOSED = "Zürich/Ångström é.jpg", normalize("NFD", "Zürich/Ångström é.jpg")
 FORMS = {"composed": (COMPOSED, DECOMPOSED), "decomposed": (DECOMPOSED, COMPOSED)}
@@ -254,15 +253,9 @@ def test_a_tar_written_with_double_and_leading_dots_is_normal(tmp_path):
 
 
 def test_vectors_are_extracted_once_for_each_spelling(photos, tmp_path):
-    from similar_images.networks.loader import load
-    from similar_images.vectors.from_images import extract
-
     (photos / DECOMPOSED).parent.mkdir()
     (photos / "red/0.jpg").rename(photos / DECOMPOSED)
-    encoder = load("hog-colour")
-    writer = Writer(tmp_path / "v.npy", tmp_path / "v.txt", [COMPOSED, "red/1.jpg"], photos)
-    writer.begin(encoder.description)
-    extract([COMPOSED, "red/1.jpg"], photos, encoder, writer)
-    vectors = open_vectors(tmp_path / "v.npy")
+    names = [COMPOSED, "red/1.jpg"]
+    vectors = extract_images(photos, tmp_path / "v.txt", names, output=tmp_path / "v.npy")
     assert not vectors.skipped and vectors.array.any(axis=1).all()
     assert Collection.open(tmp_path / "v.npy").path(0).is_file()

@@ -56,7 +56,7 @@ def test_a_collection_whose_network_has_moved_says_so(photos, tmp_path):
     path, names = vectors_path(names_file), open_source(photos).find().names
     writer = Writer(path, names_file, names, photos)
     writer.begin(catalog.describe(NETWORKS["mobilenetv2"]), {"model": tmp_path / "moved.keras"})
-    writer.write(np.ones((len(names), 1280), np.float32), [])
+    writer.append(np.ones((len(names), 1280), np.float32), [])
     writer.finish()
     with pytest.raises(
         FileNotFoundError, match=r"moved\.keras, the network of this collection, is missing.*-m \(model=\)"

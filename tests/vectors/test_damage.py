@@ -28,7 +28,7 @@ def vectors(tmp_path):
     writer.begin(NETWORK)
     array = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
     array[7] = 0
-    writer.write(array, [Skipped(7, "7.jpg", "damaged")])
+    writer.append(array, [Skipped(7, "7.jpg", "damaged")])
     writer.finish()
     return tmp_path / "list.npy"
 
@@ -79,13 +79,13 @@ def change(path, rows: np.ndarray) -> None:
     os.utime(path, ns=(later, later))
 
 
-def test_swapped_rows_are_noticed(vectors, size):
+def test_swapped_rows_are_refused(vectors, size):
     change(vectors, np.load(vectors)[::-1])
     with pytest.raises(ValueError, match="was altered after it was made: restore it, or rebuild"):
         open_vectors(vectors)
 
 
-def test_one_overwritten_row_is_noticed(vectors, size):
+def test_overwritten_row_is_refused(vectors, size):
     rows = np.load(vectors)
     rows[33] = 1
     change(vectors, rows)
@@ -93,7 +93,7 @@ def test_one_overwritten_row_is_noticed(vectors, size):
         open_vectors(vectors)
 
 
-def test_a_copy_of_a_collection_opens_whatever_its_times(vectors, size, tmp_path):
+def test_copied_collection_opens_with_any_times(vectors, size, tmp_path):
     copy = tmp_path / "copy"
     copy.mkdir()
     for file in ("list.json", "list.txt", "list.npy"):
@@ -102,7 +102,7 @@ def test_a_copy_of_a_collection_opens_whatever_its_times(vectors, size, tmp_path
     assert len(open_vectors(copy / "list.npy").names) == N
 
 
-def test_an_alteration_whose_time_was_set_back_is_found_by_the_complete_check(vectors):
+def test_complete_check_finds_an_alteration_with_an_old_time(vectors):
     rows = np.load(vectors)
     rows[33] = 1
     change(vectors, rows)
@@ -112,7 +112,7 @@ def test_an_alteration_whose_time_was_set_back_is_found_by_the_complete_check(ve
         check_complete(opened)
 
 
-def test_a_manifest_of_before_without_a_sample_opens(vectors):
+def test_earlier_manifest_without_a_sample_opens(vectors):
     manifest = vectors.with_suffix(".json")
     content = json.loads(manifest.read_text())
     del content["sample"], content["engine"]

@@ -1,4 +1,4 @@
-"""Decoding in processes: what hangs, crashes or is killed costs one image; files from archives share a limit."""
+"""Decoding in processes: a hanging, crashing or killed decoder costs one image; files from archives share a limit."""
 
 import io
 import os
@@ -7,21 +7,20 @@ import signal
 import threading
 import time
 import zipfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from extraction import extract_images
 from PIL import Image
 
 from similar_images.inputs import images
 from similar_images.inputs.sources import Archive, open_source
 from similar_images.networks.loader import load
 from similar_images.vectors import decode_pool as decoding
-from similar_images.vectors import from_images as extraction
-from similar_images.vectors.store import open_vectors
-from similar_images.vectors.writer import Writer
+from similar_images.vectors.decode_pool import DecodePool
 
 
 def trouble(source, preparation, limits):
@@ -44,34 +43,38 @@ def prepare(*arguments):
     decoding.read_pixels = trouble
 
 
-prepare_process = decoding._prepare
+prepare_process = decoding._prepare_process
 
 
 def serve(*arguments):
-    decoding._prepare = prepare
+    decoding._prepare_process = prepare
     serve_process(*arguments)
 
 
 serve_process = decoding._serve
+PREPARATION = load("hog-colour").preparation
 
 
-def test_an_image_whose_decoder_hangs_or_dies_is_skipped_and_its_neighbours_are_not(tmp_path, monkeypatch):
+def decode(source, *blocks, **options):
+    """Return the pixels of each block of names, or the reasons why there are none."""
+    with closing(DecodePool(source, PREPARATION, max(map(len, blocks)), **options)) as pool:
+        return [pixels for _, pixels in pool.decode([(None, block) for block in blocks])]
+
+
+def test_only_the_image_of_a_hanging_or_dying_decoder_is_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "_serve", serve)
-    source, limits = open_source(tmp_path), images.Limits(seconds=3)
-    with decoding.decoders(source, load("hog-colour"), 8, limits, workers=2) as pool:
-        first = pool.begin(["a.jpg", "slow.jpg", "b.jpg"])
-        second = pool.begin(["c.jpg", "crash.jpg", "killed.jpg", "once.jpg"])
-        a, hung, b = pool.result(first)
-        c, crashed, killed, once = pool.result(second)
+    blocks = ["a.jpg", "slow.jpg", "b.jpg"], ["c.jpg", "crash.jpg", "killed.jpg", "once.jpg"]
+    first, second = decode(open_source(tmp_path), *blocks, limits=images.Limits(seconds=3), workers=2)
+    (a, hung, b), (c, crashed, killed, once) = first, second
     assert all((good == 7).all() for good in (a, b, c, once))
     assert str(hung) == "took longer than 3 s to decode"
     assert str(crashed) == "its decoder crashed (SIGSEGV)"
     assert str(killed) == "its decoder was killed (SIGKILL), probably because memory ran out"
 
 
-def test_a_run_whose_decoders_are_killed_again_and_again_finishes(photos, tmp_path, monkeypatch):
+def test_run_with_killed_decoders_finishes(photos, tmp_path, monkeypatch):
     names = open_source(photos).find().names * 80
-    encoder, output, decode = load("hog-colour"), tmp_path / "v.npy", decoding._Process.decode
+    decode = decoding._Process.decode
     decoded, kills = queue.SimpleQueue(), []
 
     def counted(*arguments):
@@ -80,7 +83,7 @@ def test_a_run_whose_decoders_are_killed_again_and_again_finishes(photos, tmp_pa
         return reason
 
     def kill() -> None:
-        """Kill the decoders after every hundred images, until the end is told."""
+        """Kill the decoders after every hundred images, until the end."""
         while all(decoded.get() for _ in range(100)):
             for child in psutil.Process().children():
                 with suppress(psutil.Error):  # it has ended
@@ -89,17 +92,13 @@ def test_a_run_whose_decoders_are_killed_again_and_again_finishes(photos, tmp_pa
                         kills.append(child.pid)
 
     monkeypatch.setattr(decoding._Process, "decode", counted)
-
-    writer = Writer(output, tmp_path / "v.txt", names, photos)
-    writer.begin(encoder.description)
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        extraction.extract(names, photos, encoder, writer, workers=2)
+        vectors = extract_images(photos, tmp_path / "v.txt", names, workers=2)
     finally:
         decoded.put(False)
         killer.join()
-    vectors = open_vectors(output)
     assert kills
     assert vectors.array.any(axis=1).sum() == len(names) - len(vectors.skipped)
     assert all("decoder was killed" in entry.reason for entry in vectors.skipped)
@@ -115,32 +114,31 @@ def packed(tmp_path: Path, count: int) -> Archive:
     return open_source(tmp_path / "large.zip")
 
 
-def test_the_files_of_an_archive_are_in_memory_within_a_limit_however_large_the_batch(tmp_path, monkeypatch):
+def test_archived_files_in_memory_are_limited(tmp_path, monkeypatch):
     source, inside, peaks = packed(tmp_path, 130), [], []
     size = source.size("0.tiff")
-    monkeypatch.setattr(decoding, "BYTES_AHEAD", 2 * size)
-    decode = decoding._Process.decode
+    monkeypatch.setattr(decoding, "MAX_BYTES_AHEAD", 2 * size)
+    decode_image = decoding._Process.decode
 
     def counted(self, slot, image, seconds):
         inside.append(len(image))
         peaks.append(sum(inside))
         try:
-            return decode(self, slot, image, seconds)
+            return decode_image(self, slot, image, seconds)
         finally:
             inside.remove(len(image))
 
     monkeypatch.setattr(decoding._Process, "decode", counted)
-    with decoding.decoders(source, load("hog-colour"), 130, workers=4) as pool:
-        pixels = pool.result(pool.begin(source.find().names))
+    (pixels,) = decode(source, source.find().names, workers=4)
     assert all(isinstance(image, np.ndarray) for image in pixels)
     assert max(peaks) <= 2 * size
 
 
-def test_a_file_larger_than_the_limit_is_decoded_alone(tmp_path, monkeypatch):
+def test_file_above_the_limit_is_decoded_alone(tmp_path, monkeypatch):
     source = packed(tmp_path, 6)
-    monkeypatch.setattr(decoding, "BYTES_AHEAD", 10)
-    with decoding.decoders(source, load("hog-colour"), 6, workers=2) as pool:
-        assert all(isinstance(image, np.ndarray) for image in pool.result(pool.begin(source.find().names)))
+    monkeypatch.setattr(decoding, "MAX_BYTES_AHEAD", 10)
+    (pixels,) = decode(source, source.find().names, workers=2)
+    assert all(isinstance(image, np.ndarray) for image in pixels)
 
 
 def test_decoding_writes_nothing_to_stderr(tmp_path, capfd):
@@ -150,8 +148,7 @@ def test_decoding_writes_nothing_to_stderr(tmp_path, capfd):
     content = bytearray(buffer.getvalue())
     content[30:200] = bytes(170)
     (tmp_path / "noisy.tiff").write_bytes(content)
-    with decoding.decoders(open_source(tmp_path), load("hog-colour"), 1, workers=1) as pool:
-        (reason,) = pool.result(pool.begin(["noisy.tiff"]))
+    ((reason,),) = decode(open_source(tmp_path), ["noisy.tiff"], workers=1)
     assert isinstance(reason, images.UnreadableImage)
     assert capfd.readouterr().err == ""
 
@@ -160,6 +157,6 @@ def test_decoding_writes_nothing_to_stderr(tmp_path, capfd):
     ("cores", "threads", "workers"),
     [(1, None, 2), (2, None, 2), (16, None, 16), (16, 4, 12), (16, 16, 16), (96, None, 32)],
 )
-def test_as_many_processes_decode_as_the_cores_allow_beside_the_network(cores, threads, workers, monkeypatch):
+def test_default_workers_use_the_remaining_cores(cores, threads, workers, monkeypatch):
     monkeypatch.setattr(decoding, "cpu_count", lambda: cores)
     assert decoding.default_workers(threads) == workers

@@ -1,4 +1,4 @@
-"""Vectors that an earlier version computed, without colour profiles, keep their rows and say so."""
+"""Vectors of an earlier version, without colour profiles, keep their rows, with a note."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def extract(tmp_path, monkeypatch):
 
 
 def decoding() -> int | None:
-    return read_manifest(vectors_path(Path("photos_file_list.txt")))["decoding"]
+    return read_manifest(vectors_path(Path("photos_file_list.txt"))).decoding
 
 
 def make_earlier() -> None:
@@ -51,7 +51,7 @@ def test_new_vectors_record_how_files_are_decoded(extract):
     assert NOTE not in extract() and decoding() == DECODING_VERSION
 
 
-def test_earlier_vectors_are_known_and_stay_until_overwritten(extract):
+def test_earlier_vectors_are_noted_and_kept(extract):
     extract()
     make_earlier()
     before = np.load(vectors_path(Path("photos_file_list.txt")))
@@ -65,4 +65,4 @@ def test_vectors_of_another_tool_count_as_earlier(tmp_path):
     np.save(tmp_path / "v.npy", np.ones((1, 4096), np.float32))
     (tmp_path / "list.txt").write_text("a.jpg\n")
     adopt(tmp_path / "v.npy", tmp_path / "list.txt", tmp_path)
-    assert read_manifest(tmp_path / "v.npy")["decoding"] == 1
+    assert read_manifest(tmp_path / "v.npy").decoding == 1

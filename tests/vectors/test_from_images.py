@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from commands import extraction_command
+from extraction import extract_images
 from PIL import Image
 
 from similar_images import Collection
@@ -15,28 +16,24 @@ from similar_images.events import Skipped
 from similar_images.inputs.sources import archive, open_source
 from similar_images.networks import batch_size
 from similar_images.networks.loader import load
-from similar_images.vectors import from_images as extraction
+from similar_images.vectors import extract as extraction
+from similar_images.vectors.items import list_images
 from similar_images.vectors.store import open_vectors
-from similar_images.vectors.writer import Writer
 
 
 def extract(folder, names, output, batch=4, **options):
-    encoder = load("hog-colour")
-    writer = Writer(output, output.with_suffix(".txt"), names, folder)
-    writer.begin(encoder.description)
-    extraction.extract(names, folder, encoder, writer, batch, **options)
-    return open_vectors(output)
+    return extract_images(folder, output.with_suffix(".txt"), names, output=output, batch=batch, **options)
 
 
-def test_one_worker_on_the_command_line_is_one_decoder_and_gives_the_same_vectors(photos, tmp_path, monkeypatch):
-    started, decoders = [], extraction.decoders
+def test_workers_do_not_change_vectors(photos, tmp_path, monkeypatch):
+    started, new_pool = [], extraction.DecodePool
 
-    def counted(source, encoder, slots, limits, workers):
-        started.append(workers)
-        return decoders(source, encoder, slots, limits, workers)
+    def count(*arguments):
+        started.append(arguments[-1])
+        return new_pool(*arguments)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(extraction, "decoders", counted)
+    monkeypatch.setattr(extraction, "DecodePool", count)
     written = []
     for workers in (1, 3):
         options = ("-d", "photos", "--network", "hog-colour", "-o", f"{workers}.npy", "--workers", str(workers))
@@ -59,15 +56,16 @@ def test_row_i_is_line_i_and_a_bad_image_is_zeros(photos, tmp_path):
     assert "not an image" in reasons[1] and "empty line" in reasons[2] and reasons[4] == "no such file"
 
 
-def test_progress_counts_every_row_and_names_what_was_skipped(photos, tmp_path):
+def test_progress_counts_rows_and_names_skipped_images(photos, tmp_path):
     (photos / "bad.jpg").write_text("no image")
-    names, calls = [*open_source(photos).find().names], []
-    extract(photos, names, tmp_path / "v.npy", progress=lambda rows, skipped: calls.append((rows, len(skipped))))
-    assert [rows for rows, _ in calls] == [4, 4, 4, 1]
-    assert sum(skipped for _, skipped in calls) == 1
+    names, events = open_source(photos).find().names, []
+    extract(photos, names, tmp_path / "v.npy", progress=events.append)
+    assert [(event.done, event.total) for event in events if event.total] == [(4, 13), (8, 13), (12, 13), (13, 13)]
+    assert [image.name for event in events for image in event.skipped] == ["bad.jpg"]
+    assert events[-1].note.startswith("12 of 13 images, 1 skipped: see ")
 
 
-def test_a_network_that_gives_nan_stops_the_run_with_the_images_name(photos, tmp_path, monkeypatch):
+def test_nan_stops_the_run_and_names_the_image(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "similar_images.networks.hog_colour.encode",
         lambda pixels: np.full((len(pixels), load("hog-colour").dimension), np.nan),
@@ -76,16 +74,16 @@ def test_a_network_that_gives_nan_stops_the_run_with_the_images_name(photos, tmp
         extract(photos, open_source(photos).find().names, tmp_path / "v.npy")
 
 
-def test_the_listed_images_of_a_folder_keep_their_rows_when_it_grows(photos, tmp_path, monkeypatch):
+def test_listed_images_keep_their_rows_in_a_grown_folder(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    first = extraction.list_images(None, photos)
+    first = list_images(None, photos)
     assert first.list_file.name == "photos_file_list.txt" and len(first.names) == 12
     first.list_file.write_text("".join(f"{name}\n" for name in first.names))
     Image.new("RGB", (9, 9)).save(photos / "a.png")
-    assert extraction.list_images(None, photos).names == [*first.names, "a.png"]
+    assert list_images(None, photos).names == [*first.names, "a.png"]
 
 
-def test_what_was_skipped_is_tried_again_when_asked_for(photos, tmp_path):
+def test_retry_skipped_fills_readable_rows(photos, tmp_path):
     good = (photos / "red" / "1.jpg").read_bytes()
     names = open_source(photos).find().names
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
@@ -104,7 +102,7 @@ def test_what_was_skipped_is_tried_again_when_asked_for(photos, tmp_path):
     np.testing.assert_allclose(found.array[row], np.load(tmp_path / "whole.npy")[row], rtol=1e-5, atol=1e-6)
 
 
-def test_vectors_are_kept_as_float16_all_the_way(photos, run, tmp_path):
+def test_float16_vectors_build_and_search(photos, run, tmp_path):
     for dtype in ("float32", "float16"):
         arguments = ("-d", "photos", "-o", f"{dtype}.npy", "--network", "hog-colour", "--dtype", dtype)
         assert run("extract", *arguments).returncode == 0
@@ -123,7 +121,7 @@ def skipped_csv(path) -> dict[str, dict]:
         return {line["name"]: line for line in csv.DictReader(file)}
 
 
-def test_names_with_nul_formulas_and_escape_codes_are_skipped_and_reported_safely(photos, run, tmp_path):
+def test_hostile_names_are_reported_safely(photos, run, tmp_path):
     names = ["=1+1.jpg", "\x1b[31mred.jpg", "\0.jpg", "blue/0.jpg"]
     for name in names[:2]:
         (photos / name).write_text("no image")
@@ -137,12 +135,12 @@ def test_names_with_nul_formulas_and_escape_codes_are_skipped_and_reported_safel
     assert [line["bytes"] for line in written.values()] == ["8", "8", ""]
 
 
-def test_a_file_beyond_the_limit_is_reported_without_being_read(photos, tmp_path, monkeypatch):
+def test_file_beyond_the_limit_is_not_read(photos, tmp_path, monkeypatch):
     with (photos / "sparse.jpg").open("wb") as file:
         file.truncate(4 * 10**12)
     monkeypatch.setattr(extraction, "digest_image", lambda *_: pytest.fail("it was read"))
     entry = Skipped(0, "sparse.jpg", "too large")
-    extraction.write_skipped(tmp_path / "skipped.csv", photos, [entry])
+    extraction.write_skipped(tmp_path / "skipped.csv", open_source(photos), [entry])
     line = skipped_csv(tmp_path / "skipped.csv")["sparse.jpg"]
     assert (line["bytes"], line["sha256"]) == (str(4 * 10**12), "")
 
@@ -187,6 +185,6 @@ def test_the_default_batch_depends_on_the_backend_and_the_memory_alone():
 
 
 @pytest.mark.parametrize("size", ["infM", "nanG", "-1k"])
-def test_a_size_that_is_no_number_of_bytes_is_refused(size, run, photos):
+def test_invalid_size_is_refused(size, run, photos):
     done = run("extract", "-d", "photos", "--max-bytes", size)
     assert done.returncode == 2 and "expected a size such as 500k, 8M or 2G" in done.stderr

@@ -1,4 +1,4 @@
-"""Extraction that is killed, runs out of disk or loses its folder, and is resumed."""
+"""Interrupted extraction: killed, on a full disk or without its folder, and resumed."""
 
 import os
 import random
@@ -15,7 +15,7 @@ from similar_images.inputs.sources import open_source
 from similar_images.vectors.store import open_vectors
 
 
-def test_a_run_killed_at_any_moment_ends_with_the_bytes_of_an_unbroken_one(photos, tmp_path):
+def test_killed_runs_end_with_the_same_bytes(photos, tmp_path):
     moments = random.Random(5)
     names = [name for name in open_source(photos).find().names for _ in range(200)]  # 2,400 rows
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
@@ -60,8 +60,8 @@ def test_a_run_killed_at_any_moment_ends_with_the_bytes_of_an_unbroken_one(photo
         assert (tmp_path / f"whole{suffix}").read_bytes() == (tmp_path / f"killed{suffix}").read_bytes()
 
 
-def begun(tmp_path, photos, rows: int = 1200) -> subprocess.Popen:
-    """Begin a long run and return once some of its rows are safe."""
+def start_run(tmp_path, photos, rows: int = 1200) -> subprocess.Popen:
+    """Start a long run and return after its first checkpoint."""
     names = [name for name in open_source(photos).find().names for _ in range(rows // 12)]
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
     process = subprocess.Popen(extraction_command(), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
@@ -70,8 +70,8 @@ def begun(tmp_path, photos, rows: int = 1200) -> subprocess.Popen:
     return process
 
 
-def test_a_second_run_on_the_same_output_is_refused_with_the_first_ones_process(photos, tmp_path):
-    first = begun(tmp_path, photos)
+def test_second_run_on_the_same_output_names_the_first_process(photos, tmp_path):
+    first = start_run(tmp_path, photos)
     with paused(first), (tmp_path / "list.txt.saved_predictions.npy").open("rb"):  # this process only reads
         second = subprocess.run(extraction_command(), cwd=tmp_path, capture_output=True, text=True)
     assert second.returncode == 1 and f"by another run, process {first.pid}, started 20" in second.stderr
@@ -81,8 +81,8 @@ def test_a_second_run_on_the_same_output_is_refused_with_the_first_ones_process(
     assert open_vectors(tmp_path / "list.txt.saved_predictions.npy").array.any(axis=1).all()
 
 
-def test_a_folder_that_is_unplugged_stops_the_run_which_goes_on_once_it_is_back(photos, tmp_path):
-    process = begun(tmp_path, photos)
+def test_missing_folder_stops_the_run_and_a_rerun_resumes(photos, tmp_path):
+    process = start_run(tmp_path, photos)
     with paused(process):
         photos.rename(tmp_path / "unplugged")
     _, said = process.communicate(timeout=300)
@@ -98,7 +98,7 @@ def test_a_folder_that_is_unplugged_stops_the_run_which_goes_on_once_it_is_back(
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="a small file system is mounted as root")
-def test_a_full_disk_is_one_line_and_after_space_is_made_the_run_goes_on_to_the_same_bytes(photos, tmp_path):
+def test_full_disk_is_one_line_and_a_rerun_ends_with_the_same_bytes(photos, tmp_path):
     names = [name for name in open_source(photos).find().names for _ in range(50)]
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
     subprocess.run(extraction_command("-o", "whole.npy"), cwd=tmp_path, check=True, capture_output=True)

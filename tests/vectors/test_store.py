@@ -9,6 +9,7 @@ import pytest
 from similar_images.events import Skipped
 from similar_images.inputs.names import write_names
 from similar_images.networks.catalog import NETWORKS, describe
+from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import fingerprint, open_vectors
 from similar_images.vectors.writer import Writer, adopt
 
@@ -42,10 +43,10 @@ def rows(start: int, stop: int) -> np.ndarray:
     return np.arange(start, stop, dtype=np.float32)[:, None] + np.ones(D, dtype=np.float32)
 
 
-def write(writer: Writer, *blocks: tuple[int, int], network: dict = HOG) -> None:
+def write(writer: Writer, *blocks: tuple[int, int], network: NetworkDescription = HOG) -> None:
     writer.begin(network)
     for start, stop in blocks:
-        writer.write(rows(start, stop), [])
+        writer.append(rows(start, stop), [])
         writer.checkpoint()
 
 
@@ -53,7 +54,7 @@ def files(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def test_what_is_written_is_read_back_row_by_line(tmp_path, writer):
+def test_rows_are_read_back_by_line(tmp_path, writer):
     output = writer(5)
     write(output, (0, 2), (2, 5))
     output.finish()
@@ -64,7 +65,7 @@ def test_what_is_written_is_read_back_row_by_line(tmp_path, writer):
     assert opened.network == HOG
 
 
-def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(tmp_path, writer):
+def test_stopped_run_resumes_to_the_same_bytes(tmp_path, writer):
     unbroken = writer(5)
     write(unbroken, (0, 5))
     unbroken.finish()
@@ -82,16 +83,16 @@ def test_a_run_that_stopped_goes_on_and_ends_with_the_same_bytes(tmp_path, write
     assert files(tmp_path) == expected
 
 
-def test_a_list_that_has_grown_costs_only_its_new_rows_and_ends_with_the_same_bytes(tmp_path, writer):
+def test_grown_list_computes_new_rows_and_ends_with_the_same_bytes(tmp_path, writer):
     first = writer(3)
     write(first, (0, 3))
     first.finish()
     before = fingerprint(open_vectors(tmp_path / "list.npy").array)
     second = writer(5)
-    assert second.rows_done == 3 and not second.is_whole
+    assert second.rows_done == 3 and not second.is_complete
     write(second, (3, 5))
     second.finish()
-    assert writer(5).is_whole
+    assert writer(5).is_complete
     assert fingerprint(open_vectors(tmp_path / "list.npy").array[:3]) == before
     grown = files(tmp_path)
 
@@ -104,12 +105,12 @@ def test_a_list_that_has_grown_costs_only_its_new_rows_and_ends_with_the_same_by
 def test_skipped_rows_are_kept_with_their_reasons(tmp_path, writer):
     output = writer(2)
     output.begin(HOG)
-    output.write(np.zeros((2, D)), [Skipped(1, "1.jpg", "truncated")])
+    output.append(np.zeros((2, D)), [Skipped(1, "1.jpg", "truncated")])
     output.finish()
     assert open_vectors(tmp_path / "list.npy").skipped == [Skipped(1, "1.jpg", "truncated")]
 
 
-def test_what_is_there_is_not_overwritten_unless_asked_for(tmp_path, writer, names):
+def test_existing_vectors_need_overwrite(tmp_path, writer, names):
     first = writer(3)
     write(first, (0, 3))
     first.finish()
@@ -130,7 +131,7 @@ def test_what_is_there_is_not_overwritten_unless_asked_for(tmp_path, writer, nam
         writer(3)
 
 
-def test_vectors_that_were_cut_are_not_continued(tmp_path, writer):
+def test_truncated_vectors_are_not_resumed(tmp_path, writer):
     stopped = writer(5)
     write(stopped, (0, 3))
     stopped.finish()
@@ -152,7 +153,7 @@ def three(tmp_path, writer) -> dict:
     return files(tmp_path)
 
 
-def test_another_error_of_the_disk_is_not_called_a_full_one(tmp_path, writer, three, monkeypatch):
+def test_other_disk_errors_are_not_called_full(tmp_path, writer, three, monkeypatch):
 
     def failing(*_):
         raise OSError(5, "Input/output error")
@@ -164,7 +165,7 @@ def test_another_error_of_the_disk_is_not_called_a_full_one(tmp_path, writer, th
     assert files(tmp_path) == three
 
 
-def test_a_disk_that_is_too_small_leaves_everything_as_it_was(tmp_path, writer, three, monkeypatch):
+def test_too_small_disk_changes_nothing(tmp_path, writer, three, monkeypatch):
     def full(*_):
         monkeypatch.undo()
         raise OSError(28, "No space left on device")
@@ -178,7 +179,7 @@ def test_a_disk_that_is_too_small_leaves_everything_as_it_was(tmp_path, writer, 
     assert np.array_equal(open_vectors(tmp_path / "list.npy").array, rows(0, 3))
 
 
-def test_bad_vectors_are_refused_with_what_was_expected(tmp_path):
+def test_invalid_vectors_are_refused_with_the_expected_form(tmp_path):
     path = tmp_path / "bad.npy"
 
     def save(array: np.ndarray) -> bytes:
@@ -220,7 +221,7 @@ def test_vectors_without_a_manifest_find_their_list_and_their_network(tmp_path):
         open_vectors(path)
 
 
-def test_a_changed_list_or_manifest_is_refused(tmp_path, writer):
+def test_changed_list_or_manifest_is_refused(tmp_path, writer):
     output = writer(3)
     write(output, (0, 3))
     output.finish()
@@ -243,7 +244,7 @@ def test_a_changed_list_or_manifest_is_refused(tmp_path, writer):
         open_vectors(tmp_path / "list.npy")
 
 
-def test_vectors_of_another_tool_are_adopted_with_a_manifest(tmp_path):
+def test_adopt_writes_a_manifest_for_vectors_of_another_tool(tmp_path):
     path, names = tmp_path / "ms_coco_file_list.txt.saved_predictions.npy", tmp_path / "ms_coco_file_list.txt"
     np.save(path, np.ones((2, 4096), dtype=np.float32))
     names.write_text("a.jpg\nb.jpg\n")
@@ -256,7 +257,7 @@ def test_vectors_of_another_tool_are_adopted_with_a_manifest(tmp_path):
         adopt(path, names, tmp_path)
 
 
-def test_a_fingerprint_sees_other_vectors_of_the_same_shape():
+def test_fingerprint_differs_for_other_vectors_of_the_same_shape():
     one, other = np.ones((9, 4), dtype=np.float32), np.ones((9, 4), dtype=np.float32)
     assert fingerprint(one) == fingerprint(other)
     other[4] = 2

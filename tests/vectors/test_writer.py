@@ -28,7 +28,7 @@ folder, n = Path(sys.argv[1]), int(sys.argv[2])
 network = describe(NETWORKS["hog-colour"])
 writer = Writer(folder / "list.npy", folder / "list.txt", [f"{row}.jpg" for row in range(n)], folder)
 writer.begin(network)
-writer.write(np.ones((n - writer.rows_done, network.dimension), np.float32), [])
+writer.append(np.ones((n - writer.rows_done, network.dimension), np.float32), [])
 writer.finish()
 """
 
@@ -41,12 +41,12 @@ def make(folder: Path, n: int, **options: object) -> Writer:
 
 def fill(writer: Writer, n: int, value: float = 1) -> None:
     writer.begin(HOG)
-    writer.write(np.full((n, D), value, np.float32), [])
+    writer.append(np.full((n, D), value, np.float32), [])
     writer.finish()
 
 
-@pytest.mark.parametrize("there", [0, 2], ids=["a new output", "an output that is resumed"])
-def test_a_run_that_another_has_overtaken_while_it_loaded_its_network_changes_nothing(tmp_path, there):
+@pytest.mark.parametrize("there", [0, 2], ids=["a new output", "a resumed output"])
+def test_run_overtaken_by_another_changes_nothing(tmp_path, there):
     if there:
         fill(make(tmp_path, there), there)
     slow = make(tmp_path, 4)
@@ -57,7 +57,7 @@ def test_a_run_that_another_has_overtaken_while_it_loaded_its_network_changes_no
     ):
         slow.begin(HOG)
     assert (tmp_path / "list.npy").read_bytes() == finished
-    assert make(tmp_path, 4).is_whole
+    assert make(tmp_path, 4).is_complete
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_full_disk_keeps_the_old_vectors(small_disk, options):
     assert len(open_vectors(small_disk / "list.npy").names) == 100
 
 
-def test_overwriting_keeps_what_a_reader_has_open(tmp_path):
+def test_overwriting_keeps_vectors_open_in_a_reader(tmp_path):
     fill(make(tmp_path, 3), 3)
     reader = open_vectors(tmp_path / "list.npy")
     fill(make(tmp_path, 3, overwrite=True), 3, value=2)
@@ -98,20 +98,20 @@ def test_skipped_images_are_not_copied_at_every_batch(tmp_path):
     writer.begin(HOG, dtype="float16")
     for row in range(0, 20_000, 8):
         skipped = [Skipped(one, f"{one}.jpg", "damaged") for one in range(row, row + 8)]
-        writer.write(np.zeros((8, D), np.float32), skipped)
-        assert writer._skipped is known and writer.skipped_count == row + 8
+        writer.append(np.zeros((8, D), np.float32), skipped)
+        assert writer._skipped is known and len(writer.skipped) == row + 8
     writer.finish()
     assert len(open_vectors(tmp_path / "list.npy").skipped) == 20_000
 
 
-def test_vectors_of_4096_numbers_without_a_manifest_are_a_guess(tmp_path):
+def test_4096_dimensions_without_a_manifest_are_assumed_to_be_vgg16(tmp_path):
     np.save(tmp_path / "v.npy", np.ones((2, 4096), np.float32))
     write_names(tmp_path / "v.txt", ["a.jpg", "b.jpg"])
     assert open_vectors(tmp_path / "v.npy").is_guess
     assert not open_vectors(tmp_path / "v.npy", network="vgg16").is_guess
 
 
-def test_vectors_that_were_altered_are_not_extended(tmp_path):
+def test_altered_vectors_are_not_extended(tmp_path):
     fill(make(tmp_path, 3), 3)
     array = np.load(tmp_path / "list.npy", mmap_mode="r+")
     array[1] = 5
@@ -122,10 +122,10 @@ def test_vectors_that_were_altered_are_not_extended(tmp_path):
         make(tmp_path, 4)
 
 
-def test_a_retry_that_was_killed_leaves_no_vector_in_a_skipped_row(tmp_path):
+def test_killed_retry_leaves_zeros_in_a_skipped_row(tmp_path):
     first = make(tmp_path, 3)
     first.begin(HOG)
-    first.write(np.zeros((3, D), np.float32), [Skipped(1, "1.jpg", "damaged")])
+    first.append(np.zeros((3, D), np.float32), [Skipped(1, "1.jpg", "damaged")])
     first.finish()
     killed = make(tmp_path, 3)
     killed.begin(HOG)
@@ -139,7 +139,7 @@ def test_a_retry_that_was_killed_leaves_no_vector_in_a_skipped_row(tmp_path):
     assert not opened.array[1].any() and [entry.row for entry in opened.skipped] == [1]
 
 
-def test_a_reader_gets_the_vectors_of_its_manifest_while_both_are_replaced(tmp_path, monkeypatch):
+def test_reader_gets_matching_vectors_and_manifest_during_a_replacement(tmp_path, monkeypatch):
     fill(make(tmp_path, 3), 3)
     first, opened_array = open_vectors(tmp_path / "list.npy"), store.open_array
 
@@ -151,5 +151,5 @@ def test_a_reader_gets_the_vectors_of_its_manifest_while_both_are_replaced(tmp_p
 
     monkeypatch.setattr(store, "open_array", overtaken)
     second = open_vectors(tmp_path / "list.npy")
-    assert second.manifest["sha256"] != first.manifest["sha256"]
+    assert second.manifest.sha256 != first.manifest.sha256
     assert (second.array == 2).all()

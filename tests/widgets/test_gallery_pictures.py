@@ -4,6 +4,7 @@ import io
 import threading
 
 import pytest
+from extraction import extract_images
 from galleries import hits, query, refusal, sent, tell
 from PIL import Image
 from sample_images import encoded
@@ -12,10 +13,6 @@ from similar_images import Collection, Gallery
 from similar_images.collection.base import Hit
 from similar_images.collection.session import QueryState, SearchSession
 from similar_images.inputs.images import UnreadableImage
-from similar_images.networks import loader
-from similar_images.vectors.from_images import extract
-from similar_images.vectors.store import vectors_path
-from similar_images.vectors.writer import Writer
 from similar_images.widgets import export
 
 
@@ -114,10 +111,8 @@ def test_query_without_close_match_is_shown(shown, monkeypatch):
 def test_collection_without_vectors_is_shown_as_failure(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_text("no picture")
-    encoder, names = loader.load("hog-colour"), tmp_path / "a.txt"
-    writer = Writer(vectors_path(names), names, ["a.jpg"], tmp_path / "photos")
-    writer.begin(encoder.description)
-    extract(["a.jpg"], tmp_path / "photos", encoder, writer)
+    names = tmp_path / "a.txt"
+    extract_images(tmp_path / "photos", names, ["a.jpg"])
     assert "was skipped" in refusal(Gallery(Collection.open(names)))
 
 

@@ -1,4 +1,4 @@
-"""Extraction on a head and two nodes with networks of their own: a lost node costs no row, and a token is wanted."""
+"""Extraction on a head and two nodes in separate network namespaces: a lost node costs no row; a token is required."""
 
 import json
 import subprocess
@@ -40,14 +40,14 @@ def command(listed: Path, output: str, *options: str) -> list[str]:
 
 
 def begin(listed: Path, nodes: list[Node], token: dict | None = None, workers: int = 2) -> subprocess.Popen:
-    """Start the extraction on the head, which only gives out work."""
+    """Start the extraction on the head, without workers."""
     address = f"{nodes[0].address}:{PORT}"
     options = ("--ray", address, "--workers", str(workers))
     return nodes[0].popen(command(listed, "ray", *options), stderr=subprocess.PIPE, text=True, **(token or {}))
 
 
 @pytest.mark.parametrize("token", [None, "f" * 64])
-def test_a_cluster_that_wants_a_token_gets_none_or_a_wrong_one(nodes, listed, token):
+def test_missing_or_wrong_token_is_refused(nodes, listed, token):
     process = begin(listed, nodes, {"token": token})
     error = process.communicate(timeout=120)[1]
     assert process.returncode == 1 and error.count("\n") == 1
@@ -55,7 +55,7 @@ def test_a_cluster_that_wants_a_token_gets_none_or_a_wrong_one(nodes, listed, to
     assert not (listed / "ray" / "v.npy").exists()
 
 
-def test_a_node_that_is_lost_costs_no_row_and_one_that_lacks_the_images_is_named(nodes, listed):
+def test_lost_node_costs_no_row_and_a_node_without_images_is_named(nodes, listed):
     subprocess.run(command(listed, "plain"), check=True, capture_output=True)
     process, manifest = begin(listed, nodes), listed / "ray" / "v.json"
     while process.poll() is None and not (manifest.exists() and json.loads(manifest.read_text())["rows_done"]):
@@ -77,4 +77,4 @@ def test_a_node_that_is_lost_costs_no_row_and_one_that_lacks_the_images_is_named
     error = process.communicate(timeout=300)[1]
     assert process.returncode == 1
     assert "is not there: images must be on storage that all nodes share" in error.splitlines()[-1]
-    assert error.count("skipped") < ROWS / 12  # those that a node with the images has skipped
+    assert error.count("skipped") < ROWS / 12  # skipped by a node with the images

@@ -1,4 +1,4 @@
-"""Ray, started on this machine or joined, quietly and with nothing sent anywhere."""
+"""A connection to Ray, started on this machine or joined: quiet, and without telemetry."""
 
 import logging
 import os
@@ -14,33 +14,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 
 from similar_images.networks.extras import need
 
-AUTO = "auto"  # instead of an address: Ray is started on this machine, and ended
+AUTO = "auto"  # instead of an address: start Ray on this machine, and end it
 CONNECT_SECONDS = 5  # to a port
-JOIN_SECONDS = 60  # until Ray has answered
-MAX_FOLDER = 40  # characters: the path of a socket has at most 107, of which Ray needs 62
+JOIN_SECONDS = 60  # until Ray answers
+MAX_FOLDER_CHARS = 40  # the path of a socket has at most 107 characters, and Ray needs 62
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     "RAY_DEDUP_LOGS": "1",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # of each worker that dies Ray says so on stdout, where the result belongs
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # Ray would report dying workers on stdout, among the results
 }
-# A Ray of this machine alone has its address from no other host, and is reached at 127.0.0.1 (as on Windows and Macs).
+# Ray on this machine alone asks no other host for its address, and listens on 127.0.0.1 (as on Windows and macOS).
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 TRY = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR'); ray.shutdown()"
-NO_TOKEN = "no authentication token"  # in what Ray says
+NO_TOKEN = "no authentication token"  # in messages of Ray
 REFUSED = ("InvalidAuthToken", "Unauthenticated")
-WITH_TOKEN = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH, to that of the cluster"
+WITH_TOKEN = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH, to the token of the cluster"
 
 
 class Session:
-    """A connection to Ray; `rejoin` ends and renews it, which ends all that this process started on the cluster."""
+    """A connection to Ray. `rejoin` renews it, which ends all work of this process on the cluster."""
 
-    def __init__(self, ray: ModuleType, address: str, options: dict):
+    def __init__(self, ray: ModuleType, address: str, options: dict[str, Any]):
         self.ray, self.address, self._options = ray, address, options
         self._join()
 
@@ -55,7 +56,7 @@ class Session:
     def _join(self) -> None:
         in_main = threading.current_thread() is threading.main_thread()
         handler = signal.getsignal(signal.SIGTERM) if in_main else None
-        # Ray asks a cloud's metadata by name which cloud this is, unless the home has this file; workers have the user's.
+        # Without this file in the home, Ray asks cloud metadata servers by name. Workers have the user's home.
         home = {"HOME": self._options["_temp_dir"]} if self.is_local else {}
         if self.is_local:
             Path(home["HOME"], "ray_bootstrap_config.yaml").write_text("{}", encoding="utf-8")
@@ -71,12 +72,12 @@ class Session:
 
 
 @contextmanager
-def session(address: str = AUTO) -> Iterator[Session]:
-    """Yield a connection to the Ray cluster at `address`, HOST:PORT, or to one of its own (AUTO).
+def connect(address: str = AUTO) -> Iterator[Session]:
+    """Yield a connection to the Ray cluster at `address`, HOST:PORT, or to a new one on this machine (AUTO).
 
-    A cluster with a token gets that of RAY_AUTH_TOKEN, or of the file RAY_AUTH_TOKEN_PATH, if RAY_AUTH_MODE is "token".
-    Its own Ray has a token of its own and no dashboard, and ends with the block, as it does with this process.
-    Raises MissingExtra without Ray, OSError, in bounded time, where nothing, or no cluster, answers at the address.
+    For a cluster with a token, RAY_AUTH_MODE is "token" and the token is in RAY_AUTH_TOKEN, or in the file
+    RAY_AUTH_TOKEN_PATH. A new cluster has its own token and no dashboard, and ends with the block or this process.
+    Raises MissingExtra without Ray, OSError, in bounded time, if no cluster answers at the address.
     """
     own = LOOPBACK | {"RAY_AUTH_TOKEN": secrets.token_hex(32)} if address == AUTO else {}
     with _environment(QUIET | own), _folder() as folder, _silent_backend():
@@ -86,10 +87,10 @@ def session(address: str = AUTO) -> Iterator[Session]:
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)
         if ray.is_initialized():
-            raise OSError("this process is connected to Ray already: end that with ray.shutdown()")
+            raise OSError("this process is connected to Ray already: disconnect it with ray.shutdown()")
         if address != AUTO:
             _check(address)
-        options: dict = {"address": address}
+        options: dict[str, Any] = {"address": address}
         if address == AUTO:
             options = {"include_dashboard": False, "_temp_dir": folder, "runtime_env": {"env_vars": _home()}}
         try:
@@ -99,13 +100,13 @@ def session(address: str = AUTO) -> Iterator[Session]:
 
 
 def _check(address: str) -> None:
-    """Raise OSError if no cluster answers at the address, in another process: Ray itself would try for minutes, and exit."""
+    """Raise OSError if no cluster answers. Another process tries it: Ray would try for minutes, and exit."""
     parts = urlsplit(f"//{address}")
     try:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
-    if not host or not port:  # also ray://, the protocol of a client, which Ray Data does not support
+    if not host or not port:  # also ray://: Ray Data does not support clients
         raise ValueError(f"expected the HOST:PORT of a Ray cluster, on one of its nodes, or {AUTO}, got {address}")
     try:
         socket.create_connection((host, port), CONNECT_SECONDS).close()
@@ -147,7 +148,7 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _silent_backend() -> Iterator[None]:
-    """Drop what Ray's C++ writes to stderr; what Python writes there is kept."""
+    """Drop the output of Ray's C++ code on stderr; keep the output of Python."""
     python = sys.stderr
     try:
         shares = python is not None and python.fileno() == 2
@@ -171,9 +172,11 @@ def _silent_backend() -> Iterator[None]:
 
 @contextmanager
 def _folder() -> Iterator[str]:
-    """Yield a new temporary folder, whose path is short enough for sockets."""
+    """Yield a new temporary folder with a short path, for sockets."""
     place = tempfile.gettempdir()
-    folder = tempfile.mkdtemp(prefix="ray-", dir=place if len(place) <= MAX_FOLDER - len("/ray-12345678") else "/tmp")
+    folder = tempfile.mkdtemp(
+        prefix="ray-", dir=place if len(place) <= MAX_FOLDER_CHARS - len("/ray-12345678") else "/tmp"
+    )
     try:
         yield folder
     finally:

@@ -1,8 +1,8 @@
-"""How many workers fit on nodes, with how many cores each."""
+"""Numbers of workers that fit on nodes, and their cores."""
 
 import pytest
 
-from similar_images.cluster.placement import cpus_each, default_workers, room
+from similar_images.ray.placement import count_slots, cpus_per_worker, default_workers
 
 
 def nodes(*resources: tuple[float, float]) -> list[dict]:
@@ -26,19 +26,19 @@ def nodes(*resources: tuple[float, float]) -> list[dict]:
     ],
 )
 def test_workers_get_as_many_cores_as_fit(resources, workers, gpus, each):
-    assert cpus_each(nodes(*resources), workers, gpus) == pytest.approx(each)
-    assert room(nodes(*resources), each, gpus) >= workers
+    assert cpus_per_worker(nodes(*resources), workers, gpus) == pytest.approx(each)
+    assert count_slots(nodes(*resources), each, gpus) >= workers
 
 
-def test_what_can_never_fit_is_refused():
+def test_too_many_workers_are_refused():
     with pytest.raises(ValueError, match="expected GPUs for 3 workers with 1 each, got 2 on 2 nodes, enough for 2"):
-        cpus_each(nodes((8, 2), (8, 0)), 3, 1)
+        cpus_per_worker(nodes((8, 2), (8, 0)), 3, 1)
     with pytest.raises(ValueError, match="expected nodes with CPUs for 1 workers"):
-        cpus_each(nodes((0, 0)), 1)
+        cpus_per_worker(nodes((0, 0)), 1)
 
 
-def test_a_dead_node_has_no_room_and_the_default_is_a_worker_a_node_or_one_a_gpu():
+def test_dead_nodes_do_not_count_and_the_default_is_one_worker_per_node_or_gpu():
     dead = nodes((4, 0))[0] | {"Alive": False}
-    assert room([*nodes((4, 0)), dead], 2) == 2
+    assert count_slots([*nodes((4, 0)), dead], 2) == 2
     assert default_workers([*nodes((4, 0), (0, 0), (8, 0)), dead]) == 2
     assert default_workers(nodes((8, 2), (8, 0)), 0.5) == 4

@@ -1,4 +1,4 @@
-"""Extraction on Ray gives the bytes of the plain run, whatever is killed meanwhile; what cannot work says so in a line."""
+"""Extraction on Ray gives the bytes of a plain run, also after kills; invalid runs end with one line."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def wait_for_rows(process: subprocess.Popen, folder: Path) -> None:
 
 
 def workers(process: subprocess.Popen) -> list[psutil.Process]:
-    """Return the processes of Ray's workers, which have a network each."""
+    """Return the processes of Ray's workers, with one network each."""
     children = psutil.Process(process.pid).children(recursive=True)
     return [child for child in children if any("MapWorker" in part for part in child.cmdline())]
 
@@ -125,7 +125,7 @@ def test_an_address_where_nothing_listens_is_refused(many):
 
 
 @pytest.mark.parametrize("address", ["http://head", "ray://head:10001", "head", "head:port"])
-def test_an_address_that_is_none_is_refused(many, address):
+def test_invalid_address_is_refused(many, address):
     assert "expected the HOST:PORT of a Ray cluster" in refused(many, "--ray", address)
 
 
@@ -135,7 +135,7 @@ def test_without_ray_the_extra_is_named(many):
     assert error == "Error: --ray needs Ray: pip install 'similar-images[cluster]'\n"
 
 
-def test_nothing_leaves_the_machine_and_nothing_is_left(photos, tmp_path):
+def test_no_traffic_and_no_files_remain(photos, tmp_path):
     program = [sys.executable, "-m", "similar_images", "extract", "-d", "photos", "--network", "hog-colour"]
     home = tmp_path / "home"
     home.mkdir()

@@ -1,0 +1,1 @@
+"""Runs the extraction of images on a Ray cluster."""

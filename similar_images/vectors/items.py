@@ -1,0 +1,92 @@
+"""The items of an extraction: images of a list, folder or archive, or texts. Row i is line i."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from similar_images.inputs.formats import SUFFIXES
+from similar_images.inputs.images import LIMITS, Limits
+from similar_images.inputs.names import escape_line, find_line_error, is_blank, read_names, show_examples
+from similar_images.inputs.sources import Location, Source, location_title, open_source
+from similar_images.vectors.store import list_path
+
+MAX_CHECKED_LINES = 1000  # of a list without images, in search of a fault
+
+
+@dataclass(frozen=True)
+class Items:
+    """Images or texts, one per row."""
+
+    list_file: Path
+    names: list[str]  # line i is row i
+    source: Source | None = None  # of the images, opened once; None: the names are texts
+    notes: tuple[str, ...] = ()  # one sentence for each kind of omitted file or line
+    limits: Limits = LIMITS  # larger images are skipped
+
+    @property
+    def kind(self) -> str:
+        return "images" if self.source else "texts"
+
+    @property
+    def place(self) -> Location | None:
+        return self.source.path if self.source else None
+
+    @property
+    def allow_outside(self) -> bool:
+        return bool(self.source and self.source.allow_outside)
+
+
+def list_images(
+    list_file: Path | None,
+    place: Location | None,
+    output: Path | None = None,
+    allow_outside: bool = False,
+    limits: Limits = LIMITS,
+) -> Items:
+    """Return the images of a list, or of a folder or archive: first its existing list, then its new images, sorted.
+
+    The list of a folder is beside the `output`, or in the current folder, and is not written here. Names and links that
+    lead outside the `place` are read only with `allow_outside`; without a `place` all paths of a list are read.
+    Raises ValueError if there are no images.
+    """
+    source = open_source(place or Path(), allow_outside or place is None)
+    if list_file is not None:
+        names, notes = _read_list(list_file, source, place is not None)
+        return Items(list_file, names, source, notes, limits)
+    if place is None:
+        raise ValueError("expected a list of images (-l), a folder or archive of images (-d), or both")
+    found = source.find()
+    if not found.names:
+        suffixes = ", ".join(sorted(SUFFIXES))
+        raise ValueError("; ".join([f"no image in {place}: expected files ending in {suffixes}", *found.notes()]))
+    list_file = list_path(output) if output else Path(f"{location_title(place)}_file_list.txt")
+    listed = read_names(list_file) if list_file.exists() else []
+    existing = set(found.names)
+    known = {name if name in existing else source.match_name(name) for name in listed}
+    names = listed + [name for name in found.names if name not in known]
+    return Items(list_file, names, source, tuple(found.notes()), limits)
+
+
+def _read_list(list_file: Path, source: Source, has_place: bool) -> tuple[list[str], tuple[str, ...]]:
+    """Return the names in a list, and a note on its blank lines. Raises ValueError if none is an image."""
+    names = read_names(list_file)
+    if not source.has_any(names):
+        raise ValueError(
+            f"expected paths of images in {source.path.absolute()}, got none in {list_file}: "
+            f"{_find_fault(names, source, has_place)}"
+        )
+    blank = [f"line {row + 1}" for row, name in enumerate(names) if is_blank(name)]
+    notes = (f"ignored {len(blank)} blank lines of {list_file}: {show_examples(blank)}",) if blank else ()
+    return names, notes
+
+
+def _find_fault(names: list[str], source: Source, has_place: bool) -> str:
+    """Return the reason why no name of a list is an image, from its first faulty line, and the remedy."""
+    lines = [(row + 1, name) for row, name in enumerate(names[:MAX_CHECKED_LINES]) if not is_blank(name)]
+    for line, name in lines:
+        if fault := find_line_error(name):
+            return f"line {line}, {escape_line(name)!r:.200}, has {fault}"
+    line, name = lines[0] if lines else (1, "")
+    if source.join(name) is None:
+        return f"line {line}, {escape_line(name)!r:.200}, leads outside; --allow-outside reads it"
+    remedy = "is there another folder for -d?" if has_place else "name their folder with -d"
+    return f"line {line} is {escape_line(name)!r:.200}; {remedy}"
