@@ -89,7 +89,7 @@ def with_selector(collection: Collection, matching: np.ndarray) -> Callable[[np.
             return parameters
 
     def run(query: np.ndarray) -> np.ndarray:
-        unit, array = collection._unit([query]), collection._reranking
+        unit, array = collection.searcher.transform([query]), collection.searcher.reranking
         return search(Selecting(index), unit, K, array, collection.index.reranked)[1][0]
 
     return run
@@ -141,7 +141,7 @@ def main(file: Path, count: int, similarity: str, recipe: str, folder: Path | No
             ]
             milliseconds(ways, queries[:20])  # warms up
             plain, filtered, selecting = milliseconds(ways, queries)
-            compared = collection.compared, collection._unit([*queries])
+            compared = collection.compared, collection.searcher.transform([*queries])
             reached = recall(rows_of(collection, queries, matching), true, *compared).mean()
             by_selector = recall(np.array([selector(query) for query in queries]), true, *compared).mean()
             print(

@@ -26,7 +26,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images.collection.images import BEST, UNLIKE_WORDS
+from similar_images.collection.images import MAX_BETTER_PHRASES, WORDS_HITS
 from similar_images.collection.phrases import PHRASES, described_better
 from similar_images.index.exact import normalise
 from similar_images.inputs.images import open_image
@@ -75,9 +75,9 @@ def measures(
 ) -> tuple[float, float, float]:
     """Return the three measures, larger for absent words; `own` (n, p): similarities of phrases to images."""
     similarities = vectors @ words
-    best = np.argsort(-similarities)[:BEST]
+    best = np.argsort(-similarities)[:WORDS_HITS]
     above = (similarities[best].mean() - similarities.mean()) / similarities.std()
-    better = (np.sort(own, axis=0)[-BEST:].mean(axis=0) > similarities[best].mean()).mean()
+    better = (np.sort(own, axis=0)[-WORDS_HITS:].mean(axis=0) > similarities[best].mean()).mean()
     return described_better(vectors[best], words, phrases), -above, float(better)
 
 
@@ -89,7 +89,7 @@ class Case:
 
     def add(self, vectors: np.ndarray, words: np.ndarray, shows: np.ndarray) -> None:
         """Add one query; `shows` (n,) marks the images that show it."""
-        right = shows[np.argsort(-(vectors @ words))[:BEST]].sum() > BEST / 2
+        right = shows[np.argsort(-(vectors @ words))[:WORDS_HITS]].sum() > WORDS_HITS / 2
         if right or not shows.any():
             found = measures(vectors, words, self._phrases, vectors @ self._phrases.T)
             (self.shown if right else self.absent).append(found)
@@ -133,7 +133,7 @@ def main(classes: Path, photographs: Path, networks: tuple[str, ...], prompt: st
                 for name, one in zip(names, words, strict=True):
                     case.add(vectors[rows], one, labels[rows] == name)
             # limits of the other measures flag as many shown queries in the first case
-            limits = limits or [UNLIKE_WORDS, *_equal(np.array(case.shown))]
+            limits = limits or [MAX_BETTER_PHRASES, *_equal(np.array(case.shown))]
             print(f"{network}, {kept} classes: {len(case.shown)} queries shown, {len(case.absent)} absent")
             print("\n".join(case.lines(limits)), flush=True)
         case, vectors = Case(phrases), sees.images([photographs / image for image in objects])
@@ -147,7 +147,7 @@ def main(classes: Path, photographs: Path, networks: tuple[str, ...], prompt: st
 
 
 def _equal(shown: np.ndarray) -> list[float]:
-    share = (shown[:, 0] > UNLIKE_WORDS).mean()
+    share = (shown[:, 0] > MAX_BETTER_PHRASES).mean()
     return [float(np.quantile(shown[:, way], 1 - share)) for way in (1, 2)]
 
 

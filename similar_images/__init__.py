@@ -16,9 +16,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from similar_images.collection.base import Hit, Query
     from similar_images.collection.explanation import Explanation, HeatMap
     from similar_images.collection.images import Collection
+    from similar_images.collection.queries import Query
+    from similar_images.collection.searcher import Hit
     from similar_images.collection.texts import TextCollection
     from similar_images.comparison.comparison import Comparison
     from similar_images.evaluation.evaluation import SearchConfig
@@ -44,13 +45,13 @@ _HOMES = {
     "Explanation": "collection.explanation",
     "Gallery": "widgets.gallery",
     "HeatMap": "collection.explanation",
-    "Hit": "collection.base",
+    "Hit": "collection.searcher",
     "Map": "widgets.map",
     "MissingExtra": "networks.extras",
     "Neighbours": "index.neighbours",
     "NetworkUnavailable": "networks.catalog",
     "Overview": "widgets.overview",
-    "Query": "collection.base",
+    "Query": "collection.queries",
     "SearchConfig": "evaluation.evaluation",
     "TextCollection": "collection.texts",
     "TextGallery": "widgets.text_gallery",

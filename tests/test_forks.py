@@ -13,7 +13,7 @@ from arrays import clustered
 from collection_files import Letters, save_texts
 
 from similar_images import Collection, TextCollection, forks
-from similar_images.collection import filtered
+from similar_images.collection import searcher
 from similar_images.index import exact
 from similar_images.index.builder import build
 from similar_images.networks import text as text_networks
@@ -97,11 +97,11 @@ SEARCHES = {
 @pytest.mark.parametrize("index", ["v.faiss.index", "parts.index"])
 @pytest.mark.parametrize("kind", SEARCHES)
 def test_a_forked_child_searches_as_its_parent_did(vectors, kind, index, monkeypatch):
-    monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 10_000)
+    monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", 10_000)
     collection, search = Collection.open(vectors, index=vectors.with_name(index)), SEARCHES[kind]
     collection.nearest_many(MANY, K), collection.nearest_many(MANY, K, exact=True)  # start all threads
     expected = search(collection)
-    collection._neighbours = None  # as it is kept
+    collection.overview._neighbours = None  # cached
     assert in_child(lambda: search(collection)) == expected
 
 
@@ -111,7 +111,7 @@ def test_a_forked_child_searches_while_a_thread_of_the_parent_holds_the_locks(ve
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with collection._subsets[1], collection._loading, collection.columns._lock:
+        with collection.searcher.lock, collection.encoder._lock, collection.columns._lock:
             held.set()
             done.wait()
 

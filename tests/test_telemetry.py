@@ -140,7 +140,7 @@ def test_commands_on_texts(text_traffic, home):
 
 
 def test_the_notebook_of_images(image_traffic, images, home):
-    cell = "collection.nearest('new.jpg'), collection._encoder.engine.name == 'onnxruntime' or 1 / 0"
+    cell = "collection.nearest('new.jpg'), collection.encoder.loaded.engine.name == 'onnxruntime' or 1 / 0"
     command = [sys.executable, "-c", RUN_NOTEBOOK, str(ROOT / "Similar image.ipynb"), cell]
     assert (recorded(command, images, home), traces(home)) == ([], [])
 

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 import click
 
-from similar_images.collection.base import BaseCollection, Hit, Where
+from similar_images.collection.base import BaseCollection
 from similar_images.collection.column_files import EXIF_COLUMNS, is_behind
+from similar_images.collection.columns import Where
 from similar_images.collection.query import Asked, is_like_nothing, missing
+from similar_images.collection.searcher import Hit
 from similar_images.inputs.names import escape_line
 from similar_images.vectors.store import list_path
 

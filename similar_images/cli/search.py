@@ -27,8 +27,9 @@ from similar_images.inputs.texts import PROMPT_SLOT, fill_prompt
 if TYPE_CHECKING:
     from PIL import Image
 
-    from similar_images.collection.base import Hit, Query
     from similar_images.collection.images import Collection
+    from similar_images.collection.queries import Query
+    from similar_images.collection.searcher import Hit
 
 
 SIGNS, NUMBER = {"+", "-"}, re.compile(r"\d+(\.\d*)?|\.\d+")
@@ -201,13 +202,13 @@ def _weighed(collection: "Collection", prompt: str, weight: float, query: str) -
 
 def check_prompt(collection: "Collection", prompt: str) -> None:
     """Raise ValueError for a prompt without {}, or a network that reads none."""
-    from similar_images.collection.base import WITH_WORDS
+    from similar_images.collection.queries import WORDS_REMEDY
     from similar_images.networks.description import reads_words
 
     fill_prompt("", prompt)
     if not reads_words(collection.network):
         name = collection.network.name if collection.network else "the network of the collection"
-        raise ValueError(f"--prompt is for words, which {name} does not read: omit it, or {WITH_WORDS}")
+        raise ValueError(f"--prompt is for words, which {name} does not read: omit it, or {WORDS_REMEDY}")
 
 
 def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | Image.Image | Query":

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from similar_images.collection.base import Hit, Query
-from similar_images.collection.combined import has_words
+from similar_images.collection.queries import Query, has_words
+from similar_images.collection.searcher import Hit
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, as shares of width and height
 

@@ -1,108 +1,215 @@
-"""What collections of images and of texts share: names, vectors and index, opened together and searched."""
+"""Base of collections of images and of texts: holds a store, an encoder, a searcher, columns and an overview."""
 
 import copy
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from functools import cached_property
-from itertools import chain
-from typing import Any, Generic, Protocol, Self, TypeGuard, TypeVar
+from abc import ABC
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 import numpy as np
 
-from similar_images import forks
-from similar_images.collection.combined import WITH_WORDS, Part, Query, has_words, mean
-from similar_images.collection.filtered import Subset, Where
-from similar_images.collection.opened import Hit as Hit
-from similar_images.collection.opened import open_index as open_index
-from similar_images.collection.overview import OverviewedCollection
-from similar_images.index.backend import search
-from similar_images.index.exact import cosines, normalise, rows_except, unit_rows
+from similar_images.collection.column_files import file_columns
+from similar_images.collection.columns import Columns, Where, matching_rows, name_columns
+from similar_images.collection.encoder import E, QueryEncoder
+from similar_images.collection.overview import MAX_NEIGHBOURS, Overview
+from similar_images.collection.queries import WORDS_REMEDY, Query
+from similar_images.collection.searcher import Hit, Searcher, SearchOptions, Subset
+from similar_images.collection.store import Store
+from similar_images.collection.table import Table, check_suffix, export, hits_frame
+from similar_images.events import report_counts
+from similar_images.index import index as indexes
 from similar_images.index.index import Index
-from similar_images.index.neighbours import check_k
-from similar_images.index.similarity import SEED, Similarity, fit
+from similar_images.index.neighbours import Neighbours
+from similar_images.index.similarity import Similarity, fit
+from similar_images.inputs.sources import Source
 from similar_images.inputs.texts import PROMPT_SLOT
-from similar_images.networks.description import NetworkDescription, is_same_network
-from similar_images.vectors.store import Vectors
+from similar_images.milvus.manifest import is_milvus, milvus_path
+from similar_images.milvus.opening import check_content, open_milvus
+from similar_images.networks.description import NetworkDescription
+from similar_images.vectors.store import Vectors, index_path, list_path
 
-# Of the mean of the negatives, subtracted from that of several positives, or from one: benchmarks/similarity.py.
-SHARE, SHARE_OF_ONE = 0.5, 0.25
-SMALLEST, LARGEST = 1e-15, 1e15  # numbers of a vector whose squares float32 holds
-SAMPLE = 1000  # rows whose similarities say how much those of a query differ
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
+    from similar_images.overview.clusters import Clusters
 
-class Described(Protocol):
-    """A loaded network that describes itself as the manifests do."""
-
-    description: NetworkDescription
-
-
-E = TypeVar("E", bound=Described)
+Counts = Callable[[int, int], object]  # gets the number of finished items, and of all
 
 
-def is_row(query: object) -> TypeGuard[int | np.integer]:
-    """Return whether a query is the number of a row; True and False are none."""
-    return isinstance(query, int | np.integer) and not isinstance(query, bool)
+def ignore_counts(done: int, n: int) -> None:
+    """Drop a report of progress."""
 
 
-def is_vector(query: object) -> bool:
-    """Return whether a query is an array of numbers, and not the pixels of an image."""
-    return isinstance(query, np.ndarray) and query.dtype != np.uint8 and query.ndim < 3
+class BaseCollection(ABC, Generic[E]):
+    """Names, vectors and index of one collection. Row i is line i."""
 
+    noun: ClassVar[str]  # what one row is: "image" or "text"
 
-def _without_percentiles(hits: list[Hit]) -> list[Hit]:
-    return [hit._replace(percentile=None) for hit in hits]
+    def __init__(self, store: Store, encoder: QueryEncoder[E], index: Index | None = None):
+        """Raises ValueError if the index was not built from these vectors."""
+        if index is not None:
+            indexes.check_matches(index, store.vectors)
+            if not index.is_local:
+                check_content(index, store.vectors)
+        self.store, self.encoder = store, encoder
+        self.vectors: Vectors = store.vectors
+        self.names: list[str] = store.names
+        self._columns: Columns | None = None
+        self._set_searcher(Searcher(store, encoder, index))
 
+    def _set_searcher(self, searcher: Searcher) -> None:
+        self.searcher, self.overview = searcher, Overview(self.store, searcher)
 
-class BaseCollection(OverviewedCollection, ABC, Generic[E]):
-    """A collection with the network that made it, which is loaded for the first new query."""
+    def __len__(self) -> int:
+        return len(self.store)
 
-    accepts: str  # what `encode` takes
+    # Parts
 
-    def __init__(self, vectors: Vectors, index: Index | None = None):
-        """Raises ValueError where there are no names, or where the index was not built from these vectors."""
-        super().__init__(vectors, index)
-        self._loading = forks.new_lock()
-        self._encoder: E | None = None
+    @property
+    def array(self) -> np.ndarray:
+        """The vectors (n, d). Raises ValueError if they are missing."""
+        return self.store.array
 
-    @abstractmethod
-    def encode(self, new: Any) -> Query:
-        """Return the query of a new image or text. The first call loads the network."""
+    @property
+    def compared(self) -> np.ndarray:
+        """The vectors (n, c) that exact search compares; with the cosine those of the network."""
+        return self.searcher.compared
 
-    @abstractmethod
-    def _load(self) -> E:
-        """Load the network that made the vectors."""
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the vectors are present, for exact search and re-ranking."""
+        return self.store.has_vectors
+
+    @property
+    def index(self) -> Index | None:
+        """The index; None: search is exact."""
+        return self.searcher.index
+
+    @property
+    def network(self) -> NetworkDescription | None:
+        """The network that made the vectors; None if unknown."""
+        return self.vectors.network
+
+    @property
+    def recipe(self) -> str:
+        """The recipe of the index, or "exact"."""
+        return self.index.recipe if self.index else "exact"
+
+    @property
+    def similarity(self) -> Similarity:
+        """The similarity that orders hits: of the index, or the cosine."""
+        return self.searcher.similarity
+
+    @property
+    def removed(self) -> list[int]:
+        """Rows that were removed from the index; no search finds them."""
+        return self.searcher.removed
+
+    @property
+    def not_indexed(self) -> int:
+        """Number of rows with a vector that the index lacks; only exact search finds them."""
+        return self.searcher.not_indexed
+
+    @property
+    def measured(self) -> dict[str, Any] | None:
+        """Measurements of the index when it was built or changed: recall (at 10), interval, milliseconds, bytes."""
+        return self.searcher.measured
+
+    @property
+    def recall(self) -> float | None:
+        """The recall@10 of a default search, measured when the index was built; None if unknown."""
+        return self.searcher.recall
 
     @property
     def is_loaded(self) -> bool:
         """Whether the network for new queries is loaded."""
-        return self._encoder is not None
+        return self.encoder.loaded is not None
 
     def load_network(self) -> None:
-        """Load the network for new queries, once. Raises ValueError if it is not the one that made the vectors."""
-        self._loaded()
-
-    def _loaded(self) -> E:
-        with self._loading:
-            if self._encoder is None:
-                encoder = self._load()
-                self._check_network(encoder.description)
-                self._encoder = encoder
-            return self._encoder
+        """Load the network for new queries, once. Raises ValueError if another network made the vectors."""
+        self.encoder.load()
 
     def with_similarity(self, name: str) -> Self:
-        """Return the collection with an exact search by a similarity of SIMILARITIES, fitted on it now, and no index.
+        """Return the collection with exact search by a similarity of SIMILARITIES, fitted on it, without an index.
 
         Raises ValueError for another name.
         """
         return self.with_index(None, fit(self.array, name, self.removed))
 
     def with_index(self, index: Index | None, similarity: Similarity | None = None) -> Self:
-        """Return the collection searched with another index of its vectors, or without one exactly by a similarity."""
+        """Return the collection with another index of its vectors, or with exact search by a similarity."""
         other = copy.copy(self)
-        for cached in ("_exact", "compared", "_similarities", "_subsets", "_sampled", "_removed_mask", "_left_out"):
-            other.__dict__.pop(cached, None)
-        other.index, other._similarity, other._absent = index, similarity, self.removed
+        other._set_searcher(Searcher(self.store, self.encoder, index, similarity, self.removed))
         return other
+
+    # Rows
+
+    @property
+    def source(self) -> Source | None:
+        """The folder or archive of the images; None if unknown, or for texts."""
+        return self.store.source
+
+    def row_named(self, name: str) -> int | None:
+        """Return the row of a name, the first of several; None if it is unknown."""
+        return self.store.find_row(name)
+
+    def was_skipped(self, row: int) -> bool:
+        """Return whether a row has no vector."""
+        return self.store.was_skipped(row)
+
+    def vector(self, row: int) -> np.ndarray:
+        """Return the vector (d,) of a row. Raises IndexError, and ValueError for a skipped row."""
+        return self.store.vector(row)
+
+    @property
+    def columns(self) -> Columns:
+        """The columns of the collection: a mapping of names to arrays (n,), read when first used.
+
+        `name`, `folder` (of images), the columns of a table LIST.columns.csv or .parquet beside the list, and `date`
+        and `camera` after `read_exif`. Texts are str, "" if empty. Whole numbers are int64 or uint64, masked if empty
+        (`numpy.ma`); other numbers are floats or NaN, dates datetime64[s] or NaT, in UTC if they had a time zone. Warns
+        of skipped columns of other kinds. Raises ValueError, with the remedy, if the table does not fit the names.
+        """
+        if self._columns is None:
+            own = name_columns(self.names, folders=self.noun == "image")
+            self._columns = Columns(own | file_columns(list_path(self.vectors.path), self.names))
+        return self._columns
+
+    def matching(self, where: Where) -> np.ndarray:
+        """Return which rows match, bool (n,).
+
+        `where` maps columns to a value, a list of values (any of them), or a pair (low, high) of a range with both
+        ends; either may be None. A part of a `name` is enough, in upper or lower case; a `folder` includes its
+        subfolders; a date may be `datetime.date` or ISO such as "2019" or "2019-07-31", and covers all of that year,
+        month or day; a number is compared in the precision of its column; None, NaN and NaT match empty values.
+        Or `where` is a bool array (n,), or rows.
+        Raises ValueError for an unknown column or an invalid value, IndexError for an unknown row.
+        """
+        if isinstance(where, Mapping):
+            return self.columns.matching(where)
+        return matching_rows(where, len(self))
+
+    def _subset(self, where: Where | None) -> Subset | None:
+        if where is None:
+            return None
+        columns, conditions = self.columns, None
+        if isinstance(where, Mapping) and self.index is not None and not self.index.is_local:
+            conditions = {column: (columns[column], some) for column, some in columns.conditions(where).items()}
+        return self.searcher.subset(self.matching(where), conditions)
+
+    # Search
+
+    def encode(self, new: Any) -> Query:
+        """Return the query of a new image or text. The first call loads the network."""
+        return self.encoder.encode(new)
+
+    def encode_text(self, text: str, prompt: str = PROMPT_SLOT) -> Query:
+        """Return the query of words for `nearest`, also in a list. The first call loads the network.
+
+        Raises ValueError if the network does not read words.
+        """
+        raise ValueError(f"{self.encoder.name} does not read words: {WORDS_REMEDY}")
 
     def nearest(
         self,
@@ -117,46 +224,19 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
     ) -> list[Hit]:
         """Return up to k hits, the most similar first.
 
-        A query is a row, something new as `encode` takes it, what `encode` returned, or a vector (d,) of floats. A list
-        of queries asks for what is like all of them, and unlike the `negatives`; an entry may be (query, weight). Rows
-        are left out of their own hits. Hits of an approximate index are re-ranked with the exact vectors; `exact`
-        compares with all vectors instead; with `reranked` False they stay as the index found them. With `where` only the
-        rows that match are searched: see `matching`. `text` is words that hits are to show, beside the query or alone, for
-        a network that reads words; with words the search is exact where the vectors are there. `prompt` says what else the
-        network reads, such as "a photo of a {}".
-        Raises TypeError for any other query, ValueError for a weight that is not positive, or a network without words.
+        A query is a row, a new image or text as `encode` takes it, the result of `encode`, or a vector (d,) of floats. A
+        list of queries searches for rows similar to all of them, and dissimilar to the `negatives`; an entry may be
+        (query, weight). Rows are not their own hits. Hits of an approximate index are re-ranked with the exact vectors,
+        unless `reranked` is False; `exact` compares with all vectors. With `where` only matching rows are searched: see
+        `matching`. `text` is words that hits should show, beside the query or alone, if the network reads words; then
+        the search is exact if the vectors are present. `prompt` is a template for words, such as "a photo of a {}".
+        Raises TypeError for any other query, ValueError for a weight of 0 or less, or if the network does not read words.
         """
-        words = [self.encode_text(one, prompt) for one in ([text] if isinstance(text, str) else text)]
+        words = [self.encode_text(each, prompt) for each in ([text] if isinstance(text, str) else text)]
         if words:
             given = query if isinstance(query, list) else [] if query is None else [query]
             query = [*given, *words] if len(given) + len(words) > 1 else words[0]
-        unit, rows = self._unit_of(query, negatives)
-        if not has_words(query, *negatives):
-            return self._search(unit, k, exact, reranked, [rows], where)[0]
-        exact = exact or self.has_vectors  # the index was measured with images, and so were the percentiles
-        return _without_percentiles(self._search(unit, k, exact, reranked, [rows], where)[0])
-
-    def encode_text(self, text: str, prompt: str = PROMPT_SLOT) -> Query:
-        """Return the query of words, as `nearest` takes it also in a list. The first call loads the network.
-
-        Raises ValueError if the network does not read words.
-        """
-        raise ValueError(f"{self._name()} does not read words: {WITH_WORDS}")
-
-    def compare(self, query: Any, rows: Sequence[int], negatives: Sequence[Any] = ()) -> list[Hit]:
-        """Return rows as hits of a query, as `nearest` takes it, in the order that they have.
-
-        Raises ValueError where the vectors are missing, IndexError for an unknown row.
-        """
-        unit, _ = self._unit_of(query, negatives)
-        if wrong := [row for row in rows if not 0 <= row < len(self)]:
-            raise IndexError(f"expected rows from 0 to {len(self) - 1}, got {wrong[0]}")
-        if not len(rows):
-            return []
-        asked = np.array(rows, dtype=np.int64)
-        found = cosines(self.compared, asked[None], unit)[0]
-        hits = self._hits(found.clip(-1, 1), asked, (), len(asked))
-        return _without_percentiles(hits) if has_words(query, *negatives) else hits
+        return self.searcher.nearest(query, negatives, SearchOptions(k, exact, reranked, self._subset(where)))
 
     def nearest_many(
         self,
@@ -171,158 +251,155 @@ class BaseCollection(OverviewedCollection, ABC, Generic[E]):
             raise ValueError(f"expected vectors (q, d) or a list of queries, got an array of shape {queries.shape}")
         if not len(queries):
             return []
-        vectors, own = [], []
-        for i, query in enumerate(queries):
-            try:
-                vector, row = self._vector_of(query)
-                vectors.append(self._checked(vector))
-            except (ValueError, TypeError, IndexError) as error:
-                raise type(error)(f"query {i}: {error}") from error
-            own.append([] if row is None else [row])
-        hits: dict[int, list[Hit]] = {}
-        for are_words in (False, True):
-            some = [i for i, query in enumerate(queries) if has_words(query) == are_words]
-            if some:
-                unit, without = self._unit([vectors[i] for i in some]), [own[i] for i in some]
-                found = self._search(unit, k, exact or (are_words and self.has_vectors), reranked, without, where)
-                hits |= zip(some, map(_without_percentiles, found) if are_words else found, strict=True)
-        return [hits[i] for i in range(len(queries))]
+        return self.searcher.nearest_many(queries, SearchOptions(k, exact, reranked, self._subset(where)))
 
-    def _unit_of(self, query: Any, negatives: Sequence[Any]) -> tuple[np.ndarray, list[int]]:
-        """Return a query, with its negatives, as one transformed unit vector (1, c), and the rows that it is made of."""
-        if isinstance(query, list) or len(negatives):
-            return self._combined(query if isinstance(query, list) else [query], negatives)
-        vector, row = self._vector_of(query)
-        return self._unit([vector]), [] if row is None else [row]
+    def compare(self, query: Any, rows: Sequence[int], negatives: Sequence[Any] = ()) -> list[Hit]:
+        """Return rows, in this order, as hits of a query as `nearest` takes it.
 
-    def _vector_of(self, query: Any) -> tuple[np.ndarray, int | None]:
-        """Return the vector (d,) of a query, and its row if it is one of the collection."""
-        if is_row(query):
-            return self.vector(int(query)), int(query)
-        if is_vector(query):
-            return query, None
-        if not isinstance(query, Query):
-            query = self.encode(query)
-        self._check_network(query.network)
-        return query.vector, None
-
-    def _combined(self, positives: Sequence[Any], negatives: Sequence[Any]) -> tuple[np.ndarray, list[int]]:
-        """Return one query (1, c), the mean of the positives minus a share of that of the negatives, and their rows.
-
-        Where words are among images, each counts by how much its similarities to the collection differ: those of words
-        differ less, and would not be seen beside an image.
+        Raises ValueError if the vectors are missing, IndexError for an unknown row.
         """
-        if not positives:
-            raise ValueError("expected at least one positive query, got none")
-        parts = [[self._part(entry) for entry in entries] for entries in (positives, negatives)]
-        if len({part.is_words for part in chain(*parts)}) > 1:
-            parts = [
-                [part._replace(weight=part.weight / self._deviation(part.unit)) for part in some] for some in parts
-            ]
-        wanted, unwanted = map(mean, parts)
-        share = SHARE if len(positives) > 1 else SHARE_OF_ONE
-        unit = normalise((wanted - share * unwanted)[None])
-        if not unit.any():
-            raise ValueError("expected positives and negatives that differ, got the same")
-        return unit, [part.row for part in chain(*parts) if part.row is not None]
-
-    def _part(self, entry: Any) -> Part:
-        """Return a query, or (query, weight), as a part of a combined one."""
-        weighted = isinstance(entry, tuple) and not isinstance(entry, Query)
-        query, weight = entry if weighted else (entry, 1.0)
-        vector, row = self._vector_of(query)
-        return Part.of(self._unit([vector])[0], weight, row, has_words(query))
-
-    def _deviation(self, unit: np.ndarray) -> float:
-        """Return the standard deviation of the similarities of a transformed unit vector (c,) to a sample of the rows."""
-        return max(float(np.std(self._sampled @ unit)), 1e-6)
-
-    @cached_property
-    def _sampled(self) -> np.ndarray:
-        """Transformed unit vectors (b, c) of random rows."""
-        rows = np.random.default_rng(SEED).permutation(rows_except(len(self), self.removed))[:SAMPLE]
-        return unit_rows(self.compared, np.sort(rows))[1]
-
-    def _search(
-        self,
-        unit: np.ndarray,
-        k: int,
-        exact: bool,
-        reranked: bool,
-        without: list[list[int]],
-        where: Where | None = None,
-    ) -> list[list[Hit]]:
-        """Return up to k hits of each transformed unit vector (q, c), but the rows that are its own."""
-        check_k(k)
-        n = len(self)
-        subset = None if where is None else self._subset(where)
-        similarities, rows = self._found(unit, min(k + max(map(len, without)), n), exact, reranked, subset)
-        if subset is None and not (rows >= 0).any():
-            self._check_any_vector()
-        return [self._hits(*found, k) for found in zip(similarities, rows, without, strict=True)]
+        return self.searcher.compare(query, rows, negatives)
 
     def search(
         self, unit: np.ndarray, k: int, exact: bool = False, reranked: bool = True
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return similarities and rows (b, <= k) of the nearest rows for the network's unit vectors (b, d); row -1: none."""
-        return self._found(self.similarity.transform(unit), k, exact, reranked)
+        return self.searcher.find(self.similarity.transform(unit), SearchOptions(k, exact, reranked))
 
     def exact_search(self, unit: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the same from a comparison with all rows that are not removed."""
+        """Return similarities and rows (b, <= k) of an exact search, without removed rows."""
         return self.search(unit, k, exact=True)
 
-    def _found(
-        self, unit: np.ndarray, k: int, exact: bool, reranked: bool, subset: Subset | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if subset is not None:
-            return subset.search(unit, k, exact, reranked)
-        if exact or self.index is None or (reranked and self._is_better_exact(k, self.index.ntotal)):
-            return self._exact.search(unit, k, self._removed_mask)
-        array = self._reranking if reranked else None
-        found = search(self.index.backend, unit, min(k, self.index.ntotal), array, self.index.reranked)
-        if reranked and self.has_vectors and (found[1] < 0).any():  # the index does not reach all of its rows
-            return self._exact.search(unit, k, self._removed_mask)
-        return found
+    def percentile(self, similarity: float) -> float | None:
+        """Return the percentage of random pairs of this collection that are less similar; None if unknown."""
+        return self.searcher.percentile(similarity)
 
-    def _unit(self, vectors: Sequence[np.ndarray]) -> np.ndarray:
-        """Return vectors (d,) as transformed unit vectors (b, c)."""
-        return self.similarity.transform(normalise(np.stack([self._checked(vector) for vector in vectors])))
+    def measure_percentiles(self) -> None:
+        """Measure the similarities of random pairs, so that hits have percentiles without an index.
 
-    def _checked(self, vector: np.ndarray) -> np.ndarray:
-        """Return a vector (d,) whose numbers float32 can hold; its length may change.
-
-        Raises ValueError for another shape, for anything but finite numbers, and for zeros.
+        Raises ValueError without vectors.
         """
-        d = self.index.d if self.index else self.array.shape[1]
-        if vector.ndim != 1:
-            raise ValueError(
-                f"expected one vector ({d},), got {vector.dtype} {vector.shape}: nearest_many takes several"
-            )
-        if vector.shape != (d,):
-            raise ValueError(f"expected a vector of shape ({d},), made by {self._name()}, got {vector.shape}")
-        if vector.dtype.kind not in "fiu":
-            raise ValueError(f"expected a vector of numbers, got {vector.dtype}")
-        if not (finite := np.isfinite(vector)).all():
-            at = int(np.argmin(finite))
-            raise ValueError(f"expected a vector of numbers, got NaN or infinity at position {at}")
-        largest = np.abs(vector).max()
-        if largest == 0:
-            raise ValueError("expected a vector with a direction, got zeros")
-        return vector if SMALLEST < largest < LARGEST else vector / largest
+        self.searcher.measure_percentiles()
 
-    def _wrong(self, new: object) -> TypeError:
-        """Return the error for a query of a type that `encode` does not take."""
-        return TypeError(
-            f"expected one query: {self.accepts}, a row or a vector (d,) in NumPy, got {type(new).__name__}"
-        )
+    def is_like_nothing(self, hits: list[Hit], where: Where | None = None) -> bool:
+        """Return whether the best hit is less similar than the best hits of 99% of the collection's own rows.
 
-    def _check_network(self, network: NetworkDescription) -> None:
-        if self.network is not None and not is_same_network(self.network, network):
-            differences = network.differences(self.network)
-            raise ValueError(
-                f"expected a query made by {self._name()}, as the collection was, got one of {network.name}; "
-                f"different: {', '.join(f'{key} {new}, not {own}' for key, new, own in differences)}"
-            )
+        The share is 98% (centred) or 96% (whitened) with these similarities, which detect less. After a search with
+        `where`, only matching rows count. False if unknown, or if there are too few rows.
+        """
+        return self.searcher.has_no_close_match(hits, self._subset(where))
 
-    def _name(self) -> str:
-        return self.network.name if self.network else "the network of the collection"
+    # Tables
+
+    def _table(self) -> Table:
+        return Table({**self.columns, **self.overview.columns()}, len(self), self.removed)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return the name and the columns of every row as a data frame; its index is the row.
+
+        If rows were removed, the column `removed` marks them. Whole numbers with empty rows are floats, or pandas' Int64
+        if floats cannot hold them. Raises MissingExtra if pandas is not installed.
+        """
+        return self._table().to_pandas()
+
+    def hits_to_pandas(self, hits: Sequence[Hit] | Sequence[Sequence[Hit]]) -> "pd.DataFrame":
+        """Return hits as a data frame: row, name, path, similarity, percentile, then the columns.
+
+        Hits of several queries, as `nearest_many` returns them, begin with a column `query`: 0 for the first query.
+        Raises MissingExtra if pandas is not installed, TypeError for anything but hits.
+        """
+        return hits_frame(hits, {**self.columns, **self.overview.columns()})
+
+    def to_arrow(self, vectors: bool = False) -> "pa.RecordBatchReader":
+        """Return the name and the columns of every row as Arrow's record batches, read block by block.
+
+        `.read_all()` makes a table of them. With `vectors` the last column is the network's, float32 in lists of the
+        fixed size d, null for a skipped row. If rows were removed, the column `removed` marks them.
+        Raises MissingExtra if PyArrow is not installed, ValueError if the vectors are missing.
+        """
+        return self._table().to_arrow(self.array if vectors else None)
+
+    def export(self, path: str | Path, vectors: bool = False, progress: Counts = ignore_counts) -> None:
+        """Write the name and the columns of every row, optionally with vectors, to a .parquet or .csv, block by block.
+
+        A .csv has no vectors. Raises ValueError for another suffix, MissingExtra if PyArrow is needed and not
+        installed, OSError if the file cannot be written.
+        """
+        path = Path(path)
+        check_suffix(path, vectors)
+        export(self._table(), len(self), path, self.array if vectors else None, report_counts(progress))
+
+    # Overview
+
+    def neighbours(self, k: int = MAX_NEIGHBOURS, progress: Counts = ignore_counts) -> Neighbours:
+        """Return the k nearest rows of every row and their similarities, (n, k); row -1: none.
+
+        No more than n - 1 neighbours exist: a larger k, above 30, gives fewer columns. A row is not its own neighbour;
+        skipped and removed rows have no neighbours and are none. In a large collection the index finds them, re-ranked
+        exactly; in a small one the search is exact. `progress` gets the number of finished rows, and n. Raises
+        ValueError if k is below 1, or if there are no vectors.
+        """
+        return self.overview.neighbours(k, report_counts(progress))
+
+    def map(self, seed: int = 0, progress: Counts = ignore_counts, fresh: bool = False) -> np.ndarray:
+        """Return a 2-D similarity map: float32 coordinates (n, 2) from -1 to 1; NaN for skipped and removed rows.
+
+        t-SNE computes it from the neighbours. It is kept beside the index. After a removal the other rows stay in
+        place; after an addition, or with another similarity, the map starts from the kept coordinates, and most rows
+        stay near; if at least half of the rows are new, or with `fresh`, it starts afresh. The same seed and history
+        give the same bytes. `progress` gets the number of finished steps, and of all. Warns if the map cannot be kept.
+        Raises MissingExtra without the extra `map`.
+        """
+        return self.overview.map(seed, report_counts(progress), fresh)
+
+    def kept_map(self, seed: int = 0) -> np.ndarray | None:
+        """Return the kept map, float32 (n, 2); None if there is none of these vectors and rows."""
+        return self.overview.kept_map(seed)
+
+    def map_file(self) -> Path:
+        """Return the path of the kept map: beside the index, or beside the place of the index."""
+        return self.overview.map_file()
+
+    def clusters(self, progress: Counts = ignore_counts) -> "Clusters":
+        """Return the clusters, the largest first: Louvain's communities of the graph of neighbours.
+
+        `clusters().labels` is int32 (n,), -1 for rows in no cluster. A cluster has its `rows`, the most typical first,
+        its `size`, and the `name` of its most typical image. They are kept beside the index until rows are added or
+        removed; `progress`, warning and errors are as of the map.
+        """
+        return self.overview.clusters(report_counts(progress))
+
+    def kept_clusters(self) -> "Clusters | None":
+        """Return the kept clusters; None if there are none of these vectors and rows."""
+        return self.overview.kept_clusters()
+
+    def outliers(self, k: int = 8, progress: Counts = ignore_counts) -> list[Hit]:
+        """Return the k most isolated rows, the most isolated first; `similarity` is the mean to the 8 nearest rows."""
+        return self.overview.outliers(k, report_counts(progress))
+
+    def typical(self, k: int = 8, progress: Counts = ignore_counts) -> list[Hit]:
+        """Return the k most typical rows, the most typical first: most others have them among their 8 nearest rows.
+
+        `similarity` is the mean to these others.
+        """
+        return self.overview.typical(k, report_counts(progress))
+
+    def spread(self, k: int = 8) -> list[Hit]:
+        """Return k rows that cover the collection: each represents the rows that are most similar to it.
+
+        The row that represents most comes first; `similarity` is the mean to the represented rows.
+        """
+        return self.overview.spread(k)
+
+
+def open_index(vectors: Path, index: str | Path | None) -> Index | None:
+    """Open an index, by default the one beside the vectors if there is one: of Faiss, or in Milvus.
+
+    Raises FileNotFoundError if a given one does not exist.
+    """
+    for path in [Path(index)] if index else [index_path(vectors), milvus_path(vectors)]:
+        if path.is_file():
+            return open_milvus(path) if is_milvus(path) else indexes.open_index(path)
+    if index:
+        raise FileNotFoundError(f"there is no index {index}: build it with similar-images build")
+    return None

@@ -6,7 +6,7 @@ Shape letter: n rows.
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from similar_images.collection.columns import ISO, NAME, VECTOR, texts
+from similar_images.events import Event, Progress
 from similar_images.files import hold_lock, replace_file
 from similar_images.inputs.exif import MAX_CHARS, Exif, read_exif
 from similar_images.inputs.names import NameRows, from_csv_cell, names_digest
@@ -91,7 +92,7 @@ def is_behind(list_file: Path, names: list[str]) -> bool:
     return kept is not None and len(kept.dates) < len(names)
 
 
-def update_exif(list_file: Path, names: list[str], source: Source, progress: Callable[[int, int], None]) -> None:
+def update_exif(list_file: Path, names: list[str], source: Source, progress: Progress) -> None:
     """Read the EXIF of those names that nothing was kept of, and keep that of all beside their list.
 
     If another thread or process does so already, wait for it.
@@ -103,7 +104,7 @@ def update_exif(list_file: Path, names: list[str], source: Source, progress: Cal
         kept = known_exif(list_file, names)
         known = _count(kept)
         if known < len(names):
-            new = read_exif(source, names[known:], lambda done, _: progress(known + done, len(names)))
+            new = read_exif(source, names[known:], lambda done, _: progress(Event("exif", known + done, len(names))))
             exif = new if kept is None else Exif(*map(np.concatenate, zip(kept, new, strict=True)))
             _write_exif(path, names, exif)
 

@@ -24,6 +24,8 @@ KEPT = 16  # masks of conditions
 KINDS = {"O": "text", "f": "number", "i": "number", "u": "number", "M": "date"}  # by the kind of NumPy's dtype
 EXPECTED = {"number": "a number", "date": "a date such as 2019, 2019-07 or 2019-07-31"}
 
+Where = Mapping[str, Any] | np.ndarray | Sequence[int]  # columns with values, bool (n,), or rows
+
 
 class Within(NamedTuple):
     """Values from `low` to `high`, both included; int for whole numbers and dates, or infinite."""
@@ -127,6 +129,29 @@ class Columns(Mapping[str, np.ndarray]):
             known: dict[str, int] = {}
             self._codes[column] = known, np.array([known.setdefault(text, len(known)) for text in self[column]])
         return self._codes[column]
+
+
+def matching_rows(where: np.ndarray | Sequence[int], n: int) -> np.ndarray:
+    """Return which of n rows a mask or rows contain, bool (n,).
+
+    Raises ValueError for another array, IndexError for an unknown row.
+    """
+    given = np.asarray(where)
+    if given.dtype == bool:
+        given = np.ma.filled(where, False) if isinstance(where, np.ma.MaskedArray) else given
+        if given.shape != (n,):
+            raise ValueError(f"expected a bool array of shape ({n},), got {given.shape}")
+        return given
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        raise ValueError(
+            f"expected where as a mapping of columns, a bool array ({n},) or rows, got {given.dtype} {given.shape}"
+        )
+    given = given.astype(np.int64)
+    if given.size and not 0 <= given.min() <= given.max() < n:
+        raise IndexError(f"expected rows from 0 to {n - 1}, got {given.min()} to {given.max()}")
+    matching = np.zeros(n, bool)
+    matching[given] = True
+    return matching
 
 
 def name_columns(names: list[str], folders: bool) -> dict[str, np.ndarray]:

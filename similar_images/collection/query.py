@@ -11,10 +11,11 @@ from similar_images.collection.asked import Answer as Answer
 from similar_images.collection.asked import Asked as Asked
 from similar_images.collection.asked import Box as Box
 from similar_images.collection.asked import Mark as Mark
-from similar_images.collection.base import BaseCollection, Hit, Query
-from similar_images.collection.filtered import Where
+from similar_images.collection.base import BaseCollection
+from similar_images.collection.columns import Where
 from similar_images.collection.images import Collection
-from similar_images.collection.opened import SAME as SAME
+from similar_images.collection.queries import Query
+from similar_images.collection.searcher import SAME, Hit
 from similar_images.index.exact import rows_except
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage

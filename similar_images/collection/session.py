@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from similar_images.collection.base import BaseCollection, Hit, Query
-from similar_images.collection.combined import has_words
-from similar_images.collection.filtered import Where
+from similar_images.collection.base import BaseCollection
+from similar_images.collection.columns import Where
 from similar_images.collection.images import Collection
-from similar_images.collection.opened import SAME
+from similar_images.collection.queries import Query, has_words
+from similar_images.collection.searcher import SAME, Hit
 from similar_images.index.exact import rows_except
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage

@@ -1,4 +1,4 @@
-"""A collection of texts: searched by what they mean."""
+"""Collection of texts, searched by meaning."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +7,10 @@ import numpy as np
 from cachetools import LRUCache
 
 from similar_images import forks
-from similar_images.collection.base import BaseCollection, Hit, Query, Where, open_index
-from similar_images.index.backend import rerank_depth
-from similar_images.index.exact import normalise, rank
+from similar_images.collection.base import BaseCollection, open_index
+from similar_images.collection.encoder import QueryEncoder
+from similar_images.collection.queries import Query
+from similar_images.collection.store import Store
 from similar_images.index.index import Index
 from similar_images.inputs.texts import (
     ENCODING,
@@ -27,7 +28,61 @@ from similar_images.vectors.store import Vectors, open_vectors, vectors_path
 TWEETS = Path("tweets/texts_20k.csv")  # by scripts/get_sentiment140.sh
 TWEETS_INDEX = Path("tweets/tweets_20000.faiss.index")
 DOCSTRINGS = Path("docstrings_list.txt")  # by make sample-text
-KEPT = 10_000  # vectors of rows, encoded again where none are stored
+MAX_ENCODED_ROWS = 10_000  # cached vectors of rows without stored vectors
+
+
+class TextQueryEncoder(QueryEncoder[TextEncoder]):
+    """Encodes new texts."""
+
+    accepts = "a text (str)"
+
+    def __init__(self, network: NetworkDescription, source: str):
+        """`source` is the name or the folder of the network, as text_networks.load_text_network takes it."""
+        super().__init__(network)
+        self.source = source
+
+    def encode(self, new: str) -> Query:
+        if not isinstance(new, str):
+            raise self.type_error(new)
+        if reason := rejection_reason(new):
+            raise ValueError(f"expected a text to search for: {reason}")
+        encoder = self.load()
+        return Query(encoder.encode_text(to_one_line(new)), encoder.description)
+
+    def _open(self) -> TextEncoder:
+        return text_networks.load_text_network(self.source)
+
+
+class TextStore(Store):
+    """Texts, which are encoded again if their vectors are missing."""
+
+    encodes_rows = True
+
+    def __init__(self, vectors: Vectors, encoder: TextQueryEncoder):
+        super().__init__(vectors, "text")
+        self._encoder = encoder
+        self._encoded: LRUCache[int, np.ndarray] = LRUCache(MAX_ENCODED_ROWS)
+        self._lock = forks.new_lock()
+
+    def was_skipped(self, row: int) -> bool:
+        return super().was_skipped(row) if self.has_vectors else rejection_reason(self.names[row]) is not None
+
+    def vector(self, row: int) -> np.ndarray:
+        if self.has_vectors or not 0 <= row < len(self):
+            return super().vector(row)
+        if reason := rejection_reason(self.names[row]):
+            raise ValueError(f"{self.names[row]} has no vector, it was skipped: {reason}")
+        return np.asarray(self.encode_rows([row])[0])
+
+    def encode_rows(self, rows: Sequence[int]) -> np.ndarray:
+        encoder = self._encoder.load()
+        with self._lock:
+            vectors = {row: self._encoded[row] for row in rows if row in self._encoded}
+            if missing := [row for row in rows if row not in vectors]:
+                encoded = encoder.encode([self.names[row] for row in missing])
+                vectors.update(zip(missing, encoded, strict=True))
+                self._encoded.update(vectors)  # which may drop rows of this very call
+        return np.stack([vectors[row] for row in rows])
 
 
 class TextCollection(BaseCollection[TextEncoder]):
@@ -38,19 +93,19 @@ class TextCollection(BaseCollection[TextEncoder]):
     """
 
     noun = "text"
-    accepts = "a text (str)"
+    encoder: TextQueryEncoder
 
     def __init__(self, vectors: Vectors, index: Index | None = None):
-        """Raises ValueError where the vectors are not of texts, or where the index was not built from them."""
+        """Raises ValueError if the vectors are not of texts, or if the index was not built from them."""
         if vectors.network is None or not reads_text(vectors.network):
             raise ValueError(
                 f"expected a collection of texts, got one of images, {vectors.path}: "
                 "search it with similar-images search, or in Python with Collection.open"
             )
-        super().__init__(vectors, index)
-        self._network = vectors.network
-        self._encoded: LRUCache[int, np.ndarray] = LRUCache(KEPT)
-        self._encoding = forks.new_lock()
+        folder = vectors.manifest and vectors.manifest.files.get("model")
+        source = str(vectors.path.parent / folder) if folder else vectors.network.name
+        encoder = TextQueryEncoder(vectors.network, source)
+        super().__init__(TextStore(vectors, encoder), encoder, index)
 
     @classmethod
     def open(
@@ -62,10 +117,10 @@ class TextCollection(BaseCollection[TextEncoder]):
     ) -> "TextCollection":
         """Open the collection of a file of texts, of their list or of their vectors (.npy).
 
-        An index is searched without vectors too, if it was built from the same texts. Then there is no exact search,
-        and hits are re-ranked by encoding them. `column` and `encoding` are those of the file; without `column`, a
-        table with vectors may hold their texts in any column.
-        Raises OSError or ValueError, with the remedy, where files are missing, damaged or of something else.
+        An index can be searched without vectors if it was built from the same texts. Then there is no exact search, and
+        hits are encoded to re-rank them. `column` and `encoding` describe the file; without `column`, a table with
+        vectors may hold their texts in any column.
+        Raises OSError or ValueError, with the remedy, if files are missing, damaged or foreign.
         """
         path = Path(path)
         file = path if path.suffix == ".npy" else vectors_path(text_list_path(path, encoding))
@@ -101,81 +156,19 @@ class TextCollection(BaseCollection[TextEncoder]):
     @property
     def network_name(self) -> str:
         """The network as text_networks.load_text_network takes it: its name, or the folder that it was loaded from."""
-        folder = self.vectors.manifest and self.vectors.manifest.files.get("model")
-        return str(self.vectors.path.parent / folder) if folder else self._network.name
+        return self.encoder.source
 
     def encode(self, new: str) -> Query:
         """Return the query of a text. The first call loads the network.
 
-        Raises TypeError for anything else, and ValueError for an empty or very long text, or if the network is not
-        the one that made the vectors.
+        Raises TypeError for anything else, and ValueError for an empty or very long text, or if another network made
+        the vectors.
         """
-        if not isinstance(new, str):
-            raise self._wrong(new)
-        if reason := rejection_reason(new):
-            raise ValueError(f"expected a text to search for: {reason}")
-        encoder = self._loaded()
-        return Query(encoder.encode_text(to_one_line(new)), encoder.description)
-
-    def _load(self) -> TextEncoder:
-        return text_networks.load_text_network(self.network_name)
+        return self.encoder.encode(new)
 
     def row(self, text: str) -> int | None:
-        """Return the row of a text, the first of several; None if it is not in the collection."""
+        """Return the row of a text, the first of several; None if it is unknown."""
         return self.row_named(text)
-
-    def was_skipped(self, row: int) -> bool:
-        """Return whether a row has no vector."""
-        return super().was_skipped(row) if self.has_vectors else rejection_reason(self.names[row]) is not None
-
-    @property
-    def recall(self) -> float | None:
-        """The recall@10 of a default search, measured when the index was built; None if unknown."""
-        return self.measured["recall"] if self.measured else None  # with stored vectors or with encoded ones
-
-    def _search(
-        self,
-        unit: np.ndarray,
-        k: int,
-        exact: bool,
-        reranked: bool,
-        without: list[list[int]],
-        where: Where | None = None,
-    ) -> list[list[Hit]]:
-        """Search as any collection does; hits without stored vectors are encoded to re-rank them."""
-        if self.has_vectors or exact or not reranked or self.index is None or not self.index.reranked:
-            return super()._search(unit, k, exact, reranked, without, where)
-        found = super()._search(unit, rerank_depth(k, self.index.reranked), exact, reranked, without, where)
-        return [self._reranked(query, hits)[:k] for query, hits in zip(unit, found, strict=True)]
-
-    def _reranked(self, unit: np.ndarray, hits: list[Hit]) -> list[Hit]:
-        encoded = normalise(np.stack(self._encode_rows([hit.row for hit in hits])))
-        similarities = self.similarity.transform(encoded) @ unit
-        rows = np.array([hit.row for hit in hits], np.int64)
-        similarities, rows = rank(similarities[None], rows[None], len(rows))
-        return self._hits(similarities[0], rows[0], (), len(hits))
-
-    def _encode_rows(self, rows: Sequence[int]) -> list[np.ndarray]:
-        """Return the vectors (d,) of rows, encoded unless the cache holds them."""
-        encoder = self._loaded()
-        with self._encoding:
-            vectors = {row: self._encoded[row] for row in rows if row in self._encoded}
-            if missing := [row for row in rows if row not in vectors]:
-                encoded = encoder.encode([self.names[row] for row in missing])
-                vectors.update(zip(missing, encoded, strict=True))
-                self._encoded.update(vectors)  # which may drop rows of this very call
-        return [vectors[row] for row in rows]
-
-    def vector(self, row: int) -> np.ndarray:
-        """Return the vector (d,) of a row, encoded if it is not stored.
-
-        Raises IndexError, and ValueError for a skipped row.
-        """
-        if self.has_vectors or not 0 <= row < len(self):
-            return super().vector(row)
-        if reason := rejection_reason(self.names[row]):
-            raise ValueError(f"{self.names[row]} has no vector, it was skipped: {reason}")
-        return self._encode_rows([row])[0]
 
 
 def _check_table(path: Path, column: str | None, encoding: str, vectors: Vectors) -> None:

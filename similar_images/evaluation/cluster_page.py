@@ -8,7 +8,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from similar_images.collection.images import Collection
-from similar_images.collection.opened import Hit
+from similar_images.collection.searcher import Hit
 from similar_images.inputs.names import csv_cell_for
 from similar_images.overview.clusters import Clusters
 from similar_images.templates import pages

@@ -28,7 +28,7 @@ class Exif(NamedTuple):
     cameras: np.ndarray  # str in objects (n,), maker and model; "": unknown
 
 
-def read_exif(source: Source, names: list[str], progress: Callable[[int, int], None] = lambda done, n: None) -> Exif:
+def read_exif(source: Source, names: list[str], progress: Callable[[int, int], object] = lambda done, n: None) -> Exif:
     """Return the EXIF of images, read on all cores; `progress(done, total)` is called after each block."""
     from joblib import Parallel, cpu_count, delayed
 

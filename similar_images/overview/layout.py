@@ -6,12 +6,12 @@ for improved visualization of single-cell RNA-seq data", 2019.
 Shape letters: n rows, m of them with neighbours, k neighbours of a row.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from joblib import cpu_count
 
+from similar_images.events import Event, Progress, ignore
 from similar_images.index.exact import unit_rows
 from similar_images.index.neighbours import Neighbours
 from similar_images.index.similarity import MAX_FIT_VECTORS, SEED, principal_components
@@ -47,7 +47,7 @@ def lay_out(
     neighbours: Neighbours,
     vectors: np.ndarray,
     seed: int = 0,
-    progress: Callable[[float], object] = lambda share: None,
+    progress: Progress = ignore,
     kept: Layout | None = None,
 ) -> Layout:
     """Return the places of vectors (n, d); equal input gives equal bytes.
@@ -71,7 +71,7 @@ def lay_out(
     laid = laid - (laid.max(axis=0) + laid.min(axis=0)) / 2
     scale = max(float(np.abs(laid).max()), 1e-30)
     places[rows] = laid / scale
-    progress(1.0)
+    progress(Event("map", 1, 1))
     return Layout(places, scale)
 
 
@@ -125,7 +125,7 @@ def _tsne(
     start: np.ndarray,
     is_kept: bool,
     seed: int,
-    progress: Callable[[float], object],
+    progress: Progress,
 ) -> np.ndarray:
     from openTSNE import TSNEEmbedding, affinity, initialization, nearest_neighbors
 
@@ -146,7 +146,7 @@ def _tsne(
     def report(iteration: int, error: float, embedding: np.ndarray) -> bool:
         nonlocal done
         done += REPORTED
-        progress(done / total)
+        progress(Event("map", done, total))
         return False
 
     embedding = TSNEEmbedding(

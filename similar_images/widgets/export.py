@@ -5,7 +5,7 @@ import io
 
 from PIL import Image, ImageDraw, ImageFont
 
-from similar_images.collection.base import Hit
+from similar_images.collection.searcher import Hit
 from similar_images.inputs.names import to_csv_cell
 from similar_images.templates import pages
 from similar_images.widgets.thumbnails import Thumbnail

@@ -16,9 +16,9 @@ import numpy as np
 from traitlets import Bool, Dict, Int, List, TraitError, Unicode, observe, validate
 
 from similar_images import forks
-from similar_images.collection.base import BaseCollection, Hit
-from similar_images.collection.filtered import Where
-from similar_images.collection.opened import SAME
+from similar_images.collection.base import BaseCollection
+from similar_images.collection.columns import Where
+from similar_images.collection.searcher import SAME, Hit
 from similar_images.collection.session import (
     History,
     QueryState,

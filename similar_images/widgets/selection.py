@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traitlets import TraitError
 
-from similar_images.collection.base import BaseCollection, Hit
+from similar_images.collection.base import BaseCollection
+from similar_images.collection.searcher import Hit
 from similar_images.widgets.messages import shorten
 
 if TYPE_CHECKING:

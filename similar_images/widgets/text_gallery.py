@@ -7,7 +7,7 @@ from typing import Any
 from traitlets import Int
 
 from similar_images import forks
-from similar_images.collection.base import Hit
+from similar_images.collection.searcher import Hit
 from similar_images.collection.session import QueryState, ResultPage
 from similar_images.collection.texts import TextCollection
 from similar_images.index.exact import rows_except

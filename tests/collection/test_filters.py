@@ -6,7 +6,7 @@ from arrays import clustered
 from collection_files import Letters, save_texts
 
 from similar_images import Collection, TextCollection
-from similar_images.collection import filtered
+from similar_images.collection import searcher
 from similar_images.index.builder import add, build, remove
 from similar_images.index.exact import normalise
 from similar_images.networks import text as text_networks
@@ -38,7 +38,7 @@ def collection(folder) -> Collection:
 @pytest.fixture
 def many(monkeypatch):
     """Let every subset be many, so that the index is searched."""
-    monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 0)
+    monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", 0)
 
 
 def oracle(collection: Collection, queries: np.ndarray, matching: np.ndarray, k: int = K) -> list[list[int]]:
@@ -81,7 +81,7 @@ def test_few_rows_that_match_are_searched_exactly(collection, where):
 @pytest.mark.parametrize("where", [*WHERES, {"name": "town"}])
 def test_the_index_finds_nearly_all_that_match(collection, where, many):
     matching = expected(collection, where)
-    assert collection._subset(where)._index is not None
+    assert collection._subset(where).index is not None
     found = rows_of(collection.nearest_many(QUERIES, K, where=where))
     assert matching[np.concatenate(found)].all()
     assert shared(found, oracle(collection, QUERIES, matching)) >= 0.95
@@ -100,7 +100,7 @@ def test_similarities_are_those_of_a_search_without_a_filter(collection, many):
 @pytest.mark.parametrize("few", [True, False])
 def test_fewer_matches_than_k_are_all_hits(collection, few, monkeypatch):
     if not few:
-        monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 0)
+        monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", 0)
     rows = [5, 17, 40, 900, 3999]
     assert {hit.row for hit in collection.nearest(5, 20, where=rows)} == {17, 40, 900, 3999}  # without itself
     assert {hit.row for hit in collection.nearest(6, 20, where=np.array(rows))} == set(rows)
@@ -132,7 +132,7 @@ def test_rows_that_were_removed_or_skipped_are_not_found(tmp_path, monkeypatch):
     build(vectors, tmp_path / "v.faiss.index", "reduced", similarity="centred")
     remove(vectors, tmp_path / "v.faiss.index", [3, 9])
     for few in (2_000_000, 0):
-        monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", few)
+        monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", few)
         collection = Collection.open(tmp_path / "v.npy")
         for exact in (False, True):
             found = {hit.row for hit in collection.nearest(0, 20, exact, where=range(12))}

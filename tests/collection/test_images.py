@@ -7,7 +7,7 @@ from arrays import clustered
 from PIL import Image
 
 from similar_images import Collection
-from similar_images.collection.base import Query
+from similar_images.collection.queries import Query
 from similar_images.collection.query import SAME, meaning
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels

@@ -7,7 +7,7 @@ import pytest
 from arrays import clustered
 
 from similar_images import Collection
-from similar_images.collection import filtered
+from similar_images.collection import searcher
 from similar_images.index.backend import search
 from similar_images.index.builder import build, remove
 from similar_images.index.exact import exact_search, unit_rows
@@ -72,8 +72,8 @@ def test_a_large_k_gives_all_hits_with_the_recall_of_10(opened, recipe, k):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_filter_leaves_all_hits_and_their_recall(opened, recipe, k, few, monkeypatch):
     collection = opened(recipe)
-    monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 10**9 if few else 0)
-    collection._subsets[0].clear()
+    monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", 10**9 if few else 0)
+    collection.searcher._subsets.clear()
     where = np.arange(N) % 4 == 1
     assert recall_at(k, collection, [1, 500, 2222], where) >= min(0.99, collection.recall)
 

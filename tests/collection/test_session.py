@@ -6,9 +6,9 @@ from arrays import clustered
 from collection_files import save_texts
 
 from similar_images import Collection, TextCollection
-from similar_images.collection.base import Query
+from similar_images.collection.queries import Query
 from similar_images.collection.session import History, QueryState, SearchRequest, SearchSession, network_name
-from similar_images.index import build as building
+from similar_images.index import builder
 from similar_images.vectors.store import open_vectors
 
 N, D = 400, 48
@@ -20,7 +20,7 @@ def session(tmp_path_factory) -> SearchSession:
     np.save(folder / "v.npy", clustered(N, D))
     (folder / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
     recipe = "IVF10,Flat"
-    building.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", recipe, similarity="cosine")
+    builder.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", recipe, similarity="cosine")
     return SearchSession(Collection.open(folder / "v.npy"), seed=0)
 
 

@@ -6,7 +6,8 @@ from arrays import clustered
 from collection_files import Letters, letters, save_texts
 
 from similar_images import Collection, TextCollection
-from similar_images.collection.base import SHARE, SHARE_OF_ONE, Query
+from similar_images.collection.queries import Query
+from similar_images.collection.searcher import NEGATIVE_SHARE, NEGATIVE_SHARE_OF_ONE
 from similar_images.index import builder
 from similar_images.index.exact import normalise
 from similar_images.vectors.store import open_vectors
@@ -43,7 +44,11 @@ def rows(hits) -> list[int]:
 
 def test_the_hits_are_like_the_mean_of_the_positives_less_a_share_of_the_negatives(collection):
     moved = collection.similarity.transform(normalise(collection.array))
-    for positives, negatives, share in (([3, 5, 9], [], 0), ([3, 5, 9], [20, 30], SHARE), ([3], [20], SHARE_OF_ONE)):
+    for positives, negatives, share in (
+        ([3, 5, 9], [], 0),
+        ([3, 5, 9], [20, 30], NEGATIVE_SHARE),
+        ([3], [20], NEGATIVE_SHARE_OF_ONE),
+    ):
         direction = moved[positives].mean(axis=0) - (share * moved[negatives].mean(axis=0) if negatives else 0)
         found = collection.nearest(positives, k=10, negatives=negatives)
         assert rows(found) == best(collection, direction, positives + negatives, 10)
@@ -142,10 +147,10 @@ def test_rows_that_are_not_in_the_index_are_found_by_an_exact_search(tmp_path, a
 def test_texts_are_combined_too(tmp_path):
     save_texts(tmp_path / "t.txt", ["aaaa", "bbbb", "aabb", "cccc", "aacc", "bbcc"])
     collection = TextCollection.open(tmp_path / "t.txt")
-    collection._encoder = Letters()
-    collection._encoder.description = collection.network
+    collection.encoder.loaded = Letters()
+    collection.encoder.loaded.description = collection.network
     assert collection.nearest(["aaaa", "bbbb"], k=1)[0].name == "aabb"
     assert collection.nearest(["aaaa", ("cccc", 2)], k=3, negatives=["bbbb"])[0].name == "aacc"
-    direction = letters("a") - SHARE_OF_ONE * letters("c")
+    direction = letters("a") - NEGATIVE_SHARE_OF_ONE * letters("c")
     scores = {name: letters(name) @ direction / np.linalg.norm(letters(name)) for name in collection.names}
     assert collection.nearest("aaaa", k=6, negatives=["cccc"])[1].name == sorted(scores, key=scores.get)[-2]

@@ -10,7 +10,7 @@ from arrays import clustered
 from collection_files import save_texts
 
 from similar_images import Collection, Hit, TextCollection
-from similar_images.collection import tables
+from similar_images.collection import table as tables
 from similar_images.index.builder import build
 from similar_images.vectors.store import open_vectors, vectors_path
 
@@ -33,8 +33,8 @@ def collection(tmp_path) -> Collection:
 @pytest.fixture
 def mapped(collection, monkeypatch) -> Collection:
     """The same with a map and clusters."""
-    layers = {"x": np.arange(N) / 2, "cluster": np.arange(N) % 3}
-    monkeypatch.setattr(type(collection), "_layers", lambda self: layers)
+    columns = {"x": np.arange(N) / 2, "cluster": np.arange(N) % 3}
+    monkeypatch.setattr(collection.overview, "columns", lambda: columns)
     return collection
 
 
@@ -78,7 +78,7 @@ def test_hits_as_a_data_frame(mapped):
 @pytest.mark.parametrize("block", [7, 10_000])
 def test_arrow_in_blocks_is_the_whole(mapped, block, monkeypatch):
     pa = pytest.importorskip("pyarrow")
-    monkeypatch.setattr(tables, "BLOCK", block)
+    monkeypatch.setattr(tables, "BLOCK_ROWS", block)
     reader = mapped.to_arrow(vectors=True)
     assert reader.schema.field("vector").type == pa.list_(pa.float32(), D)
     batches = list(reader)
@@ -97,7 +97,7 @@ def test_arrow_in_blocks_is_the_whole(mapped, block, monkeypatch):
 def test_parquet_is_written_whole_and_read_by_other_tools(mapped, tmp_path, monkeypatch):
     pq = pytest.importorskip("pyarrow.parquet")
     said = []
-    monkeypatch.setattr(tables, "BLOCK", 100)
+    monkeypatch.setattr(tables, "BLOCK_ROWS", 100)
     mapped.export(tmp_path / "out.parquet", vectors=True, progress=lambda done, n: said.append((done, n)))
     assert said == [(0, N), (100, N), (200, N), (N, N)]
     table = pq.read_table(tmp_path / "out.parquet")

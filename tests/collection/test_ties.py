@@ -7,8 +7,8 @@ import pytest
 from arrays import clustered
 
 from similar_images import Collection
-from similar_images.collection import filtered
-from similar_images.collection.base import Query
+from similar_images.collection import searcher
+from similar_images.collection.queries import Query
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.evaluation import AlteredCopy, SearchConfig, _rank_copies, evaluate
 from similar_images.index import backend as backends
@@ -97,8 +97,8 @@ def test_equal_hits_are_ordered_by_row_in_every_search_path(opened, rows, recipe
     if path.endswith("rows"):
         where = allowed if path == "all rows" else np.arange(n) % 3 > 0
         allowed = where
-        monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 10**9 if path == "few rows" else 0)
-        collection._subsets[0].clear()
+        monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", 10**9 if path == "few rows" else 0)
+        collection.searcher._subsets.clear()
     if path == "several queries":
         found = [rows_of(hits) for hits in collection.nearest_many(QUERIES, K)]
     else:

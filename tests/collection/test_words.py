@@ -56,7 +56,7 @@ def test_words_are_also_negatives_and_have_weights(collection):
 
 
 def test_words_are_searched_exactly_and_only_in_what_matches(collection, monkeypatch):
-    monkeypatch.setattr("similar_images.collection.base.search", lambda *_: pytest.fail("the index was asked"))
+    monkeypatch.setattr("similar_images.collection.searcher.search", lambda *_: pytest.fail("the index was asked"))
     assert kinds(collection.nearest(text="sea", k=2)) == ["sea", "sea"]
     monkeypatch.undo()
     hits = collection.nearest(text="sea", k=12, where={"folder": "wine"})
@@ -80,7 +80,7 @@ def test_a_query_that_was_encoded_is_not_encoded_again_to_say_so(collection, mon
     query = collection.encode_text("wine", prompt="a photo of the {}")
     hits = collection.nearest(query, k=3)
     assert not collection.is_like_nothing(hits, None, query)  # which encodes the phrases, once
-    monkeypatch.setattr(type(collection._loaded()), "encode_text", lambda *_: pytest.fail("it was encoded again"))
+    monkeypatch.setattr(type(collection.encoder.load()), "encode_text", lambda *_: pytest.fail("it was encoded again"))
     assert not collection.is_like_nothing(hits, None, query)
 
 

@@ -159,11 +159,11 @@ def test_removed_rows_are_gone_and_only_their_parts_are_written(store, path):
 
 @pytest.mark.parametrize("mapped", [False, True])
 def test_filters_work_in_parts(store, path, monkeypatch, mapped):
-    from similar_images.collection import filtered
+    from similar_images.collection import searcher
 
     vectors = store()
     build(vectors, path, MAPPED, similarity="cosine", part_size=SIZE)
-    monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 0)  # search the index, however few rows match
+    monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", 0)  # search the index, however few rows match
     monkeypatch.setattr(parts, "SHARE", 0 if mapped else 1)
     collection = Collection.open(vectors.path, index=path)
     assert backends.is_mapped(collection.index.backend) is mapped

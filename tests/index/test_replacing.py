@@ -18,7 +18,7 @@ from conftest import ROOT
 from damage import mutants, wrong_values
 
 from similar_images.collection.images import Collection
-from similar_images.collection.opened import FEW, Hit
+from similar_images.collection.searcher import MIN_MEASURED_QUERIES, Hit
 from similar_images.index.builder import add, build, remove
 from similar_images.index.index import open_index
 from similar_images.inputs.names import write_names
@@ -176,7 +176,7 @@ def test_removing_every_image_is_refused_and_nothing_changes(vectors, index):
 def test_every_damaged_manifest_is_refused_in_one_line(vectors, index, replaced):
     manifest = index.with_name(index.name + ".json")
     content = json.loads(manifest.read_bytes())
-    content["measured"]["queries"] = FEW  # enough to say that there is no close match
+    content["measured"]["queries"] = MIN_MEASURED_QUERIES  # enough to say that there is no close match
     whole = json.dumps(content | ({"previous": content} if replaced else {})).encode()
     contents = [*mutants(whole, 150), *(json.dumps(one).encode() for one in wrong_values(json.loads(whole)))]
     refused = 0

@@ -9,7 +9,7 @@ from collection_files import Letters, save_texts
 from milvus_collections import opened, rows_of, saved
 
 from similar_images import TextCollection
-from similar_images.collection import filtered
+from similar_images.collection import searcher
 from similar_images.networks import text as text_networks
 
 N = 600
@@ -74,7 +74,7 @@ def test_text_search_without_vectors(milvus, tmp_path, monkeypatch):
 
 
 def test_filter_matching_many_rows_keeps_recall(milvus, tmp_path, monkeypatch):
-    monkeypatch.setattr(filtered, "MAX_EXACT_ELEMENTS", 0)
+    monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", 0)
     vectors = saved(tmp_path, clustered(3000, 24))
     collection = opened(vectors, milvus.build(vectors, "many", "IVF_SQ8", similarity="whitened"))
     where, queries = {"folder": ["1", "2", "3", "4", "5"]}, list(range(0, 900, 10))

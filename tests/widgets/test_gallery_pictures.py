@@ -10,7 +10,7 @@ from PIL import Image
 from sample_images import encoded
 
 from similar_images import Collection, Gallery
-from similar_images.collection.base import Hit
+from similar_images.collection.searcher import Hit
 from similar_images.collection.session import QueryState, SearchSession
 from similar_images.inputs.images import UnreadableImage
 from similar_images.widgets import export
@@ -94,7 +94,7 @@ def test_ticked_hits_are_exported(shown):
 
 
 def test_exported_page_escapes_names(collection, shown):
-    from similar_images.collection.base import Hit
+    from similar_images.collection.searcher import Hit
     from similar_images.widgets import export
 
     page = export.contact_page("<b>", [Hit(0, "<script>", 0.5)], {0: "no such file"})
