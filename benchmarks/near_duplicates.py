@@ -18,8 +18,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.evaluation.alterations import ALTERATIONS
-from similar_images.evaluation.duplicate_groups import find_pairs, group
 from similar_images.evaluation.duplicate_threshold import THRESHOLDS
+from similar_images.evaluation.duplicates import find_pairs, group
 from similar_images.index.exact import normalise
 from similar_images.inputs import images
 from similar_images.inputs.preparation import read_pixels

@@ -69,6 +69,7 @@ def main(
     from similar_images.cli.progress import show_progress
     from similar_images.collection.images import Collection
     from similar_images.evaluation import duplicates
+    from similar_images.evaluation.duplicate_threshold import choose_threshold
     from similar_images.files import check_new, replace_file
     from similar_images.index.similarity import COSINE
     from similar_images.inputs.names import escape_line
@@ -88,7 +89,7 @@ def main(
 
     if threshold is None:
         with show_progress() as progress:
-            chosen = duplicates.choose_threshold(collection, searched, calibrate, progress)
+            chosen = choose_threshold(collection, searched, calibrate, progress)
         threshold = chosen.threshold
         click.echo(escape_line(chosen.note), err=True)
         for alteration, recall in chosen.recalls.items():

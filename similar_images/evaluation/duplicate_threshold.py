@@ -7,7 +7,7 @@ from PIL import Image
 
 from similar_images.collection.images import Collection
 from similar_images.evaluation.alterations import ALTERATIONS
-from similar_images.evaluation.duplicate_groups import NEIGHBOURS
+from similar_images.evaluation.duplicates import NEIGHBOURS
 from similar_images.evaluation.evaluation import can_encode
 from similar_images.events import Event, Progress, ignore
 from similar_images.index.exact import normalise, rows_except

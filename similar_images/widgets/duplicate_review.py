@@ -9,8 +9,8 @@ from typing import Any
 from traitlets import Bool, List, TraitError, validate
 
 from similar_images.collection.images import Collection
-from similar_images.evaluation import duplicate_choice, duplicates
-from similar_images.evaluation.duplicates import Member
+from similar_images.evaluation import duplicate_choice, duplicate_threshold, duplicates
+from similar_images.evaluation.duplicate_choice import Member
 from similar_images.events import Event, Progress, report_counts
 from similar_images.index.index import Index
 from similar_images.index.similarity import COSINE
@@ -131,7 +131,7 @@ class DuplicateReview(BackgroundWidget):
             searched = searched._replace(similarity=COSINE)  # of the vectors compared here
         if threshold is None:
             progress = report_counts(self._show_step("Choosing a threshold on altered copies …"))
-            threshold = duplicates.choose_threshold(compared, searched, progress=progress).threshold
+            threshold = duplicate_threshold.choose_threshold(compared, searched, progress=progress).threshold
         progress = report_counts(self._show_step("Finding near-duplicates …"))
         pairs = duplicates.find_pairs(
             compared.compared, threshold, searched, progress=progress, removed=compared.removed

@@ -17,7 +17,7 @@ from similar_images import Collection, DuplicateReview, TextCollection, TextGall
 from similar_images.cli.duplicates import main as find_duplicates
 from similar_images.collection.query import shuffled
 from similar_images.comparison.comparison import Comparison
-from similar_images.evaluation import cluster_page, duplicates, similarities
+from similar_images.evaluation import cluster_page, duplicate_threshold, duplicates, similarities
 from similar_images.evaluation.evaluation import SearchConfig, evaluate
 from similar_images.evaluation.labels import choose_labels
 from similar_images.evaluation.similarities import choose_similarity
@@ -132,7 +132,7 @@ def in_a_calibration(collection: Collection, patch: pytest.MonkeyPatch) -> Itera
     image, read = Collection.image, []
     patch.setattr(Collection, "image", lambda self, row: read.append(row) or image(self, row))
     with pytest.raises(ValueError, match="have copies in the collection"):
-        duplicates.calibrate(collection, 20, collection.index)
+        duplicate_threshold.calibrate(collection, 20, collection.index)
     return read
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from similar_images.collection.images import Collection
 from similar_images.evaluation import duplicate_threshold, duplicates
-from similar_images.evaluation.duplicate_groups import Group
+from similar_images.evaluation.duplicates import Group
 from similar_images.vectors.store import manifest_path, vectors_path
 
 
@@ -66,12 +66,12 @@ def test_default_calibration_finds_grey_and_small_copies(run, names):
 
 def test_calibration_replaces_network_threshold(names, monkeypatch):
     collection = Collection.open(names)
-    found = duplicates.calibrate(collection, duplicates.CALIBRATION_IMAGES)
+    found = duplicate_threshold.calibrate(collection, duplicate_threshold.CALIBRATION_IMAGES)
     assert 0.4 < found.threshold < 0.95
     monkeypatch.setattr(duplicate_threshold, "calibrate", lambda *arguments: found)
     for of_network in (0.4, 0.999):  # below and above it
-        monkeypatch.setitem(duplicates.THRESHOLDS, "hog-colour", of_network)
-        chosen = duplicates.choose_threshold(collection)
+        monkeypatch.setitem(duplicate_threshold.THRESHOLDS, "hog-colour", of_network)
+        chosen = duplicate_threshold.choose_threshold(collection)
         assert (chosen.threshold, chosen.recalls) == (found.threshold, found.recalls)
         assert str(of_network) not in chosen.note and "lower" not in chosen.note
 
@@ -79,24 +79,24 @@ def test_calibration_replaces_network_threshold(names, monkeypatch):
 def test_inseparable_images_must_be_equal(names, monkeypatch):
     monkeypatch.setattr(duplicate_threshold, "MIN_PRECISION", 1.1)  # impossible
     monkeypatch.setattr(duplicate_threshold, "CALIBRATION_IMAGES", 3)
-    chosen = duplicates.choose_threshold(Collection.open(names))
+    chosen = duplicate_threshold.choose_threshold(Collection.open(names))
     assert chosen.threshold == 1 and chosen.note.startswith("threshold 1, only equal images: no threshold separates")
     with pytest.raises(ValueError, match="set --threshold"):
-        duplicates.choose_threshold(Collection.open(names), count=3)
+        duplicate_threshold.choose_threshold(Collection.open(names), count=3)
 
 
 def test_network_threshold_is_used_without_images(names, folder):
     shutil.rmtree(folder)
     collection = Collection.open(names)
-    chosen = duplicates.choose_threshold(collection)
+    chosen = duplicate_threshold.choose_threshold(collection)
     assert (chosen.threshold, chosen.recalls) == (0.88, {}) and "measured for the network" in chosen.note
     with pytest.raises(ValueError, match="no threshold was measured for the centred similarity"):
-        duplicates.choose_threshold(collection.with_similarity("centred"))
+        duplicate_threshold.choose_threshold(collection.with_similarity("centred"))
 
 
 def test_unmeasured_network_is_calibrated(names, monkeypatch):
-    monkeypatch.delitem(duplicates.THRESHOLDS, "hog-colour")
-    assert 0.4 < duplicates.choose_threshold(Collection.open(names)).threshold < 0.95
+    monkeypatch.delitem(duplicate_threshold.THRESHOLDS, "hog-colour")
+    assert 0.4 < duplicate_threshold.choose_threshold(Collection.open(names)).threshold < 0.95
 
 
 def test_moved_photos_are_reported_unreadable(run, names, folder, tmp_path):

@@ -13,9 +13,10 @@ from extraction import extract_images
 from PIL import Image
 
 from similar_images.collection.images import Collection
-from similar_images.evaluation import duplicates
+from similar_images.evaluation import duplicate_threshold
 from similar_images.evaluation.alterations import ALTERATIONS
-from similar_images.evaluation.duplicates import default_threshold, find_pairs, group
+from similar_images.evaluation.duplicate_threshold import default_threshold
+from similar_images.evaluation.duplicates import find_pairs, group
 from similar_images.index.builder import build
 from similar_images.index.index import open_index
 from similar_images.networks.loader import load
@@ -80,7 +81,7 @@ def test_blocks_equal_one_pass(monkeypatch):
     vectors = with_copies(300, 16)
     whole = groups_of(vectors, 0.95)
     monkeypatch.setattr("similar_images.vectors.store.BLOCK_BYTES", 40 * 4 * 16)
-    monkeypatch.setattr("similar_images.evaluation.duplicate_groups.BLOCK_BYTES", 40 * 4 * 16)
+    monkeypatch.setattr("similar_images.evaluation.duplicates.BLOCK_BYTES", 40 * 4 * 16)
     assert groups_of(vectors, 0.95) == whole
 
 
@@ -224,7 +225,7 @@ def test_calibrated_threshold_finds_copies(run, collection):
 
 def test_calibration_leaves_out_images_with_copies(collection):
     opened = Collection.open(collection)
-    assert duplicates.calibrate(opened, 100).images <= 20 - 4
+    assert duplicate_threshold.calibrate(opened, 100).images <= 20 - 4
 
 
 def test_calibration_needs_images(run, collection, folder):

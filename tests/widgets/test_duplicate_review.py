@@ -15,7 +15,7 @@ from sample_images import extract_and_index, make_sample
 from traitlets import TraitError
 
 from similar_images import Collection, DuplicateReview
-from similar_images.evaluation import duplicates
+from similar_images.evaluation import duplicate_threshold, duplicates
 
 in_browser = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
 THRESHOLD = 0.9
@@ -116,7 +116,7 @@ def test_missing_threshold_fails_on_page_and_in_python(folder, monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise ValueError("no threshold was measured")
 
-    monkeypatch.setattr(duplicates, "choose_threshold", fail)
+    monkeypatch.setattr(duplicate_threshold, "choose_threshold", fail)
     review = DuplicateReview(Collection.open(folder / "sample_file_list.txt"))
     review.wait()
     assert review.status == {"kind": "failure", "text": "Failed: no threshold was measured"}
