@@ -41,11 +41,10 @@ def ask(gallery: Locator, words: str) -> None:
 
 
 @in_browser
-@pytest.mark.parametrize("kind", COLOURS)
-def test_words_are_searched_and_shown_as_the_query(gallery, kind):
-    ask(gallery, f"a photo of the {kind}")
-    assert kinds(gallery)[:3] == [kind] * 3 and name_of(gallery) == f"a photo of the {kind}"
-    expect(gallery.locator(".similar-images-frame")).to_have_text(f"a photo of the {kind}")
+def test_words_are_searched_and_shown_as_the_query(gallery):
+    ask(gallery, "a photo of the sun")
+    assert kinds(gallery)[:3] == ["sun"] * 3 and name_of(gallery) == "a photo of the sun"
+    expect(gallery.locator(".similar-images-frame")).to_have_text("a photo of the sun")
     expect(gallery.locator(".similar-images-frame img")).to_be_hidden()
     expect(gallery.locator(".meaning").first).to_be_empty()
     expect(gallery.locator(".status")).to_contain_text("exact search in 12 images")

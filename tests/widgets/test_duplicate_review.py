@@ -1,6 +1,7 @@
 """The review of near-duplicates: in Python, in the notebook, and as the written page."""
 
 import hashlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,8 +88,8 @@ def test_kept_rows_need_one_of_each_group(review):
     assert review.to_script().count("\nmove ") == 2
 
 
-def test_changed_file_is_left_out_with_a_warning(tmp_path):
-    make_copies(tmp_path)
+def test_changed_file_is_left_out_with_a_warning(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     review = DuplicateReview(Collection.open(tmp_path / "sample_file_list.txt"), THRESHOLD)
     review.wait()
     before, sent = review.to_csv(), []
@@ -180,9 +181,9 @@ def test_axe_finds_nothing_serious(page, shown):
 
 
 @pytest.fixture
-def written(browser: Browser, tmp_path) -> Iterator[Page]:
+def written(browser: Browser, folder, tmp_path) -> Iterator[Page]:
     """The written page, opened as a file, without a server."""
-    make_copies(tmp_path)
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     collection = Collection.open(tmp_path / "sample_file_list.txt")
     found = duplicates.group(collection.compared, duplicates.find_pairs(collection.compared, THRESHOLD), THRESHOLD)
     duplicates.write_html(tmp_path / "page.html", collection, duplicates.read_members(collection, found), "Found")
