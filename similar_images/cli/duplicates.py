@@ -3,11 +3,16 @@
 import io
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from similar_images.cli.options import FILE, SIMILARITIES, Command, collection_options, report_assumption
+from similar_images.inputs.names import escape_line
+
+if TYPE_CHECKING:
+    from similar_images.collection.images import Collection
+    from similar_images.index.index import Index
 
 
 @click.command("duplicates", cls=Command)
@@ -69,10 +74,8 @@ def main(
     from similar_images.cli.progress import show_progress
     from similar_images.collection.images import Collection
     from similar_images.evaluation import duplicates
-    from similar_images.evaluation.duplicate_threshold import choose_threshold
     from similar_images.files import check_new, replace_file
     from similar_images.index.similarity import COSINE
-    from similar_images.inputs.names import escape_line
 
     if threshold is not None and calibrate is not None:
         raise ValueError("expected --threshold or --calibrate, got both")
@@ -88,19 +91,9 @@ def main(
         searched = searched._replace(similarity=COSINE)  # of the vectors compared here
 
     if threshold is None:
-        with show_progress() as progress:
-            chosen = choose_threshold(collection, searched, calibrate, progress)
-        threshold = chosen.threshold
-        click.echo(escape_line(chosen.note), err=True)
-        for alteration, recall in chosen.recalls.items():
-            click.echo(f"  {alteration:9} {recall:4.0%}", err=True)
+        threshold = _choose_threshold(collection, searched, calibrate)
     with show_progress(leave=True) as progress:
-        pairs = duplicates.find_pairs(
-            collection.compared, threshold, searched, progress=progress, removed=collection.removed
-        )
-        groups = duplicates.group(collection.compared, pairs, threshold)
-        members = duplicates.read_members(collection, groups, progress)
-
+        members = duplicates.find_members(collection, threshold, searched, progress)
     summary = duplicates.summary(collection, members, threshold)
     if html_file:
         duplicates.write_html(html_file, collection, members, summary)
@@ -112,3 +105,16 @@ def main(
             sys.stdout.reconfigure(encoding="utf-8")
         duplicates.write_csv(sys.stdout, members)
     click.echo(escape_line(summary), err=True)
+
+
+def _choose_threshold(collection: "Collection", index: "Index | None", count: int | None) -> float:
+    """Return a threshold and print its source."""
+    from similar_images.cli.progress import show_progress
+    from similar_images.evaluation.duplicate_threshold import choose_threshold
+
+    with show_progress() as progress:
+        chosen = choose_threshold(collection, index, count, progress)
+    click.echo(escape_line(chosen.note), err=True)
+    for alteration, recall in chosen.recalls.items():
+        click.echo(f"  {alteration:9} {recall:4.0%}", err=True)
+    return chosen.threshold

@@ -134,6 +134,15 @@ def whole_index(collection: Collection) -> Index | None:
     return index
 
 
+def find_members(
+    collection: Collection, threshold: float, index: Index | None = None, progress: Progress = ignore
+) -> list[Member]:
+    """Return the near-duplicates of a collection by their groups; `index` as for find_pairs."""
+    vectors = collection.compared
+    pairs = find_pairs(vectors, threshold, index, progress=progress, removed=collection.removed)
+    return read_members(collection, group(vectors, pairs, threshold), progress)
+
+
 def read_members(collection: Collection, groups: list[Group], progress: Progress = ignore) -> list[Member]:
     """Return the images of the groups, with the sizes of their files."""
     members: list[Member] = []

@@ -11,7 +11,7 @@ from traitlets import Bool, List, TraitError, validate
 from similar_images.collection.images import Collection
 from similar_images.evaluation import duplicate_choice, duplicate_threshold, duplicates
 from similar_images.evaluation.duplicate_choice import Member
-from similar_images.events import Event, Progress, report_counts
+from similar_images.events import Event, Progress
 from similar_images.index.index import Index
 from similar_images.index.similarity import COSINE
 from similar_images.templates import pages
@@ -24,6 +24,11 @@ from similar_images.widgets.thumbnails import Thumbnails, as_message
 
 SIDE = 320  # pixels, of a picture
 MAX_PICTURES = 1000  # in a request of the page
+STEPS = {
+    "altered images": "Choosing a threshold on altered copies …",
+    "near-duplicates": "Finding near-duplicates …",
+    "files read": "Reading the files …",
+}
 
 
 class DuplicateReview(BackgroundWidget):
@@ -130,19 +135,17 @@ class DuplicateReview(BackgroundWidget):
         elif searched is not None:
             searched = searched._replace(similarity=COSINE)  # of the vectors compared here
         if threshold is None:
-            progress = report_counts(self._show_step("Choosing a threshold on altered copies …"))
-            threshold = duplicate_threshold.choose_threshold(compared, searched, progress=progress).threshold
-        progress = report_counts(self._show_step("Finding near-duplicates …"))
-        pairs = duplicates.find_pairs(
-            compared.compared, threshold, searched, progress=progress, removed=compared.removed
-        )
-        groups = duplicates.group(compared.compared, pairs, threshold)
-        self._members = duplicates.read_members(compared, groups, report_counts(self._show_step("Reading the files …")))
+            threshold = duplicate_threshold.choose_threshold(compared, searched, progress=self._show_event).threshold
+        self._members = duplicates.find_members(compared, threshold, searched, self._show_event)
         with self.hold_sync():
             self._proposed = self.kept = duplicate_choice.propose(self._members)
             self._groups = [list(_cards(group)) for _, group in groupby(self._members, lambda member: member.group)]
             self._summary = duplicates.summary(collection, self._members, threshold)
             self._set_status("done", self._summary)
+
+    def _show_event(self, event: Event) -> None:
+        self._check_open()
+        self._set_status("busy", STEPS[event.step], share=round(event.done / max(event.total or 1, 1), 2))
 
     @validate("kept")
     def _check_kept(self, proposal: dict[str, Any]) -> list[int]:
