@@ -69,8 +69,8 @@ coco: .venv/installed  ## index COCO with VGG16: 13 GB, hours; SET=val2017 NETWO
 test: .venv/installed-dev  ## run all tests but the slow ones
 	$(BIN)/python -m pytest -m "not slow and not cluster" --numprocesses auto --maxprocesses 4 --dist loadfile
 
-test-slow: .venv/installed-dev  ## run the slow tests: install the package into an empty environment
-	$(BIN)/python -m pytest -m "slow and not cluster"
+test-slow: .venv/installed-dev  ## run the slow tests: installed package, lowest versions, benchmarks
+	$(BIN)/python -m pytest -m "slow and not cluster" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-cluster: .venv/installed-dev .venv/installed-cluster .venv/milvus/installed  ## run the tests of several machines; those with networks need root
 	$(BIN)/python -m pytest -m cluster

@@ -83,9 +83,8 @@ def by_backend(network: str, model: Path | None, weights: Path | None) -> tuple[
     return encoder.encode, encoder.preparation.height, encoder.preparation.resampling
 
 
-def ours(
-    folder: Path, names: list[str], network: str, model, weights, engine: str | None, precision: str, batch: int | None
-) -> dict:
+def ours(folder: Path, names: list[str], network: str, model, weights, *backend) -> dict:
+    """Measure this project's extraction; `backend` is the engine, the precision and the batch size."""
     from similar_images.inputs.sources import open_source
     from similar_images.networks import batch_size
     from similar_images.networks.catalog import Encoder
@@ -95,6 +94,7 @@ def ours(
     from similar_images.vectors.manifest import Runtime
     from similar_images.vectors.writer import Writer
 
+    engine, precision, batch = backend
     choice = NetworkChoice(network, model, weights, None, engine, precision, batch=batch)
     encoder, runtime = choice.load(Runtime())
     measured = list(batch_size.measure(encoder, batch_size.MAX_MEMORY)) if batch is None else []

@@ -110,9 +110,15 @@ def wheel(tmp_path_factory) -> Path:
     return wheel
 
 
-def install(wheel: Path | str, folder: Path, *options: object) -> Path:
-    """Install the wheel and its requirements into a new environment; return its folder of commands."""
+def install(wheel: Path | str, folder: Path, *options: object, base: Path | None = None) -> Path:
+    """Install the wheel and its requirements into a new environment; return its folder of commands.
+
+    Packages in the environment with the commands `base` are used from there, so only further ones are installed.
+    """
     assert call(sys.executable, "-m", "venv", folder, cwd=folder.parent).returncode == 0
+    if base is not None:
+        (own,), (shared,) = (place.glob("lib/python*/site-packages") for place in (folder, base.parent))
+        (own / "base.pth").write_text(f"{shared}\n")
     pip = (folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
     done = call(*pip, *options, wheel, cwd=folder.parent)
     assert done.returncode == 0, done.stderr
@@ -131,8 +137,8 @@ def lowest(wheel, tmp_path_factory) -> Path:
     return install_lowest(wheel, tmp_path_factory.mktemp("lowest"))
 
 
-def install_lowest(wheel: Path, folder: Path, *extras: str) -> Path:
-    """Install the wheel, with extras, and the lowest versions of its requirements; return the folder of commands."""
+def install_lowest(wheel: Path, folder: Path, *extras: str, base: Path | None = None) -> Path:
+    """Install the wheel, with extras, and the lowest versions of its requirements, as `install` does."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     known = project["optional-dependencies"]
     required = [*project["dependencies"], *(one for extra in extras for one in known[extra])]
@@ -142,7 +148,7 @@ def install_lowest(wheel: Path, folder: Path, *extras: str) -> Path:
     ]
     (folder / "constraints.txt").write_text("\n".join(lowest))
     wanted = f"{wheel}[{','.join(extras)}]" if extras else wheel
-    return install(wanted, folder / "venv", "--constraint", folder / "constraints.txt")
+    return install(wanted, folder / "venv", "--constraint", folder / "constraints.txt", base=base)
 
 
 def test_wheel_contains_package_and_notebooks(wheel):
@@ -186,12 +192,12 @@ def test_every_extra_has_a_use():
 
 
 @pytest.mark.parametrize("extra", USES)
-def test_extra_works_with_its_lowest_versions(extra, wheel, photos, tmp_path):
-    commands = install_lowest(wheel, tmp_path, extra)
+def test_extra_works_with_its_lowest_versions(extra, wheel, lowest, photos, tmp_path):
+    python = install_lowest(wheel, tmp_path, extra, base=lowest) / "python"
     (tmp_path / "notes.txt").write_text("The train was late\nA cat on the keyboard\n")
     for use in (("extract", "-d", "photos"), ("build", "-i", VECTORS), *USES[extra]):
-        command = (commands / "python", "-c", use) if isinstance(use, str) else (commands / "similar-images", *use)
-        done = call(*command, cwd=tmp_path)
+        command = ("-c", use) if isinstance(use, str) else ("-m", "similar_images", *use)
+        done = call(python, *command, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
 
 
