@@ -1,4 +1,4 @@
-"""Files that are complete or absent, locks, JSON of a known form, and digests."""
+"""Atomic file writes, locks, JSON files and digests."""
 
 import errno
 import glob
@@ -20,11 +20,11 @@ import portalocker
 import psutil
 
 FULL_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-STALE_SECONDS = 24 * 3600  # seconds after its last change; a partial file of that age was left by a run that was killed
+STALE_SECONDS = 24 * 3600  # since the last change; a killed run left a partial file of that age
 
 
 class NoSpace(OSError):
-    """There is no space on disk for a file."""
+    """The disk, a quota or the maximum file size is reached."""
 
     def __init__(self, path: Path):
         super().__init__(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -34,20 +34,18 @@ class NoSpace(OSError):
 
 
 def is_full(error: Exception) -> bool:
-    """Return whether an error means that the disk, a quota or the largest size of a file is reached.
+    """Return whether an error means that the disk, a quota or the maximum file size is reached.
 
-    NumPy, Faiss, PyArrow and HDF5 say so in their message, without the number of the error.
+    NumPy, Faiss, PyArrow and HDF5 have it in the message, without an error number.
     """
-    said = str(error)
-    named = any(os.strerror(code) in said for code in FULL_DISK_ERRORS) or re.search(
-        r"\d+ requested and \d+ written", said
-    )
-    return getattr(error, "errno", None) in FULL_DISK_ERRORS or bool(named)
+    if getattr(error, "errno", None) in FULL_DISK_ERRORS or re.search(r"\d+ requested and \d+ written", str(error)):
+        return True
+    return any(os.strerror(code) in str(error) for code in FULL_DISK_ERRORS)
 
 
 @contextmanager
 def name_full_disk(path: Path) -> Iterator[None]:
-    """Raise NoSpace for `path` if any writer fails since the disk is full."""
+    """Raise NoSpace for `path` if a writer fails because the disk is full."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # RuntimeError: Faiss'
@@ -58,7 +56,7 @@ def name_full_disk(path: Path) -> Iterator[None]:
 
 @contextmanager
 def partial_file(path: Path) -> Iterator[Path]:
-    """Yield a new path beside `path` to write to, which each writer has of its own; what is left there is removed.
+    """Yield a new path beside `path` for one writer; remove the file at the end, and stale partial files.
 
     Raises NoSpace if the disk is full.
     """
@@ -72,9 +70,9 @@ def partial_file(path: Path) -> Iterator[Path]:
 
 
 def reserve(file: BinaryIO, path: Path, size: int) -> None:
-    """Give an open file a size and its space on disk, so that a full disk is noticed now. Raises NoSpace.
+    """Allocate the disk space of an open file. Raises NoSpace.
 
-    Writing into a memory map without space would end the process, with SIGBUS.
+    Writing to a memory map on a full disk would kill the process with SIGBUS.
     """
     with name_full_disk(path):
         if hasattr(os, "posix_fallocate"):
@@ -82,14 +80,14 @@ def reserve(file: BinaryIO, path: Path, size: int) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
             return
         missing = size - os.fstat(file.fileno()).st_size
-        if missing > shutil.disk_usage(path.absolute().parent).free:  # macOS would make a file with holes
+        if missing > shutil.disk_usage(path.absolute().parent).free:  # macOS would create a sparse file
             raise NoSpace(path)
         os.truncate(file.fileno(), size)
 
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Yield a new path beside `path` to write to; at the end it is flushed to disk and replaces `path`."""
+    """Yield a new path beside `path`; at the end, flush it to disk and replace `path` with it."""
     with partial_file(path) as partial:
         yield partial
         flush(partial)
@@ -98,14 +96,14 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside `folder`, which replaces it at the end, or is removed if an error occurs.
+    """Yield a new folder beside `folder`; at the end, replace `folder` with it, or remove it after an error.
 
-    What a run that was killed left there is removed.
+    Folders left by killed runs are removed.
     """
-    for left in folder.parent.glob(f".{glob.escape(folder.name)}-*"):
+    for stale in folder.parent.glob(f".{glob.escape(folder.name)}-*"):
         with suppress(OSError):  # another process removes it
-            if time.time() - left.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+            if time.time() - stale.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(stale, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     old = partial.with_name(f"{partial.name}.old")
     try:
@@ -123,22 +121,22 @@ def replace_folder(folder: Path) -> Iterator[Path]:
 
 
 def partial_path(path: Path) -> Path:
-    """Return a new path beside `path`, with its suffix, by which some writers choose the format."""
+    """Return a new path beside `path` with the same suffix, because some writers choose the format by it."""
     return path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
 
 
 def flush(path: Path) -> None:
-    """Put a file on disk."""
+    """Flush a file to disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 @contextmanager
 def hold_lock(path: Path, wait: bool = False) -> Iterator[None]:
-    """Hold the lock for writing `path`, which may be replaced meanwhile: a lock file beside it, removed at the end.
+    """Hold the lock for writing `path`, which may be replaced meanwhile.
 
-    The lock file holds the process and when it began. If another process holds the lock, wait for it, or else raise
-    BlockingIOError, naming the process.
+    The lock is a file beside `path` with the process ID and start time, removed at the end. If another process holds the
+    lock, wait for it, or raise BlockingIOError with its ID.
     """
     lock = path.with_name(f".{path.name}.lock")
     while True:
@@ -147,7 +145,7 @@ def hold_lock(path: Path, wait: bool = False) -> Iterator[None]:
             flags = portalocker.LockFlags.EXCLUSIVE
             portalocker.lock(file, flags if wait else flags | portalocker.LockFlags.NON_BLOCKING)
             with suppress(FileNotFoundError):
-                if os.path.samestat(lock.stat(), os.fstat(file.fileno())):  # else its holder has removed it meanwhile
+                if os.path.samestat(lock.stat(), os.fstat(file.fileno())):  # otherwise its holder has just removed it
                     _write_holder(file)
                     break
         except portalocker.LockException as error:
@@ -167,18 +165,18 @@ def hold_lock(path: Path, wait: bool = False) -> Iterator[None]:
         file.close()
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write `content` to `path`, completely or not at all."""
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` to `path` atomically."""
     with replace_file(path) as partial:
         write_json_to(partial, content)
 
 
-def write_json_to(path: Path, content: dict) -> None:
+def write_json_to(path: Path, content: dict[str, Any]) -> None:
     """Write `content` to a new file."""
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, form: str, remedy: str = "remove it and create it again") -> dict:
+def read_json(path: Path, form: str, remedy: str = "remove it and create it again") -> dict[str, Any]:
     """Return the content of `path`, whose "format" must be `form`.
 
     Raises ValueError, with the remedy, if the file is damaged or has another format.
@@ -190,14 +188,14 @@ def read_json(path: Path, form: str, remedy: str = "remove it and create it agai
     found = content.get("format") if isinstance(content, dict) else None
     if found != form:
         raise ValueError(f"{path}: expected the format '{form}', got {found!r:.100}; {remedy}")
-    return content
+    return dict(content)
 
 
 def mismatch(value: object, expected: Any, place: str = "") -> str | None:
-    """Return where and how a value of JSON differs from the expected form, or None.
+    """Return where and how a JSON value differs from the expected form, or None.
 
-    A form is a type or a union of types, a dict of forms (all keys are required, others are allowed), or a list of
-    the one form of all its entries. Whole numbers must not be negative: all are counts or sizes.
+    A form is a type or a union, a dict of forms (all keys are required, unknown keys are allowed), or a list with the
+    form of all entries. Integers must not be negative: all are counts or sizes.
     """
     if isinstance(expected, dict):
         if not isinstance(value, dict):
@@ -219,13 +217,13 @@ def mismatch(value: object, expected: Any, place: str = "") -> str | None:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of the file's bytes, in hex."""
+    """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def relative_path(path: Path, base: Path) -> str:
-    """Return `path` relative to the folder `base`, so that both can be moved together."""
+    """Return `path` relative to the folder `base`, so that users can move both together."""
     return Path(os.path.relpath(path.absolute(), base.absolute())).as_posix()
 
 
@@ -243,7 +241,7 @@ def check_writeable(path: Path) -> None:
 
 
 def check_new(path: Path, overwrite: bool) -> None:
-    """Raise OSError, with the remedy, if a file at `path` cannot be written, or exists and must stay."""
+    """Raise OSError, with the remedy, if a file at `path` cannot be written, or exists without `overwrite`."""
     check_writeable(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists: choose another name, or use --overwrite")
@@ -257,14 +255,14 @@ def _remove_stale(path: Path) -> None:
 
 
 def _write_holder(file: BinaryIO) -> None:
-    """Write this process and when it began to a lock file. A full disk does not stop the run here."""
+    """Write this process's ID and start time to a lock file, unless the disk is full."""
     with suppress(OSError):
-        file.truncate(0)  # of a holder that was killed
+        file.truncate(0)  # written by a killed holder
         file.write(f"{os.getpid()} {psutil.Process().create_time()}\n".encode())
 
 
 def _holder(lock: Path) -> str:
-    """Return which process holds a lock, and since when; an empty string if that is not known."""
+    """Return the ID and start time of the process that holds a lock, or an empty string if unknown."""
     with suppress(OSError, ValueError, psutil.Error):
         process = _recorded_holder(lock) or _opener(lock)
         if process is not None:
@@ -274,17 +272,17 @@ def _holder(lock: Path) -> str:
 
 
 def _recorded_holder(lock: Path) -> psutil.Process | None:
-    """Return the process that a lock file names; None if there is no such process, or it began at another time."""
+    """Return the process named in a lock file; None if it does not run, or its ID belongs to another process now."""
     with suppress(OSError, ValueError, psutil.Error):  # on Windows, a locked file cannot be read
         pid, began = lock.read_text().split()
         process = psutil.Process(int(pid))
-        if process.create_time() == float(began):  # else another has its number, perhaps on another machine
+        if process.create_time() == float(began):  # otherwise the ID was reused, or is of another machine
             return process
     return None
 
 
 def _opener(lock: Path) -> psutil.Process | None:
-    """Return another process that has a lock file open: readers of the locked file do not open it."""
+    """Return another process with an open lock file; readers of the locked file do not open the lock file."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.pid != os.getpid() and any(Path(file.path) == lock.resolve() for file in process.open_files()):

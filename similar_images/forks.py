@@ -1,7 +1,7 @@
-"""Locks, threads and thread pools that can be used in a forked child.
+"""Locks and thread pools that work in a forked child.
 
-A fork copies the thread that forks, and no other. A lock that another thread held then stays held in the child for ever,
-and a pool waits for ever for its threads. Both are made new in the child.
+A fork copies only the forking thread. In the child, a lock held by another thread would never be released, and a pool
+would wait forever for its threads. Both are created again in the child.
 """
 
 import os
@@ -15,37 +15,36 @@ _locks: WeakSet[Any] = WeakSet()
 
 
 def new_lock() -> threading.Lock:
-    """Return a lock that is free in a forked child."""
-    return _known(threading.Lock())
+    """Return a lock, released in a forked child."""
+    lock = threading.Lock()
+    _locks.add(lock)
+    return lock
 
 
 def new_reentrant_lock() -> Any:
-    """Return a lock that its thread can take again, and that is free in a forked child."""
-    return _known(threading.RLock())
+    """Return a reentrant lock, released in a forked child."""
+    lock = threading.RLock()
+    _locks.add(lock)
+    return lock
 
 
 def run_in_child(work: Callable[[], object]) -> None:
-    """Call `work` in each forked child, before anything else there; on Windows nothing forks."""
+    """Call `work` first in each forked child; Windows does not fork."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=work)
 
 
-def _known(new: Any) -> Any:
-    _locks.add(new)
-    return new
-
-
 def _free_locks() -> None:
-    for each in _locks:
-        each._at_fork_reinit()  # as the standard library frees its own, such as those of logging
+    for lock in _locks:
+        lock._at_fork_reinit()  # as the standard library does for the locks of logging
 
 
 def _use_one_thread() -> None:
-    """Let libraries that use OpenMP compute on the thread that forked: its team of threads is gone.
+    """Limit OpenMP to the forking thread, whose team of threads is lost.
 
-    GNU's OpenMP would wait for it for ever. Threads that the child starts have teams of their own.
+    GNU OpenMP would wait for the team forever. Threads started by the child have new teams.
     """
-    if {"sklearn", "torch"} & sys.modules.keys():  # each has an OpenMP of its own
+    if {"sklearn", "torch"} & sys.modules.keys():  # each ships its own OpenMP
         from threadpoolctl import threadpool_limits
 
         threadpool_limits(1, "openmp")

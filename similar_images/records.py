@@ -1,4 +1,4 @@
-"""Records: frozen dataclasses that are read from JSON files and written to them.
+"""Records: frozen dataclasses stored as JSON files.
 
 The class names its format, with a version, in `FORMAT`. A field with a default value may be missing in the file: give
 one to each field that earlier versions did not write. Unknown keys are ignored, and lists become tuples if the field is
@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, Union, get_args, get_origin
 from similar_images.files import read_json, write_json
 
 REMEDY = "remove it and create it again"
-OMIT_NONE = {"omit_none": True}  # metadata of a field that is not written if it is None
+OMIT_NONE = {"omit_none": True}  # metadata of a field to leave out if it is None
 
 
 class Record(Protocol):
@@ -51,7 +51,7 @@ def read_record(path: Path, cls: type[R], remedy: str = REMEDY) -> R:
 
 
 def write_record(path: Path, record: Record) -> None:
-    """Write a record, with its format, to a JSON file, completely or not at all."""
+    """Write a record, with its format, to a JSON file, atomically."""
     write_json(path, {"format": record.FORMAT, **to_json(record)})
 
 
@@ -59,7 +59,7 @@ def from_json(cls: type[T], content: object, place: str = "") -> T:
     """Return the dataclass or named tuple that a JSON object describes.
 
     Raises ValueError with the place and value of the first difference from the types of the fields. An int must not be
-    negative, because all are counts or sizes; a float also accepts whole numbers and keeps them.
+    negative, because all are counts or sizes; a float also accepts integers unchanged.
     """
     if not isinstance(content, dict):
         raise ValueError(f"{place or 'content'}: expected an object, got {content!r:.60}")
@@ -71,7 +71,7 @@ def from_json(cls: type[T], content: object, place: str = "") -> T:
 
 
 def to_json(value: Any) -> Any:
-    """Return a record, or a value of its fields, as JSON has it: objects, lists and scalars."""
+    """Return a record, or the value of a field, as a JSON value."""
     if hasattr(value, "to_json"):
         return value.to_json()
     if dataclasses.is_dataclass(value):

@@ -1,4 +1,4 @@
-"""Start processes that do not run the user's script again."""
+"""Start processes without running the user's script again."""
 
 import sys
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _lock = forks.new_lock()
 
 @contextmanager
 def hide_main() -> Iterator[None]:
-    """Hide the module `__main__` from multiprocessing, which imports it in each process that it spawns.
+    """Hide the module `__main__` from multiprocessing, which imports it in each spawned process.
 
     A script without `if __name__ == "__main__":` would start itself again, and an interactive one cannot be imported.
     Source: multiprocessing.spawn.get_preparation_data of Python 3.11.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from similar_images.collection.columns import ISO, NAME, VECTOR, texts
-from similar_images.events import Event, Progress
+from similar_images.events import Event, Progress, report_counts
 from similar_images.files import hold_lock, replace_file
 from similar_images.inputs.exif import MAX_CHARS, Exif, read_exif
 from similar_images.inputs.names import NameRows, from_csv_cell, names_digest
@@ -104,7 +104,8 @@ def update_exif(list_file: Path, names: list[str], source: Source, progress: Pro
         kept = known_exif(list_file, names)
         known = _count(kept)
         if known < len(names):
-            new = read_exif(source, names[known:], lambda done, _: progress(Event("exif", known + done, len(names))))
+            report = report_counts(lambda done, _: progress(Event("exif", known + done, len(names))))
+            new = read_exif(source, names[known:], report)
             exif = new if kept is None else Exif(*map(np.concatenate, zip(kept, new, strict=True)))
             _write_exif(path, names, exif)
 

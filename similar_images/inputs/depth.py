@@ -46,7 +46,7 @@ class SampleFormat(NamedTuple):
 
 
 def sample_format(image: Image.Image) -> SampleFormat:
-    """Return the sample format of an image that is not decoded yet."""
+    """Return the sample format of an image before decoding."""
     tags = getattr(image, "tag_v2", None)
     if tags is None:
         return SampleFormat(wide=wide_bands(image))

@@ -5,7 +5,7 @@ Shape letter: n images.
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -14,6 +14,7 @@ from typing import IO, BinaryIO, NamedTuple, cast
 import numpy as np
 from PIL import ExifTags
 
+from similar_images.events import Event, Progress, ignore
 from similar_images.inputs.pillow import open_header
 from similar_images.inputs.sources import Folder, Location, Source, open_source
 
@@ -28,19 +29,19 @@ class Exif(NamedTuple):
     cameras: np.ndarray  # str in objects (n,), maker and model; "": unknown
 
 
-def read_exif(source: Source, names: list[str], progress: Callable[[int, int], object] = lambda done, n: None) -> Exif:
-    """Return the EXIF of images, read on all cores; `progress(done, total)` is called after each block."""
+def read_exif(source: Source, names: list[str], progress: Progress = ignore) -> Exif:
+    """Return the EXIF of images, read on all cores in blocks."""
     from joblib import Parallel, cpu_count, delayed
 
     blocks = [names[start : start + BLOCK] for start in range(0, len(names), BLOCK)]
     workers = min(cpu_count(), len(blocks)) or 1
     found: list[tuple[datetime | None, str]] = []
-    progress(0, len(names))
+    progress(Event("exif", 0, len(names)))
     tasks = (delayed(_read_block)(_picklable(source), block) for block in blocks)
-    results: Iterator[list] = Parallel(workers, return_as="generator", batch_size=1)(tasks)
+    results: Iterator[list[tuple[datetime | None, str]]] = Parallel(workers, return_as="generator", batch_size=1)(tasks)
     for block in results:
         found += block
-        progress(len(found), len(names))
+        progress(Event("exif", len(found), len(names)))
     dates = np.array([moment or np.datetime64("NaT") for moment, _ in found], "datetime64[s]")
     cameras = np.empty(len(found), object)
     cameras[:] = [camera for _, camera in found]

@@ -1,4 +1,4 @@
-"""The files of a source: which are images, and which are left out, by kind and with a remedy."""
+"""Sort the files of a source into images and left-out kinds with a remedy."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -121,7 +121,7 @@ def names_digest(names: list[str]) -> str:
 
 
 def escape_line(name: str) -> str:
-    """Return a name or message that is safe to print: one line, with escapes for unprintable characters."""
+    """Return a name or message as one printable line, with escapes for unprintable characters."""
     return "".join(
         character
         if character.isprintable() or unicodedata.category(character) == "Zs"

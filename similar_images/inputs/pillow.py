@@ -1,7 +1,7 @@
 """Open images with Pillow, and correct how it reads some TIFFs and PNGs.
 
 Pillow opens the first page of a TIFF even if it is a preview, swaps the bytes of some samples, and does not scale
-transparent values. The tags are those of TIFF 6.0.
+transparent values. Tags are from TIFF 6.0.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""CSV tables of other programs: find their separator, check their header, read their rows within a limit."""
+"""CSV tables of other programs: detect the separator, check the header, read rows within a limit."""
 
 import csv
 from collections.abc import Iterator
@@ -11,14 +11,13 @@ MAX_CELL_CHARS = 2**27  # the csv module's default is shorter than some texts
 def read_table(
     file: TextIO, wanted: str, max_row_chars: int = MAX_CELL_CHARS, preferred: str = ","
 ) -> tuple[list[str], Iterator[list[str]]]:
-    """Return the names of the columns of a CSV table and its rows, each with as many cells; blank lines are left out.
+    """Return the column names of a CSV table and an iterator over its rows; blank lines are skipped.
 
-    `file` is opened with newline="". The separator is the comma, semicolon or tab that makes `wanted` the name of a
-    column, otherwise the one that makes the most columns, `preferred` if there are several. Quotes protect separators
-    and line breaks (RFC 4180), but not in a table with tabs whose file is expected to have them, unless its header is
-    quoted.
-    Raises ValueError, with the number of the line, for a table without a header, a row with another number of cells
-    or more than `max_row_chars`, and unbalanced quotes; the iterator does so too.
+    `file` is opened with newline="". The separator is the comma, semicolon or tab that gives a column named `wanted`,
+    otherwise the separator with the most columns, with ties going to `preferred`. Quotes protect separators and line
+    breaks (RFC 4180). If tabs are `preferred`, they count only if the header is quoted.
+    The call and the iterator raise ValueError, with the line number, for a missing header, a row with another number of
+    cells or more than `max_row_chars`, and unbalanced quotes.
     """
     csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL_CHARS))
     lines = _BoundedLines(file, max_row_chars)
@@ -35,13 +34,13 @@ def read_table(
     reader = csv.reader(
         lines, delimiter=separator, strict=True, quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
     )
-    rows = _numbered(reader, lines)
+    rows = _number_rows(reader, lines)
     _, header = next(rows)
-    return [name.strip() for name in header], _checked(rows, len(header))
+    return [name.strip() for name in header], _check_lengths(rows, len(header))
 
 
 def find_separator(header: str, wanted: str, preferred: str = ",") -> str:
-    """Return the separator of a table from its first line; see `read_table`."""
+    """Return the separator of a table, given its first line; see `read_table`."""
 
     def names(separator: str) -> list[str]:
         return [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
@@ -52,7 +51,7 @@ def find_separator(header: str, wanted: str, preferred: str = ",") -> str:
 
 
 class _BoundedLines:
-    """The lines of a file, of which a row may take so many characters."""
+    """The lines of a file, with a limit of characters for each row."""
 
     def __init__(self, file: TextIO, max_row_chars: int):
         self._file, self._max = file, max_row_chars
@@ -78,8 +77,8 @@ class _BoundedLines:
         return line
 
 
-def _numbered(reader: Iterator[list[str]], lines: _BoundedLines) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a reader with the number of their last line. Raises ValueError with that of a broken row."""
+def _number_rows(reader: Iterator[list[str]], lines: _BoundedLines) -> Iterator[tuple[int, list[str]]]:
+    """Yield the last line number and the cells of each row. Raises ValueError, with the number, for a broken row."""
     while True:
         lines.begin_row()
         began = reader.line_num + 1  # type: ignore[attr-defined]
@@ -98,8 +97,8 @@ def _numbered(reader: Iterator[list[str]], lines: _BoundedLines) -> Iterator[tup
             yield reader.line_num, row  # type: ignore[attr-defined]
 
 
-def _checked(rows: Iterator[tuple[int, list[str]]], count: int) -> Iterator[list[str]]:
-    """Yield rows that have so many cells. Raises ValueError for others."""
+def _check_lengths(rows: Iterator[tuple[int, list[str]]], count: int) -> Iterator[list[str]]:
+    """Yield rows of `count` cells. Raises ValueError for other rows."""
     for number, row in rows:
         if len(row) != count:
             raise ValueError(f"line {number}: expected {count} fields, as in line 1, got {len(row)}")

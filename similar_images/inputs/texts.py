@@ -11,10 +11,10 @@ from similar_images.inputs.tables import read_table
 
 TABLES = (".csv", ".tsv", ".jsonl")
 SUFFIXES = (".txt", *TABLES)
-COLUMN = "text"  # the default if there are several columns
+COLUMN = "text"  # the default of several columns
 ENCODING = "utf-8"
-PROMPT_SLOT = "{}"  # of the words, in a prompt; alone it is the words as they are
-MAX_CHARACTERS = 100_000  # of a text; a longer one is taken for a mistake
+PROMPT_SLOT = "{}"  # in a prompt, for the words of a query
+MAX_CHARACTERS = 100_000  # of a text; longer ones are probably mistakes
 
 
 def read_texts(path: Path, column: str | None = None, encoding: str = ENCODING) -> list[str]:
@@ -45,7 +45,7 @@ def read_texts(path: Path, column: str | None = None, encoding: str = ENCODING) 
 
 
 def read_columns(path: Path, encoding: str = ENCODING) -> list[str | None]:
-    """Return the columns of a file of texts that `read_texts` takes, its default first; [None] if it has none."""
+    """Return the columns for `read_texts`, the default first; [None] for a file without columns."""
     try:
         with path.open(encoding="utf-8-sig" if _is_utf8(encoding) else encoding, newline="") as file:
             if path.suffix == ".jsonl":
@@ -53,18 +53,18 @@ def read_columns(path: Path, encoding: str = ENCODING) -> list[str | None]:
             else:
                 found = [] if path.suffix == ".txt" else list(filter(None, _open_table(file, None)[0]))
     except (TypeError, ValueError):
-        found = []  # read_texts gives the reason
+        found = []  # read_texts reports the reason
     return sorted(found, key=lambda name: name != COLUMN) or [None]
 
 
 def text_list_path(path: Path, encoding: str = ENCODING) -> Path:
-    """Return the list of texts, one per line, whose lines are the rows: the file itself if it is one, else beside it."""
+    """Return the path of the list of texts, one per row: the file itself if it is UTF-8 .txt, otherwise beside it."""
     is_list = path.suffix == ".txt" and _is_utf8(encoding)
     return path if is_list else path.with_name(f"{path.stem}_list.txt")
 
 
 def check_list(path: Path, texts: list[str], overwrite: bool) -> None:
-    """Raise FileExistsError if the list exists and does not contain these texts or the first of them."""
+    """Raise FileExistsError if the list exists and is not the beginning of these texts."""
     if path.exists() and not overwrite:
         listed = read_names(path)
         if listed != texts[: len(listed)]:
@@ -77,7 +77,7 @@ def to_one_line(text: str) -> str:
 
 
 def fill_prompt(text: str, prompt: str) -> str:
-    """Return a text in its place, {}, in a prompt such as "a photo of a {}". Raises ValueError for one without {}."""
+    """Return a prompt such as "a photo of a {}" with a text in place of {}. Raises ValueError if {} is missing."""
     if PROMPT_SLOT not in prompt:
         raise ValueError(
             f'expected a prompt with {PROMPT_SLOT} for the words, such as "a photo of a {PROMPT_SLOT}", got "{prompt}"'
@@ -86,7 +86,7 @@ def fill_prompt(text: str, prompt: str) -> str:
 
 
 def rejection_reason(text: str) -> str | None:
-    """Return the reason why a text gets no vector, else None."""
+    """Return the reason for skipping a text, or None."""
     if not text.strip():
         return "empty text"
     if len(text) > MAX_CHARACTERS:
@@ -99,7 +99,7 @@ def _is_utf8(encoding: str) -> bool:
 
 
 def _lines(file: TextIO, _: str | None) -> Iterator[str]:
-    yield from file.read().removesuffix("\n").split("\n")  # as names.read_names does it
+    yield from file.read().removesuffix("\n").split("\n")  # as names.read_names does
 
 
 def _table(file: TextIO, column: str | None) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _objects(file: TextIO, column: str | None) -> Iterator[str]:
 
 
 def _value(line: str, column: str | None) -> str:
-    """Return the text in a line of JSON, "" for null. Raises ValueError or RecursionError if there is none."""
+    """Return the text in a line of JSON, "" for null. Raises ValueError or RecursionError if it is missing."""
     entry = json.loads(line)
     if not isinstance(entry, dict):
         raise ValueError('expected a JSON object such as {"text": "..."}')

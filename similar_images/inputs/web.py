@@ -1,7 +1,7 @@
-"""Fetch an image from the public internet, and from nowhere else.
+"""Fetch an image from the public internet only.
 
-A host name is resolved once, and the address that was checked is the one that is connected to: a name that resolves
-to another address later (DNS rebinding) gains nothing. The URL is parsed once too, so that no two parsers can disagree.
+A host name is resolved once, and the checked address is used for the connection, against DNS rebinding. The URL is
+parsed once too, so that two parsers cannot disagree.
 """
 
 import re
@@ -28,24 +28,24 @@ HEADERS = [("User-Agent", "similar-images"), ("Accept", "image/*"), ("Accept-Enc
 HOST = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)  # a name, IPv4 or IPv6
 PLACE = re.compile(r"([^\[\]]*|\[[^\[\]]*:[^\[\]]*\])(:[0-9]*)?")  # urlsplit ignores text next to brackets
 FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")  # parsers disagree on the meaning of these in a URL
-MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")  # in a JPEG: where a segment begins
-SOS, EOI = 0xDA, 0xD9  # of a JPEG: a scan begins, the image ends
+MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")  # in a JPEG: start of a segment
+SOS, EOI = 0xDA, 0xD9  # of a JPEG: start of a scan, end of the image
 MAX_SCANS = 100  # of a JPEG; encoders write about 10, and each one costs as much as decoding the image
-MAX_ADDRESS = 8000  # characters; RFC 9110 asks for at least so many
-SHOWN = 100  # characters of an address in a message; data: addresses can have megabytes
+MAX_ADDRESS = 8000  # characters; the minimum of RFC 9110
+MAX_SHOWN = 100  # characters of an address in a message; data: addresses can have megabytes
 
 NAT64 = ip_network("64:ff9b::/96")  # its last 32 bits are an IPv4 address (RFC 6052)
-# Not the public internet, although `is_global` of some Python versions says so (IANA's special-purpose registries).
+# Special-purpose networks (IANA) that `is_global` of some Python versions takes for public.
 SPECIAL = [
     ip_network("168.63.129.16"),  # Azure's metadata service, as 169.254.169.254 is elsewhere
     ip_network("192.0.0.0/24"),  # protocol assignments
     ip_network("192.88.99.0/24"),  # 6to4 relays
-    ip_network("::/3"),  # with the next two: everything except 2000::/3, the only range in use
+    ip_network("::/3"),  # with the next two: everything outside 2000::/3, the only range in use
     ip_network("4000::/2"),
     ip_network("8000::/1"),
-    ip_network("2001::/23"),  # protocol assignments, among them Teredo, which holds an IPv4 address
+    ip_network("2001::/23"),  # protocol assignments, including Teredo, which embeds an IPv4 address
     ip_network("2001:db8::/32"),  # documentation
-    ip_network("2002::/16"),  # 6to4, which holds an IPv4 address
+    ip_network("2002::/16"),  # 6to4, which embeds an IPv4 address
     ip_network("3fff::/20"),  # documentation
 ]
 
@@ -64,7 +64,7 @@ LIMITS = FetchLimits()
 
 
 def fetch(address: str, allow_private: bool = False, limits: FetchLimits = LIMITS) -> bytes:
-    """Return the bytes of the image at an http(s) address, which can be decoded and is within the limit of pixels.
+    """Return the bytes of the image at an http(s) address, after checking that it can be decoded.
 
     This machine and private networks are refused, also after redirects, unless `allow_private`.
     Raises UnreadableImage.
@@ -76,14 +76,14 @@ def fetch(address: str, allow_private: bool = False, limits: FetchLimits = LIMIT
         return content
     except (httpcore.TimeoutException, TimeoutError) as error:
         raise UnreadableImage(
-            f"{_shown(address)} cannot be fetched: it took longer than {limits.seconds:g} s"
+            f"{_shorten(address)} cannot be fetched: it took longer than {limits.seconds:g} s"
         ) from error
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
-        raise UnreadableImage(f"{_shown(address)} cannot be fetched: {_reason(error)}") from error
+        raise UnreadableImage(f"{_shorten(address)} cannot be fetched: {_reason(error)}") from error
 
 
 def is_public(address: IpAddress) -> bool:
-    """Return whether an address, or the IPv4 address that it contains, belongs to the public internet."""
+    """Return whether an address, or its embedded IPv4 address, belongs to the public internet."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:
             return is_public(address.ipv4_mapped)
@@ -93,11 +93,11 @@ def is_public(address: IpAddress) -> bool:
 
 
 def _download(address: str, network: httpcore.NetworkBackend, limits: FetchLimits) -> bytes:
-    # No proxy is used: a proxy from the environment would connect to addresses that are not checked here.
+    # A proxy from the environment would connect to unchecked addresses, so none is used.
     trusted = ssl.create_default_context(cafile=certifi.where())
     with httpcore.ConnectionPool(trusted, network_backend=network) as pool:
         for _ in range(limits.redirects + 1):
-            url = _parsed(address)
+            url = _parse(address)
             with pool.stream("GET", url, headers=[("Host", _host_header(url)), *HEADERS]) as response:
                 headers = {name.lower(): value for name, value in response.headers}
                 if response.status not in REDIRECTS or b"location" not in headers:
@@ -129,11 +129,11 @@ def _check_decodes(content: bytes, deadline: float) -> None:
     if _scans(content) > MAX_SCANS:
         raise UnreadableImage(f"it is a JPEG of more than {MAX_SCANS} scans, which takes too long to decode")
     # In a daemon thread: a decoder cannot be stopped, but it can be abandoned. A JPEG is decoded at its smallest scale.
-    thread(images.open_image)(content, side=1).result(_left(deadline))
+    thread(images.open_image)(content, side=1).result(_seconds_left(deadline))
 
 
 def _scans(content: bytes) -> int:
-    """Return how many scans a JPEG has, counted up to one more than MAX_SCANS; 0 for other files."""
+    """Return the number of scans of a JPEG, at most MAX_SCANS + 1; 0 for other files."""
     if not content.startswith(b"\xff\xd8\xff"):
         return 0
     scans, position = 0, 2
@@ -146,8 +146,8 @@ def _scans(content: bytes) -> int:
     return scans
 
 
-def _parsed(address: str) -> httpcore.URL:
-    """Return the parts of an address that can be parsed in one way only. Raises ValueError."""
+def _parse(address: str) -> httpcore.URL:
+    """Return the parts of an unambiguous address. Raises ValueError."""
     parts = urlsplit(address)
     if parts.scheme not in PORTS:
         raise UnreadableImage("expected an address that begins with http:// or https://")
@@ -157,7 +157,7 @@ def _parsed(address: str) -> httpcore.URL:
         raise UnreadableImage("expected an address without a user's name or password")
     port, host = parts.port or PORTS[parts.scheme], parts.hostname or ""
     if not host.isascii():
-        with suppress(UnicodeError):  # the name then fails the check below
+        with suppress(UnicodeError):  # the check below refuses the name
             host = idna.encode(host, uts46=True).decode()
     host = host.removesuffix(".")  # certificates contain the name without it
     if not PLACE.fullmatch(parts.netloc) or not HOST.fullmatch(host):
@@ -174,19 +174,19 @@ def _host_header(url: httpcore.URL) -> str:
 
 
 class _CheckedNetwork(httpcore.NetworkBackend):
-    """Connects only to addresses that were checked, until the deadline."""
+    """Connects to checked addresses only, until the deadline."""
 
     def __init__(self, deadline: float, allow_private: bool):
         self.deadline, self._allow_private = deadline, allow_private
         self._network = httpcore.SyncBackend()
 
     def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore.NetworkStream:
-        found = _look_up(host, port, _left(self.deadline))
+        found = _look_up(host, port, _seconds_left(self.deadline))
         allowed = [one for one in found if self._allow_private or (is_public(one) and not _is_this_machine(one))]
         if not allowed:
             raise UnreadableImage(f"{host} is not on the public internet (allow_private=True in Python allows it)")
         while True:
-            share = _left(self.deadline) / len(allowed)  # a silent address leaves time for the others
+            share = _seconds_left(self.deadline) / len(allowed)  # so that a silent address leaves time for the rest
             address = allowed.pop(0)
             try:
                 return _TimedStream(self._network.connect_tcp(str(address), port, share), self.deadline)
@@ -196,22 +196,26 @@ class _CheckedNetwork(httpcore.NetworkBackend):
 
 
 class _TimedStream(httpcore.NetworkStream):
-    """A connection whose every operation ends at the deadline, also when bytes arrive one by one."""
+    """A connection whose operations end at the deadline, even if bytes arrive one by one."""
 
     def __init__(self, stream: httpcore.NetworkStream, deadline: float):
         self._stream, self._deadline = stream, deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._deadline))
+        return self._stream.read(max_bytes, _seconds_left(self._deadline))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._deadline))
+        self._stream.write(buffer, _seconds_left(self._deadline))
 
     def close(self) -> None:
         self._stream.close()
 
-    def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None):
-        return _TimedStream(self._stream.start_tls(ssl_context, server_hostname, _left(self._deadline)), self._deadline)
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> "_TimedStream":
+        return _TimedStream(
+            self._stream.start_tls(ssl_context, server_hostname, _seconds_left(self._deadline)), self._deadline
+        )
 
     def get_extra_info(self, info: str) -> object:
         return self._stream.get_extra_info(info)
@@ -230,7 +234,7 @@ def _look_up(host: str, port: int, seconds: float) -> list[IpAddress]:
 
 
 def _is_this_machine(address: IpAddress) -> bool:
-    """Return whether a public address belongs to this machine: it would be reached from that same address."""
+    """Return whether a public address belongs to this machine: connections to it would come from the same address."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:  # connecting it sends nothing
         try:
@@ -240,8 +244,8 @@ def _is_this_machine(address: IpAddress) -> bool:
         return ip_address(probe.getsockname()[0]) == address
 
 
-def _left(deadline: float) -> float:
-    """Return the seconds that are left. Raises TimeoutError if there are none."""
+def _seconds_left(deadline: float) -> float:
+    """Return the seconds until the deadline. Raises TimeoutError after it."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
@@ -249,7 +253,7 @@ def _left(deadline: float) -> float:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, httpcore.ProtocolError):  # its text quotes what the server sent
+    if isinstance(error, httpcore.ProtocolError):  # its message quotes the server
         return "the server closed the connection early or does not speak HTTP"
     cause = error.__context__ if isinstance(error, httpcore.NetworkError) else error  # httpcore hides it
     if isinstance(cause, ssl.SSLCertVerificationError):
@@ -261,5 +265,5 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _shown(address: str) -> str:
-    return address if len(address) <= SHOWN else f"{address[:SHOWN]}…"
+def _shorten(address: str) -> str:
+    return address if len(address) <= MAX_SHOWN else f"{address[:MAX_SHOWN]}…"

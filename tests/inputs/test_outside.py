@@ -119,8 +119,7 @@ def test_files_of_a_strangers_collection_are_neither_shown_nor_exported(photos, 
         **dict.fromkeys(named(SECRETS[:3], tmp_path)),
         **{name: Path("photos", name) for name in SECRETS[3:]},  # no file is looked at for a hit
     }
-    seen = []
-    with_dates = read_exif(collection.source, collection.names, lambda done, n: seen.append(done))
+    with_dates = read_exif(collection.source, collection.names)
     assert with_dates.cameras.tolist() == [""] * 7
 
 

@@ -233,4 +233,4 @@ def test_a_long_address_is_shortened_in_its_refusal():
     ],
 )
 def test_the_host_header_has_the_port_where_it_is_another(address, expected):
-    assert fetching._host_header(fetching._parsed(address)) == expected
+    assert fetching._host_header(fetching._parse(address)) == expected

@@ -41,7 +41,7 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
 
 
 def tar_name(name: str) -> str:
-    """Return the name of a file in a tar, read with surrogateescape; names that are not UTF-8 are Windows-1252 or Latin-1."""
+    """Return the name of a file in a tar, decoded with surrogateescape: UTF-8, else Windows-1252, else Latin-1."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:

@@ -36,7 +36,7 @@ def location_title(location: Location) -> str:
 
 
 def is_same_location(one: Location, other: Location) -> bool:
-    """Return whether two locations are equal; a folder that was moved away equals any other folder."""
+    """Return whether two locations are equal; a missing folder, probably moved, equals any folder."""
     if isinstance(one, Path) and isinstance(other, Path):
         return not one.exists() or one.samefile(other)
     return one == other
