@@ -1,10 +1,12 @@
-"""Images at an address that fsspec opens are those of the folder; what cannot be opened says so in a line."""
+"""Read images at addresses that fsspec opens."""
 
 import json
 
 import fsspec
 import pytest
+from click.testing import CliRunner, Result
 
+from similar_images.cli.main import main
 from similar_images.collection.images import Collection
 from similar_images.inputs.images import Limits, UnreadableImage
 from similar_images.inputs.sources import (
@@ -22,7 +24,7 @@ HARD = ("a b.jpg", "a#1.jpg", "a?b.jpg", "a*[b].jpg", "ü.jpg", "100%25.jpg")
 
 @pytest.fixture(params=["file", "memory"])
 def address(request, photos) -> Address:
-    """The address of the photos, on disk or in memory, with names that are patterns or parts of addresses elsewhere."""
+    """The address of the photos, on disk or in memory, some with names that look like patterns or addresses."""
     for name in HARD:
         (photos / "red" / name).write_bytes((photos / "red" / "0.jpg").read_bytes())
     (photos / ".hidden.jpg").touch()
@@ -35,7 +37,7 @@ def address(request, photos) -> Address:
     return Address("memory://bucket/photos")
 
 
-def test_an_address_is_the_folder(address, photos):
+def test_address_equals_its_folder(address, photos):
     folder, remote = open_source(photos), open_source(address)
     assert isinstance(remote, Remote) and location_title(address) == "photos"
     assert remote.find() == folder.find() and len(remote.find().names) == 12 + len(HARD)
@@ -45,7 +47,7 @@ def test_an_address_is_the_folder(address, photos):
     assert remote.has_any(["no.jpg", "red/0.jpg"]) and not remote.has_any(["no.jpg", ""])
 
 
-def test_an_image_that_is_missing_or_too_large_is_unreadable(address):
+def test_missing_and_oversized_images_are_unreadable(address):
     remote = open_source(address)
     for name in ("no.jpg", "red", "red/*.jpg"):
         with pytest.raises(UnreadableImage, match="no such file"):
@@ -55,29 +57,33 @@ def test_an_image_that_is_missing_or_too_large_is_unreadable(address):
     assert not remote.exists("no.jpg") and not open_source(address / "no").exists()
 
 
-def test_extraction_from_an_address_gives_the_vectors_of_the_folder_and_is_searched(run, photos, tmp_path):
+def test_address_gives_the_vectors_of_its_folder(photos, tmp_path, monkeypatch):
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(main, [*map(str, arguments)])
+
+    monkeypatch.chdir(tmp_path)
     (photos / "red" / "1.jpg").write_text("broken")
     address = f"file://{photos}"
     for place, output in ((photos, "folder.npy"), (address, "address.npy")):
         done = run("extract", "-d", place, "-o", output, "--network", "hog-colour")
-        assert done.returncode == 0 and "11 of 12 images, 1 skipped" in done.stderr, done.stderr
+        assert done.exit_code == 0 and "11 of 12 images, 1 skipped" in done.stderr, done.stderr
     for suffix in (".npy", ".txt", ".skipped.csv"):
         assert (tmp_path / f"folder{suffix}").read_bytes() == (tmp_path / f"address{suffix}").read_bytes()
     folder, remote = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("folder", "address"))
     assert remote == folder | {"images": address, "names": folder["names"] | {"file": "address.txt"}}
-    assert run("build", "-i", "address.npy").returncode == 0
+    assert run("build", "-i", "address.npy").exit_code == 0
     collection = Collection.open(tmp_path / "address.npy")
     assert collection.row(f"{address}/red/0.jpg") == collection.row("red/0.jpg") is not None
     assert collection.image(0) == (photos / collection.names[0]).read_bytes()
     assert collection.nearest(0, k=2)[0].path == f"{address}/{collection.nearest(0, k=2)[0].name}"
-    assert run("duplicates", "address.npy", "--html", "pairs.html").returncode == 0
+    assert run("duplicates", "address.npy", "--html", "pairs.html").exit_code == 0
     again = run("extract", "-d", address, "-o", "address.npy")
     assert "already complete, 12 rows" in again.stderr
     other = run("extract", "-d", photos, "-o", "address.npy")
-    assert other.returncode == 1 and f"exists for the images in {address}, not " in other.stderr
+    assert other.exit_code == 1 and f"exists for the images in {address}, not " in other.stderr
 
 
-def test_a_run_whose_address_disappears_stops(photos, monkeypatch):
+def test_run_stops_when_its_address_disappears(photos, monkeypatch):
     from similar_images.networks import loader
     from similar_images.vectors.extract import ImageEncoder, split_into_blocks
     from similar_images.vectors.manifest import Runtime
@@ -101,15 +107,15 @@ def test_a_run_whose_address_disappears_stops(photos, monkeypatch):
         ("s3://bucket/photos.zip", "is an archive: copy it to a disk"),
     ],
 )
-def test_an_address_that_is_refused(address, reason):
+def test_unsupported_address_is_refused(address, reason):
     with pytest.raises(ValueError, match=reason) as raised:
         check_source(parse_location(address))
-    with pytest.raises(ValueError, match=reason):  # also where a manifest has it
+    with pytest.raises(ValueError, match=reason):  # also from a manifest
         open_source(parse_location(address)).find()
     assert "secret" not in str(raised.value)
 
 
-def test_a_package_that_is_missing_and_a_protocol_that_is_unknown_are_named(monkeypatch):
+def test_missing_package_and_unknown_protocol_are_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
     with pytest.raises(OSError, match="cannot open s3://bucket/photos: Install s3fs"):
         open_source(Address("s3://bucket/photos")).find()
@@ -117,7 +123,7 @@ def test_a_package_that_is_missing_and_a_protocol_that_is_unknown_are_named(monk
         open_source(Address("nope://x/y")).find()
 
 
-def test_a_refusal_of_the_storage_is_one_line(monkeypatch):
+def test_storage_error_is_one_line(monkeypatch):
     def refuse(self, path, **options):
         raise PermissionError("Access\nDenied")
 

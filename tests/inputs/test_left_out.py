@@ -1,4 +1,4 @@
-"""What is left out of a folder, an archive or a list is reported by kind, with the remedy."""
+"""Report left-out files of folders, archives and lists by kind, with a remedy."""
 
 import io
 import os
@@ -34,6 +34,7 @@ FILES = {
     ".DS_Store": kinds.OTHER,
     "README": kinds.OTHER,
 }
+KINDS = ("red", "green", "blue")
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def expected() -> dict:
 
 
 @pytest.mark.parametrize("form", ["folder", "zip", "tar", "address"])
-def test_every_file_is_an_image_or_left_out_as_its_kind(form, mixed, tmp_path):
+def test_every_file_is_classified(form, mixed, tmp_path):
     place = mixed
     if form == "zip":
         place = tmp_path / "a.zip"
@@ -70,7 +71,7 @@ def test_every_file_is_an_image_or_left_out_as_its_kind(form, mixed, tmp_path):
     assert found.left_out == expected()
 
 
-def test_a_note_has_the_number_the_kind_and_the_remedy(mixed):
+def test_note_has_count_kind_and_remedy(mixed):
     notes = open_source(mixed).find().notes()
     assert len(notes) == 4
     assert "left out: images of unsupported formats: 4 (2 .heic, 1 .dng, 1 .mpo); convert them to JPEG or PNG" in notes
@@ -79,7 +80,7 @@ def test_a_note_has_the_number_the_kind_and_the_remedy(mixed):
     assert any(note.startswith("left out: other files: 3 (2 no suffix, 1 .txt)") for note in notes)
 
 
-def test_names_in_a_message_cannot_control_the_terminal(tmp_path):
+def test_names_in_notes_have_no_control_characters(tmp_path):
     (tmp_path / "\x1b[31m.zip").touch()
     (tmp_path / "a.\x1b[31m").touch()
     (tmp_path / "caf\udce9.jpg").touch()
@@ -118,10 +119,7 @@ def test_links_are_followed_or_reported(photos, tmp_path):
     assert kinds.OUTSIDE_LINKS not in allowed.left_out
 
 
-KINDS = ("red", "green", "blue")
-
-
-def test_a_folder_that_cannot_be_read_is_reported(photos, monkeypatch):
+def test_unreadable_folder_is_reported(photos, monkeypatch):
     scandir = os.scandir
 
     def refuse(path):
@@ -160,7 +158,7 @@ def test_links_devices_and_absolute_names_in_archives_are_reported(tmp_path):
     assert (found.names, found.left_out) == (["a.jpg"], {kinds.ARCHIVED_LINKS: ["link.jpg"]})
 
 
-def test_a_folder_without_images_says_what_is_there(tmp_path):
+def test_folder_without_images_reports_left_out_files(tmp_path):
     (tmp_path / "a.heic").touch()
     with pytest.raises(
         ValueError, match=r"no image in .*: expected files ending in .*images of unsupported formats: 1"
@@ -168,7 +166,7 @@ def test_a_folder_without_images_says_what_is_there(tmp_path):
         list_images(None, tmp_path)
 
 
-def test_a_comparison_of_networks_says_what_is_left_out(photos):
+def test_comparison_of_networks_reports_left_out_files(photos):
     (photos / "a.heic").touch()
     events: list[Event] = []
     compare(photos, ["hog-colour"], progress=events.append)
@@ -189,7 +187,7 @@ def test_a_comparison_of_networks_says_what_is_left_out(photos):
         (["../absent.jpg"], "line 1, '../absent.jpg', leads outside; --allow-outside reads it"),
     ],
 )
-def test_the_line_of_a_list_that_names_no_image_is_named(lines, fault, photos, tmp_path):
+def test_faulty_line_of_a_list_is_named(lines, fault, photos, tmp_path):
     (tmp_path / "list.txt").write_text("".join(f"{line}\n" for line in lines))
     with pytest.raises(ValueError, match="expected paths of images in") as raised:
         list_images(tmp_path / "list.txt", photos)
@@ -200,11 +198,11 @@ def test_the_line_of_a_list_that_names_no_image_is_named(lines, fault, photos, t
 
 
 @pytest.mark.parametrize("name", ["a, b.jpg", "it's.jpg", "a;b.png", "größe.jpg", "x\ty.jpg", "'", '"a" b.jpg', ""])
-def test_names_with_odd_characters_have_no_fault(name):
+def test_unusual_names_are_valid_lines(name):
     assert find_line_error(name) is None
 
 
-def test_blank_lines_keep_their_rows_and_are_no_images(photos, tmp_path, monkeypatch):
+def test_blank_lines_keep_their_rows(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = ["red/0.jpg", "", "red/1.jpg", "   ", "red/2.jpg ", ""]
     (tmp_path / "list.txt").write_text("".join(f"{line}\n" for line in lines))

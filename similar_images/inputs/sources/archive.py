@@ -137,7 +137,11 @@ def open_archive(file: Path) -> tuple[zipfile.ZipFile | tarfile.TarFile, list[En
         import indexed_gzip
 
         archive = tarfile.TarFile(fileobj=indexed_gzip.IndexedGzipFile(file, spacing=SEEK_POINTS), **TAR_NAMES)
-    return archive, _tar_entries(archive)
+    try:
+        return archive, _tar_entries(archive)
+    except BaseException:
+        archive.close()
+        raise
 
 
 def _zip_entry(member: zipfile.ZipInfo) -> Entry:
