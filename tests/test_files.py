@@ -1,4 +1,4 @@
-"""Files that are complete or absent, and locks."""
+"""Write files atomically, and lock them."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ def names(folder) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-def test_two_writers_of_one_file_do_not_disturb_each_other(tmp_path):
+def test_two_writers_are_independent(tmp_path):
     path = tmp_path / "a.txt"
     with replace_file(path) as one:
         one.write_text("one")
@@ -38,10 +38,10 @@ def test_many_threads_leave_one_complete_file(tmp_path):
     assert path.read_text().endswith("}\n") and names(tmp_path) == ["a.json"]
 
 
-def test_what_a_killed_writer_left_a_day_ago_is_removed(tmp_path):
+def test_stale_partial_file_is_removed(tmp_path):
     old, new = tmp_path / ".a.0123.part.txt", tmp_path / ".a.4567.part.txt"
-    for left in (old, new):
-        left.touch()
+    for partial in (old, new):
+        partial.touch()
     before = time.time() - STALE_SECONDS - 60
     os.utime(old, (before, before))
     with replace_file(tmp_path / "a.txt") as partial:
@@ -49,7 +49,7 @@ def test_what_a_killed_writer_left_a_day_ago_is_removed(tmp_path):
     assert not old.exists() and new.exists()
 
 
-def test_a_lock_names_its_holder_and_leaves_nothing(tmp_path):
+def test_lock_names_its_holder_and_is_removed(tmp_path):
     path = tmp_path / "index"
     holder = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
@@ -81,11 +81,11 @@ def test_a_lock_names_its_holder_and_leaves_nothing(tmp_path):
         ([], "content: expected an object, got []"),
     ],
 )
-def test_what_differs_from_a_form_is_named(value, expected):
+def test_mismatch_names_place_and_value(value, expected):
     assert mismatch(value, {"n": int}) == expected
 
 
-def test_a_folder_is_replaced_whole_and_what_a_killed_run_left_is_removed(tmp_path):
+def test_folder_is_replaced_and_stale_folders_are_removed(tmp_path):
     folder, left, new = tmp_path / "network", tmp_path / ".network-killed", tmp_path / ".network-running"
     for one in (folder, left, new):
         one.mkdir()

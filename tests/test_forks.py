@@ -1,4 +1,4 @@
-"""Searches in a forked child, after its parent has searched with threads."""
+"""Search in a forked child after its parent has searched with threads."""
 
 import multiprocessing
 import sys
@@ -26,7 +26,7 @@ TEXTS = [f"{one} {other}" for one in ("red", "green", "blue", "dark") for other 
 
 
 def in_child(search):
-    """Return what `search` returns in a forked child. The child is killed if it hangs."""
+    """Return the result of `search` in a forked child, which is killed if it hangs."""
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
 
@@ -51,7 +51,7 @@ def in_child(search):
 
 @pytest.fixture(autouse=True)
 def threads(monkeypatch):
-    """Let each search use several threads, also on one core."""
+    """Let each search use several threads, even on one core."""
     monkeypatch.setattr(exact, "_cores", lambda: 3)
     monkeypatch.setattr(exact, "CACHED_BYTES", 2**14)
     monkeypatch.setattr(exact, "SINGLE_QUERY_FACTOR", 1)
@@ -96,7 +96,7 @@ SEARCHES = {
 
 @pytest.mark.parametrize("index", ["v.faiss.index", "parts.index"])
 @pytest.mark.parametrize("kind", SEARCHES)
-def test_a_forked_child_searches_as_its_parent_did(vectors, kind, index, monkeypatch):
+def test_child_equals_parent(vectors, kind, index, monkeypatch):
     monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", 10_000)
     collection, search = Collection.open(vectors, index=vectors.with_name(index)), SEARCHES[kind]
     collection.nearest_many(MANY, K), collection.nearest_many(MANY, K, exact=True)  # start all threads
@@ -105,7 +105,7 @@ def test_a_forked_child_searches_as_its_parent_did(vectors, kind, index, monkeyp
     assert in_child(lambda: search(collection)) == expected
 
 
-def test_a_forked_child_searches_while_a_thread_of_the_parent_holds_the_locks(vectors):
+def test_child_does_not_wait_for_locks_of_the_parent(vectors):
     collection = Collection.open(vectors)
     expected = collection.nearest(7, K, where={"folder": "3"})
     held, done = threading.Event(), threading.Event()
@@ -125,14 +125,14 @@ def test_a_forked_child_searches_while_a_thread_of_the_parent_holds_the_locks(ve
         holder.join()
 
 
-def test_an_image_is_searched_for_in_a_forked_child(photos, tmp_path):
+def test_child_encodes_an_image(photos, tmp_path):
     collection = Collection.create(photos, tmp_path)
     file = photos / "red" / "1.jpg"
     expected = [hit.row for hit in collection.nearest(file, 3)]
     assert in_child(lambda: [hit.row for hit in collection.nearest(file, 3)]) == expected
 
 
-def test_texts_are_searched_in_a_forked_child(tmp_path, monkeypatch):
+def test_child_searches_texts(tmp_path, monkeypatch):
     monkeypatch.setattr(text_networks, "load_text_network", lambda name: Letters())
     texts = save_texts(tmp_path / "texts.txt", TEXTS)
     build(open_vectors(vectors_path(texts)), index_path(vectors_path(texts)), "flat")
@@ -142,7 +142,7 @@ def test_texts_are_searched_in_a_forked_child(tmp_path, monkeypatch):
         assert in_child(lambda exactly=exactly: collection.nearest("green river", 5, exact=exactly)) == expected
 
 
-def test_clusters_are_made_in_a_forked_child(vectors):
+def test_child_computes_clusters(vectors):
     from sklearn.cluster import KMeans
 
     points = clustered(2000, 8)
@@ -153,13 +153,13 @@ def test_clusters_are_made_in_a_forked_child(vectors):
     assert len(in_child(lambda: Collection.open(vectors).clusters())) == len(expected)
 
 
-def test_a_lock_is_free_in_a_forked_child():
+def test_locks_are_released_in_a_child():
     for lock in (forks.new_lock(), forks.new_reentrant_lock()):
         with lock:
             assert in_child(lambda lock=lock: lock.acquire(timeout=1)) is True
 
 
-def test_tensorflow_in_a_forked_child_is_refused(monkeypatch):
+def test_tensorflow_in_a_child_is_refused(monkeypatch):
     from similar_images.networks import keras
 
     monkeypatch.setattr(keras, "_process", 1)

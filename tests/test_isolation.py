@@ -1,4 +1,4 @@
-"""The tests leave nothing behind: neither in the user's home nor in the temporary folder."""
+"""Tests leave no files in the user's home or the temporary folder."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import HOMES, OWN, ROOT
 
-WRITERS = (  # tests that run a notebook, compile, plot or keep caches
+WRITERS = (  # tests with notebooks, compilers, plots or caches
     "tests/notebooks/test_notebook.py",
     "tests/evaluation/test_evaluation.py",
     "tests/cli/test_scripts.py::test_json_and_several_queries",
@@ -33,7 +33,7 @@ def test_interrupt():
 """
 
 
-def test_programs_that_tests_start_keep_their_files_in_the_tests_own_folder(tmp_path):
+def test_programs_of_tests_write_to_their_own_folder(tmp_path):
     command = [sys.executable, "-c", ASKED]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, cwd=tmp_path)
     own = Path(os.environ["HOME"]).parent
@@ -42,7 +42,7 @@ def test_programs_that_tests_start_keep_their_files_in_the_tests_own_folder(tmp_
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals of POSIX")
-def test_programs_that_tests_start_can_be_interrupted_if_the_tests_cannot(tmp_path):
+def test_programs_of_tests_can_be_interrupted(tmp_path):
     (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (tmp_path / "test_interrupt.py").write_text(INTERRUPTED)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_interrupt.py"]
@@ -52,7 +52,7 @@ def test_programs_that_tests_start_can_be_interrupted_if_the_tests_cannot(tmp_pa
 
 
 @pytest.mark.slow
-def test_a_run_of_the_tests_leaves_the_home_and_the_temporary_folder_empty(tmp_path):
+def test_run_leaves_home_and_temporary_folder_empty(tmp_path):
     home, temporary = tmp_path / "home", tmp_path / "tmp"
     home.mkdir()
     temporary.mkdir()

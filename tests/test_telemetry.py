@@ -1,4 +1,4 @@
-"""Nothing leaves the machine: no command and no notebook looks up a name, connects, or keeps an ID for telemetry."""
+"""No command and no notebook looks up a name, connects, or keeps an ID for telemetry."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ from similar_images.cli.main import COMMANDS
 from similar_images.networks.catalog import NETWORKS
 
 PROGRAM = [sys.executable, "-m", "similar_images"]
-OPENS_A_BROWSER = {"demo", "notebook"}  # the notebooks themselves are run below; demo is extract, build and notebook
+OPENS_A_BROWSER = {"demo", "notebook"}  # the notebooks run below; demo is extract, build and notebook
 TEXTS = ["a dog runs", "two dogs run", "a cat sleeps", "stuck in traffic", "cars wait in line", "rain all day"]
 VECTORS = "sample_file_list.txt.saved_predictions.npy"
 IMAGE_COMMANDS = (
@@ -26,16 +26,7 @@ IMAGE_COMMANDS = (
     ("search", "-i", VECTORS, "sample/red/0.jpg"),
     ("search", "-i", VECTORS, "new.jpg"),
     ("build", "-i", VECTORS, "--milvus"),
-    (
-        "search",
-        "-i",
-        VECTORS,
-        "--index",
-        "sample_file_list.milvus.json",
-        "sample/red/0.jpg",
-        "--where",
-        "folder=red",
-    ),
+    ("search", "-i", VECTORS, "--index", "sample_file_list.milvus.json", "sample/red/0.jpg", "--where", "folder=red"),
     ("evaluate", VECTORS, "--report", "report.html"),
     ("evaluate", "--networks", "efficientnetlite0,hog-colour", "sample", "--alterations", "2"),
     ("duplicates", VECTORS),
@@ -103,16 +94,16 @@ def text_traffic(texts, home) -> list[tuple]:
 
 
 def run_all(commands: tuple[tuple[str, ...], ...], folder: Path, home: Path) -> list[tuple]:
-    """Return each command with what it did on the network and what telemetry it left."""
+    """Return each command with its network traffic and the telemetry files it wrote."""
     return [(command, recorded([*PROGRAM, *command], folder, home), traces(home)) for command in commands]
 
 
-def test_the_recorder_sees_a_look_up(tmp_path):
+def test_recorder_sees_a_look_up(tmp_path):
     code = "import socket\ntry: socket.getaddrinfo('name.invalid', 443)\nexcept OSError: pass"
     assert recorded([sys.executable, "-c", code], tmp_path, tmp_path)
 
 
-def test_the_recorder_sees_the_telemetry_of_the_libraries(tmp_path):
+def test_recorder_sees_the_telemetry_of_libraries(tmp_path):
     assert recorded([sys.executable, "-c", "import openvino"], tmp_path, tmp_path)
     recorded([sys.executable, "-c", "import onnxruntime"], tmp_path, tmp_path)
     found = " ".join(traces(tmp_path))
@@ -139,12 +130,12 @@ def test_commands_on_texts(text_traffic, home):
     assert list(home.glob(".cache/similar-images/*/model.xml"))
 
 
-def test_the_notebook_of_images(image_traffic, images, home):
+def test_notebook_of_images(image_traffic, images, home):
     cell = "collection.nearest('new.jpg'), collection.encoder.loaded.engine.name == 'onnxruntime' or 1 / 0"
     command = [sys.executable, "-c", RUN_NOTEBOOK, str(ROOT / "Similar image.ipynb"), cell]
     assert (recorded(command, images, home), traces(home)) == ([], [])
 
 
-def test_the_notebook_of_texts(text_traffic, texts, home):
+def test_notebook_of_texts(text_traffic, texts, home):
     command = [sys.executable, "-c", RUN_NOTEBOOK, str(ROOT / "Text_similarity.ipynb"), "collection.nearest('a hound')"]
     assert (recorded(command, texts, home), traces(home)) == ([], [])

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of fetching: a server on loopback, made-up names, addresses that were connected to."""
+"""Fixtures for fetching: a server on loopback, fake name look-ups, recorded connections."""
 
 import shutil
 import socket
@@ -24,7 +24,7 @@ def server() -> Iterator[ThreadingHTTPServer]:
 
 @pytest.fixture
 def look_ups(monkeypatch) -> dict[str, list]:
-    """The addresses of made-up names, one list of them for each look-up to come; real ones for real names."""
+    """Addresses of fake names, a list for each future look-up; other names are looked up."""
     real, answers = socket.getaddrinfo, {}
 
     def getaddrinfo(host: str, port: int, *arguments: object, **options: object) -> list:
@@ -38,7 +38,7 @@ def look_ups(monkeypatch) -> dict[str, list]:
 
 @pytest.fixture
 def connections(monkeypatch) -> list[str]:
-    """The addresses that were connected to; none of them answers."""
+    """Addresses of attempted connections; all are refused."""
     made = []
 
     def create_connection(address: tuple[str, int], *_: object, **__: object) -> None:
@@ -51,7 +51,7 @@ def connections(monkeypatch) -> list[str]:
 
 @pytest.fixture
 def public(monkeypatch, look_ups, server) -> str:
-    """The server, as if it were one on the public internet, under a name."""
+    """The address of the server under a fake public name."""
     monkeypatch.setattr(fetching, "is_public", lambda address: str(address) == "127.0.0.1")
     monkeypatch.setattr(fetching, "_is_this_machine", lambda address: False)
     look_ups["public.example"] = [["127.0.0.1"] for _ in range(2)]
@@ -60,7 +60,7 @@ def public(monkeypatch, look_ups, server) -> str:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory):
-    """A key and a certificate for images.example that nobody signed, in one file."""
+    """A key and a self-signed certificate for images.example in one file."""
     if not shutil.which("openssl"):
         pytest.skip("no openssl to make a certificate with")
     path = tmp_path_factory.mktemp("tls") / "images.example.pem"

@@ -1,4 +1,4 @@
-"""What EXIF says: in a folder and in an archive, kept beside the list, read once; damage is no more than unknown."""
+"""Read EXIF in folders and archives once, keep it beside the list, and treat damage as unknown."""
 
 import io
 import tracemalloc
@@ -21,7 +21,7 @@ TAGS = ExifTags.Base
 
 
 def photograph(form: str = "JPEG", moment: str | None = None, **tags: str) -> bytes:
-    """Return a small image file with tags of EXIF; `moment` is when it was taken."""
+    """Return a small image file with EXIF tags and DateTimeOriginal `moment`."""
     written = Image.Exif()
     for name, value in tags.items():
         written[TAGS[name]] = value
@@ -46,7 +46,7 @@ CAMERAS = ["Canon EOS 5D", "NIKON CORPORATION D70", "", "", "", ""]
 
 @pytest.fixture
 def opened(tmp_path):
-    """Save the photographs in a folder or an archive, with vectors of the first n, and open these."""
+    """Save the photographs in a folder or archive, with vectors of the first n, and open the collection."""
 
     def open_first(n: int = len(PHOTOGRAPHS), archive: bool = False) -> Collection:
         if archive:
@@ -64,7 +64,7 @@ def opened(tmp_path):
 
 
 @pytest.mark.parametrize("archive", [False, True])
-def test_dates_and_cameras_are_columns_once_they_were_read(opened, archive, tmp_path):
+def test_dates_and_cameras_become_columns(opened, archive, tmp_path):
     collection = opened(archive=archive)
     assert "date" not in collection.columns
     said = []
@@ -92,7 +92,7 @@ def test_only_new_images_are_read(opened, monkeypatch):
     assert collection.columns["camera"].tolist() == ["new"] * 6
 
 
-def test_what_was_kept_for_other_names_or_is_damaged_is_not_used(opened, tmp_path):
+def test_file_of_other_names_or_damaged_is_ignored(opened, tmp_path):
     opened().read_exif()
     names = list(PHOTOGRAPHS)
     (tmp_path / "v.txt").write_text("".join(f"{name}\n" for name in names[::-1]))
@@ -106,7 +106,7 @@ def test_what_was_kept_for_other_names_or_is_damaged_is_not_used(opened, tmp_pat
         assert "date" not in Collection.open(tmp_path / "v.npy").columns
 
 
-def test_the_file_has_the_same_bytes_when_it_is_made_again(opened, tmp_path):
+def test_second_reading_writes_the_same_bytes(opened, tmp_path):
     path = beside(tmp_path / "v.txt", EXIF)
     opened().read_exif()
     first = path.read_bytes()
@@ -115,7 +115,7 @@ def test_the_file_has_the_same_bytes_when_it_is_made_again(opened, tmp_path):
     assert path.read_bytes() == first
 
 
-def test_a_user_s_column_counts_more(opened, tmp_path):
+def test_columns_of_the_user_take_precedence(opened, tmp_path):
     (tmp_path / "v.columns.csv").write_text("name,camera\nd.jpg,phone\n")
     collection = opened()
     collection.read_exif()
@@ -129,7 +129,7 @@ def test_pixels_are_not_decoded(monkeypatch):
     assert [parse_exif(io.BytesIO(content))[1] for content in files] == [*CAMERAS[:5], ""]
 
 
-def test_damaged_exif_is_not_known():
+def test_damaged_exif_is_unknown():
     content = PHOTOGRAPHS["2019/a.jpg"]
     place = content.index(b"Exif")
     for damage in range(place, place + 60):
@@ -138,7 +138,7 @@ def test_damaged_exif_is_not_known():
 
 
 @pytest.mark.parametrize("length", [1_000, 60_000])
-def test_a_long_text_is_cut_and_the_filter_still_offers_all_columns(opened, tmp_path, length):
+def test_long_text_is_cut(opened, tmp_path, length):
     collection = opened()
     (tmp_path / "photos" / "e.jpg").write_bytes(photograph(Model="x" * length))
     collection.read_exif()
@@ -147,7 +147,7 @@ def test_a_long_text_is_cut_and_the_filter_still_offers_all_columns(opened, tmp_
 
 
 @pytest.mark.parametrize("length", [MAX_CHARS, 60_000])
-def test_memory_for_cameras_is_that_of_their_texts_not_of_the_longest_for_all(tmp_path, length):
+def test_memory_does_not_grow_with_the_longest_camera(tmp_path, length):
     names = [f"{row}.jpg" for row in range(20_000)]
     cameras = texts(["x" * length, *(f"Camera {row % 7}" for row in range(19_999))])
     tracemalloc.start()
@@ -161,7 +161,7 @@ def test_memory_for_cameras_is_that_of_their_texts_not_of_the_longest_for_all(tm
     assert peak < 8e6, f"{peak / 1e6:.1f} MB"  # 16 MB if each row took 200 characters of 4 bytes
 
 
-def test_unknown_and_missing_folders_are_one_line(opened, tmp_path):
+def test_unknown_and_missing_folders_are_reported(opened, tmp_path):
     opened()
     with pytest.raises(ValueError, match="the folder of the images is unknown"):
         Collection.open(tmp_path / "v.npy").read_exif()

@@ -1,4 +1,4 @@
-"""Broken, odd and hostile images, each read right or skipped with a true reason; and nothing else goes wrong."""
+"""Read unusual images correctly, and skip damaged and hostile ones with the right reason."""
 
 import csv
 import io
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from extraction import extract_images
 from PIL import Image, PngImagePlugin
+from sample_images import encoded
 
 from similar_images.inputs import images
 from similar_images.inputs.formats import FORMATS
@@ -27,12 +28,6 @@ DAMAGED, TOO_LARGE = "damaged or truncated", "more than the limit"
 
 def picture(mode: str = "RGB", size: tuple[int, int] = (60, 40)) -> Image.Image:
     return Image.new("RGB", size, RED).convert(mode)
-
-
-def encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 def noise(form: str, **options: object) -> bytes:
@@ -59,8 +54,14 @@ def png_rows(width: int, height: int) -> bytes:
     return zlib.compress((b"\0" + bytes(RED) * width) * height)
 
 
+def changed_byte(content: bytes, marker: bytes, value: int) -> bytes:
+    """Return a file with another byte, 4 bytes after the start of a marker."""
+    at = content.index(marker) + 4
+    return content[:at] + bytes([value]) + content[at + 1 :]
+
+
 def jpeg_of_size(width: int, height: int) -> bytes:
-    """Return a JPEG whose header says another size than its pixels have."""
+    """Return a JPEG with a wrong size in its header."""
     content = bytearray(noise("JPEG"))
     at = content.index(b"\xff\xc0") + 5
     content[at : at + 4] = struct.pack(">HH", height, width)
@@ -68,13 +69,13 @@ def jpeg_of_size(width: int, height: int) -> bytes:
 
 
 def with_segment(marker: int, content: bytes) -> bytes:
-    """Return a JPEG with one more segment at its start."""
+    """Return a JPEG with an additional first segment."""
     good = encoded(picture(), "JPEG")
     return good[:2] + struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content + good[2:]
 
 
 def tiff_that_loops() -> bytes:
-    """Return a TIFF whose directory is followed by itself."""
+    """Return a TIFF with a directory that links to itself."""
     content = bytearray(encoded(picture(), "TIFF"))
     start = struct.unpack("<I", content[4:8])[0]
     entries = struct.unpack("<H", content[start : start + 2])[0]
@@ -176,6 +177,10 @@ UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "half.jpg": (lambda: noise("JPEG")[:8000], DAMAGED),
     "half a header.jpg": (lambda: noise("JPEG")[:100], DAMAGED),
     "header of 65,535 pixels a side.jpg": (lambda: jpeg_of_size(65_535, 65_535), TOO_LARGE),
+    "12 bits.jpg": (
+        lambda: changed_byte(encoded(picture(), "JPEG"), b"\xff\xc0", 12),
+        "this variant of JPEG is not supported, or its header is damaged",
+    ),
     "only the signature.png": (lambda: b"\x89PNG\r\n\x1a\n", HEADER),
     "half.png": (lambda: noise("PNG")[:60_000], DAMAGED),
     "pixels of garbage.png": (lambda: png(60, 40, chunk(b"IDAT", b"garbage" * 9)), DAMAGED),
@@ -187,9 +192,17 @@ UNREADABLE: dict[str, tuple[Callable[[], bytes], str]] = {
     "only the header.gif": (lambda: b"GIF89a\x3c\0\x28\0\0\0\0", HEADER),
     "half.gif": (lambda: noise("GIF")[:9000], DAMAGED),
     "offset beyond the file.bmp": (lambda: encoded(picture(), "BMP")[:10] + b"\xff\xff\xff\x7f" + bytes(40), HEADER),
+    "jpeg in a bmp.bmp": (
+        lambda: encoded(picture(), "BMP")[:30] + struct.pack("<I", 4) + encoded(picture(), "BMP")[34:],
+        "this variant of its format is not supported.*: Unsupported BMP compression",
+    ),
     "half.bmp": (lambda: noise("BMP")[:9000], DAMAGED),
     "directory beyond the file.tiff": (lambda: b"II*\0\xff\xff\xff\x7f", DAMAGED),
     "half.tiff": (lambda: noise("TIFF")[:9000], DAMAGED),
+    "only the header.webp": (
+        lambda: encoded(picture(), "WEBP")[:40],
+        "damaged or truncated: its pixels cannot be decoded",
+    ),
     "half.webp": (lambda: noise("WEBP")[:2000], DAMAGED),
     "half.avif": (lambda: noise("AVIF")[:2000], HEADER),
     "more bytes than the limit.jpg": (lambda: encoded(picture(), "JPEG") + bytes(2_000_000), TOO_LARGE),
@@ -221,19 +234,19 @@ NO_FILES = {
 
 
 @pytest.mark.parametrize("name", READABLE)
-def test_what_is_odd_is_read_right(name, folder):
+def test_unusual_image_is_read(name, folder):
     pixels = read_pixels(folder / name, resize_to_square(8, "bilinear"), LIMITS)
     assert np.abs(pixels.astype(int) - RED).max() <= 12, pixels[0, 0]
 
 
 @pytest.mark.parametrize("name", [*UNREADABLE, *NO_FILES])
-def test_what_is_broken_has_a_true_reason(name, folder):
+def test_unreadable_image_has_a_reason(name, folder):
     reason = UNREADABLE[name][1] if name in UNREADABLE else NO_FILES[name]
     with pytest.raises(images.UnreadableImage, match=reason):
         read_pixels(folder / name, resize_to_square(8, "bilinear"), LIMITS)
 
 
-def test_a_run_over_all_of_them_skips_exactly_the_broken(folder, tmp_path):
+def test_extraction_skips_unreadable_images_only(folder, tmp_path):
     names, output = sorted(path.name for path in folder.iterdir()), tmp_path / "v.npy"
     vectors = extract_images(folder, tmp_path / "v.txt", names, output=output, limits=LIMITS)
     assert {entry.name for entry in vectors.skipped} == {*UNREADABLE, *NO_FILES}
@@ -245,7 +258,7 @@ def test_a_run_over_all_of_them_skips_exactly_the_broken(folder, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_bytes_changed_at_random_never_do_more_than_skip_an_image(form):
+def test_random_damage_is_skipped_at_most(form):
     good, random = noise(form), np.random.default_rng(0)
     for _ in range(60):
         content = bytearray(good)

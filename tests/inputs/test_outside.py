@@ -1,4 +1,4 @@
-"""Nothing outside the folder of the images is read, whatever a list or a symbolic link says, unless the user allows it."""
+"""Refuse names and symbolic links that lead out of the image folder, unless the user allows them."""
 
 import csv
 import hashlib
@@ -26,7 +26,7 @@ SECRETS = ("../secret.jpg", "{folder}/secret.jpg", "red/../../secret.jpg", "link
 
 @pytest.fixture
 def secret(photos, tmp_path, monkeypatch) -> bytes:
-    """The bytes of a file beside the folder, to which links in the folder lead."""
+    """The bytes of a file beside the folder, linked from the folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     Image.effect_noise((90, 70), 80).convert("RGB").save("secret.jpg")
@@ -51,7 +51,7 @@ def extract(*arguments: object) -> Result:
 
 
 def foreign(photos: Path, secret: bytes, tmp_path: Path) -> Path:
-    """Return a list like one of a stranger, whose vectors were made where all its names were images."""
+    """Return a stranger's list; on the stranger's machine all names were images."""
     names = ["red/0.jpg", "red/1.jpg", *named(SECRETS, tmp_path)]
     (tmp_path / "foreign.txt").write_text("".join(f"{name}\n" for name in names))
     extract("-l", "foreign.txt", "-d", "photos", "--allow-outside")
@@ -59,7 +59,7 @@ def foreign(photos: Path, secret: bytes, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("address", [False, True])
-def test_a_list_does_not_lead_out_of_the_folder_that_is_named(address, photos, secret, tmp_path):
+def test_list_cannot_lead_out_of_the_folder(address, photos, secret, tmp_path):
     names = named(SECRETS, tmp_path)
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in ["red/0.jpg", *names, "/etc/passwd"]))
     done = extract("-l", "list.txt", "-d", f"file://{photos}" if address else "photos")
@@ -76,8 +76,8 @@ def test_a_list_does_not_lead_out_of_the_folder_that_is_named(address, photos, s
                 read(name)
 
 
-def test_what_leads_out_is_read_where_the_user_allows_it(photos, secret, tmp_path):
-    collection = Collection.open(foreign(photos, secret, tmp_path))  # the manifest of this user's own run says so
+def test_outside_files_are_read_if_allowed(photos, secret, tmp_path):
+    collection = Collection.open(foreign(photos, secret, tmp_path))  # recorded by the manifest of the user's own run
     assert collection.vectors.array.any(axis=1).all()
     for opened in (collection, Collection.open("foreign.txt", images="photos", allow_outside=True)):
         for row in range(2, 7):
@@ -85,7 +85,7 @@ def test_what_leads_out_is_read_where_the_user_allows_it(photos, secret, tmp_pat
             assert opened.nearest(row, k=2)[0].path is not None
 
 
-def test_a_list_without_a_folder_names_the_files_themselves_as_in_2022(photos, tmp_path, monkeypatch):
+def test_list_without_a_folder_names_files_as_in_2022(photos, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     Image.new("RGB", (9, 9), "red").save("c.png")
@@ -96,11 +96,11 @@ def test_a_list_without_a_folder_names_the_files_themselves_as_in_2022(photos, t
     assert [collection.path(row).read_bytes() for row in range(3)] == [Path(name).read_bytes() for name in names]
     found = command("search", "-i", "list.txt", "--paths", "c.png")
     assert {*found.stdout.split()} == {*names[:2]}, found.output
-    monkeypatch.chdir(tmp_path)  # the files are found from elsewhere too
+    monkeypatch.chdir(tmp_path)  # the current folder does not matter
     assert all(images.open_image(Collection.open("here/list.txt").image(row)) for row in range(3))
 
 
-def test_files_of_a_strangers_collection_are_neither_shown_nor_exported(photos, secret, tmp_path):
+def test_outside_files_are_neither_shown_nor_exported(photos, secret, tmp_path):
     foreign(photos, secret, tmp_path)
     collection = Collection.open("foreign.txt", images="photos")
     rows = range(2, 7)
@@ -117,13 +117,13 @@ def test_files_of_a_strangers_collection_are_neither_shown_nor_exported(photos, 
     assert {hit.name: hit.path for hit in collection.nearest(0, 6)} == {
         "red/1.jpg": photos.relative_to(tmp_path) / "red/1.jpg",
         **dict.fromkeys(named(SECRETS[:3], tmp_path)),
-        **{name: Path("photos", name) for name in SECRETS[3:]},  # no file is looked at for a hit
+        **{name: Path("photos", name) for name in SECRETS[3:]},  # hits read no file
     }
     with_dates = read_exif(collection.source, collection.names)
     assert with_dates.cameras.tolist() == [""] * 7
 
 
-def test_paths_of_hits_outside_are_not_printed_for_other_commands(photos, secret, tmp_path):
+def test_paths_of_outside_hits_are_not_printed(photos, secret, tmp_path):
     foreign(photos, secret, tmp_path)
     options = ("search", "-i", "foreign.txt", "-d", "photos", "red/0.jpg", "--paths")
     found = command(*options)
@@ -134,7 +134,7 @@ def test_paths_of_hits_outside_are_not_printed_for_other_commands(photos, secret
     assert len(command(*options, "--allow-outside").stdout.splitlines()) == 6
 
 
-def test_near_duplicates_outside_are_not_read(photos, secret, tmp_path):
+def test_outside_near_duplicates_are_not_read(photos, secret, tmp_path):
     foreign(photos, secret, tmp_path)
     options = ("duplicates", "foreign.txt", "-t", "0.99", "--csv", "d.csv", "--html", "d.html", "--overwrite")
     done = command(*options, "-d", "photos")
@@ -148,7 +148,7 @@ def test_near_duplicates_outside_are_not_read(photos, secret, tmp_path):
     assert "data:image/jpeg" in Path("d.html").read_text()
 
 
-def test_the_script_moves_nothing_outside_the_folder(photos, secret, tmp_path):
+def test_script_moves_nothing_outside_the_folder(photos, secret, tmp_path):
     (photos / "same").symlink_to("red")
     moved = ["red/0.jpg", "same/1.jpg", "-a b'.jpg"]
     (photos / moved[2]).write_bytes(secret)
@@ -170,7 +170,7 @@ def test_the_script_moves_nothing_outside_the_folder(photos, secret, tmp_path):
     assert "outside the folder of the images" in done.stderr and "0 moved" in done.stdout
 
 
-def test_an_archives_list_does_not_lead_to_files_on_the_disk(photos, secret, tmp_path):
+def test_names_of_an_archive_cannot_reach_the_disk(photos, secret, tmp_path):
     import zipfile
 
     with zipfile.ZipFile("a.zip", "w") as file:
@@ -184,7 +184,7 @@ def test_an_archives_list_does_not_lead_to_files_on_the_disk(photos, secret, tmp
             source.image(name)
 
 
-def test_links_within_the_folder_are_read(photos):
+def test_links_inside_the_folder_are_read(photos):
     (photos / "again.jpg").symlink_to("red/0.jpg")
     (photos / "again").symlink_to("red")
     source = open_source(photos)
@@ -192,6 +192,6 @@ def test_links_within_the_folder_are_read(photos):
         assert source.image(name).read_bytes() == (photos / "red/0.jpg").read_bytes()
 
 
-def test_a_folder_may_itself_be_a_link(photos, tmp_path):
+def test_folder_may_be_a_link(photos, tmp_path):
     (tmp_path / "shortcut").symlink_to("photos")
     assert open_source(tmp_path / "shortcut").image("red/0.jpg").read_bytes() == (photos / "red/0.jpg").read_bytes()

@@ -1,4 +1,4 @@
-"""Pages of TIFFs: the full image is read, whichever page it is."""
+"""Read the full image of a TIFF with several pages."""
 
 import io
 
@@ -34,14 +34,14 @@ def tiff(*pages: tuple[np.ndarray, int], **options: object) -> bytes:
         [(SMALL[::2], PREVIEW), (SMALL, PREVIEW), (FULL, 0), (SMALL, 0)],
     ],
 )
-def test_the_full_image_is_read_not_a_preview(pages, options):
+def test_previews_are_passed_over(pages, options):
     content = tiff(*pages, **options)
     assert np.array_equal(np.asarray(images.open_image(content)), FULL)
     assert images.read_original(content)[2] == (60, 40)
 
 
 @pytest.mark.parametrize("order", "<>")
-def test_the_full_image_beside_a_preview_is_read(order):
+def test_sub_ifd_is_read(order):
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, byteorder=order) as file:
         file.write(SMALL, photometric="rgb", subfiletype=PREVIEW, subifds=1, metadata=None)
@@ -49,7 +49,7 @@ def test_the_full_image_beside_a_preview_is_read(order):
     assert np.array_equal(np.asarray(images.open_image(buffer.getvalue())), FULL)
 
 
-def test_an_older_mark_of_previews_is_known():
+def test_old_subfile_type_marks_previews():
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as file:
         file.write(SMALL, photometric="rgb", metadata=None, extratags=[(255, 3, 1, 2, True)])
@@ -57,19 +57,19 @@ def test_an_older_mark_of_previews_is_known():
     assert np.array_equal(np.asarray(images.open_image(buffer.getvalue())), FULL)
 
 
-def test_a_preview_is_read_if_there_is_nothing_else():
-    unknown = np.zeros((40, 60), np.float64)  # of 64 bits, which is not supported
+def test_preview_is_read_without_a_full_image():
+    unknown = np.zeros((40, 60), np.float64)  # 64 bits are unsupported
     for content in (tiff((SMALL, PREVIEW)), tiff((SMALL, PREVIEW), (unknown, 0))):
         assert np.array_equal(np.asarray(images.open_image(content)), SMALL)
 
 
-def test_pages_of_equal_rank_give_the_first():
+def test_first_of_equal_pages_is_read():
     assert np.array_equal(np.asarray(images.open_image(tiff((SMALL, 0), (FULL, 0)))), SMALL)
     frames = encoded(Image.fromarray(SMALL), "TIFF", save_all=True, append_images=[Image.fromarray(FULL)])
     assert np.array_equal(np.asarray(images.open_image(frames)), SMALL)
 
 
-def test_the_limit_of_pixels_holds_for_the_page_that_is_read():
+def test_pixel_limit_applies_to_the_full_image():
     content = tiff((SMALL, PREVIEW), (FULL, 0))
     with pytest.raises(images.UnreadableImage, match="60 x 40 pixels: more than the limit of 2000 pixels"):
         images.open_image(content, images.Limits(pixels=2000))

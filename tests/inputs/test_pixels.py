@@ -1,7 +1,6 @@
-"""The pixels of every kind of file: each depth, sign, photometric interpretation, transparency and byte order.
+"""Pixels by depth, sign, photometric interpretation, transparency and byte order.
 
-Expected colours are computed from the samples by the definitions of the formats; tifffile and ImageMagick read the
-same files.
+The oracles are the definitions of the formats, applied to the samples, and ImageMagick.
 """
 
 import io
@@ -40,7 +39,7 @@ PHOTOMETRIC = dict(
 )
 PNG_KINDS = {"black is 0": 0, "RGB": 2, "palette": 3}
 PALETTE = np.random.default_rng(1).integers(0, 256, (256, 3)).astype(np.uint16)
-PALETTE[::2] //= 2  # some is dark, so that drawings are put on white
+PALETTE[::2] //= 2  # dark colours, so that drawings are put on white
 
 
 class Case(NamedTuple):
@@ -78,7 +77,7 @@ def tiff_cases() -> list[Case]:
 
 
 def is_unknown_to_pillow(case: Case) -> bool:
-    """Return whether Pillow refuses this kind; such an image is skipped with a reason."""
+    """Return whether Pillow refuses this kind; the image is skipped with a reason."""
     if case.depth == "32" or (case.depth.endswith("16") and case.colours == "white is 0"):
         return case.order == ">"
     return case[1:] == ("8", "RGB", "unspecified", case.order, None, "separate")
@@ -107,7 +106,7 @@ def other_cases() -> list[Case]:
 
 
 def samples_of(case: Case) -> np.ndarray:
-    """Return samples (SIDE, SIDE, bands) which cover the whole range; colours are at most the alpha, if associated."""
+    """Return samples (SIDE, SIDE, bands) over the full range; associated colours do not exceed the alpha."""
     bits, low, high = BITS[case.depth]
     random, bands = np.random.default_rng(0), COLOURS[case.colours]
     has_alpha = case.alpha in ("associated", "unassociated", "unspecified")
@@ -203,7 +202,7 @@ def tiff(case: Case, samples: np.ndarray) -> bytes:
     tifffile.imwrite(
         buffer, stored, photometric=kind, byteorder=case.order, compression=case.compression, metadata=None, **options
     )
-    with tifffile.TiffFile(io.BytesIO(buffer.getvalue())) as file:  # the file is what it is meant to be
+    with tifffile.TiffFile(io.BytesIO(buffer.getvalue())) as file:  # check the writer
         assert np.array_equal(file.pages[0].asarray(), stored)
     return buffer.getvalue()
 
@@ -231,7 +230,7 @@ def png(case: Case, samples: np.ndarray) -> bytes:
 
 
 def by_pillow(case: Case, samples: np.ndarray) -> bytes:
-    """Return a file that Pillow writes, of samples as they are."""
+    """Return a file written by Pillow."""
     modes = {"black is 0": "L", "palette": "P"}
     mode = "RGBA" if case.alpha == "unassociated" else modes.get(case.colours, case.colours)
     image = Image.frombytes(mode, (SIDE, SIDE), (samples * (255 if case.depth == "1" else 1)).tobytes())
@@ -248,7 +247,7 @@ MAKERS = {"TIFF": tiff, "PNG": png}
 
 
 @pytest.mark.parametrize("case", tiff_cases() + png_cases() + other_cases(), ids=str)
-def test_pixels_are_the_samples_of_the_file(case):
+def test_pixels_equal_the_stored_samples(case):
     samples = samples_of(case)
     content = MAKERS.get(case.form, by_pillow)(case, samples)
     if is_unknown_to_pillow(case):
@@ -262,16 +261,16 @@ def test_pixels_are_the_samples_of_the_file(case):
 
 
 def tolerance(case: Case) -> int:
-    """Return by how many levels of 255 pixels may differ."""
+    """Return the tolerance in levels of 255."""
     if case.form in ("JPEG", "AVIF"):
-        return 6  # they are compressed with loss
+        return 6  # lossy
     return 1 if case.alpha == "none" and case.colours not in ("CMYK", "YCbCr", "LAB") else 3
 
 
 def is_known_to_magick(case: Case) -> bool:
-    """Return whether ImageMagick shows this kind by its definition."""
+    """Return whether ImageMagick follows the definition of this kind."""
     if case.compression or case.planes == "separate":
-        return False  # the same to it as the others, and they cost time
+        return False  # no difference, to save time
     if case.form == "AVIF" or case.colours == "LAB" or case.alpha == "unspecified":
         return False  # it halves the resolution of colours, has another white, or takes the band for an alpha
     return case.depth in ("1", "2", "4", "8", "16", "32")  # it has no range of fewer bits than the file's
@@ -297,7 +296,7 @@ def test_range_of_floats_ignores_missing_and_infinite_values(missing):
     assert shown == [0, 64, 128, 255, 255 if missing == np.inf else 0]
 
 
-def test_floats_without_any_finite_value_are_black():
+def test_floats_without_finite_values_are_black():
     assert levels(grey_tiff([np.nan, np.nan], "f4")) == [0, 0]
 
 
@@ -311,10 +310,11 @@ def test_floats_without_any_finite_value_are_black():
         ([-10, 0, 10, 41, -9999], "i4", "-9999 ", [0, 50, 100, 255, 0]),
         ([0, 1023, 65535], "u2", "65535", [0, 255, 0]),
         ([0, 1023, 65535], "u2", "no number", [0, 4, 255]),
-        ([0, 7, 255], "u1", "255", [0, 7, 255]),  # no range to compute
+        ([0, 7, 255], "u1", "255", [0, 7, 255]),  # 8 bits have no range
+        ([0, 128 * 257, 65535], "i4", "-1", [0, 128, 255]),  # 16 bits in 32
     ],
 )
-def test_no_data_is_no_value(values, dtype, nodata, expected):
+def test_nodata_is_black_and_outside_the_range(values, dtype, nodata, expected):
     assert levels(grey_tiff(values, dtype, nodata=nodata)) == expected
 
 
@@ -331,11 +331,11 @@ def test_no_data_is_no_value(values, dtype, nodata, expected):
         (16384, None, 64),
         (1000, 4095, 62),
         (1028, 65535, 4),
-        (1000, 500, 249),  # less than the largest value: not believed
+        (1000, 500, 249),  # ignored: less than the largest value
     ],
 )
 @pytest.mark.parametrize("bands", [1, 3])
-def test_white_is_the_stated_maximum_or_that_of_the_fewest_bits(largest, max_sample, expected, bands):
+def test_white_is_the_stated_maximum_or_of_the_fewest_bits(largest, max_sample, expected, bands):
     tags = [] if max_sample is None else [(281, 3, 1, max_sample, True)]
     buffer = io.BytesIO()
     samples = np.full((4, 4, bands), largest, np.uint16)
@@ -346,7 +346,7 @@ def test_white_is_the_stated_maximum_or_that_of_the_fewest_bits(largest, max_sam
     assert set(levels(buffer.getvalue())) == {expected}
 
 
-def test_packed_12_bits_have_12_bits_even_if_dark():
+def test_packed_12_bits_keep_their_depth():
     samples = np.array([0, 100, 1000, 900])  # packed: two samples in three bytes
     packed = b"".join(struct.pack(">I", a << 12 | b)[1:] for a, b in samples.reshape(-1, 2))
     tags = {256: 4, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 6}
@@ -355,14 +355,14 @@ def test_packed_12_bits_have_12_bits_even_if_dark():
     assert levels(content) == (samples * 255 / 4095).round().tolist()
 
 
-def test_palette_of_8_bits_in_a_tiff_is_not_black():
+def test_tiff_palette_of_8_bits_is_scaled():
     buffer = io.BytesIO()
     indices = np.arange(256, dtype=np.uint8).reshape(16, 16)
     tifffile.imwrite(buffer, indices, photometric="palette", colormap=np.tile(np.arange(256, dtype="u2"), (3, 1)))
     assert levels(buffer.getvalue()) == list(range(256))
 
 
-def test_subsampled_ycbcr_without_compression_has_its_colours():
+def test_uncompressed_subsampled_ycbcr_is_decoded():
     luma, blue, red = 120, 90, 160
     block = bytes([luma] * 4 + [blue, red])  # of 2 x 2 pixels
     tags = {256: 4, 257: 4, 258: 8, 259: 1, 262: 6, 273: 8, 277: 3, 278: 4, 279: 24}
@@ -372,14 +372,14 @@ def test_subsampled_ycbcr_without_compression_has_its_colours():
     assert np.abs(np.asarray(images.open_image(content)) - expected).max() <= 2
 
 
-def test_bright_16_bit_colours_are_the_high_bytes():
+def test_bright_16_bit_colours_keep_their_high_bytes():
     samples = np.random.default_rng(0).integers(0, 2**16, (8, 8, 3), dtype=np.uint16)
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, samples, photometric="rgb")
     assert np.array_equal(np.asarray(images.open_image(buffer.getvalue())), samples >> 8)
 
 
-def test_an_image_in_several_blocks_is_scaled_as_one(monkeypatch):
+def test_blocks_equal_the_whole(monkeypatch):
     samples = np.random.default_rng(0).integers(0, 4096, (9, 7, 3), dtype=np.uint16)
     floats = samples[..., 0].astype(np.float32)
     contents = []
@@ -397,7 +397,7 @@ def test_an_image_in_several_blocks_is_scaled_as_one(monkeypatch):
 def test_rotated_12_bit_colours_are_upright(planes, compression):
     samples = np.random.default_rng(0).integers(0, 4096, (6, 9, 3), dtype=np.uint16)
     samples[0, 0] = 4095
-    stored = np.rot90(samples)  # as a camera that was turned; orientation 6 turns it clockwise
+    stored = np.rot90(samples)  # orientation 6 turns it clockwise
     buffer = io.BytesIO()
     stored = np.moveaxis(stored, -1, 0) if planes == "separate" else stored
     options = {"planarconfig": planes, "compression": compression, "extratags": [(274, 3, 1, 6, True)]}
@@ -416,7 +416,7 @@ def test_rotated_12_bit_colours_are_upright(planes, compression):
         (900, 0, 255),
     ],
 )
-def test_alpha_has_the_depth_of_the_colours_or_all_bits(colour, alpha, expected):
+def test_alpha_has_the_depth_of_the_colours_or_16_bits(colour, alpha, expected):
     buffer = io.BytesIO()
     samples = np.full((4, 4, 4), (colour, 0, 0, alpha), np.uint16)
     tifffile.imwrite(buffer, samples, photometric="rgb", extrasamples=["unassalpha"], metadata=None)

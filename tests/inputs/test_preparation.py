@@ -1,4 +1,4 @@
-"""How images become the input of a network: pixel for pixel as the library transformers prepares them with Pillow."""
+"""Prepare images for a network with the same pixels as the library transformers."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def shown(size: tuple[int, int]) -> Image.Image:
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_pixels_are_those_of_the_library(name, options):
+def test_pixels_equal_the_library(name, options):
     plain = library(name, {**options, "do_rescale": False, "do_normalize": False})
     preparation = parse_config(plain.to_dict())
     for size in SIZES:
@@ -53,7 +53,7 @@ def test_pixels_are_those_of_the_library(name, options):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
-def test_scaled_pixels_are_those_of_the_library(name, options):
+def test_scaled_pixels_equal_the_library(name, options):
     processor = library(name, options)
     factor, mean, std = parse_scaling(processor.to_dict())
     pixels = parse_config(processor.to_dict())(shown((50, 70)))
@@ -62,7 +62,7 @@ def test_scaled_pixels_are_those_of_the_library(name, options):
 
 
 @pytest.mark.parametrize("name", ["clip.CLIP", "siglip.Siglip", "vit.ViT", "bit.Bit", "convnext.ConvNext", "blip.Blip"])
-def test_what_a_configuration_leaves_out_is_as_in_the_library(name):
+def test_defaults_equal_the_library(name):
     kind = name.split(".")[1]
     for suffix in ("ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor"):
         bare, whole = {"image_processor_type": kind + suffix}, library(name, {}).to_dict()
@@ -70,7 +70,7 @@ def test_what_a_configuration_leaves_out_is_as_in_the_library(name):
         np.testing.assert_allclose(np.hstack(parse_scaling(bare)), np.hstack(parse_scaling(whole)))
 
 
-def test_an_old_configuration_has_numbers_as_sizes():
+def test_old_configuration_with_scalar_sizes():
     old = {  # openai/clip-vit-base-patch32
         **{"crop_size": 224, "do_center_crop": True, "do_normalize": True, "do_resize": True},
         **{"feature_extractor_type": "CLIPFeatureExtractor", "resample": 3, "size": 224},
@@ -107,7 +107,7 @@ def test_an_old_configuration_has_numbers_as_sizes():
         ({"image_processor_type": "ViTImageProcessor", "size": {"shortest_edge": 9}}, "gives images of any shape"),
     ],
 )
-def test_what_is_not_possible_is_refused(config, message):
+def test_unsupported_configuration_is_refused(config, message):
     with pytest.raises(ValueError) as raised:
         parse_config(config)
     assert message in str(raised.value)
@@ -117,17 +117,17 @@ def test_what_is_not_possible_is_refused(config, message):
     ("entries", "message"),
     [({"image_mean": [1, 2]}, "expected 3 means"), ({"image_std": 0}, "standard deviation of 0")],
 )
-def test_a_scaling_that_is_not_possible_is_refused(entries, message):
+def test_invalid_scaling_is_refused(entries, message):
     with pytest.raises(ValueError, match=message):
         parse_scaling({"image_processor_type": "CLIPImageProcessor"} | entries)
 
 
-def test_one_mean_is_that_of_all_colours():
+def test_scalar_mean_applies_to_all_colours():
     known = parse_scaling({"image_processor_type": "ViTImageProcessor", "image_mean": 0.25, "do_rescale": False})
     assert known == (1.0, [0.25] * 3, [0.5] * 3)
 
 
-def test_an_image_that_would_become_very_long_is_skipped():
+def test_narrow_image_is_skipped():
     preparation = Preparation(224, 224, "bicubic", shorter=224)
     assert preparation(Image.new("RGB", (1, 140))).shape == (224, 224, 3)
     with pytest.raises(UnreadableImage, match="2 x 9000 pixels are too narrow for this network"):

@@ -1,4 +1,4 @@
-"""Colour profiles: colours become sRGB, as arithmetic and another program say."""
+"""Convert embedded colour profiles to sRGB; the oracles are formulas and ImageMagick."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ def pixels_of(content: bytes) -> np.ndarray:
 @pytest.mark.parametrize("name", PRIMARIES)
 def test_colours_become_srgb(name, form):
     smooth = np.asarray(Image.fromarray(COLOURS[:3, :4]).resize((32, 24), Image.Resampling.BILINEAR))
-    colours = COLOURS if form not in ("JPEG", "AVIF") else smooth  # with loss
+    colours = COLOURS if form not in ("JPEG", "AVIF") else smooth  # lossy
     content = with_profile(colours, rgb_profile(name), form)
     stored = np.asarray(Image.open(io.BytesIO(content)))
     difference = np.abs(pixels_of(content) - expected_rgb(stored, name))
@@ -55,7 +55,7 @@ def test_colours_are_converted_once():
     assert np.array_equal(np.asarray(images.open_image(image)), np.asarray(image))
 
 
-def test_an_image_of_pillow_has_its_profile_and_is_not_changed():
+def test_pillow_image_is_converted_and_not_changed():
     image = Image.open(io.BytesIO(with_profile(COLOURS, rgb_profile("Adobe RGB"))))
     converted = np.asarray(images.open_image(image)).astype(float)
     assert np.abs(converted - expected_rgb(COLOURS, "Adobe RGB")).max() <= 3
@@ -74,14 +74,14 @@ def test_grey_profiles_apply_to_grey_images(gamma, mode):
     assert np.abs(pixels_of(content)[..., 1] - expected_grey(GREY, gamma)).max() <= 1
 
 
-def test_a_profile_of_colours_applies_to_grey_images():
+def test_rgb_profile_applies_to_grey_images():
     content = with_profile(GREY, rgb_profile("ProPhoto RGB"), "JPEG")
     stored = np.asarray(Image.open(io.BytesIO(content)))
     assert np.abs(pixels_of(content)[..., 0] - expected_grey(stored, 1.8)).max() <= 1
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
-def test_cmyk_profiles_apply_as_in_another_program(form, tmp_path):
+def test_cmyk_profile_equals_imagemagick(form, tmp_path):
     if magick.PROGRAM is None:
         pytest.skip("ImageMagick is not installed")
     (tmp_path / "srgb.icc").write_bytes(srgb_profile())
@@ -95,7 +95,7 @@ def test_cmyk_profiles_apply_as_in_another_program(form, tmp_path):
     assert np.abs(shown - expected).max() <= 4 < np.abs(without - expected).max()
 
 
-def test_transparency_stays_with_a_profile():
+def test_profile_keeps_transparency():
     alpha = np.linspace(0, 255, 24 * 32).round().astype(np.uint8).reshape(24, 32, 1)
     content = with_profile(np.concatenate([COLOURS, alpha], axis=-1), rgb_profile("Display P3"))
     opacity = alpha / 255
@@ -111,7 +111,7 @@ def test_palettes_are_converted():
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP"])
-def test_images_in_srgb_keep_all_their_bytes(form):
+def test_srgb_images_are_unchanged(form):
     plain = with_profile(COLOURS, None, form)
     assert np.array_equal(pixels_of(with_profile(COLOURS, srgb_profile(), form)), pixels_of(plain))
     assert np.array_equal(pixels_of(plain), np.asarray(Image.open(io.BytesIO(plain)).convert("RGB")))
@@ -129,18 +129,18 @@ def test_images_in_srgb_keep_all_their_bytes(form):
         cmyk_profile(),
     ],
 )
-def test_a_damaged_profile_or_one_of_another_kind_is_ignored(profile):
+def test_damaged_and_unsuitable_profiles_are_ignored(profile):
     assert np.array_equal(pixels_of(with_profile(COLOURS, profile)), COLOURS)
 
 
 @pytest.mark.parametrize("profile", [rgb_profile("Display P3"), grey_profile(1.0), cmyk_profile()[:500]])
-def test_cmyk_images_ignore_profiles_that_do_not_fit(profile):
+def test_cmyk_images_ignore_unsuitable_profiles(profile):
     inks = np.concatenate([COLOURS, COLOURS[..., :1]], axis=-1)
     plain = pixels_of(with_profile(inks, None, "TIFF", "CMYK"))
     assert np.array_equal(pixels_of(with_profile(inks, profile, "TIFF", "CMYK")), plain)
 
 
-def test_damaged_profiles_never_do_more_than_leave_the_colours():
+def test_randomly_damaged_profiles_never_fail():
     good, random = bytearray(rgb_profile("Adobe RGB")), np.random.default_rng(0)
     for _ in range(200):
         profile = bytearray(good)
@@ -155,7 +155,7 @@ def test_reduced_jpegs_are_converted():
     assert np.abs(read_pixels(content, resize_to_square(32, "bilinear")) - expected).max() <= 4
 
 
-def test_threads_share_transforms_without_mixing_colours():
+def test_threads_share_transforms():
     contents = [
         with_profile(COLOURS[:, ::-1] if n % 2 else COLOURS, rgb_profile(name)) for n, name in enumerate(PRIMARIES)
     ]
@@ -165,7 +165,7 @@ def test_threads_share_transforms_without_mixing_colours():
     assert all(np.array_equal(pixels, expected[n % len(contents)]) for n, pixels in enumerate(shown))
 
 
-def test_a_profile_is_read_once():
+def test_profile_is_parsed_once():
     profiles._transform.cache_clear()
     for _ in range(3):
         images.open_image(with_profile(COLOURS, rgb_profile("Display P3")))

@@ -1,4 +1,4 @@
-"""Names with accents, composed or decomposed, and names as zip and tar programs write them, are the ones users see."""
+"""Match names with composed and decomposed accents, and decode names in zip and tar archives."""
 
 import io
 import shutil
@@ -42,7 +42,7 @@ def collection(stored_and_typed, tmp_path) -> Collection:
     return Collection.open(tmp_path / "v.npy", images=tmp_path)
 
 
-def test_a_name_finds_its_row_in_either_form(collection, stored_and_typed):
+def test_name_finds_its_row_in_both_forms(collection, stored_and_typed):
     kept, typed = stored_and_typed
     for name in (kept, typed):
         assert collection.row_named(name) == collection.row(name) == collection.row(collection.source.path / name) == 1
@@ -50,7 +50,7 @@ def test_a_name_finds_its_row_in_either_form(collection, stored_and_typed):
     assert collection.names[1] == kept
 
 
-def test_filters_find_names_folders_and_texts_in_either_form(collection, stored_and_typed):
+def test_filters_match_both_forms(collection, stored_and_typed):
     typed = stored_and_typed[1]
     for where in (
         {"name": typed},
@@ -63,14 +63,14 @@ def test_filters_find_names_folders_and_texts_in_either_form(collection, stored_
     assert not collection.matching({"name": "angstrom"}).any()  # accents count
 
 
-def test_lists_of_names_find_rows_in_either_form(collection, stored_and_typed, tmp_path):
+def test_lists_match_both_forms(collection, stored_and_typed, tmp_path):
     (tmp_path / "remove.txt").write_text(f"b.jpg\n\n{stored_and_typed[1]}\n  \n")
     assert read_rows(collection.vectors, tmp_path / "remove.txt") == [2, 1]
     (tmp_path / "labels.csv").write_text(f"image,labels\n{stored_and_typed[1]},town\n")
     assert read_labels(tmp_path / "labels.csv", collection.names) == [set(), {"town"}, set()]
 
 
-def test_both_forms_as_different_files_keep_their_own_rows():
+def test_files_in_both_forms_keep_their_rows():
     rows = NameRows([COMPOSED, DECOMPOSED, COMPOSED, "a"])
     assert rows[COMPOSED] == [0, 2] and rows[DECOMPOSED] == [1] and rows["a"] == [3] and rows["ü"] == []
     assert len(rows) == 3 and "ü" not in rows
@@ -85,13 +85,13 @@ def test_both_forms_as_different_files_keep_their_own_rows():
         ("c.jpg", r"such as c\.jpg, line 2$"),
     ],
 )
-def test_the_line_of_an_unknown_name_is_named(line, fault, collection, tmp_path):
+def test_line_of_an_unknown_name_is_reported(line, fault, collection, tmp_path):
     (tmp_path / "remove.txt").write_text(f"b.jpg\n{line}\n")
     with pytest.raises(ValueError, match=fault):
         read_rows(collection.vectors, tmp_path / "remove.txt")
 
 
-def test_milvus_gets_folded_names_in_one_form():
+def test_milvus_gets_composed_casefolded_names():
     for name in (COMPOSED, DECOMPOSED):
         columns = name_columns([name], folders=True)
         fields = choose_fields(columns)
@@ -99,10 +99,10 @@ def test_milvus_gets_folded_names_in_one_form():
         assert entity[FOLDED_NAME] == COMPOSED.casefold() and entity["name"] == name
         assert fields["name"].has_values(columns["name"])
     earlier = fields["name"]._replace(digest=choose_fields({"folder": columns["name"]})["folder"].digest)
-    assert not earlier.has_values(columns["name"])  # as versions up to 1.1 recorded it, with names that Milvus folded
+    assert not earlier.has_values(columns["name"])  # as recorded with names that Milvus folded
 
 
-def test_a_file_is_read_by_either_form_of_its_name(stored_and_typed, tmp_path):
+def test_file_is_read_by_both_forms(stored_and_typed, tmp_path):
     on_disk, typed = stored_and_typed
     folder = tmp_path / "photos"
     (folder / on_disk).parent.mkdir(parents=True)
@@ -115,7 +115,7 @@ def test_a_file_is_read_by_either_form_of_its_name(stored_and_typed, tmp_path):
     assert list_images(tmp_path / "list.txt", folder).names == [typed]
 
 
-def test_a_folder_copied_to_a_mac_and_back_has_no_new_images(stored_and_typed, tmp_path, monkeypatch):
+def test_folder_copied_to_a_mac_and_back_has_no_new_images(stored_and_typed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     listed, on_disk = stored_and_typed
     folder = tmp_path / "photos"
@@ -131,7 +131,7 @@ def test_a_folder_copied_to_a_mac_and_back_has_no_new_images(stored_and_typed, t
 def zipped(
     path: Path, raw: bytes, flag: bool = False, system: int = 3, extra: bytes = b"", content: bytes = b"x"
 ) -> None:
-    """Write a zip with one stored file by hand: its name is `raw`, with or without the flag for UTF-8."""
+    """Write a zip by hand with one stored file named `raw`, with or without the flag for UTF-8."""
     common = struct.pack(
         "<HHHHHIIIHH", 20, 0x800 * flag, 0, 0, 33, zlib.crc32(content), len(content), len(content), len(raw), len(extra)
     )
@@ -170,7 +170,7 @@ ZIPS = {
 
 
 @pytest.mark.parametrize("case", ZIPS)
-def test_a_zips_names_are_as_unpacked(case, tmp_path):
+def test_zip_names_equal_unpacked_names(case, tmp_path):
     raw, options, name = ZIPS[case]
     zipped(tmp_path / "a.zip", raw, **options)
     source = open_source(tmp_path / "a.zip")
@@ -179,7 +179,7 @@ def test_a_zips_names_are_as_unpacked(case, tmp_path):
         assert source.exists(normalize(form, name)) and source.image(normalize(form, name)) == b"x"
 
 
-def test_a_list_of_an_earlier_version_keeps_its_rows(tmp_path, monkeypatch):
+def test_list_with_undecoded_names_keeps_its_rows(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     zipped(Path("a.zip"), COMPOSED.encode())
     (mojibake,) = zipfile.ZipFile("a.zip").namelist()
@@ -192,14 +192,14 @@ def test_a_list_of_an_earlier_version_keeps_its_rows(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_a_folder_in_an_archive_is_found_in_either_form(form, tmp_path):
+def test_folder_in_an_archive_is_found_in_both_forms(form, tmp_path):
     zipped(tmp_path / "a.zip", DECOMPOSED.encode())
     source = open_source(tmp_path / "a.zip" / normalize(form, "Zürich"))
     assert source.find().names == [DECOMPOSED.split("/")[1]]
 
 
 @pytest.mark.skipif(not shutil.which("zip"), reason="Info-ZIP's zip is not installed")
-def test_names_of_info_zip_are_those_of_the_folder(tmp_path):
+def test_names_of_info_zip_equal_the_folder(tmp_path):
     folder = tmp_path / "photos"
     for name in (COMPOSED, normalize("NFD", "é.jpg"), "写真.jpg", "a b.jpg", "back\\slash.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -215,7 +215,7 @@ def test_names_of_info_zip_are_those_of_the_folder(tmp_path):
 @pytest.mark.skipif(not shutil.which("tar"), reason="tar is not installed")
 @pytest.mark.parametrize("form", ["v7", "ustar", "pax", "gnu", "oldgnu"])
 @pytest.mark.parametrize("start", [".", "photos"])
-def test_names_of_gnu_tar_are_those_of_the_folder(form, start, tmp_path):
+def test_names_of_gnu_tar_equal_the_folder(form, start, tmp_path):
     folder = tmp_path / "photos"
     names = [COMPOSED, normalize("NFD", "é.jpg"), "写真.jpg", "back\\slash.jpg", f"{'long' * 10}/{'er' * 35}.jpg"]
     names += [f"{'very' * 20}/{'long' * 30}.jpg"] if form in ("pax", "gnu", "oldgnu") else []
@@ -231,7 +231,7 @@ def test_names_of_gnu_tar_are_those_of_the_folder(form, start, tmp_path):
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_names_of_a_tar_that_are_not_utf8_are_latin(form, tmp_path):
+def test_tar_names_in_latin_1_are_decoded(form, tmp_path):
     names = ["Zürich.jpg", "Grüße/ß é.jpg", "10 €.jpg", "plain.jpg"]
     with tarfile.open(tmp_path / "a.tar", "w", format=form, encoding="cp1252") as file:
         for name in names:
@@ -242,7 +242,7 @@ def test_names_of_a_tar_that_are_not_utf8_are_latin(form, tmp_path):
     assert found.names == sorted(names) and not found.unlistable
 
 
-def test_a_tar_written_with_double_and_leading_dots_is_normal(tmp_path):
+def test_dots_and_double_slashes_in_a_tar_are_removed(tmp_path):
     with tarfile.open(tmp_path / "a.tar", "w") as file:
         for name in ("./././a.jpg", "b//c.jpg", "d/./e.jpg"):
             file.addfile(tarfile.TarInfo(name), io.BytesIO())
@@ -252,7 +252,7 @@ def test_a_tar_written_with_double_and_leading_dots_is_normal(tmp_path):
     assert open_source(tmp_path / "a.tar").find().names == ["a.jpg", "b/c.jpg", "d/e.jpg", "link.jpg"]
 
 
-def test_vectors_are_extracted_once_for_each_spelling(photos, tmp_path):
+def test_extraction_reads_both_forms(photos, tmp_path):
     (photos / DECOMPOSED).parent.mkdir()
     (photos / "red/0.jpg").rename(photos / DECOMPOSED)
     names = [COMPOSED, "red/1.jpg"]

@@ -1,3 +1,5 @@
+"""Read texts, one per line or from a column of a table."""
+
 import csv
 import io
 import json
@@ -28,33 +30,33 @@ def table(rows: list[tuple]) -> str:
     return text.getvalue()
 
 
-def test_a_text_a_line(file):
+def test_one_text_per_line(file):
     assert read_texts(file("a.txt", "".join(f"{text}\n" for text in SAID))) == SAID
     assert read_texts(file("windows.txt", "one\r\ntwo")) == ["one", "two"]
     assert read_texts(file("bom.txt", "\ufeffone\n")) == ["one"]
 
 
-def test_the_lines_of_a_txt_are_those_of_its_list(file):
+def test_txt_lines_equal_the_list(file):
     path = file("a.txt", "one\u2028half\r\n\n two \x0b\nthree")
     assert read_texts(path) == read_names(path)
 
 
 @pytest.mark.parametrize("column", [None, "text"])
-def test_the_column_of_a_csv(file, column):
+def test_column_of_a_csv(file, column):
     path = file("a.csv", table([("id", "text"), *enumerate(SAID)]))
     assert read_texts(path, column) == SAID
 
 
-def test_a_quoted_newline_is_one_text_of_one_line(file):
+def test_quoted_line_break_becomes_a_space(file):
     path = file("a.csv", 'text\n"two\nlines"\n"\r\nthree\r\n"\n')
     assert read_texts(path) == ["two lines", " three"]
 
 
-def test_the_only_column_needs_no_name(file):
+def test_only_column_needs_no_name(file):
     assert read_texts(file("a.csv", "review\ngood\nbad\n")) == ["good", "bad"]
 
 
-def test_a_tsv_quotes_nothing(file):
+def test_tsv_has_no_quotes(file):
     assert read_texts(file("a.tsv", 'text\tid\n"unbalanced\t1\nplain\t2\n')) == ['"unbalanced', "plain"]
 
 
@@ -71,16 +73,16 @@ def test_a_tsv_quotes_nothing(file):
         ("a.tsv", "id\ttext\n1\tone; two, three\n2\tfour, five\n", None),
     ],
 )
-def test_the_separator_and_the_quotes_are_those_of_the_header(file, name, content, column):
+def test_header_decides_separator_and_quotes(file, name, content, column):
     assert read_texts(file(name, content), column) == ["one; two, three", "four, five"]
 
 
-def test_the_key_of_json_lines(file):
+def test_key_of_json_lines(file):
     lines = [json.dumps({"id": 1, "text": text}) for text in SAID] + ["", '{"id": 2, "text": null}']
     assert read_texts(file("a.jsonl", "\n".join(lines))) == [*SAID, ""]
 
 
-def test_half_a_character_in_json_does_not_stop_the_list(file, tmp_path):
+def test_lone_surrogate_in_json_can_be_listed(file, tmp_path):
     texts = read_texts(file("a.jsonl", '{"text": "half \\ud83d"}\n'))
     write_names(tmp_path / "list.txt", texts)
     assert read_names(tmp_path / "list.txt") == texts
@@ -99,14 +101,14 @@ def test_two_hundred_thousand_rows_and_ten_megabytes_in_one(file):
 
 
 @pytest.mark.parametrize("broken", ["\n", "\r\n", "\r", "\u2028", "\x85", "\x1e"])
-def test_a_text_is_one_line_of_the_list_whatever_breaks_it(broken, tmp_path):
+def test_line_breaks_in_a_text_become_spaces(broken, tmp_path):
     text = to_one_line(f"one{broken}two")
     write_names(tmp_path / "list.txt", [text, "three"])
     assert read_names(tmp_path / "list.txt") == ["one two", "three"]
 
 
 @pytest.mark.parametrize(
-    "name, content, options, said",
+    "name, content, options, message",
     [
         ("a.txt", "", {}, "a.txt is empty: expected texts"),
         ("a.txt", "\n\n", {}, "a.txt is empty: expected texts"),
@@ -131,13 +133,13 @@ def test_a_text_is_one_line_of_the_list_whatever_breaks_it(broken, tmp_path):
         ("a.pdf", "one\n", {}, "expected a file of texts ending in .txt, .csv, .tsv, .jsonl"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line(file, name, content, options, said):
+def test_error_names_the_line(file, name, content, options, message):
     with pytest.raises(ValueError) as raised:
         read_texts(file(name, content), **options)
-    assert said in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_the_list_of_texts_is_never_a_file_that_is_not_one(tmp_path):
+def test_list_path_of_a_table_is_another_file(tmp_path):
     assert text_list_path(tmp_path / "a.txt") == tmp_path / "a.txt"
     assert text_list_path(tmp_path / "a.txt", "latin-1") == tmp_path / "a_list.txt"
     assert text_list_path(tmp_path / "a.csv") == tmp_path / "a_list.txt"

@@ -1,4 +1,4 @@
-"""Fetching an image: how much, for how long, over which redirects. Every server is one on loopback."""
+"""Fetch images within limits of size, time and redirects, from servers on loopback."""
 
 import io
 import socket
@@ -19,7 +19,7 @@ from similar_images.inputs import web as fetching
 from similar_images.inputs.web import fetch
 
 
-def test_an_image_is_fetched_where_private_addresses_are_allowed(server):
+def test_private_address_is_fetched_if_allowed(server):
     assert fetch(f"{server.address}/image?größe=a b%20c#part", allow_private=True) == png()
     path, headers = server.seen[0]
     assert path == "/image?gr%C3%B6%C3%9Fe=a%20b%20c"
@@ -28,7 +28,7 @@ def test_an_image_is_fetched_where_private_addresses_are_allowed(server):
     assert not {"Authorization", "Cookie", "Referer"} & set(headers)
 
 
-def test_this_machine_is_refused_by_default_and_the_remedy_is_told(server):
+def test_this_machine_is_refused_with_remedy(server):
     assert refusal(f"{server.address}/image") == (
         f"{server.address}/image cannot be fetched: "
         "127.0.0.1 is not on the public internet (allow_private=True in Python allows it)"
@@ -36,15 +36,15 @@ def test_this_machine_is_refused_by_default_and_the_remedy_is_told(server):
     assert server.seen == []
 
 
-def test_a_name_that_changes_its_address_is_looked_up_once_and_connected_to_what_was_checked(look_ups, connections):
+def test_checked_address_is_connected_to_despite_rebinding(look_ups, connections):
     look_ups["rebinding.example"] = [[PUBLIC], ["127.0.0.1"]]
     assert "Connection refused" in refusal("http://rebinding.example/a.jpg")
     assert connections == [PUBLIC]
-    assert look_ups["rebinding.example"] == [["127.0.0.1"]]  # was not asked for
+    assert look_ups["rebinding.example"] == [["127.0.0.1"]]  # not looked up
     assert "not on the public internet" in refusal("http://rebinding.example/a.jpg")
 
 
-def test_of_a_names_addresses_the_public_ones_are_tried_one_after_the_other(look_ups, connections):
+def test_public_addresses_of_a_name_are_tried_in_order(look_ups, connections):
     look_ups["both.example"] = [["10.0.0.1", OTHER, "127.0.0.1", PUBLIC, "::1"]]
     assert "Connection refused" in refusal("http://both.example/a.jpg")
     assert connections == [OTHER, PUBLIC]
@@ -53,7 +53,7 @@ def test_of_a_names_addresses_the_public_ones_are_tried_one_after_the_other(look
     assert connections == [OTHER, PUBLIC]
 
 
-def test_an_address_that_is_silent_leaves_time_for_the_next(look_ups, server, monkeypatch):
+def test_silent_address_leaves_time_for_the_next(look_ups, server, monkeypatch):
     real, shares = socket.create_connection, []
 
     def create_connection(address: tuple[str, int], timeout: float, **options: object) -> socket.socket:
@@ -68,7 +68,7 @@ def test_an_address_that_is_silent_leaves_time_for_the_next(look_ups, server, mo
     assert shares[0] <= 5 < shares[1] <= 10
 
 
-def test_a_public_address_of_this_machine_is_refused(monkeypatch, server):
+def test_public_address_of_this_machine_is_refused(monkeypatch, server):
     monkeypatch.setattr(fetching, "is_public", lambda address: True)
     assert "is not on the public internet" in refusal(f"{server.address}/image")
     assert server.seen == []
@@ -89,19 +89,19 @@ def test_a_public_address_of_this_machine_is_refused(monkeypatch, server):
         ("data:image/png;base64,AAAA", "begins with http:// or https://"),
     ],
 )
-def test_where_a_redirect_leads_is_checked_too(public, server, location, reason):
+def test_redirect_target_is_checked(public, server, location, reason):
     location = quote(location.format(port=server.server_port), safe="")
     assert reason in refusal(f"{public}/away/{location}")
     assert len(server.seen) == 1
 
 
-def test_a_name_that_a_redirect_leads_back_to_is_checked_again(public, server, look_ups):
+def test_redirect_to_the_same_name_is_checked_again(public, server, look_ups):
     look_ups["public.example"] = [["127.0.0.1"], ["127.0.0.2"]]
     assert "public.example is not on the public internet" in refusal(f"{public}/away/{quote(public, safe='')}")
     assert len(server.seen) == 1
 
 
-def test_five_redirects_are_followed_and_no_more(public, server, look_ups):
+def test_at_most_five_redirects_are_followed(public, server, look_ups):
     look_ups["public.example"] = [["127.0.0.1"] for _ in range(20)]
     assert fetch(f"{public}/redirect/5") == png()
     assert len(server.seen) == 6
@@ -112,12 +112,12 @@ def test_five_redirects_are_followed_and_no_more(public, server, look_ups):
 
 
 @pytest.mark.parametrize(("coding", "expected"), [("utf-8", "gr%C3%B6%C3%9Fer"), ("latin-1", "gr%F6%DFer")])
-def test_where_a_redirect_leads_keeps_its_bytes(public, server, coding, expected):
+def test_redirect_target_keeps_its_bytes(public, server, coding, expected):
     assert fetch(f"{public}/away/%2Fimage%3F{quote('größer'.encode(coding))}") == png()
     assert server.seen[1][0] == f"/image?{expected}"
 
 
-def test_a_proxy_in_the_environment_is_not_asked(server, monkeypatch):
+def test_proxy_in_the_environment_is_ignored(server, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, server.address)
     assert "not on the public internet" in refusal("http://127.0.0.1:1/image")
@@ -139,18 +139,18 @@ def test_a_proxy_in_the_environment_is_not_asked(server, monkeypatch):
         ("/no-http", "does not speak HTTP"),
     ],
 )
-def test_what_is_no_image_or_too_much_is_refused(server, path, reason):
+def test_oversized_and_invalid_answers_are_refused(server, path, reason):
     said = refusal(server.address + path, allow_private=True, limits=SMALL)
     assert said.startswith(f"{server.address}{path} cannot be fetched: ")
     assert reason in said
     assert "secret" not in said
 
 
-def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(server, monkeypatch):
+def test_jpeg_of_many_scans_is_refused_before_decoding(server, monkeypatch):
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 90).convert("RGB").save(buffer, "JPEG", progressive=True)
     content = buffer.getvalue()
-    assert fetching._scans(content) == 10  # libjpeg's own
+    assert fetching._scans(content) == 10  # default of libjpeg
     assert fetching._scans(png()) == 0
     last = content.rindex(b"\xff\xda")
     monkeypatch.setattr(web_server, "png", lambda: content[:-2] + content[last:-2] * 200 + b"\xff\xd9")
@@ -167,13 +167,13 @@ def test_decoding_counts_towards_the_time(server, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/drip", "/drip-headers", "/silence"])
-def test_what_is_too_slow_is_left(server, path):
+def test_slow_answer_times_out(server, path):
     began = time.monotonic()
     assert refusal(server.address + path, allow_private=True, limits=SHORT).endswith("it took longer than 1 s")
     assert time.monotonic() - began < PATIENCE
 
 
-def test_a_handshake_that_is_not_answered_is_left(server):
+def test_unanswered_handshake_times_out(server):
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"https://127.0.0.1:{silent.getsockname()[1]}/"
@@ -181,7 +181,7 @@ def test_a_handshake_that_is_not_answered_is_left(server):
     assert time.monotonic() - began < PATIENCE
 
 
-def test_a_look_up_that_hangs_holds_up_neither_the_answer_nor_the_programs_end():
+def test_hanging_look_up_delays_neither_answer_nor_exit():
     script = """
 import socket, time
 from similar_images.inputs.web import FetchLimits, fetch
@@ -199,7 +199,7 @@ fetch("http://slow.example/", limits=FetchLimits(seconds=0.2))
         (socket.EAI_AGAIN, "the host nowhere.example could not be resolved: check the internet connection"),
     ],
 )
-def test_a_name_that_cannot_be_looked_up_is_told(monkeypatch, number, reason):
+def test_failed_look_up_has_a_reason(monkeypatch, number, reason):
     def fail(*_: object, **__: object) -> None:
         raise socket.gaierror(number, "the resolver's own words")
 
@@ -207,7 +207,7 @@ def test_a_name_that_cannot_be_looked_up_is_told(monkeypatch, number, reason):
     assert refusal("http://nowhere.example/") == f"http://nowhere.example/ cannot be fetched: {reason}"
 
 
-def test_https_is_held_to_the_name_though_an_address_is_connected_to(server, certificate, look_ups, monkeypatch):
+def test_https_certificate_must_match_the_name(server, certificate, look_ups, monkeypatch):
     context, asked = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), []
     context.load_cert_chain(certificate)
     context.sni_callback = lambda _, name, __: asked.append(name)
@@ -229,7 +229,7 @@ def test_https_is_held_to_the_name_though_an_address_is_connected_to(server, cer
     assert asked == ["images.example", "images.example", "images.example", "other.example", None]
 
 
-def test_https_where_there_is_only_http_is_told(server):
+def test_https_on_an_http_server_suggests_http(server):
     assert "try an address that begins with http://" in refusal(
         f"https://127.0.0.1:{server.server_port}/image", allow_private=True
     )
