@@ -178,20 +178,12 @@ def test_file_open_in_another_process_is_reported(run, tmp_path):
 
 def test_full_disk_is_reported_and_load_resumes(run, tmp_path):
     saved(tmp_path, clustered(3000, 64))
-    limit = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, -1)); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-    command = [
-        sys.executable,
-        "-c",
-        limit,
-        "-m",
-        "similar_images",
-        "build",
-        "-i",
-        "v.npy",
-        "--milvus",
-        "--similarity",
-        "cosine",
-    ]
+    program = (
+        "import resource; from similar_images.cli.main import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, -1))\n"
+        "main(['build', '-i', 'v.npy', '--milvus', '--similarity', 'cosine'])"
+    )
+    command = [sys.executable, "-c", program]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1 and "is full" in done.stderr.splitlines()[-1], done.stderr
