@@ -94,7 +94,7 @@ def collections(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int,
 
     for place in places:
         if place.is_dir():
-            yield place.name, create_files(place, scratch, None, lambda done, n: None)
+            yield place.name, create_files(place, scratch)
             continue
         path = scratch / place.name
         np.save(path, np.load(place).astype(np.float32))
