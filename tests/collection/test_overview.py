@@ -114,7 +114,7 @@ def test_neighbours_are_in_the_similarity_of_the_collection(path):
 
 def test_neighbours_of_a_large_collection_come_from_the_index(path, monkeypatch):
     exact = Collection.open(path).neighbours(10)
-    monkeypatch.setattr(overview, "EXACT", 100)
+    monkeypatch.setattr(overview, "MAX_EXACT_ROWS", 100)
     found = Collection.open(path).neighbours(10)
     recall = [len(set(a) & set(b)) for a, b in zip(found.rows.tolist(), exact.rows.tolist(), strict=True)]
     assert np.mean(recall) / 10 > 0.95

@@ -81,7 +81,7 @@ def test_parts_left_on_disk_give_the_hits_of_those_in_memory(store, path, recipe
     assert backends.is_mapped(mapped.backend) and not backends.is_mapped(copied.backend)
     assert same_hits(mapped, copied, store.unseen, vectors.array)
     assert not backends.is_mapped(open_index(path).backend)  # it fits into memory
-    monkeypatch.setattr(parts, "SHARE", 0)
+    monkeypatch.setattr(parts, "MAX_MEMORY_SHARE", 0)
     assert backends.is_mapped(open_index(path).backend)
     grown = store(N + 100)
     assert add(grown, path)["n"] == N + 97  # and all is measured so
@@ -164,7 +164,7 @@ def test_filters_work_in_parts(store, path, monkeypatch, mapped):
     vectors = store()
     build(vectors, path, MAPPED, similarity="cosine", part_size=SIZE)
     monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", 0)  # search the index, however few rows match
-    monkeypatch.setattr(parts, "SHARE", 0 if mapped else 1)
+    monkeypatch.setattr(parts, "MAX_MEMORY_SHARE", 0 if mapped else 1)
     collection = Collection.open(vectors.path, index=path)
     assert backends.is_mapped(collection.index.backend) is mapped
     found = []
