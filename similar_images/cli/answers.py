@@ -8,37 +8,33 @@ import click
 
 from similar_images.collection.base import BaseCollection
 from similar_images.collection.column_files import EXIF_COLUMNS, is_behind
-from similar_images.collection.columns import Where
-from similar_images.collection.query import Asked, is_like_nothing, missing
 from similar_images.collection.searcher import Hit
+from similar_images.collection.session import ResultPage, describe_missing
 from similar_images.inputs.names import escape_line
 from similar_images.vectors.store import list_path
 
 
-class Answered(NamedTuple):
+class Answer(NamedTuple):
+    """A query with its hits."""
+
     query: str
     hits: list[Hit]
 
 
-def warn(
-    collection: BaseCollection, query: str, hits: list[Hit], where: Where | None = None, given: Any = None
-) -> None:
-    """Say on stderr if a query has no close match in the collection, or in what of it was searched.
-
-    `given` is the query as `nearest` took it. Of several as one it is not known: nothing may be like all of them.
-    """
-    if not isinstance(given, list) and is_like_nothing(collection, Asked(query, given), hits, where):
-        place = "in this collection" if where is None else "among those that match"
-        click.echo(f"No close match for {escape_line(query)} {place}; the nearest are", err=True)
+def warn_no_close_match(page: ResultPage) -> None:
+    """Report on stderr that a query has no close match. Combined queries are exempt: no row may match all of them."""
+    if page.has_no_close_match and not page.state.marks:
+        place = "in this collection" if page.request.where is None else "among those that match"
+        click.echo(f"No close match for {escape_line(page.state.name)} {place}; the nearest are", err=True)
 
 
-def warn_not_indexed(collection: BaseCollection, exact: bool) -> None:
-    """Say on stderr how many rows the index lacks, and how to add them."""
-    if not exact and (lacking := missing(collection)):
-        click.echo(escape_line(lacking), err=True)
+def warn_not_indexed(collection: BaseCollection[Any], exact: bool) -> None:
+    """Report on stderr how many rows the index lacks, and how to add them."""
+    if not exact and (missing := describe_missing(collection)):
+        click.echo(escape_line(missing), err=True)
 
 
-def print_json(answers: list[Answered], paths: bool = False) -> None:
+def print_json(answers: list[Answer], paths: bool = False) -> None:
     """Print queries and hits as JSON; each hit with its percentile, null if unknown, and with `paths` with its path."""
     fields = ("row", "name", "similarity", "percentile")
     found = [
@@ -55,12 +51,12 @@ def print_json(answers: list[Answered], paths: bool = False) -> None:
     click.echo(json.dumps(found))
 
 
-def parsed_where(
-    collection: BaseCollection, conditions: tuple[str, ...], read_exif: Callable[[], None] = lambda: None
-) -> dict | None:
+def parse_where(
+    collection: BaseCollection[Any], conditions: tuple[str, ...], read_exif: Callable[[], None] = lambda: None
+) -> dict[str, Any] | None:
     """Return the conditions of --where as `nearest` takes them; None if there are none.
 
-    `read_exif` reads the columns of EXIF, if one is named that is not known of every row yet. Raises ValueError if nothing matches.
+    `read_exif` reads the columns of EXIF if a condition needs them. Raises ValueError if nothing matches.
     """
     named = {condition.partition("=")[0] for condition in conditions} & {*EXIF_COLUMNS}
     if named and (named - {*collection.columns} or is_behind(list_path(collection.vectors.path), collection.names)):
@@ -71,7 +67,7 @@ def parsed_where(
     return where
 
 
-def print_hits(answers: list[Answered], headed: bool) -> None:
+def print_hits(answers: list[Answer], headed: bool) -> None:
     """Print a line for each hit, its similarity and name; `headed` by the query."""
     for query, hits in answers:
         if headed:

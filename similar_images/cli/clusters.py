@@ -25,11 +25,11 @@ from similar_images.cli.options import FILE, Command, collection_options, report
 def main(
     vectors_file: Path, k: int, csv_file: Path | None, html_file: Path | None, overwrite: bool, **opening: Any
 ) -> None:
-    """Group the images of a collection by what they show, and show what stands out.
+    """Cluster the images of a collection, and list outliers, typical images and a spread.
 
     COLLECTION is its list or its vectors. The clusters are printed as CSV, one line per image: the cluster's number,
     empty for none, the image's place in it, 0 for the most typical, its row and its name. Removed images are left out.
-    The page has a row of thumbnails for each cluster, which is named by its most typical image, then the most isolated images, the most
+    The page has a row of thumbnails for each cluster, named by its most typical image, then the most isolated images, the most
     typical ones, and images that cover the collection. Requires the extra `map`.
 
     \b

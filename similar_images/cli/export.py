@@ -13,13 +13,12 @@ from similar_images.cli.options import FILE, Command, progress_bar, read_exif
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The table to write: a .parquet or .csv."
 )
 @click.option("--vectors", is_flag=True, help="Write the vectors too, float32 in lists of a fixed size: .parquet only.")
-@click.option("--exif", is_flag=True, help="First read the dates and cameras of photographs that are not known yet.")
+@click.option("--exif", is_flag=True, help="First read unknown dates and cameras of photographs.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing file.")
 def main(collection_file: Path, output: Path, vectors: bool, exif: bool, overwrite: bool) -> None:
-    """Write the names of a collection and what is known of each, a row per image or text, in their order.
+    """Write the names and columns of a collection as a table, a row per image or text, in their order.
 
-    LIST is the collection: its list or its vectors. The columns are the name, the folder of an image, those of a table
-    beside the list (LIST.columns.csv or .parquet), and the date and camera that EXIF gives, once they were read.
+    LIST is the collection: its list or its vectors. The columns are the name, the folder of an image, the columns of a table beside the list (LIST.columns.csv or .parquet), and date and camera of EXIF, once read.
     If images were removed from the index, the column `removed` marks them.
 
     \b

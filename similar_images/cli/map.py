@@ -13,16 +13,14 @@ from similar_images.cli.options import FILE, Command, collection_options, report
 @click.command("map", cls=Command)
 @click.argument("collection_file", metavar="COLLECTION", type=FILE)
 @collection_options
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another one, another map.")
-@click.option("--fresh", is_flag=True, help="Make a new map, in which every place may be another.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed of the map.")
+@click.option("--fresh", is_flag=True, help="Compute a new map from scratch.")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Also write name, x and y to this file.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing CSV.")
 def main(collection_file: Path, seed: int, fresh: bool, csv_file: Path | None, overwrite: bool, **opening: Any) -> None:
-    """Give every image or text a place in two dimensions, near those that are like it.
+    """Compute a 2-D map of a collection, with similar images or texts near each other.
 
-    COLLECTION is the list of the collection or its vectors. The map is kept beside the index: `places` in an .npz, float32
-    (n, 2) from -1 to 1, NaN for images that were skipped or removed. If it is there already, it is not made again. If
-    images were added, it starts from the kept places, and most stay near. Requires the extra `map`.
+    COLLECTION is the list of the collection or its vectors. The map is kept beside the index: `places` in an .npz, float32 (n, 2) from -1 to 1, NaN for skipped and removed images. A kept map is reused. If images were added, it starts from the kept places, and most stay near. Requires the extra `map`.
 
     \b
     Examples:

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from similar_images.collection.images import Collection
     from similar_images.collection.queries import Query
     from similar_images.collection.searcher import Hit
+    from similar_images.collection.session import QueryState, SearchRequest, SearchSession
 
 
 SIGNS, NUMBER = {"+", "-"}, re.compile(r"\d+(\.\d*)?|\.\d+")
@@ -60,8 +61,8 @@ SIGNS, NUMBER = {"+", "-"}, re.compile(r"\d+(\.\d*)?|\.\d+")
 @click.option(
     "--prompt",
     metavar="TEXT",
-    help="What the network reads of words, which take the place of {}, such as 'a photo of a {}'; evaluate --networks "
-    "measures which is best.  [default: the words as they are]",
+    help="Prompt template; {} is replaced by the words, such as 'a photo of a {}'; evaluate --networks compares "
+    "prompts.  [default: only the words]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: row, name, similarity and percentile of each hit.")
 @click.option(
@@ -85,11 +86,9 @@ def main(
 ) -> None:
     """Print the images of a collection that look most like each QUERY, with their similarity.
 
-    A QUERY is the file of an image, a name in the collection, or an http(s) address; anything else that does not end
-    like the name of an image is words, if the network of the collection reads them. If it is both a file and a name,
+    A QUERY is the file of an image, a name in the collection, or an http(s) address; any other QUERY is words if the network of the collection reads them, unless it ends like an image name. If it is both a file and a name,
     the file is searched for. The stored vector is used for an image of the collection, and the image itself is left out
-    of its hits. With + or - between them, queries are one: what is like the first and those after a +, and unlike those
-    after a -; a number before a query weighs it.
+    of its hits. With + or - between them, queries are combined: similar to the first and to queries after a +, dissimilar to queries after a -; a number before a query is its weight.
 
     \b
     Examples:
@@ -102,8 +101,9 @@ def main(
       similar-images search "dog on a beach" --prompt "a photo of a {}"
       similar-images search --paths holiday.jpg | xargs -d '\\n' cp -t similar/
     """
-    from similar_images.cli.answers import Answered, parsed_where, print_hits, print_json, warn, warn_not_indexed
+    from similar_images.cli.answers import Answer, parse_where, print_hits, print_json, warn_not_indexed
     from similar_images.collection.images import Collection
+    from similar_images.collection.session import SearchRequest, SearchSession
 
     collection = Collection.open(vectors_file or only_collection_here(), **opening)
     report_assumption(collection.vectors)
@@ -115,30 +115,19 @@ def main(
         collection = collection.with_similarity(similarity)
     if min_percentile and collection.index is None:
         collection.measure_percentiles()
-    where = parsed_where(collection, conditions, lambda: read_exif(collection))
+    where = parse_where(collection, conditions, lambda: read_exif(collection))
     warn_not_indexed(collection, exact)
-    answers, failed = [], False
-    parsed = asked(queries)
-    for query, positives, negatives in parsed:
+    session, answers, failed = SearchSession(collection), [], False
+    parsed = parse_queries(queries)
+    for query in parsed:
         try:
-            given, others = (
-                [_weighed(collection, prompt or PROMPT_SLOT, *one) for one in some] for some in (positives, negatives)
-            )
-            whole = given[0] if len(given) == 1 and not others else given
-            hits = collection.nearest(whole, k, exact, negatives=others, where=where)
-            if min_percentile and any(hit.percentile is None for hit in hits):
-                raise ValueError(
-                    "--min-percentile needs percentiles, which words and foreign indexes do not have: omit it"
-                )
+            state = _query_state(collection, query, prompt or PROMPT_SLOT)
+            hits = _search(session, SearchRequest(state, k, exact, where), min_percentile)
         except ValueError as error:
             failed = True
-            click.echo(f"Error: {escape_line(query) or 'QUERY'}: {escape_line(str(error))}", err=True)
+            click.echo(f"Error: {escape_line(query.name) or 'QUERY'}: {escape_line(str(error))}", err=True)
             continue
-        warn(collection, query, hits, where, whole)
-        answers.append(Answered(query, [hit for hit in hits if (hit.percentile or 0) >= min_percentile]))
-        if not answers[-1].hits:
-            reason = f" above percentile {min_percentile:g}" if hits else ": there is no other image"
-            click.echo(f"no hit for {escape_line(query)}{reason}", err=True)
+        answers.append(Answer(query.name, hits))
     if paths:
         answers = [answer._replace(hits=_located(collection, answer.hits)) for answer in answers]
     if as_json:
@@ -165,13 +154,21 @@ def _located(collection: "Collection", hits: list["Hit"]) -> list["Hit"]:
     return located
 
 
-def asked(queries: Sequence[str]) -> list[tuple[str, list[tuple[float, str]], list[tuple[float, str]]]]:
-    """Return each query with its positives and negatives, (weight, query): one of all if there is a + or - among them.
+class ParsedQuery(NamedTuple):
+    """A query of the command line: positives and negatives with their weights."""
 
-    Raises ValueError where a sign lacks its query, or a query its sign.
+    name: str
+    positives: list[tuple[float, str]]
+    negatives: list[tuple[float, str]]
+
+
+def parse_queries(queries: Sequence[str]) -> list[ParsedQuery]:
+    """Return the queries, combined into a single one if there is a + or - among them.
+
+    Raises ValueError if a sign lacks its query, or a query its sign.
     """
     if not SIGNS.intersection(queries):
-        return [(query, [(1.0, query)], []) for query in queries]
+        return [ParsedQuery(query, [(1.0, query)], []) for query in queries]
     parts: dict[str, list[tuple[float, str]]] = {"+": [], "-": []}
     sign: str | None = "+"
     weight: float | None = None
@@ -191,13 +188,36 @@ def asked(queries: Sequence[str]) -> list[tuple[str, list[tuple[float, str]], li
         raise ValueError(f"expected a query after {queries[-1]}")
     if not parts["+"]:
         raise ValueError("expected a query to be like, got only what to be unlike")
-    return [(" ".join(queries), parts["+"], parts["-"])]
+    return [ParsedQuery(" ".join(queries), parts["+"], parts["-"])]
 
 
-def _weighed(collection: "Collection", prompt: str, weight: float, query: str) -> Any:
-    """Return what `nearest` takes in a list: a query, with its weight if that is another than 1."""
-    given = _query(collection, query, prompt)
-    return given if weight == 1 else (given, weight)
+def _query_state(collection: "Collection", query: ParsedQuery, prompt: str) -> "QueryState":
+    """Return a query for a search session. Raises ValueError for an unknown name or file."""
+    from similar_images.collection.session import Mark, QueryState
+
+    def entry(weight: float, text: str) -> Any:
+        found = _resolve(collection, text, prompt)
+        return found if weight == 1 else (found, weight)
+
+    first, *others = [entry(*part) for part in query.positives]
+    negatives = tuple(Mark(text, entry(weight, text)) for weight, text in query.negatives)
+    names = [text for _, text in query.positives[1:]]
+    return QueryState(query.name, first, positives=tuple(map(Mark, names, others)), negatives=negatives)
+
+
+def _search(session: "SearchSession", request: "SearchRequest", min_percentile: float) -> list["Hit"]:
+    """Return the hits of a request, at least at a percentile; report on stderr if there are none, or none is close."""
+    from similar_images.cli.answers import warn_no_close_match
+
+    page = session.search(request)
+    if min_percentile and any(hit.percentile is None for hit in page.hits):
+        raise ValueError("--min-percentile needs percentiles, which words and foreign indexes do not have: omit it")
+    warn_no_close_match(page)
+    hits = [hit for hit in page.hits if (hit.percentile or 0) >= min_percentile]
+    if not hits:
+        reason = f" above percentile {min_percentile:g}" if page.hits else ": there is no other image"
+        click.echo(f"no hit for {escape_line(request.state.name)}{reason}", err=True)
+    return hits
 
 
 def check_prompt(collection: "Collection", prompt: str) -> None:
@@ -211,7 +231,7 @@ def check_prompt(collection: "Collection", prompt: str) -> None:
         raise ValueError(f"--prompt is for words, which {name} does not read: omit it, or {WORDS_REMEDY}")
 
 
-def _query(collection: "Collection", query: str, prompt: str) -> "int | bytes | Image.Image | Query":
+def _resolve(collection: "Collection", query: str, prompt: str) -> "int | bytes | Image.Image | Query":
     """Return what `nearest` takes: a row, the bytes at an address, the image in a file, or words."""
     from similar_images.inputs.images import open_image
     from similar_images.inputs.web import fetch

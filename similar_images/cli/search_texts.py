@@ -36,7 +36,7 @@ def main(
     rerank: bool,
     as_json: bool,
 ) -> None:
-    """Print the texts of a collection that are closest in meaning to each QUERY, with their cosine similarity.
+    """Print the texts of a collection closest in meaning to each QUERY, with their cosine similarity.
 
     An index is searched without its vectors too, if it was built from the same texts.
 
@@ -46,19 +46,28 @@ def main(
       similar-images search-texts -i tweets/texts_20k.csv --index tweets/tweets_20000.faiss.index "stuck in traffic"
       similar-images search-texts -i notes.txt -k 20 --json "what to buy" "whom to call"
     """
-    from similar_images.cli.answers import Answered, parsed_where, print_hits, print_json, warn, warn_not_indexed
+    from similar_images.cli.answers import (
+        Answer,
+        parse_where,
+        print_hits,
+        print_json,
+        warn_no_close_match,
+        warn_not_indexed,
+    )
+    from similar_images.collection.session import QueryState, SearchRequest, SearchSession
     from similar_images.collection.texts import TextCollection
 
     collection = TextCollection.open(file or only_collection_here(of_texts=True), index, column, encoding)
-    reranked = rerank or collection.has_vectors
     warn_not_indexed(collection, exact)
-    where = parsed_where(collection, conditions)
-    answers = [
-        Answered(query, collection.nearest(collection.encode(query), k, exact, reranked, where=where))
+    where = parse_where(collection, conditions)
+    session, reranked = SearchSession(collection), rerank or collection.has_vectors
+    pages = [
+        session.search(SearchRequest(QueryState(query, collection.encode(query)), k, exact, where, reranked))
         for query in queries
     ]
-    for query, hits in answers:
-        warn(collection, query, hits, where)
+    for page in pages:
+        warn_no_close_match(page)
+    answers = [Answer(page.state.name, page.hits) for page in pages]
     if as_json:
         print_json(answers)
     else:

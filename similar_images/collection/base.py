@@ -44,7 +44,7 @@ def ignore_counts(done: int, n: int) -> None:
 class BaseCollection(ABC, Generic[E]):
     """Names, vectors and index of one collection. Row i is line i."""
 
-    noun: ClassVar[str]  # what one row is: "image" or "text"
+    noun: ClassVar[str]  # "image" or "text"
 
     def __init__(self, store: Store, encoder: QueryEncoder[E], index: Index | None = None):
         """Raises ValueError if the index was not built from these vectors."""
@@ -73,7 +73,7 @@ class BaseCollection(ABC, Generic[E]):
 
     @property
     def compared(self) -> np.ndarray:
-        """The vectors (n, c) that exact search compares; with the cosine those of the network."""
+        """The transformed vectors (n, c) for exact search."""
         return self.searcher.compared
 
     @property
@@ -103,7 +103,7 @@ class BaseCollection(ABC, Generic[E]):
 
     @property
     def removed(self) -> list[int]:
-        """Rows that were removed from the index; no search finds them."""
+        """Rows removed from the index; no search finds them."""
         return self.searcher.removed
 
     @property
@@ -271,7 +271,7 @@ class BaseCollection(ABC, Generic[E]):
         return self.search(unit, k, exact=True)
 
     def percentile(self, similarity: float) -> float | None:
-        """Return the percentage of random pairs of this collection that are less similar; None if unknown."""
+        """Return the percentage of less similar random pairs of this collection; None if unknown."""
         return self.searcher.percentile(similarity)
 
     def measure_percentiles(self) -> None:
@@ -385,7 +385,7 @@ class BaseCollection(ABC, Generic[E]):
         return self.overview.typical(k, report_counts(progress))
 
     def spread(self, k: int = 8) -> list[Hit]:
-        """Return k rows that cover the collection: each represents the rows that are most similar to it.
+        """Return k rows that cover the collection: each represents the rows nearest to it.
 
         The row that represents most comes first; `similarity` is the mean to the represented rows.
         """

@@ -1,4 +1,4 @@
-"""Columns in files beside a collection: a table of the user's, and what EXIF says of photographs.
+"""Columns in files beside a collection: the user's table, and EXIF of photographs.
 
 Shape letter: n rows.
 """
@@ -45,8 +45,7 @@ def beside(list_file: Path, suffix: str) -> Path:
 def read_table(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:
     """Return the columns (n,) of the table beside a list; none if there is no table.
 
-    Warns of columns that are skipped. Raises ValueError for a table without a column `name`, and for names that it has
-    twice or that the list has not.
+    Warns of skipped columns. Raises ValueError for a table without a column `name`, and for repeated or unknown names.
     """
     found = [path for suffix in TABLES if (path := beside(list_file, suffix)).is_file()]
     if len(found) > 1:
@@ -71,7 +70,7 @@ def read_table(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:
 
 
 def known_exif(list_file: Path, names: list[str]) -> Exif | None:
-    """Return what was kept of the EXIF of these names, or of the first of them; None if nothing was."""
+    """Return the kept EXIF of these names, or of the first ones; None if there is none."""
     try:
         with beside(list_file, EXIF).open("rb") as file, np.load(file, allow_pickle=False) as kept:
             cameras = [camera[:MAX_CHARS] for camera in kept["cameras"].tolist()]
@@ -87,15 +86,15 @@ def known_exif(list_file: Path, names: list[str]) -> Exif | None:
 
 
 def is_behind(list_file: Path, names: list[str]) -> bool:
-    """Return whether the EXIF of the first of these names was kept, and not that of the last."""
+    """Return whether the kept EXIF lacks the last of these names."""
     kept = known_exif(list_file, names)
     return kept is not None and len(kept.dates) < len(names)
 
 
 def update_exif(list_file: Path, names: list[str], source: Source, progress: Progress) -> None:
-    """Read the EXIF of those names that nothing was kept of, and keep that of all beside their list.
+    """Read the EXIF of new names, and keep the EXIF of all names beside their list.
 
-    If another thread or process does so already, wait for it.
+    Waits for another thread or process that does so.
     """
     if _count(known_exif(list_file, names)) == len(names):
         return
@@ -130,7 +129,7 @@ def _write_exif(path: Path, names: list[str], exif: Exif) -> None:
 
 
 def file_columns(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """Return the columns (n,) of the files beside a list; those of the table replace those of EXIF."""
+    """Return the columns (n,) of the files beside a list; columns of the table replace EXIF."""
     exif, n = known_exif(list_file, names), len(names)
     columns: dict[str, np.ndarray] = {}
     if exif is not None:
@@ -140,7 +139,7 @@ def file_columns(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:
 
 
 def _spread(values: np.ndarray, lines: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
-    """Return values (n,) of rows from those of lines; a row without a line is empty."""
+    """Spread the values of lines over n rows; a row without a line is empty."""
     if values.dtype.kind in "iu":
         whole = np.ma.array(np.zeros(n, values.dtype), mask=True)
         whole[rows] = values[lines]
@@ -189,7 +188,7 @@ def _csv(path: Path, most_rows: int) -> Table:
 
 
 def _typed(cells: Sequence[str]) -> np.ndarray:
-    """Return cells as numbers or dates if all that are not empty are such, else as texts."""
+    """Return cells as numbers or dates if all filled cells are, otherwise as texts."""
     filled = [cell.strip() for cell in cells]
     known = [cell for cell in filled if cell]
     if known and all(map(WHOLE.fullmatch, known)):
@@ -206,7 +205,7 @@ def _typed(cells: Sequence[str]) -> np.ndarray:
 
 
 def _whole(values: Sequence[int | None]) -> np.ndarray | None:
-    """Return whole numbers as int64 or uint64, masked where there is none; None if they have more than 64 bits."""
+    """Return whole numbers as int64 or uint64, masked if empty; None if they have more than 64 bits."""
     empty = np.array([value is None for value in values], bool)
     numbers = [value or 0 for value in values]
     low, high = min(numbers, default=0), max(numbers, default=0)
@@ -325,7 +324,7 @@ def _array(column: "pa.ChunkedArray", kind: "pa.DataType") -> np.ndarray:
 
 
 def _known_texts(column: "pa.ChunkedArray") -> list[str]:
-    """Return texts, "" for null; equal ones share their memory. Raises ValueError for one that is too long."""
+    """Return texts, "" for null; equal ones share their memory. Raises ValueError for a long text."""
     found: list[str] = []
     for chunk in column.chunks:
         encoded = chunk if hasattr(chunk, "dictionary") else chunk.dictionary_encode()

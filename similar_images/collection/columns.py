@@ -1,4 +1,4 @@
-"""What is known of every row: columns of text, numbers or dates, and the rows that match conditions on them.
+"""Columns of text, numbers or dates, and the rows that match conditions on them.
 
 Shape letter: n rows.
 """
@@ -65,7 +65,7 @@ class Columns(Mapping[str, np.ndarray]):
         return KINDS[self[column].dtype.kind]
 
     def parsed(self, conditions: Sequence[str]) -> dict[str, Any]:
-        """Return `where` of conditions such as folder=cats or date=2019-01..2019-03; of one column any may hold."""
+        """Return `where` of conditions such as folder=cats or date=2019-01..2019-03; those of one column are alternatives."""
         where: dict[str, Any] = {}
         for condition in conditions:
             column, equals, value = condition.partition("=")
@@ -83,10 +83,10 @@ class Columns(Mapping[str, np.ndarray]):
         return np.logical_and.reduce(masks) if masks else np.ones(len(self[NAME]), bool)
 
     def conditions(self, where: Mapping[str, Any]) -> dict[str, tuple]:
-        """Return what may hold of each column, any of it, in a form for other engines.
+        """Return the alternatives of each column for other engines.
 
-        Of `name` parts, which are compared without regard to case, or None for an empty name; of other texts those of
-        the column that match; of numbers, and of dates in seconds, (low, high) with both ends, or None for what is empty.
+        For `name` parts, compared ignoring case, or None for an empty name; for other texts the matching values; for
+        numbers, and dates in seconds, (low, high) with both ends, or None for empty rows.
         """
         found = {}
         for column, value in where.items():
@@ -97,7 +97,7 @@ class Columns(Mapping[str, np.ndarray]):
         return found
 
     def _conditions(self, column: str, value: Any) -> tuple:
-        """Return what may hold for a row of a column, in a form that can be compared. Raises ValueError for another value."""
+        """Return the alternatives of a column in comparable form. Raises ValueError for another value."""
         dtype = self[column].dtype
         several = list(value) if isinstance(value, (list, set, frozenset, np.ndarray)) else [value]
         return tuple(_condition(column, dtype, one) for one in several)
@@ -214,7 +214,7 @@ def _condition(column: str, dtype: np.dtype, value: Any) -> Any:
 
 
 def _is_none(value: Any) -> bool:
-    """Return whether a value stands for none: None, NaN, NaT or pandas.NA."""
+    """Return whether a value is empty: None, NaN, NaT or pandas.NA."""
     if value is None or value is np.ma.masked:
         return True
     try:
@@ -224,7 +224,7 @@ def _is_none(value: Any) -> bool:
 
 
 def _within(column: str, dtype: np.dtype, value: Any) -> Within:
-    """Return the numbers, or the seconds, that a value stands for. Raises ValueError if it is none."""
+    """Return the range of numbers, or of seconds, of a value. Raises ValueError for another value."""
     kind = KINDS[dtype.kind]
     try:
         return _number(dtype, value) if kind == "number" else _moment(value)
@@ -233,7 +233,7 @@ def _within(column: str, dtype: np.dtype, value: Any) -> Within:
 
 
 def _number(dtype: np.dtype, value: Any) -> Within:
-    """Return the numbers of a dtype that a value stands for: a float is the nearest of its precision."""
+    """Return the range of numbers of a dtype for a value: a float is rounded to its precision."""
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             low = high = float(dtype.type(value))
@@ -249,7 +249,7 @@ def _number(dtype: np.dtype, value: Any) -> Within:
 
 
 def _moment(value: Any) -> Within:
-    """Return the seconds since 1970 that a date stands for."""
+    """Return the range of seconds since 1970 of a date."""
     if isinstance(value, (str, int, np.integer)):
         if not ISO.fullmatch(str(value)):
             raise ValueError

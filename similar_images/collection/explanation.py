@@ -20,7 +20,7 @@ from similar_images.networks.catalog import Encoder
 
 SCALES = (2, 3)  # windows have the image's sides divided by these, and overlap by half
 GRID = 48  # rows and columns of a heat map: each window has a whole number of them
-POOLED = 0.999  # the least cosine between a vector and the mean over places, where the first is the second
+POOLED = 0.999  # the least cosine between a pooled vector and the mean over its places
 BLENDED = 0.75  # opacity of the hottest place
 INFERNO = (  # black to yellow, perceptually uniform; CC0, Smith & van der Walt, "A better default colormap", 2015
     *((0, 0, 4), (33, 12, 74), (87, 16, 110), (138, 34, 106), (188, 55, 84), (228, 90, 49), (249, 142, 9)),
@@ -31,11 +31,11 @@ INFERNO = (  # black to yellow, perceptually uniform; CC0, Smith & van der Walt,
 class HeatMap(NamedTuple):
     """Which parts of an image match another one."""
 
-    values: np.ndarray  # float32 (rows, columns), 0 to 1, over what the network sees of the image
-    preparation: Preparation  # which says what it sees
+    values: np.ndarray  # float32 (rows, columns), 0 to 1, over the visible box of the image
+    preparation: Preparation  # gives the visible box
 
     def on(self, width: int, height: int) -> np.ndarray:
-        """Return the heat of each pixel of the image at some size, float32 (height, width); what was cropped has none."""
+        """Return the heat of each pixel of the image at some size, float32 (height, width); cropped pixels have none."""
         left, top, right, bottom = map(round, self.preparation.visible_box(width, height))
         heat = Image.fromarray(self.values).resize((right - left, bottom - top), Image.Resampling.BICUBIC)
         whole = Image.new("F", (width, height))
@@ -67,7 +67,7 @@ class Explanation(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What a network sees in the windows of an image."""
+    """Feature maps of the windows of an image."""
 
     scales: tuple[int, ...]
     maps: list[np.ndarray]  # float32 (b, r, c, d), of each scale
@@ -90,7 +90,7 @@ class Seen(NamedTuple):
 
 
 def look(encoder: Encoder, image: Image.Image, scales: tuple[int, ...] = SCALES) -> Seen:
-    """Return what a network gives for an upright RGB image and its windows.
+    """Return the feature maps of the windows of an upright RGB image.
 
     Raises ValueError for a network without feature maps.
     """
@@ -104,7 +104,7 @@ def look(encoder: Encoder, image: Image.Image, scales: tuple[int, ...] = SCALES)
 def explain(encoder: Encoder, similarity: Similarity, query: Image.Image | np.ndarray, hit: Image.Image) -> Explanation:
     """Return which parts of a query, an image or a vector (d,), and of a hit match; images are upright and RGB.
 
-    Raises ValueError for a network without feature maps, and for a vector that is not the mean of one.
+    Raises ValueError for a network without feature maps, and for a vector that cannot be the mean of one.
     """
     second, preparation = look(encoder, hit), encoder.preparation
     if isinstance(query, np.ndarray):
@@ -125,11 +125,10 @@ def explain(encoder: Encoder, similarity: Similarity, query: Image.Image | np.nd
 def matches(one: np.ndarray, other: np.ndarray, similarity: Similarity) -> tuple[np.ndarray, np.ndarray]:
     """Return how well each place of two images (n, d), (m, d) matches one of the other: float32 (n,), (m,).
 
-    That is its greatest similarity to a place there, squared, times its length, which is its share in the vector of the image.
+    The match is its greatest similarity to a place there, squared, times its length: its share in the vector of the image.
 
     benchmarks/why.py chose this among what heat maps of networks show. With 40 objects in photographs (EfficientNet-Lite0,
-    whitened), the peak is on the object in 100% of the pairs of an object's own picture and a photograph, and in 94% of
-    those of two photographs; not squared 97% and 93%, the best match alone 85% and 70%, the mutual best match 53% and 26%,
+    whitened), the peak is on the object in 100% of the pairs of an object's own picture and a photograph, and in 94% of the pairs of two photographs; not squared 97% and 93%, the best match alone 85% and 70%, the mutual best match 53% and 26%,
     the similarity to the vector of the other image 97% and 61%, the contribution to that of the vectors 100% and 76%. With
     the whole images instead of their windows it is 70% and 57%; by the cosine 93% and 94%, centred 97% and 93%.
     Source: Stylianou et al., "Visualizing deep similarity networks", 2019, after Zhou et al., "Learning deep features for
@@ -149,7 +148,7 @@ def matches(one: np.ndarray, other: np.ndarray, similarity: Similarity) -> tuple
 def _alike_in_length(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the places of two images, less the mean of both, as unit vectors.
 
-    Transformers have places of great length that tell nothing of what is there.
+    Transformers have places of great length without local meaning.
     Source: Darcet et al., "Vision transformers need registers", 2023.
     """
     mean = np.concatenate([one, other]).mean(axis=0)
@@ -160,7 +159,7 @@ def _alike_in_length(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _cut(preparation: Preparation, image: Image.Image, scale: int) -> Iterator[np.ndarray]:
-    """Yield the windows of what a network sees of an image, as pixels (height, width, 3)."""
+    """Yield the windows of the visible box of an image, as pixels (height, width, 3)."""
     left, top, right, bottom = preparation.visible_box(*image.size)
     left, top, right, bottom = max(0, left), max(0, top), min(image.width, right), min(image.height, bottom)
     width, height = (right - left) / scale, (bottom - top) / scale
@@ -173,7 +172,7 @@ def _cut(preparation: Preparation, image: Image.Image, scale: int) -> Iterator[n
 
 
 def _joined(values: np.ndarray, scale: int) -> np.ndarray:
-    """Return values (b, r, c) of windows as one map (GRID, GRID), where they overlap more of those whose middle is near."""
+    """Blend values (b, r, c) of windows into one map (GRID, GRID), weighted by the distance to the middle of each window."""
     side = GRID // scale
     tent = np.minimum(np.arange(side) + 0.5, side - 0.5 - np.arange(side)) / side
     weight, (sums, weights) = np.outer(tent, tent), np.zeros((2, GRID, GRID), np.float32)

@@ -82,13 +82,13 @@ class ImageEncoder(QueryEncoder[Encoder]):
         if self.network.name in catalog.NETWORKS:
             name, resampling = self.network.name, self.network.resampling
             return loader.load(name, files.get("model"), files.get("weights"), resampling, export=False)
-        folder = files.get("model")  # of a network in the hub's form; those of the hub have a commit instead
+        folder = files.get("model")  # of a local network in the hub's format; networks of the hub have a commit instead
         name = str(folder) if folder else versioned(self.network)
         return loader.load(name, export=False)
 
 
 class Collection(BaseCollection[Encoder]):
-    """Images that can be searched by what they look like.
+    """Images that can be searched by appearance.
 
     >>> collection = Collection.open("photos_file_list.txt")
     >>> collection.nearest("holiday.jpg", k=8)
@@ -135,7 +135,7 @@ class Collection(BaseCollection[Encoder]):
         Its manifest and the files beside it supply the rest, unless given here: the `index` (without one the search is
         exact), the folder or archive of `images`, the list of `names`, and the `network` with the file of its `model`
         or `weights`, for queries by a new image. Given `images`, no file outside of them is read, unless
-        `allow_outside` permits names that are absolute or lead out by `..` or a symbolic link: pass `images` for
+        `allow_outside` permits absolute names and names that lead out by `..` or a symbolic link: pass `images` for
         collections that other people made.
         Raises OSError or ValueError, with the remedy, if files are missing, damaged or foreign.
         """
@@ -220,7 +220,7 @@ class Collection(BaseCollection[Encoder]):
     def row(self, image: str | Path) -> int | None:
         """Return the row of an image by its name, or by its path in the collection's folder; None if unknown.
 
-        An existing file that is not the collection's own image has no row, even if its name is in the collection.
+        A file outside of the collection has no row, even if its name is in the collection.
         Raises ValueError if the folder of the images is unknown and the name may be either.
         """
         file, row = Path(image), self.row_named(str(image))

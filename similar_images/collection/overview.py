@@ -58,7 +58,7 @@ class Overview:
 
         searcher = self._searcher
         large = searcher.index if searcher.index and n > MAX_EXACT_ROWS else None
-        index = large and large._replace(similarity=COSINE)  # of the vectors that are compared here
+        index = large and large._replace(similarity=COSINE)  # `compared` is already transformed
         return find_neighbours(searcher.compared, k, index, searcher.removed, count)
 
     def map(self, seed: int = 0, progress: Progress = ignore, fresh: bool = False) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Phrases that say what most photographs show. A query of words is compared with them: see Collection.is_like_nothing."""
+"""Phrases for the content of most photographs, compared with queries by words: see Collection.is_like_nothing."""
 
 import numpy as np
 
@@ -23,8 +23,8 @@ PHRASES = [" ".join(phrase.split()) for phrase in SUBJECTS.split(";")]
 
 
 def described_better(found: np.ndarray, words: np.ndarray, phrases: np.ndarray) -> float:
-    """Return the share of phrases (p, d) that are more similar to a hit than the words (d,) are: the median of hits (k, d).
+    """Return the share of phrases (p, d) more similar to a hit than the words (d,): the median over hits (k, d).
 
-    All are unit vectors. A share does not depend on the scale of a network's similarities.
+    All are unit vectors. The share is independent of the scale of a network's similarities.
     """
     return float(np.median((found @ phrases.T > (found @ words)[:, None]).mean(axis=1)))

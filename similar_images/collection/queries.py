@@ -1,4 +1,4 @@
-"""Queries: what a search takes, alone or combined. Shape letters: d numbers of a vector, c of a transformed vector."""
+"""Queries, alone or combined. Shape letters: d numbers of a vector, c of a transformed vector."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
@@ -24,7 +24,7 @@ class Query(NamedTuple):
 
 
 class QueryPart(NamedTuple):
-    """One of several queries that are combined."""
+    """One of several combined queries."""
 
     unit: np.ndarray  # transformed, (c,)
     weight: float

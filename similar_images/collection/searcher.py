@@ -66,7 +66,7 @@ class Hit(NamedTuple):
     name: str
     similarity: float  # -1 to 1, a cosine
     path: Location | None = None  # as `Collection.path` returns it; None: unknown, outside of the folder, or a text
-    percentile: float | None = None  # of random pairs that are less similar; None: unknown
+    percentile: float | None = None  # percentage of less similar random pairs; None: unknown
 
 
 @dataclass(frozen=True)
@@ -315,7 +315,7 @@ class Searcher:
         return self.measured["recall" if reranks else "recall_alone"] if self.measured else None
 
     def percentile(self, similarity: float) -> float | None:
-        """Return the percentage of random pairs that are less similar; None if unknown."""
+        """Return the percentage of less similar random pairs; None if unknown."""
         return float(np.interp(similarity, self.known.random_pairs, self.known.percentiles)) if self.known else None
 
     def measure_percentiles(self) -> None:
@@ -411,7 +411,7 @@ class Subset:
         return store.array.shape[1] if store.has_vectors else 0
 
     def _unit_rows(self, rows: np.ndarray) -> Found:
-        """Return the rows that have a vector, and their transformed unit vectors (b, c)."""
+        """Return the rows with a vector, and their transformed unit vectors (b, c)."""
         searcher = self._searcher
         kept = searcher.index.vectors if searcher.index else None
         if kept is not None and not searcher.not_indexed:

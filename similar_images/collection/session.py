@@ -19,7 +19,7 @@ from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.texts import to_one_line
 from similar_images.networks.description import reads_words
 
-PICTURE_SIDE = 1024  # pixels of a new image that are kept, to search by its parts
+PICTURE_SIDE = 1024  # pixels; a new image is kept at this size, to search by its parts
 MIN_PART_SIDE = 16  # pixels
 MAX_HISTORY = 50  # queries
 CAVEATS = {
@@ -49,10 +49,10 @@ class QueryState:
     query: Any  # as `Collection.nearest` takes it
     picture: bytes | None = None  # JPEG of a new image, at most PICTURE_SIDE pixels
     row: int | None = None  # the row of the query, or of the image it is a part of
-    box: Box | None = None  # the part of the image that was encoded
+    box: Box | None = None  # the encoded part of the image
     whole: int | Query | None = None  # with a box: the query of the whole image
     seconds: float | None = None  # in the network; None: a stored vector
-    provisional: bool = False  # a text that is still being typed
+    provisional: bool = False  # the user is still typing
     positives: tuple[Mark, ...] = ()
     negatives: tuple[Mark, ...] = ()
 
@@ -85,6 +85,7 @@ class SearchRequest:
     k: int = 8
     exact: bool = False
     where: Where | None = None
+    reranked: bool = True
     compares: bool = False  # an exact search also reports how the hits of the index differ
 
 
@@ -95,7 +96,7 @@ class ResultPage:
     request: SearchRequest
     hits: list[Hit]
     is_all: bool  # there are no further hits
-    summary: str  # what was searched, times, recall
+    summary: str  # search method, times, recall
     has_no_close_match: bool = False
     missed: frozenset[int] = frozenset()  # rows that only the exact search finds
     changes: str = ""  # how an exact search changed the hits of the index
@@ -126,7 +127,7 @@ class History:
         return self.at + 1 < len(self.states)
 
     def add(self, state: QueryState) -> None:
-        """Add a query after the current one; it replaces a text that was still being typed."""
+        """Add a query after the current one; it replaces an unfinished text."""
         kept = self.at + 1
         if self.current and self.current.provisional and state.row is None:
             kept -= 1
@@ -251,7 +252,7 @@ class SearchSession:
         )
 
     def extend(self, page: ResultPage, k: int) -> ResultPage:
-        """Return the page with up to k hits; the known ones stay first, and exact search finds what the index misses."""
+        """Return the page with up to k hits; the known ones stay first, and exact search finds rows beyond the index."""
         hits = list(page.hits)
         known = {hit.row for hit in hits}
         request = replace(page.request, k=k)
@@ -266,7 +267,7 @@ class SearchSession:
         return self.collection.compare(_positives(state), rows, [mark.query for mark in state.negatives])
 
     def describe_similarity(self, page: ResultPage, hit: Hit) -> str:
-        """Return what a hit's similarity means in this collection; an empty string if unknown."""
+        """Return the meaning of a hit's similarity in this collection; an empty string if unknown."""
         if page.state.has_words:
             return ""
         if hit.similarity >= SAME:
@@ -300,7 +301,9 @@ class SearchSession:
     def _nearest(self, request: SearchRequest, exact: bool) -> list[Hit]:
         state = request.state
         negatives = [mark.query for mark in state.negatives]
-        return self.collection.nearest(_positives(state), request.k, exact, negatives=negatives, where=request.where)
+        return self.collection.nearest(
+            _positives(state), request.k, exact, request.reranked, negatives=negatives, where=request.where
+        )
 
     def _compare_with_index(self, request: SearchRequest, hits: list[Hit]) -> tuple[frozenset[int], str]:
         """Return the rows that the index misses, and a sentence about the changes."""
@@ -323,7 +326,7 @@ class SearchSession:
         return not state.has_words and collection.is_like_nothing(hits, request.where)
 
     def _summarise(self, request: SearchRequest, seconds: float) -> str:
-        """Return network, search, times, measured recall, and what the index lacks."""
+        """Return network, search, times, measured recall, and rows missing from the index."""
         collection, state, index = self.collection, request.state, self.collection.index
         exact = request.exact or index is None or (state.has_words and collection.has_vectors)
         count = len(collection) - len(collection.removed) if exact or index is None else index.ntotal

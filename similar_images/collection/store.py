@@ -42,7 +42,7 @@ class Store:
     def find_row(self, name: str) -> int | None:
         """Return the row of a name, the first of several; None if it is unknown."""
         row = self._rows.get(name)
-        if row is None and not name.isascii():  # accents that are composed here may be decomposed there
+        if row is None and not name.isascii():  # composed accents here may be decomposed there
             row = self._composed_rows.get(compose(name))
         return row
 

@@ -54,7 +54,7 @@ class TextQueryEncoder(QueryEncoder[TextEncoder]):
 
 
 class TextStore(Store):
-    """Texts, which are encoded again if their vectors are missing."""
+    """Texts; missing vectors are encoded again."""
 
     encodes_rows = True
 
@@ -86,7 +86,7 @@ class TextStore(Store):
 
 
 class TextCollection(BaseCollection[TextEncoder]):
-    """Texts that can be searched by what they mean; their names are the texts themselves.
+    """Texts that can be searched by meaning; their names are the texts themselves.
 
     >>> collection = TextCollection.open("tweets/texts_20k.csv", index="tweets/tweets_20000.faiss.index")
     >>> collection.nearest("stuck in traffic", k=8)

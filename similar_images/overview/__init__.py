@@ -1,1 +1,1 @@
-"""A collection seen as a whole: a map, clusters, outliers, typical images, a spread."""
+"""Algorithms for an overview: map, clusters, outliers, typical rows, spread."""

@@ -1,4 +1,4 @@
-"""Groups of rows that are like each other: Louvain's communities of the neighbours' graph, by scikit-network.
+"""Clusters of similar rows: Louvain's communities of the graph of neighbours, by scikit-network.
 
 Its Leiden draws from C's `rand` whatever the seed, so that each run gives other bytes, and agrees with labels as well.
 Source: Blondel, Guillaume, Lambiotte & Lefebvre, "Fast unfolding of communities in large networks", 2008.
@@ -16,10 +16,10 @@ from similar_images.index.neighbours import Neighbours
 from similar_images.networks.extras import need
 from similar_images.vectors.store import block_rows
 
-NEAREST = 8  # neighbours that are linked: benchmarks/clusters.py
+NEAREST = 8  # linked neighbours: benchmarks/clusters.py
 RESOLUTION = 4.0  # more gives more and smaller clusters
 ROWS = 40  # per unit of resolution: a high one would split the few kinds of a small collection
-SMALLEST = 3  # rows; those of smaller clusters are in none
+SMALLEST = 3  # rows; smaller clusters are dropped
 
 
 class Cluster(NamedTuple):

@@ -1,4 +1,4 @@
-"""A place in two dimensions for every row, near the rows that are like it: t-SNE of the neighbours, by openTSNE.
+"""Map of all rows in two dimensions, similar rows near each other: t-SNE of the neighbours, by openTSNE.
 
 Sources: van der Maaten & Hinton, "Visualizing data using t-SNE", 2008; Linderman et al., "Fast interpolation-based t-SNE
 for improved visualization of single-cell RNA-seq data", 2019.
@@ -37,7 +37,7 @@ NEAREST = 3  # neighbours with a place, between which a row without one starts
 
 
 class Layout(NamedTuple):
-    """Where the rows are."""
+    """Coordinates of the rows."""
 
     places: np.ndarray  # float32 (n, 2), from -1 to 1; NaN for rows without neighbours
     scale: float  # how many units of t-SNE are 1 here; a map that starts from these places needs them
@@ -53,8 +53,7 @@ def lay_out(
     """Return the places of vectors (n, d); equal input gives equal bytes.
 
     Rows start where their first two principal components put them. But if enough of them have a `kept` place (NaN for
-    the others), these start there, and the others amid their neighbours; then most stay near. `progress` gets the
-    share that is done, from 0 to 1. Raises MissingExtra if openTSNE is not installed.
+    the others), these start there, and the others amid their neighbours; then most stay near.  Raises MissingExtra if openTSNE is not installed.
     """
     need("openTSNE", "map", "a map")
     places = np.full((len(vectors), 2), np.nan, np.float32)

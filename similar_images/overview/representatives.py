@@ -1,6 +1,6 @@
-"""Rows that stand out: the most isolated, the most typical, and some that cover a collection.
+"""Representative rows: the most isolated, the most typical, and a spread that covers a collection.
 
-Shape letters: n rows, d numbers in a vector, k rows that are chosen.
+Shape letters: n rows, d numbers in a vector, k chosen rows.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from similar_images.index.exact import ExactSearch, inner_products, normalise, r
 from similar_images.index.neighbours import Neighbours
 from similar_images.vectors.store import block_rows
 
-NEAREST = 8  # neighbours of a row that are looked at
+NEAREST = 8  # neighbours of a row
 SAMPLE = 20_000  # vectors that centroids are trained on
 TRIED = 16  # vectors nearest to a centroid; others may have them already
 ROUNDS = 25  # of k-means
@@ -27,7 +27,7 @@ def isolation(neighbours: Neighbours) -> np.ndarray:
 
 
 def popularity(neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray]:
-    """Return the summed similarity float64 (n,) of each row to the rows that have it among their nearest, and the mean.
+    """Return the summed similarity float64 (n,) of each row to the rows with it among their nearest, and the mean.
 
     Rows that many others are near to are typical of them. Source: Radovanovic, Nanopoulos & Ivanovic, "Hubs in space:
     popular nearest neighbors in high-dimensional data", 2010.
@@ -43,8 +43,7 @@ def covering(vectors: np.ndarray, k: int, absent: Sequence[int] = (), seed: int 
     """Return up to k rows int64 of vectors (n, d) that cover the others, and their similarities to those.
 
     They are the rows nearest to the centroids of k-means on unit vectors, which covers better than the farthest-point
-    and the facility-location method (benchmarks/clusters.py). A row stands for those that are more similar to it than
-    to the other chosen ones; the one that stands for most comes first, and its similarity is the mean with them. Rows of
+    and the facility-location method (benchmarks/clusters.py). A chosen row represents the rows nearest to it; the row that represents most comes first, and its similarity is their mean. Rows of
     zeros and `absent` ones are not chosen.
     """
     kept = rows_except(len(vectors), absent)

@@ -6,7 +6,7 @@ import pytest
 from sample_images import make_sample
 from small_clip import make_words_sample
 
-from similar_images.cli.search import asked
+from similar_images.cli.search import parse_queries
 
 for package in ("transformers", "onnxscript"):
     pytest.importorskip(package, reason="networks of the hub are not installed")
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
     ],
 )
 def test_signs_make_one_query_of_several(queries, expected):
-    assert asked(queries) == expected
+    assert parse_queries(queries) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_signs_make_one_query_of_several(queries, expected):
 )
 def test_a_sign_without_its_query_is_refused(queries, reason):
     with pytest.raises(ValueError, match=reason):
-        asked(queries)
+        parse_queries(queries)
 
 
 def test_what_is_no_file_and_no_name_is_words(folder, run):

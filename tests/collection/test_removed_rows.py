@@ -15,7 +15,7 @@ from PIL import Image
 
 from similar_images import Collection, DuplicateReview, TextCollection, TextGallery
 from similar_images.cli.duplicates import main as find_duplicates
-from similar_images.collection.query import shuffled
+from similar_images.collection.session import shuffle_rows
 from similar_images.comparison.comparison import Comparison
 from similar_images.evaluation import cluster_page, duplicate_threshold, duplicates, similarities
 from similar_images.evaluation.evaluation import SearchConfig, evaluate
@@ -137,7 +137,7 @@ def in_a_calibration(collection: Collection, patch: pytest.MonkeyPatch) -> Itera
 
 
 def at_random(collection: Collection, _: pytest.MonkeyPatch) -> Iterable[int]:
-    rows = shuffled(collection, 0)
+    rows = shuffle_rows(collection, 0)
     return [next(rows) for _ in range(2 * N)]
 
 
