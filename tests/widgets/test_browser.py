@@ -136,7 +136,7 @@ def test_last_of_two_dropped_images_is_searched(gallery, folder):
     for first, last in (("wine", "sun"), ("sea", "grass"), ("sun", "wine")):
         files = [(f"{kind}.jpg", (folder / "sample" / kind / f"{kind}-1.jpg").read_bytes()) for kind in (first, last)]
         hand_over_all(gallery, "drop", files, padding=9_000_000)
-        expect(query(gallery)).to_have_attribute("title", f"{last}.jpg", timeout=15_000)
+        expect(query(gallery)).to_have_attribute("title", f"{last}.jpg")
         settle(gallery)
         assert names(gallery)[0] == f"{last}/{last}-1.jpg"
         expect(hits(gallery).first).to_contain_text("the same image")
@@ -553,7 +553,7 @@ def test_five_votes_survive_a_killed_kernel(opened, folder):
         return page.get_by_role("region", name="Blind test").last
 
     def voted(count: int) -> None:
-        expect(test()).to_contain_text(f"{count} of 5 done", timeout=30_000)
+        expect(test()).to_contain_text(f"{count} of 5 done")
         expect(test()).to_have_attribute("aria-busy", "false")
 
     voted(0)
