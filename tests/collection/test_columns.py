@@ -1,4 +1,4 @@
-"""Columns: what a table beside the list says, of what type, and which rows match conditions."""
+"""Columns of a table beside the list: types, conditions, damaged tables."""
 
 import datetime
 import sys
@@ -122,7 +122,7 @@ def test_conditions_as_they_are_written_in_a_shell(opened):
         ({"date": ("2019-13", None)}, "date: expected a date such as"),
     ],
 )
-def test_a_condition_that_does_not_fit_is_one_line(opened, where, error):
+def test_invalid_condition_is_one_line(opened, where, error):
     with pytest.raises(ValueError, match=error):
         opened().matching(where)
 
@@ -149,7 +149,7 @@ def test_a_condition_that_does_not_fit_is_one_line(opened, where, error):
         ),
     ],
 )
-def test_a_table_that_does_not_fit_is_one_line(opened, table, error):
+def test_invalid_table_is_one_line(opened, table, error):
     collection = opened(table)  # opening does not read it
     with pytest.raises(ValueError, match=error) as raised:
         _ = collection.columns
@@ -225,7 +225,7 @@ def test_a_cell_is_a_number_only_if_nothing_of_it_gets_lost(opened, cells, expec
     assert values == expected and list(map(type, values)) == list(map(type, expected))
 
 
-def test_a_float_matches_the_number_that_is_displayed(opened, tmp_path):
+def test_float_matches_its_displayed_number(opened, tmp_path):
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
     kinds = {"half": pa.float16(), "single": pa.float32(), "double": pa.float64()}

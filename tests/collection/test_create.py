@@ -30,7 +30,7 @@ def test_a_folder_becomes_a_collection_and_grows_with_it(photos, tmp_path):
     assert seen == [(13, 13)] and grown.not_indexed == 0 and grown.nearest(12, k=1)[0].name == "red/0.jpg"
 
 
-def test_the_files_are_those_of_the_commands(photos, tmp_path, run):
+def test_files_equal_the_files_of_the_commands(photos, tmp_path, run):
     Collection.create(photos, tmp_path / "python")
     (tmp_path / "shell").mkdir()
     for script, *options in (
@@ -81,7 +81,7 @@ def test_a_script_needs_no_guard_for_its_main_module(photos, tmp_path, started):
     assert (done.returncode, done.stdout, done.stderr) == (0, "12\n", "")
 
 
-def test_a_collection_that_has_grown_gets_the_similarity_of_its_size(photos, tmp_path, monkeypatch):
+def test_grown_collection_gets_the_similarity_of_its_size(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(similarity, "MIN_PCA_VECTORS", 13)
     assert Collection.create(photos, tmp_path / "files").similarity.name == "cosine"
     shutil.copy(photos / "red" / "0.jpg", photos / "red" / "9.jpg")

@@ -1,4 +1,4 @@
-"""Why a hit is similar: heat maps that lie on what the query and the hit share."""
+"""Heat maps over the parts that a query and a hit share."""
 
 import os
 import shutil
@@ -79,7 +79,7 @@ def test_a_vector_has_a_heat_map_over_the_hit_alone(collection):
         assert why.query is None and is_right(why.hit)
 
 
-def test_what_cannot_be_explained_is_refused_in_one_line(collection, folder):
+def test_unexplainable_query_fails_in_one_line(collection, folder):
     network = collection.encode(collection.image(0)).network
     words = Query(collection.vector(0), network, "a ladybird")
     for query, row, error, reason in (
@@ -102,7 +102,7 @@ def test_a_network_without_feature_maps_is_refused(folder, tmp_path):
         collection.explain(0, 1)
 
 
-def test_what_was_cropped_away_has_no_heat():
+def test_cropped_pixels_have_no_heat():
     cropped = Preparation(32, 32, shorter=40)  # 32 of 40 pixels: the middle 80% of the shorter side
     heat = HeatMap(np.ones((4, 4), np.float32), cropped)
     on = heat.on(200, 100)
@@ -112,7 +112,7 @@ def test_what_was_cropped_away_has_no_heat():
     assert np.all(HeatMap(np.ones((4, 4), np.float32), resize_to_square(32, "bilinear")).on(30, 70) == 1)
 
 
-def test_the_peak_is_where_the_heat_is_on_the_image():
+def test_peak_is_the_hottest_pixel():
     values = np.zeros((4, 4), np.float32)
     values[0, 3] = 1  # the upper right
     assert HeatMap(values, resize_to_square(32, "bilinear")).peak(80, 40) == (70, 5)
@@ -122,7 +122,7 @@ def test_the_peak_is_where_the_heat_is_on_the_image():
     assert np.unravel_index(on.argmax(), on.shape)[1] >= 40
 
 
-def test_a_heat_map_over_an_image_changes_it_where_it_is_hot_alone():
+def test_heat_map_over_an_image_changes_hot_pixels_only():
     values = np.zeros((2, 2), np.float32)
     values[1, 1] = 1
     image = Image.new("RGB", (90, 60), (10, 60, 200))

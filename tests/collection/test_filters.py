@@ -1,4 +1,4 @@
-"""Search only what matches: the right rows, exactly where they are few, with the recall of the index where they are many."""
+"""Filtered search: the right rows, exact if few, otherwise with the recall of the index."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_the_index_finds_nearly_all_that_match(collection, where, many):
     assert shared(exactly, oracle(collection, QUERIES, matching)) > 0.99
 
 
-def test_similarities_are_those_of_a_search_without_a_filter(collection, many):
+def test_similarities_equal_an_unfiltered_search(collection, many):
     everything = np.ones(N, bool)
     for exact in (False, True):
         plain, filtered = collection.nearest(3, 5, exact), collection.nearest(3, 5, exact, where=everything)
@@ -123,7 +123,7 @@ def test_without_an_index_and_with_another_similarity(folder, collection):
     assert rows_of(collection.nearest_many(QUERIES, K, where={"folder": "3"})) != oracle(cosine, QUERIES, matching)
 
 
-def test_rows_that_were_removed_or_skipped_are_not_found(tmp_path, monkeypatch):
+def test_removed_and_skipped_rows_are_not_found(tmp_path, monkeypatch):
     array = clustered(600, 24)
     array[7] = 0
     np.save(tmp_path / "v.npy", array[:500])
@@ -160,7 +160,7 @@ def test_texts_without_vectors_are_filtered(tmp_path, monkeypatch):
         assert found == sorted(found, key=lambda hit: -hit.similarity) and found[0].path is None
 
 
-def test_the_line_below_which_nothing_is_like_a_query_is_that_of_what_matches(collection):
+def test_close_match_threshold_depends_on_the_matching_rows(collection):
     """Rows of a tenth are further from each other than rows of the whole, but have each other for a match."""
     random = np.random.default_rng(1)
     tenth = random.random(N) < 0.1
@@ -186,7 +186,7 @@ def test_the_line_below_which_nothing_is_like_a_query_is_that_of_what_matches(co
         ({"folder": 3}, "folder: expected a text or a list of texts, got 3"),
     ],
 )
-def test_a_filter_that_does_not_fit_is_refused_in_one_line(collection, where, error):
+def test_invalid_filter_fails_in_one_line(collection, where, error):
     with pytest.raises((ValueError, IndexError), match=error) as raised:
         collection.nearest(0, where=where)
     assert "\n" not in str(raised.value)

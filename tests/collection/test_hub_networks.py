@@ -56,14 +56,14 @@ def test_the_manifest_records_the_network(collection, network, tmp_path):
     }
 
 
-def test_images_and_words_are_searched_where_pytorch_is_missing(collection, tmp_path):
+def test_images_and_words_are_searched_without_pytorch(collection, tmp_path):
     command = [sys.executable, "-c", SEARCH]
     own = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("red/0.jpg\n3\n", 0), done.stderr
 
 
-def test_the_vector_of_an_image_is_that_of_the_query(collection, photos):
+def test_vector_of_an_image_equals_its_query(collection, photos):
     (hit, *_) = collection.nearest(photos / "green" / "2.jpg", k=2)
     assert hit.name == "green/2.jpg" and hit.similarity == pytest.approx(1, abs=1e-5)
 
@@ -112,7 +112,7 @@ def test_a_changed_configuration_is_refused(collection, photos, network, tmp_pat
         Collection.open(tmp_path / "photos_file_list.txt").nearest(photos / "red" / "0.jpg")
 
 
-def test_a_folder_that_was_moved_is_named_with_the_remedy(collection, photos, network, tmp_path):
+def test_moved_folder_is_named_with_the_remedy(collection, photos, network, tmp_path):
     network.rename(tmp_path / "elsewhere")
     opened = Collection.open(tmp_path / "photos_file_list.txt")
     with pytest.raises(
@@ -121,7 +121,7 @@ def test_a_folder_that_was_moved_is_named_with_the_remedy(collection, photos, ne
         opened.nearest(photos / "red" / "0.jpg")
 
 
-def test_a_folder_that_was_renamed_is_another_network(collection, photos, network, tmp_path):
+def test_renamed_folder_is_another_network(collection, photos, network, tmp_path):
     (tmp_path / "new").mkdir()
     network.rename(tmp_path / "new" / "clip")
     opened = Collection.open(tmp_path / "photos_file_list.txt", model=tmp_path / "new" / "clip")

@@ -160,7 +160,7 @@ def test_an_unreadable_query_says_why(photo_collection):
         photo_collection.nearest("absent.jpg")
 
 
-def test_a_query_of_another_network_is_refused_with_what_differs(photo_collection):
+def test_query_of_another_network_names_the_differences(photo_collection):
     other = describe(NETWORKS["hog-colour"], "nearest")
     with pytest.raises(ValueError, match=r"made by hog-colour, as the collection was.*resampling nearest, not box"):
         photo_collection.nearest(Query(np.ones(other.dimension), other))
@@ -168,7 +168,7 @@ def test_a_query_of_another_network_is_refused_with_what_differs(photo_collectio
         photo_collection.nearest(Query(np.ones(4096), describe(NETWORKS["vgg16"])))
 
 
-def test_a_collection_that_was_moved_with_its_images_opens(photo_collection, tmp_path):
+def test_collection_moved_with_its_images_opens(photo_collection, tmp_path):
     (tmp_path / "moved").mkdir()
     for path in list(tmp_path.iterdir()):
         if path.name != "moved":
@@ -177,7 +177,7 @@ def test_a_collection_that_was_moved_with_its_images_opens(photo_collection, tmp
     assert collection.image(0).is_file()
 
 
-def test_files_that_do_not_belong_together_are_refused_with_the_remedy(photo_collection, tmp_path, run):
+def test_mismatched_files_fail_with_the_remedy(photo_collection, tmp_path, run):
     vectors = tmp_path / "photos_file_list.txt.saved_predictions.npy"
     np.save(tmp_path / "other.npy", np.ones_like(photo_collection.vectors.array))
     (tmp_path / "other.txt").write_text("".join(f"{name}\n" for name in photo_collection.names))
@@ -195,7 +195,7 @@ def test_files_that_do_not_belong_together_are_refused_with_the_remedy(photo_col
         Collection.open(tmp_path / "absent.txt")
 
 
-def test_an_index_that_was_named_and_is_not_there_is_an_error(photo_collection, tmp_path):
+def test_missing_named_index_is_an_error(photo_collection, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no index .*absent\.index"):
         Collection.open(tmp_path / "photos_file_list.txt", index=tmp_path / "absent.index")
 

@@ -1,4 +1,4 @@
-"""Invalid queries and arguments are answered by one line that says what was expected, and what was given."""
+"""Invalid queries fail in one line with the expected and the given value."""
 
 import warnings
 

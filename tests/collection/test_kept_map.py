@@ -56,7 +56,7 @@ def moved(places: np.ndarray, others: np.ndarray) -> float:
     return float(np.nanmedian(np.linalg.norm(places - others, axis=1)))
 
 
-def test_a_collection_that_has_grown_keeps_its_map(path):
+def test_grown_collection_keeps_its_map(path):
     before = Collection.open(path).map()
     grow(path)
     collection = Collection.open(path)
@@ -80,7 +80,7 @@ def test_the_same_history_gives_the_same_bytes(path):
     assert moved(places[:N], before) > 0
 
 
-def test_rows_that_were_removed_lose_their_places_and_the_others_stay(path, monkeypatch):
+def test_removed_rows_lose_their_places_and_others_stay(path, monkeypatch):
     places = Collection.open(path).map()
     remove(path, [3, 5])
     monkeypatch.setattr(layout, "lay_out", None)
@@ -103,7 +103,7 @@ def test_removed_and_then_grown_or_restored_the_others_stay_near(path):
     assert np.isfinite(restored).all() and moved(restored, places) < 0.15
 
 
-def test_a_map_made_before_the_index_becomes_that_of_the_index(tmp_path):
+def test_map_made_before_the_index_is_reused_by_it(tmp_path):
     path = tmp_path / "photos.npy"
     write(path, N)
     before = Collection.open(path).map()

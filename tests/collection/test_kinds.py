@@ -66,7 +66,7 @@ def test_either_kind_is_opened_for_evaluation(tmp_path, images):
 
 
 @pytest.mark.parametrize("query", [("a.jpg", "b.jpg"), None, 1.5, {"a"}])
-def test_a_query_of_another_type_is_refused_with_what_is_expected(images, query):
+def test_query_of_another_type_names_the_expected_ones(images, query):
     with pytest.raises(
         TypeError, match=r"expected one query: an image \(path, bytes, .*, got (tuple|NoneType|float|set)"
     ):

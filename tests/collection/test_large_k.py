@@ -1,4 +1,4 @@
-"""Many hits of one query: as many as there are, with the recall that was measured for 10."""
+"""Large k: as many hits as there are, with the recall measured for 10."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A name of the collection, or a file of the user: which is meant, and what the index does not hold."""
+"""Names in the collection and files of the user."""
 
 import time
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_the_collections_own_file_is_its_row_from_its_folder(collection, photos,
     assert opened.row("red/0.jpg") == opened.names.index("red/0.jpg")
 
 
-def test_where_the_folder_is_unknown_a_name_that_is_a_file_is_refused_as_ambiguous(tmp_path, monkeypatch):
+def test_name_of_a_file_is_ambiguous_if_the_folder_is_unknown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("v.npy", np.eye(2, dtype=np.float32))
     Path("v.txt").write_text("a.jpg\nb.jpg\n")

@@ -1,4 +1,4 @@
-"""Map, clusters and what stands out of a collection: kept in files that are of its vectors only."""
+"""Map, clusters, outliers, typical rows and spread, kept in files beside the index."""
 
 import sys
 from pathlib import Path
@@ -40,7 +40,7 @@ def kept(path: Path) -> list[str]:
     return sorted(file.name for file in path.parent.glob("*.map.*"))
 
 
-def test_nothing_is_kept_before_it_is_made(path):
+def test_no_result_is_kept_before_it_is_computed(path):
     collection = Collection.open(path)
     assert collection.kept_map() is None and collection.kept_clusters() is None
     assert kept(path) == []
@@ -82,7 +82,7 @@ def test_clusters_without_a_removed_row_are_others(path):
     assert collection.clusters().labels[3] == -1
 
 
-def test_a_similarity_that_is_tried_and_a_seed_have_maps_of_their_own(path):
+def test_tried_similarity_and_seed_have_their_own_maps(path):
     collection = Collection.open(path)
     places = collection.map()
     other = collection.with_similarity("cosine")

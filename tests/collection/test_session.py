@@ -45,7 +45,7 @@ def test_extended_page_begins_with_the_known_hits_and_reaches_all_rows(session):
     assert {hit.row for hit in longer.hits} == {*range(N)} - {3}
 
 
-def test_exact_search_reports_what_the_index_misses(session):
+def test_exact_search_reports_missed_rows(session):
     state = session.query_row(3)
     page = session.search(SearchRequest(state, k=N // 2, exact=True, compares=True))
     found = {hit.row for hit in session.collection.nearest(3, N // 2)}
@@ -89,7 +89,7 @@ def test_names_are_found_ignoring_case_with_the_exact_one_first(session):
     assert session.find_names("17.jpg", 3)[0] == 17 and session.find_names("nothing", 3) == []
 
 
-def test_history_goes_back_and_forward_and_forgets_what_follows():
+def test_history_goes_back_and_forward_and_drops_later_queries():
     history, states = History(), [QueryState(name, 0, row=0) for name in "abcd"]
     assert history.current is None and history.step(0) is None
     for state in states[:3]:

@@ -93,7 +93,7 @@ def test_weights_and_vectors(collection, array):
         ([np.zeros(D, np.float32)], [], "a vector with a direction"),
     ],
 )
-def test_what_cannot_be_combined_is_refused(tmp_path, array, query, negatives, message):
+def test_invalid_combinations_fail(tmp_path, array, query, negatives, message):
     with pytest.raises((ValueError, IndexError), match=message):
         Collection.open(tmp_path / "v.npy").nearest(query, negatives=negatives)
     with pytest.raises(ValueError, match="k of at least 1"):
@@ -131,7 +131,7 @@ def test_removed_rows_stay_out_of_any_similarity(tmp_path, array):
         assert nearest not in rows(one.nearest(5, 20)) and nearest not in rows(one.nearest(5, 20, exact=True))
 
 
-def test_rows_that_are_not_in_the_index_are_found_by_an_exact_search(tmp_path, array):
+def test_exact_search_finds_rows_missing_from_the_index(tmp_path, array):
     np.save(tmp_path / "v.npy", array[:380])
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(380)))
     builder.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", similarity="whitened")

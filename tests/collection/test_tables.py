@@ -110,7 +110,7 @@ def test_parquet_is_written_whole_and_read_by_other_tools(mapped, tmp_path, monk
     assert {file.name for file in tmp_path.iterdir() if "out" in file.name} == {"out.parquet"}
 
 
-def test_a_csv_that_was_exported_can_be_the_table_beside_the_list(mapped, tmp_path):
+def test_exported_csv_can_be_the_table_beside_the_list(mapped, tmp_path):
     before = {name: values.copy() for name, values in mapped.columns.items()}
     mapped.export(tmp_path / "out.csv")
     lines = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
@@ -236,14 +236,14 @@ def test_a_collection_of_texts_has_tables_too(tmp_path):
     ("file", "vectors", "error"),
     [("out.xlsx", False, "expected a file ending in .csv or .parquet"), ("out.csv", True, "cannot hold vectors")],
 )
-def test_what_cannot_be_exported_is_one_line(collection, tmp_path, file, vectors, error):
+def test_failed_export_is_one_line(collection, tmp_path, file, vectors, error):
     with pytest.raises(ValueError, match=error):
         collection.export(tmp_path / file, vectors)
     assert not (tmp_path / file).exists()
 
 
 @pytest.mark.parametrize("module", ["pandas", "pyarrow"])
-def test_a_missing_package_is_named_with_what_installs_it(collection, module, monkeypatch):
+def test_missing_package_is_named_with_its_extra(collection, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(OSError, match=r"pip install 'similar-images\[table\]'"):
         collection.to_pandas() if module == "pandas" else collection.to_arrow()

@@ -70,7 +70,7 @@ def test_queries_at_once_load_the_network_once(without_vectors, network, monkeyp
     assert (loaded, without_vectors.is_loaded) == (["letters"], True)
 
 
-def test_without_vectors_the_names_are_exported_and_nothing_is_kept(without_vectors, words, tmp_path):
+def test_names_are_exported_without_vectors(without_vectors, words, tmp_path):
     assert without_vectors.kept_map() is None and without_vectors.kept_clusters() is None
     without_vectors.export(tmp_path / "words.csv")
     assert (tmp_path / "words.csv").read_text().splitlines() == ["name", *words]

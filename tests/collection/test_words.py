@@ -30,7 +30,7 @@ def kinds(hits) -> list[str]:
 
 @pytest.mark.parametrize("kind", COLOURS)
 @pytest.mark.parametrize("said", ["{}", "a photo of the {}", "The {}"])
-def test_words_find_what_they_name(collection, kind, said):
+def test_words_find_matching_images(collection, kind, said):
     hits = collection.nearest(text=said.format(kind), k=3)
     assert kinds(hits) == [kind] * 3
     assert [hit.percentile for hit in hits] == [None] * 3  # those of the index are of images
@@ -55,7 +55,7 @@ def test_words_are_also_negatives_and_have_weights(collection):
     assert without == ["grass"] * 3
 
 
-def test_words_are_searched_exactly_and_only_in_what_matches(collection, monkeypatch):
+def test_words_are_searched_exactly_in_matching_rows(collection, monkeypatch):
     monkeypatch.setattr("similar_images.collection.searcher.search", lambda *_: pytest.fail("the index was asked"))
     assert kinds(collection.nearest(text="sea", k=2)) == ["sea", "sea"]
     monkeypatch.undo()
@@ -63,7 +63,7 @@ def test_words_are_searched_exactly_and_only_in_what_matches(collection, monkeyp
     assert kinds(hits) == ["wine"] * 3
 
 
-def test_words_that_describe_nothing_here_are_told(collection, monkeypatch):
+def test_unmatched_words_have_no_close_match(collection, monkeypatch):
     monkeypatch.setattr(images, "PHRASES", list(COLOURS))
     only = {"folder": ["grass", "wine"]}
     hits = {kind: collection.nearest(text=kind, k=3, where=only) for kind in COLOURS}
@@ -75,7 +75,7 @@ def test_words_that_describe_nothing_here_are_told(collection, monkeypatch):
     }
 
 
-def test_a_query_that_was_encoded_is_not_encoded_again_to_say_so(collection, monkeypatch):
+def test_encoded_query_is_not_encoded_again(collection, monkeypatch):
     monkeypatch.setattr(images, "PHRASES", list(COLOURS))
     query = collection.encode_text("wine", prompt="a photo of the {}")
     hits = collection.nearest(query, k=3)
@@ -92,12 +92,12 @@ def test_such_a_network_is_searched_by_the_cosine_and_another_similarity_refuses
 
 
 @pytest.mark.parametrize("words", ["", "  ", "sea" * 40_000])
-def test_what_are_no_words_is_refused(collection, words):
+def test_invalid_words_fail(collection, words):
     with pytest.raises(ValueError, match="expected words to search for"):
         collection.nearest(text=words)
 
 
-def test_a_network_without_words_says_which_have_them(tmp_path):
+def test_network_without_words_names_one_with_words(tmp_path):
     make_sample(tmp_path)
     with pytest.raises(
         ValueError, match=r"hog-colour does not read words: .* --network hf:openai/clip-vit-base-patch32"

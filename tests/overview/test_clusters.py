@@ -35,7 +35,7 @@ def test_the_groups_are_found_the_largest_first(vectors):
     assert len(clusters) == 3 and [cluster.number for cluster in clusters] == [0, 1, 2]
 
 
-def test_labels_are_those_of_the_clusters_and_none_for_the_rest(vectors):
+def test_labels_number_the_clusters_and_minus_one_the_rest(vectors):
     clusters = clusters_of(vectors, removed=(0, 1))
     for cluster in clusters:
         assert (clusters.labels[cluster.rows] == cluster.number).all()
@@ -44,7 +44,7 @@ def test_labels_are_those_of_the_clusters_and_none_for_the_rest(vectors):
     assert "3 clusters of 32 rows, 4 in none" in repr(clusters)
 
 
-def test_the_name_is_that_of_the_row_most_similar_to_the_others(vectors):
+def test_cluster_is_named_after_its_most_typical_row(vectors):
     for cluster in clusters_of(vectors):
         unit = vectors[cluster.rows] / np.linalg.norm(vectors[cluster.rows], axis=1, keepdims=True)
         means = (unit @ unit.T).sum(axis=1)

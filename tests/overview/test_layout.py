@@ -1,4 +1,4 @@
-"""The map: near what is alike, the same bytes again, NaN where there is nothing to place."""
+"""Maps: similar rows are near, equal bytes, NaN for rows without neighbours."""
 
 import numpy as np
 import pytest
@@ -91,7 +91,7 @@ def test_progress_goes_to_one():
 
 
 @pytest.mark.parametrize("interpolated", [100, 10_000])
-def test_from_kept_places_most_stay_near_and_new_rows_are_near_what_they_are_like(monkeypatch, interpolated):
+def test_from_kept_places_most_stay_near_and_new_rows_join_similar_ones(monkeypatch, interpolated):
     monkeypatch.setattr(layout, "INTERPOLATED_KEPT", interpolated)
     vectors = clustered(500, 64)
     kept = laid_out(vectors[:400])
@@ -121,7 +121,7 @@ def test_where_most_rows_are_new_all_get_new_places():
     assert laid_out(vectors, kept=kept).places.tobytes() == laid_out(vectors).places.tobytes()
 
 
-def test_new_rows_that_are_like_each_other_only_have_places():
+def test_isolated_group_of_new_rows_has_places():
     old, new = np.zeros((60, 16), np.float32), np.zeros((40, 16), np.float32)
     old[:, :8], new[:, 8:] = np.abs(clustered(60, 8)), np.abs(clustered(40, 8, seed=1))
     vectors = np.vstack([old, new])
