@@ -67,6 +67,7 @@ coco: .venv/installed  ## index COCO with VGG16: 13 GB, hours; SET=val2017 NETWO
 	test -e $(COCO_INDEX).json || $(BIN)/python build_search_db.py -i $(COCO_VECTORS).npy -o $(COCO_INDEX) --overwrite
 
 test: .venv/installed-dev  ## run all tests but the slow ones
+	./scripts/check_javascript.sh test
 	$(BIN)/python -m pytest -m "not slow and not cluster" --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: .venv/installed-dev  ## run the slow tests: installed package, lowest versions, benchmarks
@@ -81,6 +82,7 @@ lint: .venv/installed-dev  ## check style, format, imports and types
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/shellcheck --external-sources *.sh scripts/*.sh .ci/run
+	./scripts/check_javascript.sh lint
 
 docs: .venv/installed-dev  ## write docs/reference from the commands and the docstrings
 	$(BIN)/python -m sphinx -q -E -W -b markdown -d .sphinx docs/sphinx docs/reference

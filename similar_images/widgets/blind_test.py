@@ -13,8 +13,8 @@ from similar_images.comparison.statistics import Result
 from similar_images.inputs import images
 from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget
+from similar_images.widgets.bundles import read_bundle
 from similar_images.widgets.messages import Buffers, Request
-from similar_images.widgets.search import CSS, page
 
 THUMBNAIL_SIDE = 320  # pixels
 
@@ -25,7 +25,7 @@ class BlindTest(BackgroundWidget):
     Each list is searched once, ahead of the questions. After a restart the test continues with the remaining queries.
     """
 
-    _esm, _css = page("blind_test.js"), CSS
+    _esm, _css = read_bundle("blind_test")
     n = Int().tag(sync=True)  # queries to vote on; exact after all lists are searched
     voted = Int().tag(sync=True)  # of the n
     can_undo = Bool(False).tag(sync=True)

@@ -14,11 +14,10 @@ from similar_images.evaluation.duplicate_choice import Member
 from similar_images.events import Event, Progress
 from similar_images.index.index import Index
 from similar_images.index.similarity import COSINE
-from similar_images.templates import pages
 from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget, check_rows
+from similar_images.widgets.bundles import read_bundle
 from similar_images.widgets.messages import Buffers, Request
-from similar_images.widgets.search import CSS, STATIC, page
 from similar_images.widgets.selection import unique_rows
 from similar_images.widgets.thumbnails import Thumbnails, as_message
 
@@ -38,8 +37,7 @@ class DuplicateReview(BackgroundWidget):
     `to_script`. The groups are found in the background; Python waits for them if necessary.
     """
 
-    _esm = pages.source("duplicates.js") + page("duplicate_review.js")
-    _css = CSS + (STATIC / "duplicate_review.css").read_text(encoding="utf-8")
+    _esm, _css = read_bundle("duplicate_review")
     _settable = BackgroundWidget._settable | {"kept"}
     kept: Any = List().tag(sync=True)  # rows, at least one of each group
     _groups: Any = List().tag(sync=True)

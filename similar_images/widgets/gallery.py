@@ -19,8 +19,9 @@ from similar_images.networks import loader
 from similar_images.networks.description import reads_text, reads_words
 from similar_images.widgets import export, messages, why
 from similar_images.widgets.background import check_rows
+from similar_images.widgets.bundles import read_bundle
 from similar_images.widgets.messages import Buffers, MoreHits, Request
-from similar_images.widgets.search import CSS, SearchWidget, Step, page
+from similar_images.widgets.search import SearchWidget, Step
 from similar_images.widgets.thumbnails import Thumbnail, Thumbnails, as_message
 from similar_images.widgets.uploads import MAX_BYTES, MAX_TOTAL_BYTES, File, Upload
 
@@ -36,7 +37,7 @@ class Gallery(SearchWidget):
     """Shows the k most similar images to a random one, one on the web, or one of your own."""
 
     collection: Collection
-    _esm, _css = page("search.js", "hits.js", "filters.js", "query.js", "opened.js", "gallery.js"), CSS
+    _esm, _css = read_bundle("gallery")
     _settable = SearchWidget._settable | {"side"}
     max_bytes = Int(MAX_BYTES).tag(sync=True)  # of an uploaded image
     max_total_bytes = Int(MAX_TOTAL_BYTES).tag(sync=True)  # of an upload

@@ -11,9 +11,9 @@ from traitlets import Bytes, Dict, Int, List, TraitError, Unicode, observe, vali
 from similar_images.collection.images import Collection
 from similar_images.widgets import map_colours, messages
 from similar_images.widgets.background import BackgroundWidget, check_rows
+from similar_images.widgets.bundles import read_bundle
 from similar_images.widgets.gallery import Gallery
 from similar_images.widgets.messages import Buffers, Request
-from similar_images.widgets.search import CSS, STATIC, page
 from similar_images.widgets.selection import unique_rows
 from similar_images.widgets.thumbnails import Thumbnail, Thumbnails
 
@@ -29,7 +29,7 @@ class Map(BackgroundWidget):
     be read, set and observed; the gallery has the same selection.
     """
 
-    _esm, _css = page("points.js", "map_layers.js", "map.js"), CSS + (STATIC / "map.css").read_text(encoding="utf-8")
+    _esm, _css = read_bundle("map")
     _settable = BackgroundWidget._settable | {"selection", "query", "color_by", "height"}
     selection: Any = List().tag(sync=True)  # rows
     query = Int(None, allow_none=True).tag(sync=True)  # the row of the last query; None: from outside the collection

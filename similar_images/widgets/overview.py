@@ -9,9 +9,9 @@ from traitlets import Int, List, validate
 from similar_images.collection.images import Collection
 from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget, check_rows
+from similar_images.widgets.bundles import read_bundle
 from similar_images.widgets.gallery import Gallery
 from similar_images.widgets.messages import Buffers, Request
-from similar_images.widgets.search import CSS, page
 from similar_images.widgets.selection import unique_rows
 from similar_images.widgets.thumbnails import Thumbnails, as_message
 
@@ -26,7 +26,7 @@ class Overview(BackgroundWidget):
     images are computed after a click.
     """
 
-    _esm, _css = page("overview.js"), CSS
+    _esm, _css = read_bundle("overview")
     _settable = BackgroundWidget._settable | {"selection"}
     groups: Any = List().tag(sync=True)  # title, note, number of images, and the first rows with their names
     selection: Any = List().tag(sync=True)

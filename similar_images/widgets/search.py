@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,18 +31,10 @@ from similar_images.widgets.background import BackgroundWidget, check_rows, desc
 from similar_images.widgets.messages import Buffers, MoreHits, Request
 from similar_images.widgets.selection import Hits, Query, Rows, unique_rows
 
-STATIC = Path(__file__).parent / "static"
-# Text, not a path: anywidget would watch a file for as long as Python runs, and keep the widget alive for that.
-CSS = (STATIC / "widgets.css").read_text(encoding="utf-8")
 MAX_HITS = 200
 MORE_HITS = 48  # sent at once while the user scrolls
 
 Step = Callable[[str], None]  # shows the running step of a query
-
-
-def page(*names: str) -> str:
-    """Return the JavaScript of a widget after the part shared by all: a widget's page is one file."""
-    return "".join((STATIC / name).read_text(encoding="utf-8") for name in ("page.js", *names))
 
 
 class Superseded(Exception):

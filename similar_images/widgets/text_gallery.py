@@ -14,8 +14,9 @@ from similar_images.index.exact import rows_except
 from similar_images.inputs.texts import MAX_CHARACTERS
 from similar_images.widgets import export, messages
 from similar_images.widgets.background import check_rows
+from similar_images.widgets.bundles import read_bundle
 from similar_images.widgets.messages import Buffers, Request
-from similar_images.widgets.search import CSS, SearchWidget, Step, page
+from similar_images.widgets.search import SearchWidget, Step
 from similar_images.widgets.words import Piece, Words
 
 CARD_CHARACTERS = 600  # of a hit; a click shows the rest
@@ -24,7 +25,7 @@ CARD_CHARACTERS = 600  # of a hit; a click shows the rest
 class TextGallery(SearchWidget):
     """Shows the k texts of a collection closest in meaning to a typed or random text."""
 
-    _esm, _css = page("search.js", "hits.js", "filters.js", "text_gallery.js"), CSS
+    _esm, _css = read_bundle("text_gallery")
     characters = Int(MAX_CHARACTERS).tag(sync=True)  # of a query, at most
 
     def __init__(self, collection: TextCollection, k: int = 8, seed: int | None = None, language: str = "english"):
