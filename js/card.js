@@ -10,7 +10,7 @@ const COPIED_MILLISECONDS = 1500;
 const LABEL_CHARACTERS = 80;
 
 /**
- * What distinguishes images and texts: `copied` names what is copied; the others build a card, fill it with a hit, and
+ * Cards of images or of texts: `copied` names the copied text; the functions build a card, fill it with a hit, and
  * show a picture.
  * @typedef {{ copied: string, build: (card: Card) => void, fill: (card: Card, hit: Hit) => void,
  *   drawPicture?: (card: Card, picture: Picture) => void }} CardKind

@@ -79,7 +79,7 @@ export function setPicture(img, jpeg) {
   img.src = `data:image/jpeg;base64,${btoa(letters)}`;
 }
 
-/** Return a name that is cut in its middle if it is too long; screen readers read it from the controls. @param {string} name */
+/** Return a name, cut in its middle if it is too long; screen readers read it from the controls. @param {string} name */
 export function cutName(name) {
   const letters = [...name];
   const [start, end] = [letters.slice(0, -ENDING), letters.slice(-ENDING)].map(part => h("span", {}, part.join("")));

@@ -135,7 +135,7 @@ class GalleryPage {
     this.#drawLate();
   }
 
-  /** Draw pictures that were made after the hits were sent. */
+  /** Draw the pictures made after the hits were sent. */
   #drawLate() {
     const [number, ...made] = this.model.get("late");
     const shown = this.model.get("shown");

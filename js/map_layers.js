@@ -19,7 +19,7 @@ const MAX_PICTURES = 600; // kept: about 50 MB
 const DOT_PIXELS = /** @type {[number, number]} */ ([1.2, 7]); // radii
 const PLAIN = "#6f8fb0"; // points of a map without colours
 const UNKNOWN = "#8a8f94"; // points without a value
-const FADED = 0.75; // share of the paper in points that are not selected
+const FADED = 0.75; // share of the paper in unselected points
 const PAUSE_MILLISECONDS = 80; // without a move until pictures are requested
 
 /** Return the channels of a CSS colour. @param {string} colour @returns {Colour} */
@@ -240,7 +240,7 @@ export function drawMarks(canvas, scene, { query, current, hasKeyboard, outline 
   }
 }
 
-/** Stroke a path with a rim, which is visible on any picture. @param {CanvasRenderingContext2D} context @param {Palette} palette @param {string} colour @param {number[]} [dash] */
+/** Stroke a path with a rim, visible on any picture. @param {CanvasRenderingContext2D} context @param {Palette} palette @param {string} colour @param {number[]} [dash] */
 function strokeWithRim(context, { paper }, colour, dash = []) {
   const strokes = /** @type {[string, number, number[]][]} */ ([
     [paper, 4, []],

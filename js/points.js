@@ -8,7 +8,7 @@ import { clamp } from "./geometry.js";
 /** @typedef {{ x: number, y: number, scale: number }} View */
 /** @typedef {[x: number, y: number]} Place */
 /**
- * How points are drawn: `colours` has a colour per code, 0xBBGGRR, then again for points that are not selected.
+ * How points are drawn: `colours` has a colour per code, 0xBBGGRR, then again for unselected points.
  * @typedef {{ order: Uint32Array, codes: Uint8Array | null, selected: Uint8Array | null, colours: Uint32Array,
  *   view: View, radius: number }} Drawing
  */

@@ -14,7 +14,7 @@ const FIRST_BOX = /** @type {Box} */ ([0.25, 0.25, 0.75, 0.75]);
 export class QueryFigure {
   /** @type {Box | null} */
   #box = null;
-  /** Where a drag began. @type {[number, number] | null} */
+  /** The start of a drag. @type {[number, number] | null} */
   #began = null;
 
   /** @param {SearchPage<GalleryTraits>} page @param {Node[]} marks */

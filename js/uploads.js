@@ -1,4 +1,4 @@
-// Images that are chosen, dropped or pasted, and links that are dropped.
+// Chosen, dropped and pasted images, and dropped links.
 
 import { consume } from "./dom.js";
 import { send } from "./model.js";
@@ -9,7 +9,7 @@ import { send } from "./model.js";
 const PART_BYTES = 4e6; // of an upload in one message: Jupyter's server drops messages above 10 MiB
 
 export class Uploads {
-  /** Distinguishes the uploads of this page from those of other pages. */
+  /** An id of this page, part of the ids of its uploads. */
   #page = Math.random().toString(36).slice(2);
   #count = 0;
 

@@ -1,9 +1,9 @@
-"""Find the images of a collection that look most like a given one, or the texts that mean most nearly the same.
+"""Find the images of a collection that look most like a given one, or the texts closest in meaning.
 
-The folders follow the data, each importing only from those before it:
+The folders follow the data, each importing only from earlier ones:
 
     inputs      -> images, archives, addresses on the web, texts, lists of names
-    networks    -> what turns an image or a text into a vector
+    networks    -> embedding networks of images and texts
     vectors     -> names, vectors and their manifest on disk
     index       -> vectors to a Faiss index
     overview    -> a map, clusters and what stands out, from the vectors' neighbours
@@ -83,7 +83,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used: what is heavy is not loaded before."""
+    """Import a public name on first use, so that `import similar_images` is fast."""
     if name in _HOMES:
         return getattr(import_module(f"similar_images.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__} has no attribute {name}")

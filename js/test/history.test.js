@@ -13,7 +13,7 @@ test("white space is squeezed", () => {
   assert.equal(squeeze("  two \n words "), "two words");
 });
 
-test("an answer does not replace a text that is being typed", () => {
+test("an answer does not interrupt typing", () => {
   const typed = new TypedText();
   typed.isTyping = true;
   assert.equal(typed.accepts("cat", "do"), false);

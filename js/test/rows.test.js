@@ -11,7 +11,7 @@ test("blocks are requested one after the other", () => {
   assert.equal(paging.requestNext(), 28);
 });
 
-test("nothing is requested after the last hit", () => {
+test("the last hit ends the requests", () => {
   const paging = new Paging();
   paging.reset(8, false);
   assert.equal(paging.receive(8, 3, true), "new");

@@ -15,11 +15,11 @@ test("a range has the rows between both ends, in both directions", () => {
   assert.deepEqual(tickRange([], SHOWN, { row: 3, from: 1, isOn: true }), [3, 9, 1]);
 });
 
-test("a range from a row that is not shown is the row alone", () => {
+test("a range from an absent row is one row", () => {
   assert.deepEqual(tickRange([], SHOWN, { row: 9, from: -1, isOn: true }), [9]);
 });
 
-test("tick all keeps rows that are not shown", () => {
+test("tick all keeps absent rows", () => {
   const all = toggleAll([5, 3], SHOWN);
   assert.deepEqual(all, [5, 7, 3, 9, 1]);
   assert.equal(areAllTicked(all, SHOWN), true);

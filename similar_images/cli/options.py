@@ -1,4 +1,4 @@
-"""What the commands share: errors in one line, and the options that open a collection."""
+"""Shared by the commands: errors in one line, and the options of a collection."""
 
 import builtins
 import codecs
@@ -35,7 +35,7 @@ NAMED = 5  # collections in a message
 
 
 class Place(click.ParamType):
-    """Where images are: a folder, an archive, a folder in an archive, or an address that fsspec opens."""
+    """Location of images: a folder, an archive, a folder in an archive, or an address that fsspec opens."""
 
     name = "place"
 
@@ -99,7 +99,7 @@ where_option = click.option(
     "conditions",
     metavar="COLUMN=VALUE",
     multiple=True,
-    help="Search only what matches: name=PART, folder=FOLDER, date=2019-07, date=LOW..HIGH, camera=MODEL, or a column "
+    help="Search only matching images: name=PART, folder=FOLDER, date=2019-07, date=LOW..HIGH, camera=MODEL, or a column "
     "of the table beside the list, LIST.columns.csv or .parquet. All columns must match, of one column any value.",
 )
 

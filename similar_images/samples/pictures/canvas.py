@@ -23,7 +23,7 @@ def tone(colour: Colour, by: float) -> Colour:
 
 @lru_cache
 def outline(text: str, cuts: int = 3, closed: bool = True) -> np.ndarray:
-    """Return the corners "x,y x,y ...", rounded by cuts (Chaikin 1974); a line that is not closed keeps its ends."""
+    """Return the corners "x,y x,y ...", rounded by cuts (Chaikin 1974); an open line keeps its ends."""
     points = np.array([complex(*map(float, point.split(","))) for point in text.split()])
     for _ in range(cuts):
         after = np.roll(points, -1)
@@ -71,7 +71,7 @@ def noise(across: float, along: float) -> np.ndarray:
 
 
 class Picture:
-    """A canvas with the random generator that varies what is painted on it."""
+    """A canvas with the random generator that varies the painting."""
 
     def __init__(self, seed: str):
         self.random = Random(seed)

@@ -1,4 +1,4 @@
-"""What is behind a thing: layers, each from a height down to the lower edge of the picture."""
+"""Backgrounds: layers, each from a height down to the lower edge of the picture."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Plants, food, things of the house and what is seen on the way."""
+"""Plants, food, household things and sights."""
 
 import numpy as np
 
