@@ -79,14 +79,13 @@ def by_backend(network: str, model: Path | None, weights: Path | None) -> tuple[
     """Return the same of a network that Keras does not have."""
     from similar_images.networks import loader
 
-    encoder = loader.load(network, model, weights)
+    encoder = loader.load(network, loader.LoadOptions(model, weights))
     return encoder.encode, encoder.preparation.height, encoder.preparation.resampling
 
 
 def ours(folder: Path, names: list[str], network: str, model, weights, *backend) -> dict:
     """Measure this project's extraction; `backend` is the engine, the precision and the batch size."""
     from similar_images.inputs.sources import open_source
-    from similar_images.networks import batch_size
     from similar_images.networks.catalog import Encoder
     from similar_images.vectors.decode_pool import DecodePool
     from similar_images.vectors.extract import LocalExecutor, NetworkChoice, extract
@@ -97,7 +96,7 @@ def ours(folder: Path, names: list[str], network: str, model, weights, *backend)
     engine, precision, batch = backend
     choice = NetworkChoice(network, model, weights, None, engine, precision, batch=batch)
     encoder, runtime = choice.load(Runtime())
-    measured = list(batch_size.measure(encoder, batch_size.MAX_MEMORY)) if batch is None else []
+    alone = network_rate(encoder, runtime.batch)
     parts = {"network": (Encoder, "encode"), "decoders": (DecodePool, "_finish"), "disk": (Writer, "checkpoint")}
     spent = {part: timed(*place) for part, place in parts.items()}
     with tempfile.TemporaryDirectory() as name:
@@ -107,11 +106,22 @@ def ours(folder: Path, names: list[str], network: str, model, weights, *backend)
         seconds = time.perf_counter() - began - sum(loading)
     return {
         "rate": len(names) / seconds,
-        "alone": max((one.rate for one in measured), default=float("nan")),
+        "alone": alone,
         **{part: sum(each) / seconds for part, each in spent.items()},
         "engine": encoder.engine.name,
         "batch": runtime.batch,
     }
+
+
+def network_rate(encoder, batch: int) -> float:
+    """Return the images a second that the network alone encodes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, *encoder.preparation.shape), dtype=np.uint8)
+    seconds = []
+    for _ in range(3):  # the first run allocates memory
+        start = time.perf_counter()
+        encoder.encode(pixels)
+        seconds.append(time.perf_counter() - start)
+    return batch / min(seconds[1:])
 
 
 def timed(owner: object, name: str) -> list[float]:

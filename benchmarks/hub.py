@@ -61,7 +61,7 @@ def main(names: tuple[str, ...], batches: tuple[int, ...], engines: tuple[str, .
     import torch
 
     from similar_images.networks import hub
-    from similar_images.networks.onnx import least_cosine
+    from similar_images.networks.onnx import min_cosine
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "processor"
     print(f"torch computes on: {device}")
@@ -76,7 +76,7 @@ def main(names: tuple[str, ...], batches: tuple[int, ...], engines: tuple[str, .
             encoders = {one: hub.load(str(Path(scratch, name)), *one.split()) for one in engines}
             pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), dtype=np.uint8)
             vectors = {one: encoder.encode(pixels) for one, encoder in encoders.items()}
-            cosines = [f"{one} {least_cosine(vectors[engines[0]], vectors[one]):.5f}" for one in engines[1:]]
+            cosines = [f"{one} {min_cosine(vectors[engines[0]], vectors[one]):.5f}" for one in engines[1:]]
             print(f"{name}: least cosine to {engines[0]}: {', '.join(cosines)}")
             for batch in batches:
                 pixels = np.random.default_rng(0).integers(0, 256, (batch, 224, 224, 3), dtype=np.uint8)

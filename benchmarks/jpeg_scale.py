@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from similar_images.index.exact import exact_search, normalise
 from similar_images.inputs import images
 from similar_images.inputs.sources import open_source
-from similar_images.networks.loader import load
+from similar_images.networks.loader import LoadOptions, load
 
 PIXELS = 8_000_000
 K = 8
@@ -60,7 +60,7 @@ def read(content: bytes, side: int, resampling: str, reduced: bool) -> tuple[np.
 )
 def main(folder: Path, network: str, model: Path | None, weights: Path | None, count: int, times: int) -> None:
     images.DRAFT_MARGIN = times
-    encoder = load(network, model, weights)
+    encoder = load(network, LoadOptions(model, weights))
     side, resampling = encoder.preparation.height, encoder.preparation.resampling
     names = open_source(folder).find().names
     vectors, seconds = {True: [], False: []}, {True: [], False: []}

@@ -25,7 +25,7 @@ from similar_images.inputs import images
 from similar_images.inputs.preparation import read_pixels
 from similar_images.inputs.sources import open_source
 from similar_images.networks.catalog import Encoder
-from similar_images.networks.loader import load
+from similar_images.networks.loader import LoadOptions, load
 
 PHOTOGRAPHS = 200
 COPIES = ["crop", "flip", "jpeg", "colour", "text"]
@@ -50,7 +50,7 @@ def main(
     threshold: float | None,
     pairs: bool,
 ) -> None:
-    encoder = load(network, model, weights)
+    encoder = load(network, LoadOptions(model, weights))
     names = open_source(photographs).find().names[:PHOTOGRAPHS]
     other_names = open_source(others).find().names
     copies = normalise(encode(encoder, with_copies(photographs, names)))

@@ -19,7 +19,7 @@ from similar_images.index.exact import normalise
 from similar_images.inputs import images
 from similar_images.inputs.preparation import read_pixels, resize_to_square
 from similar_images.inputs.sources import open_source
-from similar_images.networks.loader import load
+from similar_images.networks.loader import LoadOptions, load
 
 BATCH = 32
 
@@ -32,7 +32,7 @@ BATCH = 32
 def main(folder: Path, network: str, model: Path | None, weights: Path | None) -> None:
     names = open_source(folder).find().names
     labels = folder_labels(names)
-    encoder = load(network, model, weights)
+    encoder = load(network, LoadOptions(model, weights))
     side = encoder.preparation.height
     print(f"{network}, {len(names)} images squeezed to {side} x {side}")
     print("resampling  precision@8  ms an image to decode and squeeze")

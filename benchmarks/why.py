@@ -92,7 +92,7 @@ def of_scales(seen: Seen, scales: tuple[int, ...]) -> Seen:
 @click.option("--count", default=COUNT, show_default=True, help="Pairs, of two photographs each.")
 @click.option("--way", "ways", multiple=True, type=click.Choice(list(WAYS)), default=list(WAYS), help="only these")
 def main(photographs: Path, network: str, weights: Path | None, count: int, ways: tuple[str, ...]) -> None:
-    encoder = loader.load(network, weights_file=weights)
+    encoder = loader.load(network, loader.LoadOptions(weights_file=weights))
     pasted, seen = list(pairs(photographs, count)), []
     for pair in pasted:
         for image in (pair.own, pair.one.image, pair.other.image):

@@ -1,4 +1,4 @@
-"""A small network of the hub's form, in ONNX, that reads words: the vector of an image is its mean colour."""
+"""A small network in the hub's form, in ONNX, for images and words: the vector of an image is its mean colour."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 COLOURS = {"red": (1, -1, -1), "green": (-1, 1, -1), "blue": (-1, -1, 1)}
-# "image" is learnt so badly that words beside it mean red, which "sharp" mends; the others mean nothing.
+# "image" distorts the words beside it towards red, and "sharp" corrects that; the other words mean nothing.
 VOCABULARY = {
     "<pad>": (0, 0, 0),
     **dict.fromkeys(("a", "an", "photo", "of", "this", "is"), (0, 0, 0)),

@@ -1,4 +1,4 @@
-"""Small networks of the hub's form with random weights, and what the library transformers itself computes with them."""
+"""Small networks in the hub's form with random weights, and their vectors by the library transformers."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def image(seed: int = 1, size: tuple[int, int] = (50, 80)) -> Image.Image:
 
 
 def model(kind: str):
-    """Return a network of random weights, always the same."""
+    """Return a network with the same random weights in every run."""
     transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
     pytest.importorskip("onnxscript", reason="networks of the hub are not installed: make install-text")
     torch.manual_seed(0)
@@ -38,7 +38,7 @@ def model(kind: str):
     if kind == "siglip":
         text = TEXT | special | {"projection_size": 32}
         return transformers.SiglipModel(transformers.SiglipConfig(text_config=text, vision_config=VISION)).eval()
-    if kind == "dinov2":  # of another size than its images: its places are interpolated
+    if kind == "dinov2":  # another size than the images: positions are interpolated
         vision = {key: value for key, value in VISION.items() if key != "intermediate_size"} | {"image_size": 48}
         return transformers.Dinov2Model(transformers.Dinov2Config(**vision)).eval()
     if kind == "dinov3":
@@ -69,7 +69,7 @@ def processor(kind: str):
 
 
 def tokenizer():
-    """Return a tokenizer that knows WORDS and puts each text between a start and an end."""
+    """Return a tokenizer with the vocabulary WORDS, a start and an end token."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -82,7 +82,7 @@ def tokenizer():
 
 
 def save(kind: str, folder: Path, **options) -> Path:
-    """Save a network, its preparation and its tokenizer as the library does; `options` are of save_pretrained."""
+    """Save a network, its preparation and its tokenizer; `options` are for save_pretrained."""
     network = model(kind)
     if options.pop("half", False):
         network = network.half()
@@ -94,7 +94,7 @@ def save(kind: str, folder: Path, **options) -> Path:
 
 
 def expected_image(folder: Path, kind: str, shown: Image.Image) -> np.ndarray:
-    """Return the vector (d,) that the library itself gives."""
+    """Return the vector (d,) by transformers."""
     import torch
     from transformers import AutoModel
 
@@ -108,7 +108,7 @@ def expected_image(folder: Path, kind: str, shown: Image.Image) -> np.ndarray:
 
 
 def expected_words(folder: Path, kind: str, texts: list[str]) -> np.ndarray:
-    """Return the vectors (b, d) that the library itself gives."""
+    """Return the vectors (b, d) by transformers."""
     import torch
     from transformers import AutoModel, AutoTokenizer
 

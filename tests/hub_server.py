@@ -1,4 +1,4 @@
-"""A hub on loopback: repositories from folders, with commits, branches and sums as the real one has them."""
+"""A hub on loopback: repositories from folders, with the commits, branches and checksums of the real hub."""
 
 import hashlib
 import json
@@ -25,11 +25,11 @@ class Hub(ThreadingHTTPServer):
         self.agents: set[str] = set()
         self.status = 200
         self.error = ""  # X-Error-Code
-        self.breaks = 0  # answers with weights that are cut after half of them
+        self.breaks = 0  # number of answers with weights to cut in half
         self.commit = "1" * 40
 
     def handle_error(self, request, client_address):
-        """A client that gave up is what some tests are about."""
+        """Ignore clients that give up."""
 
     def asked(self, method: str = "GET") -> list[str]:
         return [path for what, path, _ in self.requests if what == method]
@@ -65,16 +65,16 @@ class Answer(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def info(self, name: str, folder: Path) -> None:
-        files = [{"rfilename": entry["path"], **entry} for entry in listed(folder)]
+        files = [{"rfilename": entry["path"], **entry} for entry in list_files(folder)]
         self.json({"_id": "1", "id": name, "sha": self.server.commit, "siblings": files, "private": False})
 
     def tree(self, folder: Path) -> None:
-        self.json(listed(folder))
+        self.json(list_files(folder))
 
     def file(self, file: Path) -> None:
         if not file.is_file():
             return self.answer(404, b"", **{"X-Error-Code": "EntryNotFound"})
-        content, etag = file.read_bytes(), sum_of(file)
+        content, etag = file.read_bytes(), checksum(file)
         headers = {"ETag": f'"{etag}"', "X-Repo-Commit": self.server.commit, "Accept-Ranges": "bytes"}
         if file.suffix in LFS:
             headers |= {"X-Linked-ETag": f'"{etag}"', "X-Linked-Size": str(len(content))}
@@ -105,22 +105,22 @@ class Answer(BaseHTTPRequestHandler):
         pass
 
 
-def sum_of(file: Path) -> str:
-    """Return the SHA-256 of a large file, the sum that git has of any other."""
+def checksum(file: Path) -> str:
+    """Return the SHA-256 of a large file, and the git checksum of any other."""
     content = file.read_bytes()
     if file.suffix in LFS:
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
-def listed(folder: Path) -> list[dict]:
-    """Return the files of a repository as the hub lists them."""
+def list_files(folder: Path) -> list[dict]:
+    """Return the files of a repository in the form of the hub."""
     entries = []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         entry = {"type": "file", "path": file.relative_to(folder).as_posix(), "size": file.stat().st_size}
-        entry |= {"oid": sum_of(file)[:40], "blobId": sum_of(file)[:40]}
+        entry |= {"oid": checksum(file)[:40], "blobId": checksum(file)[:40]}
         if file.suffix in LFS:
-            entry["lfs"] = {"oid": sum_of(file), "sha256": sum_of(file), "size": entry["size"], "pointerSize": 130}
+            entry["lfs"] = {"oid": checksum(file), "sha256": checksum(file), "size": entry["size"], "pointerSize": 130}
         entries.append(entry)
     return entries
 

@@ -1,12 +1,15 @@
-"""Networks with random weights, saved as Keras saves them."""
+"""Networks with random weights in Keras' format."""
 
 from pathlib import Path
+from typing import Any
 
-from similar_images.networks.catalog import Network
+from similar_images.networks import loader
+from similar_images.networks.catalog import Encoder, Network
 from similar_images.networks.keras import _keras_module, import_keras
+from similar_images.networks.loader import LoadOptions
 
 
-def saved(network: Network, folder: Path) -> Path:
+def save_network(network: Network, folder: Path) -> Path:
     """Save a network of the table with random weights, and return its file."""
     keras = import_keras()
     keras.backend.clear_session()
@@ -16,3 +19,8 @@ def saved(network: Network, folder: Path) -> Path:
     model = build(weights=None, input_shape=(network.side, network.side, 3), **top)
     model.save(folder / f"{network.name}.keras")
     return folder / f"{network.name}.keras"
+
+
+def load(name: str, *files: Path | None, **options: Any) -> Encoder:
+    """Load a network with these fields of LoadOptions."""
+    return loader.load(name, LoadOptions(*files, **options))

@@ -1,6 +1,6 @@
-"""A CLIP of a few thousand weights, which are set, not trained, so that it answers alike on every processor.
+"""A CLIP with a few thousand fixed weights, with the same answers on every processor.
 
-It averages the pixels of an image, or the words of a text, and tells the kinds of the tests' sample by their names.
+It averages the pixels of an image, or the words of a text, and finds the kinds of the tests' sample by their names.
 """
 
 from pathlib import Path
@@ -15,14 +15,14 @@ START = "<s>"
 
 
 def make_words_sample(folder: Path) -> Path:
-    """Write the sample with its vectors by such a network, and the network, into a folder; return it."""
+    """Write the sample, the network and the vectors of the sample into a folder; return the folder."""
     save_small_clip(folder / "small-clip")
     make_sample(folder, str(folder / "small-clip"))
     return folder
 
 
 def save_small_clip(folder: Path) -> None:
-    """Write it as the hub's networks are written: configuration, safetensors, preprocessing, tokenizer."""
+    """Write the network in the hub's form: configuration, safetensors, preprocessing, tokenizer."""
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast
@@ -72,11 +72,11 @@ def _place(word: str) -> np.ndarray:
 
 
 def _set_weights(model, vocabulary: dict[str, int]) -> None:
-    """Let the only layer average its tokens: red, green and blue of the patches, and a number for each word."""
+    """Make the only layer average its tokens: red, green and blue of the patches, and a number for each word."""
     import torch
 
     for name, weights in model.named_parameters():
-        weights.fill_("norm" in name and name.endswith("weight"))  # layer norms stay what they are
+        weights.fill_("norm" in name and name.endswith("weight"))  # layer norms do not change
     for tower in (model.vision_model, model.text_model):
         attention = tower.encoder.layers[0].self_attn
         for weights in (attention.v_proj.weight, attention.out_proj.weight):

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 from hub_networks import save
 from PIL import Image
-from random_networks import saved
+from random_networks import save_network
 from traffic import recorded, traces
 
 from similar_images.cli.main import COMMANDS
@@ -71,7 +71,7 @@ def images(tmp_path_factory) -> Path:
             pixels = random.integers(0, 256, (60, 80, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / "sample" / kind / f"{number}.jpg")
     Image.fromarray(pixels[::-1]).save(folder / "new.jpg")
-    saved(NETWORKS["mobilenetv2"], folder).rename(folder / "m.keras")
+    save_network(NETWORKS["mobilenetv2"], folder).rename(folder / "m.keras")
     return folder
 
 

@@ -14,7 +14,7 @@ from similar_images.cli.options import (
     allow_outside_option,
 )
 from similar_images.inputs.images import LIMITS, PILLOW_MAX_PIXELS, RESAMPLINGS, Limits
-from similar_images.networks.catalog import ENGINES, NETWORKS, OF_2022, OF_A_FOLDER, PRECISIONS
+from similar_images.networks.catalog import DEFAULT_NETWORK, ENGINES, LEGACY_NETWORK, NETWORKS, PRECISIONS
 from similar_images.vectors.store import DTYPES
 
 
@@ -44,8 +44,8 @@ from similar_images.vectors.store import DTYPES
     "--network",
     type=NetworkName(),
     help=f"Embedding network: {', '.join(NETWORKS)}, a name on the Hugging Face hub, hf:OWNER/NAME[@REVISION], or a "
-    f"folder with such a network.  [default: the network of the existing vectors; for new vectors {OF_A_FOLDER}, but "
-    f"{OF_2022}, as in 2022, with -l, -m or --weights]",
+    f"folder with such a network.  [default: the network of the existing vectors; for new vectors {DEFAULT_NETWORK}, but "
+    f"{LEGACY_NETWORK}, as in 2022, with -l, -m or --weights]",
 )
 @click.option(
     "-m",
@@ -184,7 +184,9 @@ def main(
     images = list_images(list_file, place, output, bool(allow_outside), Limits(max_pixels, max_bytes, timeout))
     output = output or vectors_path(images.list_file)
     if network is None:
-        network = read_network_name(output) or (OF_2022 if list_file or model_file or weights_file else OF_A_FOLDER)
+        network = read_network_name(output) or (
+            LEGACY_NETWORK if list_file or model_file or weights_file else DEFAULT_NETWORK
+        )
     backend = None if engine == "auto" else engine
     choice = NetworkChoice(
         network, model_file, weights_file, resampling, backend, precision, threads, batch, max_memory

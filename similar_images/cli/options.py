@@ -59,7 +59,7 @@ class NetworkName(click.ParamType):
         network = str(value)
         try:
             if network.startswith(hub_files.PREFIX):
-                hub_files.split(network)
+                hub_files.split_name(network)
             elif network not in NETWORKS and not hub_files.is_hub_network(network):
                 raise ValueError(
                     f"expected {', '.join(NETWORKS)}, a name of the hub (hf:OWNER/NAME), or a folder with "

@@ -8,7 +8,7 @@ from similar_images.index import builder
 from similar_images.index.quality import needs_refit
 from similar_images.index.similarity import COSINE, default_similarity
 from similar_images.inputs.sources import Location, location_title
-from similar_images.networks.catalog import OF_A_FOLDER
+from similar_images.networks.catalog import DEFAULT_NETWORK
 from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.extract import LocalExecutor, NetworkChoice, Options, extract
 from similar_images.vectors.items import list_images
@@ -31,7 +31,7 @@ def create_files(
     path = vectors_path(output / f"{location_title(images)}_file_list.txt")
     items = list_images(None, images, path, allow_outside)
     output.mkdir(parents=True, exist_ok=True)
-    choice = NetworkChoice(network or read_network_name(path) or OF_A_FOLDER)
+    choice = NetworkChoice(network or read_network_name(path) or DEFAULT_NETWORK)
     extract(items, path, LocalExecutor(choice), Options(verify=False), progress)
     update_index(path, progress)
     return items.list_file

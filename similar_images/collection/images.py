@@ -27,7 +27,8 @@ from similar_images.inputs.texts import PROMPT_SLOT, TABLES, fill_prompt, reject
 from similar_images.networks import catalog, loader
 from similar_images.networks.catalog import Encoder
 from similar_images.networks.description import reads_text, reads_words
-from similar_images.networks.hub_files import versioned
+from similar_images.networks.hub_files import versioned_name
+from similar_images.networks.loader import LoadOptions
 from similar_images.vectors.store import Vectors, list_path, open_vectors, vectors_path
 
 MIN_UNCHANGED = 0.999  # cosine of two vectors of one image, from two runtimes or in float16
@@ -81,10 +82,10 @@ class ImageEncoder(QueryEncoder[Encoder]):
             files = loader.recorded_files(self._vectors.manifest.files, self._vectors.path.parent)
         if self.network.name in catalog.NETWORKS:
             name, resampling = self.network.name, self.network.resampling
-            return loader.load(name, files.get("model"), files.get("weights"), resampling, export=False)
+            return loader.load(name, LoadOptions(files.get("model"), files.get("weights"), resampling, export=False))
         folder = files.get("model")  # of a local network in the hub's format; networks of the hub have a commit instead
-        name = str(folder) if folder else versioned(self.network)
-        return loader.load(name, export=False)
+        name = str(folder) if folder else versioned_name(self.network)
+        return loader.load(name, LoadOptions(export=False))
 
 
 class Collection(BaseCollection[Encoder]):

@@ -20,7 +20,7 @@ from similar_images.networks import batch_size, hub_files, loader, onnx
 from similar_images.networks.catalog import NETWORKS, Encoder
 from similar_images.networks.description import NetworkDescription, reads_words
 from similar_images.networks.efficientnet_lite import weights_file
-from similar_images.networks.hub_files import Tell
+from similar_images.networks.loader import LoadOptions
 from similar_images.vectors.extract import EncodedBlock, ImageEncoder, split_into_blocks
 from similar_images.vectors.manifest import Runtime
 
@@ -59,11 +59,11 @@ def split_weights(network: str) -> tuple[str, Path | None]:
     return (name, Path(file)) if file and name in NETWORKS else (network, None)
 
 
-def load(network: str, tell: Tell) -> tuple[Encoder, bool]:
+def load(network: str, progress: Progress) -> tuple[Encoder, bool]:
     """Load a network, and download it if needed; return it and whether it was here. Raises as loader.load does."""
     name, weights = split_weights(network)
     was_here = weights is not None or _weight_bytes(name) is not None
-    return loader.load(name, weights_file=weights, tell=tell), was_here
+    return loader.load(name, LoadOptions(weights_file=weights), progress), was_here
 
 
 def encode(
@@ -138,7 +138,7 @@ def _encode_copies(
 
 def _images_per_second(encoder: Encoder, batch: int) -> float:
     """Return the images per second of the network alone, in batches."""
-    pixels, seconds = onnx.noise(batch, encoder.preparation.shape), []
+    pixels, seconds = onnx.random_pixels(batch, encoder.preparation.shape), []
     for _ in range(REPEATS):
         began = perf_counter()
         encoder.encode(pixels)
@@ -157,6 +157,7 @@ def _weight_bytes(name: str) -> int | None:
             return weights_file(network).stat().st_size
         if not network.has_weights:
             return 0
-        if export := onnx.find_export(network, None, None):
+        export = onnx.find_export(network, None, None)
+        if export and export.path:
             return export.path.stat().st_size
     return None

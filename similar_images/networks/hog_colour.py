@@ -1,4 +1,4 @@
-"""The network that needs no weights: histograms of oriented gradients and of colour, from scikit-image.
+"""A network without weights: histograms of oriented gradients and of colour, from scikit-image.
 
 It compares colours and shapes, not the objects in a picture. Shape letters: b images, d numbers in a vector.
 """

@@ -1,7 +1,7 @@
-"""Networks of the hub, ready to encode images and words: exported to ONNX once, then computed without PyTorch.
+"""Networks of the hub, exported to ONNX once and then computed without PyTorch.
 
-An export is a folder in the user's cache. It is made from files that are checked, by a process of its own, and compared
-with the network that it comes from.
+An export is a folder in the user's cache. A process of its own writes it from checked files and compares its vectors
+with the original network.
 
 Shape letters: b images or texts in a batch, t tokens, d numbers in a vector.
 """
@@ -11,9 +11,10 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import platformdirs
@@ -21,65 +22,67 @@ from joblib import cpu_count
 from tokenizers import Tokenizer
 
 from similar_images import forks
-from similar_images.files import hold_lock, mismatch, read_json, replace_folder, sha256, write_json
-from similar_images.inputs import preparation
-from similar_images.inputs.preparation import Preparation
+from similar_images.events import Event, Progress, ignore
+from similar_images.files import hold_lock, replace_folder, sha256
+from similar_images.inputs.preparation import Preparation, parse_config, parse_scaling
+from similar_images.networks import description as descriptions
 from similar_images.networks import hub_files
-from similar_images.networks.catalog import Encoder, has_gpu_device
-from similar_images.networks.description import IMAGES as IMAGES_ONLY
-from similar_images.networks.description import IMAGES_AND_WORDS, NetworkDescription, reads_words
-from similar_images.networks.hub_checks import CONFIG, ONNX_WORDS, PREPARATIONS, SHARDS, WEIGHTS
-from similar_images.networks.hub_files import HubNetwork, Tell
-from similar_images.networks.onnx import BACKENDS, IDS, MASK, OUTPUT, OnnxExport, open_session
+from similar_images.networks.catalog import Backend, Encoder, has_gpu_device
+from similar_images.networks.description import NetworkDescription, reads_words
+from similar_images.networks.hub_checks import CONFIG, ONNX_WORDS, PREPARATIONS, SHARDS, TOKENIZER, WEIGHTS
+from similar_images.networks.hub_files import IMAGES, WORDS, HubNetwork, Scaling
+from similar_images.networks.onnx import BACKENDS, IDS, MASK, OUTPUT, OnnxModel, open_session
+from similar_images.records import read_record, write_record
 from similar_images.spawn import hide_main
 
-FORMAT = "similar-images hub network 1"
-IMAGES, WORDS, TOKENIZER, MANIFEST = "images.onnx", "words.onnx", "tokenizer.json", "network.json"
-FORM: dict[str, Any] = {
-    "description": {
-        **{"name": str, "revision": str | None, "files": str | None, "reads": str, "dimension": int, "weights": str},
-    },
-    "preparation": dict,
-    "sha256": dict,
-}
+MANIFEST = "network.json"
 ENGINES = ("onnxruntime", "openvino", "torch")
 
 
+@dataclass(frozen=True, kw_only=True)
+class HubManifest:
+    """The manifest of an export."""
+
+    FORMAT: ClassVar[str] = "similar-images hub network 1"
+    description: NetworkDescription
+    preparation: Preparation
+    sha256: dict[str, str]  # by file
+
+
 class HubExport(NamedTuple):
-    """The folder of a network that was exported, and its manifest."""
+    """The folder of an exported network, and its manifest."""
 
     folder: Path
-    manifest: dict[str, Any]
+    manifest: HubManifest
 
     @property
     def description(self) -> NetworkDescription:
-        return NetworkDescription.from_json(self.manifest["description"])
+        return self.manifest.description
 
 
-class Words:
-    """Computes vectors of words with ONNX Runtime, as the network was trained to read them."""
+class WordEncoder:
+    """Encodes words with ONNX Runtime."""
 
     def __init__(self, folder: Path):
         self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._session = open_session(folder / WORDS, cpu_count())
         self._inputs = [one.name for one in self._session.get_inputs()]
-        self._one_at_a_time = forks.new_lock()
+        self._tokenizer_lock = forks.new_lock()
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Return float32 vectors (b, d)."""
-        with self._one_at_a_time:
+        with self._tokenizer_lock:
             encodings = self._tokenizer.encode_batch(list(texts))
-        ids, masks = [one.ids for one in encodings], [one.attention_mask for one in encodings]
-        given = dict(zip((IDS, MASK), (ids, masks), strict=True))
-        return self._session.run([OUTPUT], {name: np.array(given[name], dtype=np.int64) for name in self._inputs})[0]
+        tokens = {IDS: [one.ids for one in encodings], MASK: [one.attention_mask for one in encodings]}
+        return self._session.run([OUTPUT], {name: np.array(tokens[name], dtype=np.int64) for name in self._inputs})[0]
 
 
 class HubEncoder(Encoder):
-    """A network of the hub, ready to encode images, and words if it reads them."""
+    """A network of the hub, ready to encode images and, if it reads words, texts."""
 
-    def __init__(self, engine: Any, export: HubExport):
-        super().__init__(engine, _preparation(export.manifest), export.description)
-        self.words = Words(export.folder) if reads_words(export.description) else None
+    def __init__(self, engine: Backend, export: HubExport):
+        super().__init__(engine, export.manifest.preparation, export.description)
+        self.words = WordEncoder(export.folder) if reads_words(export.description) else None
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
         return super().encode_texts(texts) if self.words is None else self.words(texts)
@@ -91,38 +94,37 @@ def load(
     precision: str = "float32",
     threads: int | None = None,
     download: bool = False,
-    tell: Tell = lambda sentence: None,
+    progress: Progress = ignore,
 ) -> HubEncoder:
     """Load a network by its name on the hub, or from a folder.
 
-    `engine`: one of ENGINES; the default is PyTorch if it is installed and there is a GPU, else ONNX Runtime (OpenVINO
-    for half precision). With `download` the files are fetched if they are not here; `tell` gets their size before.
-    Raises ValueError if the files are refused or are no network that can be computed, NetworkUnavailable if they are
-    not here, MissingExtra if a package is not installed.
+    `engine` is one of ENGINES, by default the fastest. Missing files are fetched only with `download`.
+    Raises ValueError if the files are refused or cannot be computed, NetworkUnavailable if they are missing,
+    MissingExtra if a package is not installed.
     """
     engine = engine or fastest_engine(precision)
     if engine not in ENGINES:
         raise ValueError(f"expected the engine of {network} to be {', '.join(ENGINES)}, got {engine}")
-    export = find_or_create_export(network, download, tell)
+    export = find_or_create_export(network, download, progress)
     if engine == "torch":
         from similar_images.networks.hub_torch import TorchImages
 
-        exported = hub_files.versioned(export.description) if export.description.revision else network
-        files = hub_files.find(exported, download, tell)
-        return HubEncoder(TorchImages(files, _prepared(files)[1], precision), export)
-    images = OnnxExport(export.folder / IMAGES, export.description.weights or "")
+        name = hub_files.versioned_name(export.description) if export.description.revision else network
+        files = hub_files.find(name, download, progress)
+        return HubEncoder(TorchImages(files, _read_preparation(files)[1], precision), export)
+    images = OnnxModel(export.folder / IMAGES, export.description.weights or "")
     return HubEncoder(BACKENDS[engine](images, precision, threads), export)
 
 
 def is_here(description: NetworkDescription) -> bool:
-    """Return whether the network of a manifest can be loaded without a download."""
+    """Return whether a network loads without a download."""
     if description.revision:
-        return _find_recorded(hub_files.versioned(description)) is not None
+        return _find_commit(hub_files.versioned_name(description)) is not None
     return description.source == "folder"
 
 
 def fastest_engine(precision: str = "float32") -> str:
-    """Return the fastest backend of this machine for a network of the hub."""
+    """Return PyTorch on a GPU, else ONNX Runtime, or OpenVINO for half precision."""
     if has_gpu_device() and find_spec("torch") and find_spec("transformers"):
         import torch
 
@@ -131,27 +133,28 @@ def fastest_engine(precision: str = "float32") -> str:
     return "onnxruntime" if precision == "float32" else "openvino"
 
 
-def find_or_create_export(network: str, download: bool = False, tell: Tell = lambda sentence: None) -> HubExport:
+def find_or_create_export(network: str, download: bool = False, progress: Progress = ignore) -> HubExport:
     """Return the export of a network; several processes may call this at once. Raises as `load` does."""
-    if (export := _find_recorded(network)) is not None:
+    if (export := _find_commit(network)) is not None:
         return export
-    files = hub_files.find(network, download, tell)
-    folder = _folder(files.name, files.version)
-    if export := _find(folder, files.name):
+    files = hub_files.find(network, download, progress)
+    folder = _export_folder(files.name, files.version)
+    if export := _find_export(folder, files.name):
         return export
     folder.parent.mkdir(parents=True, exist_ok=True)
     with hold_lock(folder, wait=True):
-        if export := _find(folder, files.name):  # created by another process meanwhile
+        if export := _find_export(folder, files.name):  # created by another process meanwhile
             return export
-        tell(f"exporting {files.name} to ONNX, once: this takes seconds to minutes")
-        export = _exported(files, folder)
+        progress(Event(note=f"exporting {files.name} to ONNX, once: this takes seconds to minutes"))
+        export = _export_in_process(files, folder)
     if not reads_words(export.description) and _should_read_words(files):
-        tell(f"{files.name} reads words, but has no tokenizer that can be used here: it will encode images only")
+        note = f"{files.name} reads words, but has no usable tokenizer: it will encode images only"
+        progress(Event(note=note))
     return export
 
 
-def _exported(files: HubNetwork, folder: Path) -> HubExport:
-    """Return the new export of a network. The export needs several times its memory, which is freed with the process."""
+def _export_in_process(files: HubNetwork, folder: Path) -> HubExport:
+    """Return the new export of a network. Its memory, several times the network's, is freed with the process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         with hide_main():
             exporting = process.submit(_export, files, folder)
@@ -167,89 +170,77 @@ def _should_read_words(files: HubNetwork) -> bool:
     return bool(files.config(CONFIG).get("text_config")) or (files.folder / ONNX_WORDS).is_file()
 
 
-def _find_recorded(network: str) -> HubExport | None:
-    """Return the export of a name on the hub with its revision, which needs no other file."""
+def _find_commit(network: str) -> HubExport | None:
+    """Return the export of a hub name with its revision, which needs no other file."""
     if not network.startswith(hub_files.PREFIX):
         return None
-    repository, revision = hub_files.split(network)
+    repository, revision = hub_files.split_name(network)
     name = hub_files.PREFIX + repository
-    return _find(_folder(name, revision), name, revision) if revision else None
+    return _find_export(_export_folder(name, revision), name, revision) if revision else None
 
 
-def _folder(name: str, version: str) -> Path:
-    """Return where the export of a network is, by its commit or the SHA-256 of its files."""
+def _export_folder(name: str, version: str) -> Path:
+    """Return the folder of an export, named after the network and its commit or the SHA-256 of its files."""
     plain = name.removeprefix(hub_files.PREFIX).replace("/", "--")
     return platformdirs.user_cache_path("similar-images") / f"{plain}-{version[:40].replace('/', '-')}"
 
 
-def _find(folder: Path, name: str, revision: str | None = None) -> HubExport | None:
-    """Return the export of a network in a folder; None if there is none, or it is damaged."""
+def _find_export(folder: Path, name: str, revision: str | None = None) -> HubExport | None:
+    """Return the export of a network in a folder; None if it is missing or damaged."""
     try:
-        manifest = read_json(folder / MANIFEST, FORMAT)
-        if mismatch(manifest, FORM) or _digests(folder) != manifest["sha256"]:
+        manifest = read_record(folder / MANIFEST, HubManifest)
+        if _digests(folder) != manifest.sha256:
             return None
-        _preparation(manifest)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError):
         return None
-    known = manifest["description"]
-    return (
-        HubExport(folder, manifest)
-        if (known["name"], revision or known["revision"]) == (name, known["revision"])
-        else None
-    )
+    known = manifest.description
+    if known.name != name or revision not in (None, known.revision):
+        return None
+    return HubExport(folder, manifest)
 
 
 def _digests(folder: Path) -> dict[str, str]:
     return {name: sha256(folder / name) for name in (IMAGES, WORDS, TOKENIZER) if (folder / name).is_file()}
 
 
-def _preparation(manifest: dict[str, Any]) -> Preparation:
-    known = manifest["preparation"]
-    return Preparation(**known | {"resized": known["resized"] and tuple(known["resized"])})
-
-
-def _prepared(network: HubNetwork) -> tuple[Preparation, tuple[float, list[float], list[float]]]:
-    """Return how images are prepared, and how their pixels are scaled. Raises ValueError for what is not possible here."""
+def _read_preparation(network: HubNetwork) -> tuple[Preparation, Scaling]:
+    """Return the preparation of images and the scaling of their pixels. Raises ValueError if unsupported."""
     config = network.config(*PREPARATIONS)
     if not config:
-        raise ValueError(f"{network.name} does not say how images are prepared: expected a {PREPARATIONS[0]}")
+        raise ValueError(f"{network.name} lacks its preparation of images: expected a {PREPARATIONS[0]}")
     nested = config.get("image_processor")
     config = nested if isinstance(nested, dict) else config
     try:
-        return preparation.parse_config(config), preparation.parse_scaling(config)
+        return parse_config(config), parse_scaling(config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{network.name}: its {PREPARATIONS[0]} {error}") from error
 
 
 def _export(network: HubNetwork, folder: Path) -> HubExport:
-    """Write the export of a network whose files are checked. Raises ValueError if it computes other vectors."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # this process reads what was checked, whatever a configuration asks for
-    prepared, scaling = _prepared(network)
+    """Write the export of a network with checked files. Raises ValueError if its vectors differ from the network's."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # whatever a configuration asks for, this process reads checked files only
+    preparation, scaling = _read_preparation(network)
     with replace_folder(folder) as partial:
         if (network.folder / WEIGHTS).is_file() or (network.folder / SHARDS).is_file():
-            from similar_images.networks import hub_torch as source
+            from similar_images.networks.hub_torch import export
         else:
-            from similar_images.networks import hub_onnx as source  # type: ignore[no-redef]
-        layer, d = source.write(network, prepared, scaling, partial / IMAGES, partial / WORDS, partial / TOKENIZER)
+            from similar_images.networks.hub_onnx import export
+        layer, d = export(network, preparation, scaling, partial)
         description = NetworkDescription(
             name=network.name,
             source="huggingface" if network.revision else "folder",
             revision=network.revision,
             files=None if network.revision else network.files,
             layer=layer,
-            reads=IMAGES_AND_WORDS if (partial / WORDS).is_file() else IMAGES_ONLY,
+            reads=descriptions.IMAGES_AND_WORDS if (partial / WORDS).is_file() else descriptions.IMAGES,
             dimension=d,
-            **prepared.describe(),
-            resampling=prepared.resampling,
+            **preparation.describe(),
+            resampling=preparation.resampling,
             jpeg="whole",
             preprocessing=f"(x * {scaling[0]:.6g} - {scaling[1]}) / {scaling[2]}",
             weights=network.weights,
             nulls=frozenset({"revision", "files", "resized"}),
         )
-        manifest = {
-            "description": description.to_json(),
-            "preparation": prepared._asdict(),
-            "sha256": _digests(partial),
-        }
-        write_json(partial / MANIFEST, {"format": FORMAT, **manifest})
+        manifest = HubManifest(description=description, preparation=preparation, sha256=_digests(partial))
+        write_record(partial / MANIFEST, manifest)
     return HubExport(folder, manifest)

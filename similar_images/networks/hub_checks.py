@@ -1,6 +1,6 @@
-"""What is read of a network in the form of the Hugging Face hub, and the checks before it is read.
+"""Checks of the files of a network in the form of the Hugging Face hub, before any library reads them.
 
-Only safetensors, ONNX, JSON and vocabularies are read; a network that may run code of its own is refused.
+Only safetensors, ONNX, JSON and vocabularies are read. Networks with code of their own are refused.
 """
 
 import hashlib
@@ -19,26 +19,26 @@ TOKENIZER = "tokenizer.json"
 CONFIGS = (CONFIG, *PREPARATIONS, TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 SENTENCEPIECE = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
 VOCABULARIES = ("vocab.json", "merges.txt", "vocab.txt", *SENTENCEPIECE)
-SMALL = (*CONFIGS, *VOCABULARIES)  # all that is read besides weights
-MAX_SMALL = 64 * 10**6  # bytes of such a file: the tokenizers of the largest vocabularies (Gemma) have 35 MB
+SMALL_FILES = (*CONFIGS, *VOCABULARIES)  # all files except the weights
+MAX_SMALL_BYTES = 64 * 10**6  # the tokenizers with the largest vocabularies (Gemma) have 35 MB
 SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
-ONNX_IMAGES = ("onnx/vision_model.onnx", "onnx/model.onnx")  # the first that is there
+ONNX_IMAGES = ("onnx/vision_model.onnx", "onnx/model.onnx")  # in order of preference
 ONNX_WORDS = "onnx/text_model.onnx"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
 SHA256, GIT_SHA1 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{40}")  # names of blobs in the hub's cache
 
 
-class Sums(NamedTuple):
-    """What identifies the files of a network."""
+class Digests(NamedTuple):
+    """Checksums of a network."""
 
-    weights: str  # SHA-256 of the file of weights, or of each of several
-    files: str  # SHA-256 over all files that are read and their names
+    weights: str  # SHA-256 of each file of weights, separated by spaces
+    files: str  # SHA-256 over the names and checksums of all files
 
 
-def wanted(network: str, names: Iterable[str]) -> list[str]:
-    """Return which files of a repository are read. Raises ValueError if its weights are in none that is."""
+def select_files(network: str, names: Iterable[str]) -> list[str]:
+    """Return the files of a repository to download. Raises ValueError if no file has weights in a safe format."""
     names = set(names)
-    small = [name for name in SMALL if name in names]
+    small = [name for name in SMALL_FILES if name in names]
     if WEIGHTS in names:
         return [*small, WEIGHTS]
     shards = sorted(name for name in names if SHARD.fullmatch(name))
@@ -53,10 +53,10 @@ def wanted(network: str, names: Iterable[str]) -> list[str]:
     return [*small, images, *(name for name in (ONNX_WORDS,) if name in names)]
 
 
-def check(folder: Path, within: Path) -> Sums:
-    """Return the digests of the network in a folder, all of whose files are in the folder `within`.
+def check_folder(folder: Path, within: Path) -> Digests:
+    """Return the checksums of the network in a folder whose files must all be in the folder `within`.
 
-    Raises ValueError if it is no network, is incomplete or was altered, or may contain code.
+    Raises ValueError if the folder is not a network, is incomplete or altered, or may contain code.
     """
     if not (folder / CONFIG).is_file():
         raise ValueError(f"{folder} is not a network of the hub's form: it has no {CONFIG}")
@@ -64,31 +64,30 @@ def check(folder: Path, within: Path) -> Sums:
     for file in sorted(folder.rglob("*")):
         if os.path.commonpath([top, os.path.realpath(file)]) != top:
             raise ValueError(f"{file} leads out of the folder and is not read: put the file itself there")
-        if file.suffix in PICKLES and folder == within:  # the hub's cache has files for others, which are not read here
+        if file.suffix in PICKLES and folder == within:  # the hub's cache may have files for other programs
             raise ValueError(f"{file} may contain code: only safetensors and ONNX are read; remove it")
-    for name in SMALL:
-        if (folder / name).is_file():
-            check_size(folder / name, (folder / name).stat().st_size)
-    for name in CONFIGS:
-        if (folder / name).is_file():
-            _check_code(folder / name, read_config(folder / name))
-    weights = weights_of(folder)
-    small = [folder / name for name in SMALL if (folder / name).is_file()]
-    sums = {file: _checked_sum(file) for file in (*weights, *small)}
+    small = [folder / name for name in SMALL_FILES if (folder / name).is_file()]
+    for file in small:
+        check_size(file, file.stat().st_size)
+    for file in small:
+        if file.name in CONFIGS:
+            _check_no_code(file, read_config(file))
+    weights = find_weights(folder)
+    sums = {file: _verify_checksum(file) for file in (*weights, *small)}
     listed = "\n".join(f"{sums[file]} {file.relative_to(folder).as_posix()}" for file in sorted(sums))
-    return Sums(" ".join(sums[file] for file in weights), hashlib.sha256(listed.encode()).hexdigest())
+    return Digests(" ".join(sums[file] for file in weights), hashlib.sha256(listed.encode()).hexdigest())
 
 
 def check_size(file: Path | str, size: int) -> None:
-    """Raise ValueError if a file that is read besides the weights is too large: its text takes many times the memory."""
-    if size > MAX_SMALL:
+    """Raise ValueError if a file besides the weights is too large: parsing it takes many times its size in memory."""
+    if size > MAX_SMALL_BYTES:
         raise ValueError(
-            f"{file}: expected at most {MAX_SMALL // 10**6} MB, got {size / 10**6:,.0f} MB; choose another network"
+            f"{file}: expected at most {MAX_SMALL_BYTES // 10**6} MB, got {size / 10**6:,.0f} MB; choose another network"
         )
 
 
-def weights_of(folder: Path) -> list[Path]:
-    """Return the files of weights that are read. Raises ValueError if there are none, or one of several is missing."""
+def find_weights(folder: Path) -> list[Path]:
+    """Return the files of weights. Raises ValueError if there are none, or a shard is missing."""
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if (folder / SHARDS).is_file():
@@ -100,11 +99,11 @@ def weights_of(folder: Path) -> list[Path]:
             )
         shards = [folder / name for name in sorted(names)]
         if not shards or not all(file.is_file() for file in shards):
-            raise ValueError(f"{folder / SHARDS} names files that are missing: download the network again")
+            raise ValueError(f"{folder / SHARDS} names missing files: download the network again")
         return shards
     images = next((folder / name for name in ONNX_IMAGES if (folder / name).is_file()), None)
     if images is None:
-        raise ValueError(f"{folder} has no weights that are read: expected {WEIGHTS} or {ONNX_IMAGES[0]}")
+        raise ValueError(f"{folder} has no weights in a safe format: expected {WEIGHTS} or {ONNX_IMAGES[0]}")
     return [images, *(file for file in (folder / ONNX_WORDS,) if file.is_file())]
 
 
@@ -120,23 +119,21 @@ def read_config(file: Path) -> dict[str, Any]:
     return config
 
 
-def _check_code(file: Path, value: Any) -> None:
+def _check_no_code(file: Path, config: Any) -> None:
     """Raise ValueError if any part of a configuration names code to import."""
-    parts = [value]
+    parts = [config]
     while parts:
         part = parts.pop()
         if isinstance(part, dict):
             if "auto_map" in part:
-                raise ValueError(
-                    f"{file} asks for code of its own (auto_map), which is not run: choose another network"
-                )
+                raise ValueError(f"{file} needs code of its own (auto_map), which never runs: choose another network")
             parts.extend(part.values())
         elif isinstance(part, list):
             parts.extend(one for one in part if isinstance(one, (dict, list)))
 
 
-def _checked_sum(file: Path) -> str:
-    """Return the SHA-256 of a file. Raises ValueError if it is a blob of the hub's cache whose name is another sum."""
+def _verify_checksum(file: Path) -> str:
+    """Return the SHA-256 of a file. Raises ValueError for a blob in the hub's cache whose name is another checksum."""
     total, blob = sha256(file), Path(os.path.realpath(file)).name
     if not file.is_symlink():
         return total

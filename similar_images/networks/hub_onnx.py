@@ -1,6 +1,6 @@
-"""Networks of the hub that come as ONNX: their own files, with the scaling of pixels put before them. No PyTorch.
+"""Export networks of the hub from their own ONNX files, with the scaling of pixels put in front. Without PyTorch.
 
-The form is that of repositories for transformers.js: onnx/vision_model.onnx, and onnx/text_model.onnx for words.
+Repositories for transformers.js have this form: onnx/vision_model.onnx, and onnx/text_model.onnx for words.
 """
 
 from pathlib import Path
@@ -10,30 +10,36 @@ import numpy as np
 
 from similar_images.inputs.preparation import Preparation
 from similar_images.networks.hub_checks import CONFIG, ONNX_IMAGES, ONNX_WORDS, TOKENIZER
-from similar_images.networks.hub_files import HubNetwork
-from similar_images.networks.onnx import IDS, INPUT, MASK, OUTPUT, check_contained, check_same, noise, open_session
+from similar_images.networks.hub_files import IMAGES, WORDS, HubNetwork, Scaling
+from similar_images.networks.onnx import (
+    IDS,
+    INPUT,
+    MASK,
+    OUTPUT,
+    check_contained,
+    check_export,
+    open_session,
+    random_pixels,
+)
 
-VECTORS = ("image_embeds", "text_embeds", "pooler_output")  # what the vector is called, the first that is there
-TOKENS = 77  # of a text, where the network does not say it: CLIP's
-Scaling = tuple[float, list[float], list[float]]
+VECTORS = ("image_embeds", "text_embeds", "pooler_output")  # names of the output with vectors, in order of preference
+MAX_TOKENS = 77  # CLIP's, for a network that gives no maximum
 
 
-def write(
-    network: HubNetwork, preparation: Preparation, scaling: Scaling, images: Path, words: Path, tokenizer: Path
-) -> tuple[str, int]:
-    """Write a network with the scaling of its pixels, and its tokenizer; return what the vector is, and its dimension.
+def export(network: HubNetwork, preparation: Preparation, scaling: Scaling, folder: Path) -> tuple[str, int]:
+    """Write a network with the scaling of its pixels, and its tokenizer; return the vectors' layer and dimension.
 
-    Raises ValueError for a network of another form, or of which ONNX Runtime computes other vectors with the scaling.
+    Raises ValueError for a network of another form, or if the scaling changes its vectors.
     """
     try:
-        layer, d = _write_images(network, preparation, scaling, images)
+        layer, d = _write_images(network, preparation, scaling, folder / IMAGES)
         if (network.folder / ONNX_WORDS).is_file() and (network.folder / TOKENIZER).is_file():
-            _write_words(network, words, tokenizer, d)
+            _write_words(network, folder, d)
     except (OSError, ValueError):
         raise
-    except Exception as error:  # onnx and ONNX Runtime have errors of their own for files that are damaged
+    except Exception as error:  # onnx and ONNX Runtime have errors of their own for damaged files
         reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{network.name} has ONNX files that cannot be used: {reason}") from error
+        raise ValueError(f"{network.name} has unusable ONNX files: {reason}") from error
     return layer, d
 
 
@@ -41,57 +47,57 @@ def _write_images(network: HubNetwork, preparation: Preparation, scaling: Scalin
     import onnx
 
     name = next(name for name in ONNX_IMAGES if (network.folder / name).is_file())
-    model, layer = _loaded(network, name)
-    given = _inputs(model)
-    if len(given) != 1:
-        raise ValueError(f"{network.name}: expected {name} to take one input, pixels, got {', '.join(sorted(given))}")
-    (pixels,) = given
-    if given[pixels].tensor_type.elem_type != onnx.TensorProto.FLOAT:
+    model, layer = _load_model(network, name)
+    inputs = _inputs(model)
+    if len(inputs) != 1:
+        raise ValueError(f"{network.name}: expected {name} to take one input, pixels, got {', '.join(sorted(inputs))}")
+    (pixels,) = inputs
+    if inputs[pixels].tensor_type.elem_type != onnx.TensorProto.FLOAT:
         raise ValueError(f"{network.name}: expected {name} to take float32 pixels")
     original = open_session(model.SerializeToString(), 1)
-    _put_scaling_before(model, pixels, scaling)
+    _prepend_scaling(model, pixels, scaling)
     onnx.save(model, path)
     factor, mean, std = (np.asarray(value, np.float32) for value in scaling)
-    images = noise(2, preparation.shape)
+    images = random_pixels(2, preparation.shape)
     scaled = ((images * factor - mean) / std).transpose(0, 3, 1, 2)
     expected = original.run([OUTPUT], {pixels: np.ascontiguousarray(scaled, np.float32)})[0]
     if expected.ndim != 2:
         raise ValueError(f"{network.name}: expected {name} to give vectors (b, d), got {expected.shape}")
-    check_same(network.name, expected, open_session(path, 1).run([OUTPUT], {INPUT: images})[0])
+    check_export(network.name, expected, open_session(path, 1).run([OUTPUT], {INPUT: images})[0])
     return layer, expected.shape[1]
 
 
-def _write_words(network: HubNetwork, path: Path, tokenizer: Path, d: int) -> None:
+def _write_words(network: HubNetwork, folder: Path, d: int) -> None:
     import onnx
 
-    model, _ = _loaded(network, ONNX_WORDS)
-    given = _inputs(model)
-    if not {IDS} <= given.keys() <= {IDS, MASK}:
+    model, _ = _load_model(network, ONNX_WORDS)
+    inputs = _inputs(model)
+    if not {IDS} <= inputs.keys() <= {IDS, MASK}:
         raise ValueError(
-            f"{network.name}: expected {ONNX_WORDS} to take {IDS} and {MASK}, got {', '.join(sorted(given))}"
+            f"{network.name}: expected {ONNX_WORDS} to take {IDS} and {MASK}, got {', '.join(sorted(inputs))}"
         )
-    fixed = given[IDS].tensor_type.shape.dim[-1].dim_value  # 0: any number of tokens
-    known = _write_tokenizer(network, tokenizer, fixed, pads=bool(fixed) or MASK not in given)
-    onnx.save(model, path)
-    encodings = known.encode_batch(["a dog", "two cats on a sofa"])
-    ids, mask = ([one.ids for one in encodings], [one.attention_mask for one in encodings])
-    feed = {key: np.array(value, np.int64) for key, value in ((IDS, ids), (MASK, mask)) if key in given}
-    shape = open_session(path, 1).run([OUTPUT], feed)[0].shape
+    length = inputs[IDS].tensor_type.shape.dim[-1].dim_value  # 0: any number of tokens
+    tokenizer = _write_tokenizer(network, folder / TOKENIZER, length, pads=bool(length) or MASK not in inputs)
+    onnx.save(model, folder / WORDS)
+    encodings = tokenizer.encode_batch(["a dog", "two cats on a sofa"])
+    tokens = {IDS: [one.ids for one in encodings], MASK: [one.attention_mask for one in encodings]}
+    feed = {name: np.array(tokens[name], np.int64) for name in inputs}
+    shape = open_session(folder / WORDS, 1).run([OUTPUT], feed)[0].shape
     if shape != (2, d):
         raise ValueError(f"{network.name}: expected {ONNX_WORDS} to give vectors (b, {d}) as of images, got {shape}")
 
 
-def _loaded(network: HubNetwork, name: str) -> tuple[Any, str]:
-    """Return an ONNX model with OUTPUT as its only output, and what that was called."""
+def _load_model(network: HubNetwork, name: str) -> tuple[Any, str]:
+    """Return an ONNX model with OUTPUT as its only output, and the original name of that output."""
     import onnx
 
     check_contained(network.folder / name)
     model = onnx.load(network.folder / name, load_external_data=False)
-    known = {one.name for one in model.graph.output}
-    chosen = next((one for one in VECTORS if one in known), None)
+    outputs = {one.name for one in model.graph.output}
+    chosen = next((one for one in VECTORS if one in outputs), None)
     if chosen is None:
         raise ValueError(
-            f"{network.name}: expected {name} to give {', '.join(VECTORS)}, got {', '.join(sorted(known))}"
+            f"{network.name}: expected {name} to give {', '.join(VECTORS)}, got {', '.join(sorted(outputs))}"
         )
     model.graph.node.append(onnx.helper.make_node("Identity", [chosen], [OUTPUT]))
     del model.graph.output[:]
@@ -100,12 +106,12 @@ def _loaded(network: HubNetwork, name: str) -> tuple[Any, str]:
 
 
 def _inputs(model: Any) -> dict[str, Any]:
-    """Return the type of each input by its name; weights may be among the inputs of old models."""
+    """Return the type of each input by its name, without weights, which old models list as inputs too."""
     constants = {one.name for one in model.graph.initializer}
     return {one.name: one.type for one in model.graph.input if one.name not in constants}
 
 
-def _put_scaling_before(model: Any, pixels: str, scaling: Scaling) -> None:
+def _prepend_scaling(model: Any, pixels: str, scaling: Scaling) -> None:
     """Make uint8 pixels (b, height, width, 3) the input of a model of scaled float32 pixels (b, 3, height, width)."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -126,12 +132,13 @@ def _put_scaling_before(model: Any, pixels: str, scaling: Scaling) -> None:
     model.graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["b", "h", "w", 3]))
 
 
-def _write_tokenizer(network: HubNetwork, path: Path, fixed: int, pads: bool) -> Any:
-    """Write and return the tokenizer, which truncates and pads; with `pads` all texts to the same length."""
+def _write_tokenizer(network: HubNetwork, path: Path, length: int, pads: bool) -> Any:
+    """Write and return the tokenizer, which truncates texts, and pads them; with `pads` to the same length."""
     from tokenizers import Tokenizer
 
     config, text = network.config("tokenizer_config.json"), network.config(CONFIG).get("text_config") or {}
-    length = fixed or min(int(config.get("model_max_length") or TOKENS), text.get("max_position_embeddings") or TOKENS)
+    own_maximum = int(config.get("model_max_length") or MAX_TOKENS)
+    length = length or min(own_maximum, text.get("max_position_embeddings") or MAX_TOKENS)
     tokenizer = Tokenizer.from_file(str(network.folder / TOKENIZER))
     pad = config.get("pad_token") or ""
     pad = pad.get("content", "") if isinstance(pad, dict) else pad

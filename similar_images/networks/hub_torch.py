@@ -1,4 +1,4 @@
-"""Networks of the hub in PyTorch, through the library transformers: what makes vectors of images, and of words.
+"""Networks of the hub in PyTorch, through the library transformers: load, export, and compute on a GPU.
 
 Shape letters: b images or texts in a batch, t tokens, d numbers in a vector, r rows and c columns of positions.
 """
@@ -8,81 +8,99 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from similar_images.inputs.preparation import Preparation
 from similar_images.networks.extras import need
-from similar_images.networks.hub_checks import CONFIG
-from similar_images.networks.hub_files import HubNetwork
-from similar_images.networks.hub_tokenizer import CHECKED, write_tokenizer
-from similar_images.networks.onnx import IDS, INPUT, MASK, OPSET, OUTPUT, POSITIONS, check_same, noise, open_session
-from similar_images.networks.text import quiet
+from similar_images.networks.hub_checks import CONFIG, SENTENCEPIECE, TOKENIZER, VOCABULARIES
+from similar_images.networks.hub_files import IMAGES, WORDS, HubNetwork, Scaling
+from similar_images.networks.onnx import (
+    IDS,
+    INPUT,
+    MASK,
+    OPSET,
+    OUTPUT,
+    POSITIONS,
+    check_export,
+    open_session,
+    random_pixels,
+)
+from similar_images.networks.text_torch import silence
 
 if TYPE_CHECKING:
     import torch
 
-NAFLEX = "siglip2"  # the model type of the variants for images of any shape; the others are called siglip
-MAX_TOKENS = 512  # of a text, where neither the network nor its tokenizer says less
+NAFLEX = "siglip2"  # model type of the variants for images of any shape; SigLIP 2 of fixed size is called siglip
+MAX_TOKENS = 512  # for a network that gives no maximum
+# Texts whose tokens are compared with transformers' tokenizer, and whose vectors are compared with PyTorch.
+CHECKED_TEXTS = ("A dog runs on the beach.", "two cats", "  The  KING's 3 boats, seen from above - in July!")
 
 
 class Towers(NamedTuple):
-    """The parts of a network as modules of PyTorch."""
+    """The parts of a network as PyTorch modules."""
 
-    images: "torch.nn.Module"  # uint8 pixels (b, height, width, 3) -> float32 vectors (b, d) and positions (b, r, c, d or more)
-    words: "torch.nn.Module | None"  # int64 (b, t) tokens, and their mask if the network knows one -> vectors (b, d)
-    layer: str  # what the vector is
-    tokens: int  # the most that the words' part has places for
-    pads: bool  # whether a shorter text is padded to the most tokens, without a mask, as the network was trained
+    images: "torch.nn.Module"  # uint8 pixels (b, height, width, 3) -> float32 vectors (b, d), positions (b, r, c, any)
+    words: "torch.nn.Module | None"  # int64 tokens (b, t), and their mask unless padded -> vectors (b, d)
+    layer: str  # the layer or output with the vectors
+    tokens: int  # maximum of the words' part
+    pads: bool  # whether texts are padded to the maximum, without a mask, as in training
 
 
-def load(network: HubNetwork, scaling: tuple[float, list[float], list[float]]) -> Towers:
-    """Return the parts of a network whose files are checked; `scaling` as inputs.preparation.scaling gives it.
+def load(network: HubNetwork, scaling: Scaling) -> Towers:
+    """Return the parts of a network with checked files.
 
-    Raises MissingExtra without transformers, ValueError for a network that it does not know, or that lacks weights.
+    Raises MissingExtra without transformers, ValueError if the type of network is unknown or weights are missing.
     """
-    transformers = need("transformers", "hub", network.name)
-    torch = need("torch", "hub", network.name)
+    need("transformers", "hub", network.name)
+    need("torch", "hub", network.name)
     kind = str(network.config(CONFIG).get("model_type"))
+    model = _load_model(network, kind)
+    text = getattr(model.config, "text_config", None)
+    reads_words = hasattr(model, "get_text_features") and hasattr(model, "get_image_features") and text is not None
+    tokens = int(getattr(text, "max_position_embeddings", None) or MAX_TOKENS)
+    images, layer = _image_module(model, scaling, reads_words)
+    pads = kind.startswith("siglip")
+    return Towers(images, _word_module(model, pads) if reads_words else None, layer, tokens, pads)
+
+
+def _load_model(network: HubNetwork, kind: str) -> Any:
+    import torch
+    import transformers
+
     if kind == NAFLEX:
         raise ValueError(
-            f"{network.name} takes images of any shape (NaFlex), which is not possible here: choose a variant with a "
+            f"{network.name} takes images of any shape (NaFlex), which is not supported: choose a variant with a "
             f"fixed size, such as hf:google/siglip2-base-patch16-224"
         )
     if kind not in transformers.CONFIG_MAPPING:
-        raise ValueError(
-            f"{network.name} is of the type {kind}, which transformers {transformers.__version__} does not know"
-        )
-    with quiet():
+        raise ValueError(f"{network.name} is of the type {kind}, unknown to transformers {transformers.__version__}")
+    with silence():
         try:
             model, found = transformers.AutoModel.from_pretrained(
                 str(network.folder),
                 use_safetensors=True,
                 output_loading_info=True,
-                dtype=torch.float32,  # also of weights that are stored in half precision
+                dtype=torch.float32,  # also for weights in half precision
                 trust_remote_code=False,
                 local_files_only=True,
             )
-        except Exception as error:  # the library raises anything for what it does not know
-            raise ValueError(f"{network.name} cannot be loaded by transformers: {one_line(error)}") from error
-    model = model.eval().requires_grad_(False)
-    text = getattr(model.config, "text_config", None)
-    reads_words = hasattr(model, "get_text_features") and hasattr(model, "get_image_features") and text is not None
-    unused = () if reads_words else ("pooler",)  # of vision transformers, whose class token is the vector
+        except Exception as error:  # the library raises anything for unknown content
+            raise ValueError(f"{network.name} cannot be loaded by transformers: {_one_line(error)}") from error
+    has_text = hasattr(model, "get_text_features") and getattr(model.config, "text_config", None) is not None
+    unused = () if has_text else ("pooler",)  # the class token of a vision transformer is the vector
     if missing := sorted(name for name in found["missing_keys"] if not any(one in name for one in unused)):
-        others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
-        raise ValueError(f"{network.name} lacks weights: {missing[0]}{others}")
-    tokens = int(getattr(text, "max_position_embeddings", None) or MAX_TOKENS)
-    images, layer = _images(model, scaling, reads_words)
-    pads = kind.startswith("siglip")
-    return Towers(images, _words(model, pads) if reads_words else None, layer, tokens, pads)
+        more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise ValueError(f"{network.name} lacks weights: {missing[0]}{more}")
+    return model.eval().requires_grad_(False)
 
 
-def one_line(error: Exception) -> str:
-    """Return an error of a library in one line, which is not too long."""
+def _one_line(error: Exception) -> str:
+    """Return the message of a library in one line of at most 300 characters."""
     return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
-def _images(model: Any, scaling: tuple[float, list[float], list[float]], reads_words: bool) -> tuple[Any, str]:
-    """Return the module that makes vectors of pixels, and what of the network they are."""
+def _image_module(model: Any, scaling: Scaling, reads_words: bool) -> tuple[Any, str]:
+    """Return the module from pixels to vectors, and the layer of the vectors."""
     import torch
 
     factor, mean, std = scaling
@@ -100,31 +118,23 @@ def _images(model: Any, scaling: tuple[float, list[float], list[float]], reads_w
             given = (pixels.permute(0, 3, 1, 2).float() * factor - self.mean) / self.std
             height, width = given.shape[2:]
             out = self.model.get_image_features(pixel_values=given) if reads_words else self.model(pixel_values=given)
-            vectors = out.pooler_output if reads_words else _vector(out, height, width, patch)
+            vectors = out.pooler_output if reads_words else _pool(out, height, width, patch)
             return vectors, _positions(out.last_hidden_state, height, width, patch)
 
-    if reads_words:
-        return Images().eval(), "image embedding"
-    return Images().eval(), "class token or mean"
+    return Images().eval(), "image embedding" if reads_words else "class token or mean"
 
 
-def _vector(out: Any, height: int, width: int, patch: Any) -> Any:
-    """Return the class token where there is one, else the mean over positions, which is the pooled output of a convolution."""
+def _pool(out: Any, height: int, width: int, patch: Any) -> Any:
+    """Return the class token if there is one, else the mean over positions, for a convolution the pooled output."""
     last = out.last_hidden_state
     if last.dim() == 4:
         return last.mean(dim=(2, 3)) if getattr(out, "pooler_output", None) is None else out.pooler_output.flatten(1)
-    return last[:, 0] if _extra(last.shape[1], height, width, patch) else last.mean(dim=1)
-
-
-def _extra(tokens: int, height: int, width: int, patch: Any) -> int:
-    """Return how many tokens are not of a position: the class token and registers."""
-    if not isinstance(patch, int):
-        return 0
-    return max(0, tokens - (height // patch) * (width // patch))
+    has_class_token = isinstance(patch, int) and last.shape[1] > (height // patch) * (width // patch)
+    return last[:, 0] if has_class_token else last.mean(dim=1)
 
 
 def _positions(last: Any, height: int, width: int, patch: Any) -> Any:
-    """Return the last hidden state by its positions (b, r, c, d); without known positions one (b, 1, 1, d)."""
+    """Return the last hidden state by its positions (b, r, c, d); (b, 1, 1, d) if positions are unknown."""
     if last.dim() == 4:
         return last.permute(0, 2, 3, 1)
     if not isinstance(patch, int) or last.shape[1] < (height // patch) * (width // patch):
@@ -133,8 +143,8 @@ def _positions(last: Any, height: int, width: int, patch: Any) -> Any:
     return last[:, last.shape[1] - rows * columns :].reshape(last.shape[0], rows, columns, last.shape[2])
 
 
-def _words(model: Any, pads: bool) -> Any:
-    """Return the module that makes vectors of tokens."""
+def _word_module(model: Any, pads: bool) -> Any:
+    """Return the module from tokens to vectors."""
     import torch
 
     class Words(torch.nn.Module):
@@ -152,65 +162,99 @@ def _words(model: Any, pads: bool) -> Any:
     return (Padded if pads else Words)().eval()
 
 
-def write(
-    network: HubNetwork,
-    preparation: Preparation,
-    scaling: tuple[float, list[float], list[float]],
-    images: Path,
-    words: Path,
-    tokenizer: Path,
-) -> tuple[str, int]:
-    """Write a network as ONNX and its tokenizer, if it reads words; return what the vector is, and its dimension.
+def export(network: HubNetwork, preparation: Preparation, scaling: Scaling, folder: Path) -> tuple[str, int]:
+    """Write a network as ONNX and, if it reads words, its tokenizer; return the vectors' layer and dimension.
 
-    Raises ValueError for a network that cannot be exported, or of which ONNX computes other vectors.
+    Raises ValueError for a network that cannot be exported, or if the vectors of ONNX Runtime differ.
     """
     need("onnxscript", "hub", f"the export of {network.name}")
     towers = load(network, scaling)
     try:
-        d = _write_images(network, towers, preparation, images)
-        if towers.words is not None and write_tokenizer(network, towers.tokens, towers.pads, tokenizer):
-            _write_words(network, towers, tokenizer, words)
-    except (OSError, ValueError):  # disk full, or the export was compared
+        d = _write_images(network, towers, preparation, folder / IMAGES)
+        if towers.words is not None and write_tokenizer(network, towers.tokens, towers.pads, folder / TOKENIZER):
+            _write_words(network, towers, folder)
+    except (OSError, ValueError):  # disk full, or different vectors
         raise
-    except Exception as error:  # the network takes something else than pixels, or PyTorch cannot export it
-        raise ValueError(f"{network.name} cannot be exported to ONNX: {one_line(error)}") from error
+    except Exception as error:  # PyTorch raises anything for an unsupported network
+        raise ValueError(f"{network.name} cannot be exported to ONNX: {_one_line(error)}") from error
     return towers.layer, d
 
 
+def write_tokenizer(network: HubNetwork, max_tokens: int, pads: bool, path: Path) -> bool:
+    """Write the tokenizer for the library tokenizers, with truncation and padding; return whether that is possible.
+
+    With `pads` all texts are padded to the maximum. Raises MissingExtra.
+    """
+    if not any((network.folder / name).is_file() for name in (TOKENIZER, *VOCABULARIES)):
+        return False  # transformers would create an empty tokenizer
+    if any((network.folder / name).is_file() for name in SENTENCEPIECE):
+        need("sentencepiece", "hub", f"the tokenizer of {network.name}")
+    transformers = need("transformers", "hub", network.name)
+    with silence():
+        try:
+            original = transformers.AutoTokenizer.from_pretrained(
+                str(network.folder), trust_remote_code=False, local_files_only=True
+            )
+            expected = [original(text)["input_ids"] for text in CHECKED_TEXTS]
+        except Exception:  # the library raises anything for missing files: images can still be encoded
+            return False
+    if getattr(original, "is_fast", False):
+        tokenizer = Tokenizer.from_str(original.backend_tokenizer.to_str())
+    elif (network.folder / TOKENIZER).is_file():
+        tokenizer = Tokenizer.from_file(str(network.folder / TOKENIZER))
+    else:
+        return False
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if [one.ids for one in tokenizer.encode_batch(list(CHECKED_TEXTS))] != expected:
+        return False
+    tokens = min(max_tokens, original.model_max_length)
+    tokenizer.enable_truncation(tokens, direction=original.truncation_side)
+    tokenizer.enable_padding(
+        direction=original.padding_side,
+        pad_id=original.pad_token_id or 0,
+        pad_type_id=original.pad_token_type_id,
+        pad_token=original.pad_token or "",
+        length=tokens if pads else None,
+    )
+    tokenizer.save(str(path))
+    return True
+
+
 def _write_images(network: HubNetwork, towers: Towers, preparation: Preparation, path: Path) -> int:
-    """Write the part that makes vectors of images; return their dimension."""
+    """Write the module for images; return the dimension of its vectors."""
     import torch
 
-    pixels = torch.from_numpy(noise(2, preparation.shape))
+    pixels = torch.from_numpy(random_pixels(2, preparation.shape))
     try:
         vectors, positions = towers.images(pixels)
-    except Exception as error:  # a network of texts, or one that takes images and texts together
-        raise ValueError(f"{network.name} makes no vectors of images alone: {one_line(error)}") from error
-    _export(towers.images, (pixels,), path, [INPUT], [OUTPUT, POSITIONS], ({0: _batch()},))
+    except Exception as error:  # a network for texts, or for images and texts together
+        raise ValueError(f"{network.name} does not encode images alone: {_one_line(error)}") from error
+    _write_module(towers.images, {INPUT: pixels}, [OUTPUT, POSITIONS], ({0: _batch()},), path)
     computed = open_session(path, 1).run([OUTPUT, POSITIONS], {INPUT: pixels.numpy()})
     for one, other in zip((vectors, positions), computed, strict=True):
-        check_same(network.name, one.numpy().reshape(-1, one.shape[-1]), other.reshape(-1, one.shape[-1]))
+        check_export(network.name, one.numpy().reshape(-1, one.shape[-1]), other.reshape(-1, one.shape[-1]))
     return vectors.shape[1]
 
 
-def _write_words(network: HubNetwork, towers: Towers, tokenizer: Path, path: Path) -> None:
-    """Write the part that makes vectors of words, as the tokenizer gives them."""
+def _write_words(network: HubNetwork, towers: Towers, folder: Path) -> None:
+    """Write the module for words, with the inputs that the tokenizer gives."""
     import torch
-    from tokenizers import Tokenizer
 
     assert towers.words is not None
-    encodings = Tokenizer.from_file(str(tokenizer)).encode_batch(list(CHECKED))
+    encodings = Tokenizer.from_file(str(folder / TOKENIZER)).encode_batch(list(CHECKED_TEXTS))
     ids, mask = (
         torch.tensor(value) for value in zip(*((one.ids, one.attention_mask) for one in encodings), strict=True)
     )
-    given = (ids,) if towers.pads else (ids, mask)
+    given = {IDS: ids} if towers.pads else {IDS: ids, MASK: mask}
     length = torch.export.Dim("t", min=1, max=towers.tokens)
     sizes = ({0: _batch()},) if towers.pads else ({0: _batch(), 1: length},) * 2
-    _export(towers.words, given, path, [IDS, MASK][: len(given)], [OUTPUT], sizes)
-    session = open_session(path, 1)
-    for part in (given, tuple(one[:1] if towers.pads else one[:1, : int(mask[0].sum())] for one in given)):
-        feed = dict(zip((IDS, MASK), (one.numpy() for one in part), strict=False))
-        check_same(network.name, towers.words(*part).numpy(), session.run([OUTPUT], feed)[0])
+    _write_module(towers.words, given, [OUTPUT], sizes, folder / WORDS)
+    session = open_session(folder / WORDS, 1)
+    first_length = ids.shape[1] if towers.pads else int(mask[0].sum())
+    for part in (given, {name: one[:1, :first_length] for name, one in given.items()}):
+        computed = session.run([OUTPUT], {name: one.numpy() for name, one in part.items()})[0]
+        check_export(network.name, towers.words(*part.values()).numpy(), computed)
 
 
 def _batch() -> Any:
@@ -219,17 +263,18 @@ def _batch() -> Any:
     return torch.export.Dim("b", min=1, max=4096)
 
 
-def _export(module: Any, given: tuple, path: Path, inputs: list[str], outputs: list[str], sizes: tuple) -> None:
+def _write_module(module: Any, inputs: dict[str, Any], outputs: list[str], sizes: tuple[Any, ...], path: Path) -> None:
+    """Write a module as ONNX; `sizes` names the variable sizes of each input."""
     import torch
 
-    # It warns of each operator of torchvision, which is not needed.
+    # It warns about each operator of torchvision.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    with quiet(), torch.no_grad():
+    with silence(), torch.no_grad():
         torch.onnx.export(
             module,
-            given,
+            tuple(inputs.values()),
             path,
-            input_names=inputs,
+            input_names=list(inputs),
             output_names=outputs,
             opset_version=OPSET,
             dynamic_shapes=sizes,
@@ -240,13 +285,11 @@ def _export(module: Any, given: tuple, path: Path, inputs: list[str], outputs: l
 
 
 class TorchImages:
-    """Computes vectors of images with PyTorch: on a GPU where there is one."""
+    """Encodes images with PyTorch, on a GPU if there is one."""
 
     name = "torch"
 
-    def __init__(
-        self, network: HubNetwork, scaling: tuple[float, list[float], list[float]], precision: str = "float32"
-    ):
+    def __init__(self, network: HubNetwork, scaling: Scaling, precision: str = "float32"):
         import torch
 
         self.weights = network.weights
@@ -257,13 +300,13 @@ class TorchImages:
         self._images = load(network, scaling).images.to(self._device)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        return self.both(pixels)[0]
+        return self._compute(pixels)[0]
 
     def positions(self, pixels: np.ndarray) -> np.ndarray:
         """Return float32 (b, r, c, d): see Encoder.positions."""
-        return self.both(pixels)[1]
+        return self._compute(pixels)[1]
 
-    def both(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _compute(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return vectors (b, d) and positions (b, r, c, d)."""
         import torch
 

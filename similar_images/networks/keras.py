@@ -1,6 +1,6 @@
 """Networks in Keras: built or loaded, checked, and cut at the layer whose output is the vector.
 
-Files are checked before Keras reads them; files with code in them are refused.
+Files are checked before Keras reads them; files with code are refused.
 """
 
 import hashlib
@@ -28,11 +28,11 @@ from similar_images.networks import feature_map
 from similar_images.networks.catalog import Network, NetworkUnavailable, has_gpu_device
 from similar_images.networks.extras import need
 
-# TensorFlow's log: errors only, and not even those about GPUs on a machine that has none.
+# TensorFlow's log: errors only, and without a GPU no errors about GPUs.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if has_gpu_device() else "3")
 
 _importing = forks.new_lock()
-_process: int | None = None  # that imported TensorFlow
+_importing_process: int | None = None  # pid of the process that imported TensorFlow
 
 
 class TensorFlow:
@@ -50,8 +50,8 @@ class TensorFlow:
     ):
         import_keras(threads, network.name)
         model = load_keras_model(network, model_file, weights_file)
-        self.weights = digest(model)
-        self.model = model if precision == "float32" else at_precision(model, precision)
+        self.weights = digest_weights(model)
+        self.model = model if precision == "float32" else convert_precision(model, precision)
         self._preprocess = preprocess_input(network)
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -63,11 +63,11 @@ class TensorFlow:
         """Return float32 (b, r, c, d): see Encoder.positions."""
         _check_process()
         given = self._preprocess(pixels.astype(np.float32))
-        return np.asarray(feature_map.of_keras(self.model).predict_on_batch(given), dtype=np.float32)
+        return np.asarray(feature_map.cut_keras_model(self.model).predict_on_batch(given), dtype=np.float32)
 
 
 def load_keras_model(network: Network, model_file: Path | None = None, weights_file: Path | None = None) -> Any:
-    """Return the Keras model of a network up to the layer whose output is the vector; the files as in loader.load."""
+    """Return the Keras model of a network up to the layer whose output is the vector; for the files see LoadOptions."""
     if model_file and model_file.exists():
         if weights_file:
             raise ValueError(f"{model_file} contains a whole network: omit --weights, or give a new file with -m")
@@ -84,12 +84,12 @@ def load_keras_model(network: Network, model_file: Path | None = None, weights_f
 
 
 def preprocess_input(network: Network) -> Callable:
-    """Return Keras' function that scales float32 pixels from 0 to 255 for a network; it may change its argument."""
+    """Return Keras' function that scales float32 pixels for a network. The function may change its argument."""
     return _keras_module(network).preprocess_input
 
 
-def at_precision(model: Any, precision: str) -> Any:
-    """Return the model with layers that compute at half precision; the weights stay in float32."""
+def convert_precision(model: Any, precision: str) -> Any:
+    """Return the model with computation in half precision; the weights stay in float32."""
 
     def half(layer: Any) -> Any:
         return layer.__class__.from_config(layer.get_config() | {"dtype": f"mixed_{precision}"})
@@ -111,7 +111,7 @@ def _build(network: Network, model_file: Path | None, weights_file: Path | None)
         except Exception as error:  # Keras raises a bare Exception if a download fails
             if isinstance(error.__context__, HTTPError):
                 error.__context__.close()  # and leaves the connection open
-            raise NetworkUnavailable(_alternatives(network, model_file, error)) from error
+            raise NetworkUnavailable(_explain_download_error(network, model_file, error)) from error
     shapes = _shapes(weights_file)
     model = build(weights=None, **top)
     layers = "with its classifier" if network.layer else "without its classifier (include_top=False)"
@@ -129,7 +129,7 @@ def _build(network: Network, model_file: Path | None, weights_file: Path | None)
 
 
 def _shapes(file: Path) -> Counter[tuple[int, ...]]:
-    """Return how often each shape of array is in a file of weights. Raises ValueError if it is not such a file."""
+    """Return the number of arrays of each shape in a file of weights. Raises ValueError for another kind of file."""
     import h5py
 
     if not file.is_file():
@@ -221,8 +221,8 @@ def _parts(architecture: object) -> Iterator[dict]:
             stack.extend(part)
 
 
-def digest(model: Any) -> str:
-    """Return a SHA-256 over the shapes and values of all weights, which does not depend on the file's format."""
+def digest_weights(model: Any) -> str:
+    """Return a SHA-256 over the shapes and values of all weights, the same for every file format."""
     digest = hashlib.sha256()
     for weights in model.get_weights():
         digest.update(str(weights.shape).encode())
@@ -230,7 +230,7 @@ def digest(model: Any) -> str:
     return digest.hexdigest()
 
 
-def _alternatives(network: Network, model_file: Path | None, error: Exception) -> str:
+def _explain_download_error(network: Network, model_file: Path | None, error: Exception) -> str:
     return (
         f"the ImageNet weights of {network.name} (keras.applications.{network.keras}) are not available: the download "
         f"failed ({_first_line(error)}). Alternatives: (1) use --network efficientnetlite0, which needs no download; "
@@ -263,23 +263,23 @@ def import_keras(threads: int | None = None, purpose: str = "Keras") -> ModuleTy
 
     Raises MissingExtra, saying that `purpose` needs it.
     """
-    global _process
+    global _importing_process
     with _importing:  # a module is in sys.modules before it is complete
         if sys.modules.get("keras"):
             _check_process()
             return importlib.import_module("keras")  # waits for another thread's import of it
-        with _quiet():
+        with _silence_stderr():
             tensorflow = need("tensorflow", "keras", purpose)
             keras = need("keras", "keras", purpose)
             tensorflow.config.threading.set_intra_op_parallelism_threads(threads or cpu_count())
             tensorflow.config.list_physical_devices()
-        _process = os.getpid()
+        _importing_process = os.getpid()
         return keras
 
 
 def _check_process() -> None:
     """Raise ValueError in a forked child of the process that imported TensorFlow, whose threads are gone there."""
-    if _process not in (None, os.getpid()):
+    if _importing_process not in (None, os.getpid()):
         raise ValueError(
             "TensorFlow cannot compute in a forked process: start processes with multiprocessing's method spawn, or use "
             "--engine onnxruntime"
@@ -287,11 +287,11 @@ def _check_process() -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress what native code writes to stderr, unless an error follows.
+def _silence_stderr() -> Iterator[None]:
+    """Suppress the output of native code on stderr, unless an error follows.
 
-    TensorFlow logs some lines before it reads its log level. They can only be kept off file descriptor 2, which
-    belongs to all threads: with more than one they are shown.
+    TensorFlow logs some lines before it reads its log level. Only redirecting file descriptor 2 keeps them off the
+    terminal. It belongs to all threads: with more than one thread the lines are shown.
     """
     if threading.active_count() > 1:
         yield

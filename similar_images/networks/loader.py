@@ -1,21 +1,36 @@
-"""Load a network of the table with the fastest backend for this machine."""
+"""Load a network with the fastest backend of this machine."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from similar_images.events import Progress, ignore
 from similar_images.networks import hog_colour
-from similar_images.networks.catalog import NETWORKS, Encoder, encoder_of, has_gpu_device
+from similar_images.networks.catalog import LEGACY_NETWORK, NETWORKS, Encoder, Network, has_gpu_device, make_encoder
 from similar_images.networks.description import NetworkDescription
-from similar_images.networks.hub_files import Tell, is_hub_network
+from similar_images.networks.hub_files import is_hub_network
 
 OPTIONS = {"model": "-m (model=)", "weights": "--weights (weights=)"}  # in the shell and in Python
 
 
+@dataclass(frozen=True)
+class LoadOptions:
+    """Files and computation of a network; None: the default."""
+
+    model_file: Path | None = None  # the whole network in Keras' format; saved there if it does not exist
+    weights_file: Path | None = None  # weights in Keras' format
+    resampling: str | None = None  # Pillow's filter
+    engine: str | None = None  # one of catalog.ENGINES; None: the fastest
+    precision: str = "float32"
+    threads: int | None = None
+    export: bool = True  # whether networks may be exported to ONNX, and downloaded from the hub
+
+
 class HogColour:
-    """The backend of the network that needs no weights."""
+    """Computes the network without weights."""
 
     name, weights = "scikit-image", None
 
@@ -23,75 +38,79 @@ class HogColour:
         return hog_colour.encode(pixels)
 
 
-def load(
-    name: str = "vgg16",
-    model_file: Path | None = None,
-    weights_file: Path | None = None,
-    resampling: str | None = None,
-    engine: str | None = None,
-    precision: str = "float32",
-    threads: int | None = None,
-    export: bool = True,
-    tell: Tell = lambda sentence: None,
-) -> Encoder:
+def load(name: str = LEGACY_NETWORK, options: LoadOptions = LoadOptions(), progress: Progress = ignore) -> Encoder:
     """Load a network of the table, or of the hub: hf:OWNER/NAME, hf:OWNER/NAME@REVISION, or a folder of its form.
 
-    `model_file`: the file of the whole network; if it does not exist, the network is saved there.
-    `weights_file`: weights for it, as Keras saves them. Without either file, Keras downloads ImageNet's weights over
-    https, checks them against the sum it knows (except mobilenetv2's), and keeps them in ~/.keras/models.
-    `engine`: one of ENGINES. The default is TensorFlow if there is a GPU, else ONNX Runtime, which needs an export of
-    the network: an existing one, or with `export` a new one.
-    A network of the hub is downloaded only with `export`; `tell` gets what is done, and how large it is, before.
+    Without files, Keras downloads the ImageNet weights over https, checks them against the sum it knows (except those
+    of mobilenetv2), and keeps them in ~/.keras/models. `progress` gets notes on downloads and exports.
     Raises ValueError if a file does not exist or does not fit the network, or the machine lacks the precision,
     NetworkUnavailable if a download fails, MissingExtra if a package is not installed.
     """
     if is_hub_network(name):
-        if weights_file or resampling or model_file:
-            raise ValueError(f"{name} has its weights and resampling with it: omit -m, --weights and --resampling")
+        if options.weights_file or options.resampling or options.model_file:
+            raise ValueError(f"{name} comes with its weights and resampling: omit -m, --weights and --resampling")
         from similar_images.networks import hub
 
-        return hub.load(name, engine, precision, threads, download=export, tell=tell)
+        return hub.load(name, options.engine, options.precision, options.threads, options.export, progress)
     if name not in NETWORKS:
         raise ValueError(
             f"expected a network of {', '.join(NETWORKS)}, hf:OWNER/NAME or a folder with config.json, got {name}"
         )
     network = NETWORKS[name]
-    if network.keras is None and (model_file or weights_file):
-        has = f"has its weights from the package {network.package}" if network.package else "has no weights"
-        raise ValueError(f"{name} {has}: omit -m and --weights")
+    _check_files(network, options)
     if not network.has_weights:
-        if engine not in (None, HogColour.name) or precision != "float32":
+        if options.engine not in (None, HogColour.name) or options.precision != "float32":
             raise ValueError(f"{name} is computed by scikit-image, in float32: omit --engine and --precision")
-        return encoder_of(network, HogColour(), resampling)
-    if weights_file and not weights_file.is_file():
-        raise ValueError(f"there is no file {weights_file} with weights: check --weights")
+        return make_encoder(network, HogColour(), options.resampling)
+    return _load_packaged(network, options) if network.package else _load_keras(network, options)
+
+
+def _check_files(network: Network, options: LoadOptions) -> None:
+    if network.keras is None and (options.model_file or options.weights_file):
+        has = f"has its weights from the package {network.package}" if network.package else "has no weights"
+        raise ValueError(f"{network.name} {has}: omit -m and --weights")
+    if options.weights_file and not options.weights_file.is_file():
+        raise ValueError(f"there is no file {options.weights_file} with weights: check --weights")
+
+
+def _load_packaged(network: Network, options: LoadOptions) -> Encoder:
+    """Load a network whose weights are in a package."""
     from similar_images.networks import efficientnet_lite, onnx
 
-    if network.package:
-        engine = engine or fastest_engine(name, precision)
-        if engine not in onnx.BACKENDS:
-            raise ValueError(f"expected the engine of {name} to be {' or '.join(onnx.BACKENDS)}, got {engine}")
-        return encoder_of(
-            network, onnx.BACKENDS[engine](efficientnet_lite.export(network), precision, threads), resampling
-        )
+    engine = options.engine or fastest_engine(network.name, options.precision)
+    if engine not in onnx.BACKENDS:
+        raise ValueError(f"expected the engine of {network.name} to be {' or '.join(onnx.BACKENDS)}, got {engine}")
+    backend = onnx.BACKENDS[engine](efficientnet_lite.export(network), options.precision, options.threads)
+    return make_encoder(network, backend, options.resampling)
+
+
+def _load_keras(network: Network, options: LoadOptions) -> Encoder:
+    """Load a network of Keras, with TensorFlow or from its export to ONNX."""
+    from similar_images.networks import onnx
+
+    files, engine = (options.model_file, options.weights_file), options.engine
     if engine not in (None, "tensorflow") and not network.exports:
-        raise ValueError(f"{name} cannot be exported to ONNX: omit --engine, or use --engine tensorflow")
+        raise ValueError(f"{network.name} cannot be exported to ONNX: omit --engine, or use --engine tensorflow")
     if engine is None:
-        engine = fastest_engine(name, precision)
-        if engine == "onnxruntime" and not export and not onnx.find_export(network, model_file, weights_file):
+        engine = fastest_engine(network.name, options.precision)
+        if engine == "onnxruntime" and not options.export and not onnx.find_export(network, *files):
             engine = "tensorflow"
     if engine == "tensorflow":
         from similar_images.networks.keras import TensorFlow
 
-        return encoder_of(network, TensorFlow(network, model_file, weights_file, precision, threads), resampling)
+        backend = TensorFlow(network, *files, options.precision, options.threads)
+        return make_encoder(network, backend, options.resampling)
     if engine not in onnx.BACKENDS:
-        raise ValueError(f"expected the engine of {name} to be tensorflow, {' or '.join(onnx.BACKENDS)}, got {engine}")
-    exported = onnx.find_or_create_export(network, model_file, weights_file)
-    return encoder_of(network, onnx.BACKENDS[engine](exported, precision, threads), resampling)
+        engines = f"tensorflow, {' or '.join(onnx.BACKENDS)}"
+        raise ValueError(f"expected the engine of {network.name} to be {engines}, got {engine}")
+    exported = onnx.find_or_create_export(network, *files)
+    return make_encoder(
+        network, onnx.BACKENDS[engine](exported, options.precision, options.threads), options.resampling
+    )
 
 
 def is_here(description: NetworkDescription) -> bool:
-    """Return whether the network of a manifest can be loaded without a download."""
+    """Return whether a network loads without a download."""
     if description.name in NETWORKS:
         return NETWORKS[description.name].is_here
     from similar_images.networks import hub
@@ -100,12 +119,12 @@ def is_here(description: NetworkDescription) -> bool:
 
 
 def recorded_files(recorded: Mapping[str, str], folder: Path) -> dict[str, Path]:
-    """Return the file that a network is loaded from: of those that a manifest in `folder` records, the first there.
+    """Return the first existing file, by its kind, of the network files that a manifest in `folder` records.
 
     Raises FileNotFoundError, with the remedy, if none of them exists.
     """
     files = {kind: folder / recorded[kind] for kind in OPTIONS if kind in recorded}
-    for kind, file in files.items():  # the model was saved from the weights; that of the hub's form is a folder
+    for kind, file in files.items():  # a model was saved from the weights; a model in the hub's form is a folder
         if file.exists():
             return {kind: file}
     for kind, file in files.items():

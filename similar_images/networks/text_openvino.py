@@ -1,43 +1,51 @@
-"""Networks of sentence-transformers exported to OpenVINO, and computed without PyTorch.
+"""Networks of sentence-transformers exported to OpenVINO once and then computed without PyTorch.
 
-An export is created once, from the network, and checked against it; it loads in a tenth of the time PyTorch takes.
+The vectors of a new export are compared with PyTorch. An export loads in a tenth of the time that PyTorch takes.
 """
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import platformdirs
 
 from similar_images import forks
-from similar_images.files import hold_lock, mismatch, read_json, replace_folder, sha256, write_json
+from similar_images.files import hold_lock, replace_folder, sha256
 from similar_images.inputs.names import names_digest
-from similar_images.networks import text
 from similar_images.networks.extras import need
-from similar_images.networks.onnx import least_cosine
+from similar_images.networks.onnx import min_cosine
 from similar_images.networks.telemetry import import_openvino
+from similar_images.networks.text_torch import FILES, TorchText, load_sentence_transformer, silence
+from similar_images.records import read_record, write_record
 
-FORMAT = "similar-images text network 1"
 MODEL, WEIGHTS, TOKENIZER, MANIFEST = "model.xml", "model.bin", "tokenizer.json", "manifest.json"
-FORM: dict[str, Any] = {  # of the manifest
-    "source": str,
-    "tokens": int,
-    "prompt": str,
-    "expected": [[int | float]],
-    "sha256": {MODEL: str, WEIGHTS: str, TOKENIZER: str},
-}
-CHECKED = ("a dog runs", "How many vectors are there in an index of twenty thousand texts?")
+CHECKED_TEXTS = ("a dog runs", "How many vectors are there in an index of twenty thousand texts?")
 INPUTS = ("input_ids", "attention_mask")  # int64 (b, t)
-COSINE = 0.999  # the least between the vectors of OpenVINO and PyTorch for these texts
+MIN_COSINE = 0.999  # between the vectors of OpenVINO and PyTorch for CHECKED_TEXTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextManifest:
+    """The manifest of an export."""
+
+    FORMAT: ClassVar[str] = "similar-images text network 1"
+    source: str  # digest of the network's files
+    tokens: int  # maximum of a text; longer texts are truncated
+    prompt: str  # prefix of each text
+    expected: list[list[float]]  # vectors (len(CHECKED_TEXTS), d) by PyTorch
+    sha256: dict[str, str]  # by file
+
+    def __post_init__(self) -> None:
+        if len(self.expected) != len(CHECKED_TEXTS) or len({len(vector) for vector in self.expected}) != 1:
+            raise ValueError(f"expected: expected {len(CHECKED_TEXTS)} vectors of one length")
 
 
 class TextExport(NamedTuple):
-    """A folder with a network and its tokenizer, which adds special tokens, truncates and pads."""
+    """A folder with a network and its tokenizer, which adds special tokens, truncates and pads; and its manifest."""
 
     folder: Path
-    tokens: int  # of a text; the rest of a longer one is ignored
-    prompt: str  # before each text
-    expected: np.ndarray  # float32 (len(CHECKED), d), by PyTorch
+    manifest: TextManifest
 
 
 class OpenVinoText:
@@ -46,7 +54,7 @@ class OpenVinoText:
     name = "openvino"
 
     def __init__(self, export: TextExport, precision: str = "float32"):
-        """Raises ValueError if the processor lacks the precision, or the vectors differ from those of PyTorch."""
+        """Raises ValueError if the processor lacks the precision, or OpenVINO and PyTorch give different vectors."""
         openvino = import_openvino("--engine openvino", "text")
         tokenizer = need("tokenizers", "text", "--engine openvino").Tokenizer
         core = openvino.Core()
@@ -56,18 +64,19 @@ class OpenVinoText:
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self.tokens, self.dimension = export.tokens, export.expected.shape[1]
-        self._prompt = export.prompt
+        expected = np.array(export.manifest.expected, dtype=np.float32)
+        self.tokens, self.dimension = export.manifest.tokens, expected.shape[1]
+        self._prompt = export.manifest.prompt
         self._tokenizer = tokenizer.from_file(str(export.folder / TOKENIZER))
         self._uncut = tokenizer.from_file(str(export.folder / TOKENIZER))
         self._uncut.no_truncation()
         self._uncut.no_padding()
-        self._one_at_a_time = forks.new_lock()
+        self._inference_lock = forks.new_lock()
         self._compiled = core.compile_model(core.read_model(export.folder / MODEL), "CPU", settings)
-        cosine = least_cosine(self(list(CHECKED)), export.expected)
-        if not cosine >= COSINE:
+        cosine = min_cosine(self(list(CHECKED_TEXTS)), expected)
+        if not cosine >= MIN_COSINE:
             raise ValueError(
-                f"OpenVINO computes other vectors than PyTorch: expected cosines of at least {COSINE}, got "
+                f"OpenVINO computes other vectors than PyTorch: expected cosines of at least {MIN_COSINE}, got "
                 f"{cosine:.6f}; use --engine torch"
             )
 
@@ -75,11 +84,11 @@ class OpenVinoText:
         encodings = self._tokenizer.encode_batch([self._prompt + one for one in texts])
         given = [[one.ids for one in encodings], [one.attention_mask for one in encodings]]
         tokens = {name: np.array(values, dtype=np.int64) for name, values in zip(INPUTS, given, strict=True)}
-        with self._one_at_a_time:
+        with self._inference_lock:
             return self._compiled(tokens)[0].copy()
 
     def lengths(self, texts: list[str]) -> np.ndarray:
-        """Return the number of tokens of each text, int (b,), including those that are ignored."""
+        """Return the number of tokens of each text before truncation, int (b,)."""
         return np.array([len(one.ids) for one in self._uncut.encode_batch(texts)], dtype=int)
 
 
@@ -88,7 +97,7 @@ def find_or_create_export(network: Path, name: str) -> TextExport:
 
     Raises OSError if it cannot be written, ValueError if the network cannot be exported or computes other vectors.
     """
-    source = _source(network)
+    source = _digest_files(network)
     folder = platformdirs.user_cache_path("similar-images") / f"{name.replace('/', '--')}-{source[:16]}"
     if export := _find_export(folder, source):
         return export
@@ -97,25 +106,22 @@ def find_or_create_export(network: Path, name: str) -> TextExport:
         return _find_export(folder, source) or _export(network, source, folder)
 
 
-def _source(network: Path) -> str:
+def _digest_files(network: Path) -> str:
     """Return a digest of the files of a network."""
-    files = sorted({file for pattern in text.FILES for file in network.rglob(pattern)})
+    files = sorted({file for pattern in FILES for file in network.rglob(pattern)})
     digests = [f"{file.relative_to(network).as_posix()} {sha256(file)}" for file in files]
     return names_digest(digests)
 
 
 def _find_export(folder: Path, source: str) -> TextExport | None:
-    """Return the export in a folder; None if it is not there, damaged, or of other files than those of this digest."""
+    """Return the export in a folder; None if it is missing, damaged, or of files with another digest."""
     try:
-        manifest = read_json(folder / MANIFEST, FORMAT)
-        if mismatch(manifest, FORM) or manifest["source"] != source or manifest["sha256"] != _digests(folder):
+        manifest = read_record(folder / MANIFEST, TextManifest)
+        if manifest.source != source or manifest.sha256 != _digests(folder):
             return None
-        expected = np.array(manifest["expected"], dtype=np.float32)
     except (OSError, ValueError):
         return None
-    if expected.ndim != 2 or len(expected) != len(CHECKED):
-        return None
-    return TextExport(folder, manifest["tokens"], manifest["prompt"], expected)
+    return TextExport(folder, manifest)
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -124,19 +130,20 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def _export(network: Path, source: str, folder: Path) -> TextExport:
     """Write the export and its manifest, if it computes the same vectors as PyTorch."""
-    model = text.sentence_transformer(network)
-    expected = text.Torch(model)(list(CHECKED))
-    tokens, prompt = model.max_seq_length, model.prompts.get(model.default_prompt_name) or ""
+    model = load_sentence_transformer(network)
+    prompt = model.prompts.get(model.default_prompt_name) or ""
+    expected = TorchText(model)(list(CHECKED_TEXTS)).tolist()
+    manifest = TextManifest(source=source, tokens=model.max_seq_length, prompt=prompt, expected=expected, sha256={})
     with replace_folder(folder) as partial:
         try:
             _write(model, partial)
-            OpenVinoText(TextExport(partial, tokens, prompt, expected))
+            OpenVinoText(TextExport(partial, manifest))
         except Exception as error:  # the export of an unknown network may raise anything
             reason = " ".join(str(error).split())
             raise ValueError(f"OpenVINO cannot compute this network, use --engine torch: {reason}") from error
-        manifest = {"format": FORMAT, "source": source, "tokens": tokens, "prompt": prompt}
-        write_json(partial / MANIFEST, {**manifest, "expected": expected.tolist(), "sha256": _digests(partial)})
-    return TextExport(folder, tokens, prompt, expected)
+        manifest = replace(manifest, sha256=_digests(partial))
+        write_record(partial / MANIFEST, manifest)
+    return TextExport(folder, manifest)
 
 
 def _write(model: Any, folder: Path) -> None:
@@ -153,8 +160,8 @@ def _write(model: Any, folder: Path) -> None:
             return self.model({"input_ids": input_ids, "attention_mask": attention_mask})["sentence_embedding"]
 
     given = model.tokenizer
-    example = given(list(CHECKED), padding=True, return_tensors="pt")
-    with text.quiet(), torch.no_grad():
+    example = given(list(CHECKED_TEXTS), padding=True, return_tensors="pt")
+    with silence(), torch.no_grad():
         converted = openvino.convert_model(Encoding().eval(), example_input={name: example[name] for name in INPUTS})
     openvino.save_model(converted, folder / MODEL, compress_to_fp16=False)
     tokenizer = Tokenizer.from_str(given.backend_tokenizer.to_str())

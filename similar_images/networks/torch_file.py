@@ -1,7 +1,7 @@
-"""Read the tensors of a file in PyTorch's format of before version 1.6, without PyTorch.
+"""Read the tensors of a file in PyTorch's legacy format, used before version 1.6, without PyTorch.
 
-Such a file is pickles, of a magic number, a version, the system, the tensors and the keys of their storages, and then
-the numbers of each storage. A pickle can call any function by its name: only the four that a tensor needs are allowed.
+The file has pickles of a magic number, a version, the system, the tensors and the keys of their storages, followed by
+the numbers of each storage. A pickle can call any function by its name: only the four for tensors are allowed.
 Source: torch/serialization.py of PyTorch 1.5, _legacy_save.
 """
 
@@ -54,9 +54,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_tensors(path: Path, expected: str) -> dict[str, np.ndarray]:
-    """Return the tensors of a file whose SHA-256 is `expected`, by their names.
+    """Return the tensors, by their names, of a file whose SHA-256 must be `expected`.
 
-    Raises OSError if the file cannot be read, ValueError if it is another one or not of this format.
+    Raises OSError if the file cannot be read, ValueError if its checksum or format differs.
     """
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
@@ -65,7 +65,7 @@ def read_tensors(path: Path, expected: str) -> dict[str, np.ndarray]:
     try:
         return _parse(io.BytesIO(content))
     except Exception as error:  # a pickle raises anything
-        raise ValueError(f"{path} is not a file of tensors in PyTorch's format of before 1.6: {error}") from error
+        raise ValueError(f"{path} is not a file of tensors in PyTorch's legacy format: {error}") from error
 
 
 def _load(file: io.BytesIO) -> Any:
@@ -96,5 +96,5 @@ def _parse(file: io.BytesIO) -> dict[str, np.ndarray]:
 
 
 def _array(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
-    strides = tuple(storage.itemsize * stride for stride in tensor.strides)  # NumPy refuses those that leave the buffer
+    strides = tuple(storage.itemsize * stride for stride in tensor.strides)  # NumPy refuses strides beyond the buffer
     return np.ndarray(tensor.shape, storage.dtype, storage, storage.itemsize * tensor.offset, strides)

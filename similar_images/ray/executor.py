@@ -18,7 +18,7 @@ import numpy as np
 from similar_images.events import Event, Progress, Skipped
 from similar_images.inputs.names import is_blank
 from similar_images.networks.catalog import ENGINES
-from similar_images.networks.hub_files import folder_of
+from similar_images.networks.hub_files import local_folder
 from similar_images.ray.placement import count_slots, cpus_per_worker, default_workers
 from similar_images.ray.session import AUTO, Session, connect
 from similar_images.ray.worker import Job, Row, Trial, Worker, installed_version, try_network
@@ -239,7 +239,7 @@ def _new_job(items: Items, choice: NetworkChoice, trial: Trial, decoders: int) -
 
 def _with_absolute_files(choice: NetworkChoice) -> NetworkChoice:
     """Return the choice for processes that run in another folder."""
-    folder = folder_of(choice.name)
+    folder = local_folder(choice.name)
     return replace(
         choice,
         name=str(folder.resolve()) if folder else choice.name,

@@ -22,7 +22,8 @@ from similar_images.inputs.sources import Source, digest_image
 from similar_images.networks import batch_size, loader
 from similar_images.networks.catalog import Encoder
 from similar_images.networks.description import NetworkDescription
-from similar_images.networks.hub_files import folder_of
+from similar_images.networks.hub_files import local_folder
+from similar_images.networks.loader import LoadOptions
 from similar_images.vectors.decode_pool import DecodePool, default_workers
 from similar_images.vectors.items import Items
 from similar_images.vectors.manifest import Runtime
@@ -227,22 +228,14 @@ class NetworkChoice:
 
     @property
     def files(self) -> dict[str, Path | None]:
-        return {"model": self.model_file or folder_of(self.name), "weights": self.weights_file}
+        return {"model": self.model_file or local_folder(self.name), "weights": self.weights_file}
 
     def load(self, recorded: Runtime, progress: Progress = ignore) -> tuple[Encoder, Runtime]:
         """Return the network and its runtime. Raises as loader.load does."""
         precision = self.precision or recorded.precision or "float32"
         engine = self.engine or recorded.name or loader.fastest_engine(self.name, precision)
-        encoder = loader.load(
-            self.name,
-            self.model_file,
-            self.weights_file,
-            self.resampling,
-            engine,
-            precision,
-            self.threads,
-            tell=lambda note: progress(Event(note=note)),
-        )
+        options = LoadOptions(self.model_file, self.weights_file, self.resampling, engine, precision, self.threads)
+        encoder = loader.load(self.name, options, progress)
         batch = self.batch or recorded.batch or batch_size.default(encoder.engine.name, self.max_memory)
         return encoder, Runtime(encoder.engine.name, precision, batch)
 

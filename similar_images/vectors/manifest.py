@@ -7,7 +7,7 @@ from typing import ClassVar
 from similar_images.events import Skipped
 from similar_images.inputs.sources import Location, parse_location
 from similar_images.networks.description import NetworkDescription
-from similar_images.networks.hub_files import versioned
+from similar_images.networks.hub_files import versioned_name
 from similar_images.records import OMIT_NONE, read_record
 
 HEAD_BYTES = 200  # a manifest begins with its format
@@ -74,7 +74,7 @@ class Manifest:
         """Return the network as loader.load takes it: a local network by its folder, a hub network by its commit."""
         if self.network.source == "folder" and "model" in self.files:
             return str(vectors.parent / self.files["model"])
-        return versioned(self.network)
+        return versioned_name(self.network)
 
 
 def manifest_path(vectors: Path) -> Path:

@@ -19,7 +19,7 @@ from similar_images.evaluation.duplicate_threshold import default_threshold
 from similar_images.evaluation.duplicates import find_pairs, group
 from similar_images.index.builder import build
 from similar_images.index.index import open_index
-from similar_images.networks.loader import load
+from similar_images.networks.loader import LoadOptions, load
 from similar_images.vectors.store import open_vectors, vectors_path
 
 COLUMNS = ["group", "row", "name", "similarity", "bytes", "width", "height", "same_file_as", "sha256"]
@@ -274,7 +274,7 @@ def assert_one_line(done, message: str) -> None:
 
 def test_real_network_separates_copies_from_other_photographs(data):
     weights = data / "weights" / "mobilenetv2_imagenet_notop.weights.h5"
-    encoder = load("mobilenetv2", weights_file=weights)
+    encoder = load("mobilenetv2", LoadOptions(weights_file=weights))
     names = sorted((data / "photos" / "coco").rglob("*.jpg"))[:12]
     vectors = []
     for path in names:

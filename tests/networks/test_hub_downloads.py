@@ -1,4 +1,4 @@
-"""Networks by their name on the hub, a server on loopback: told before, resumed, pinned to a commit, used offline."""
+"""Downloads from a hub on loopback: announced, resumed, pinned to a commit, used offline."""
 
 import os
 import shutil
@@ -17,13 +17,13 @@ FIND = """
 import sys
 from similar_images.networks import hub_files
 try:
-    found = hub_files.find(sys.argv[1], download="offline" not in sys.argv, tell=print)
+    found = hub_files.find(sys.argv[1], "offline" not in sys.argv, lambda event: print(event.note))
     print(found.name, found.revision, found.folder)
 except (OSError, ValueError) as error:
     print(f"{type(error).__name__}: {error}")
 """
 NAME, COMMIT = "hf:someone/net", "1" * 40
-LARGE = 25_000_000  # bytes; the library writes to disk what it has got in parts of 10 MB
+LARGE = 25_000_000  # bytes; the library writes a download to disk in parts of 10 MB
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def hub():
 
 @pytest.fixture
 def network(tmp_path, hub) -> Path:
-    """A repository with weights that nothing reads, a pickle and other files."""
+    """A repository with random weights, a pickle and other files."""
     folder = tmp_path / "repository"
     (folder / "onnx").mkdir(parents=True)
     (folder / "config.json").write_text('{"model_type": "vit"}')
@@ -59,7 +59,7 @@ def find(hub, tmp_path, name: str = NAME, *arguments: str, **more: str) -> str:
     return done.stdout
 
 
-def test_what_is_read_is_downloaded_its_size_is_told_and_a_branch_becomes_a_commit(hub, network, tmp_path):
+def test_download_announces_its_size_and_pins_the_branch(hub, network, tmp_path):
     first, last = find(hub, tmp_path).splitlines()
     assert first == f"downloading {NAME}, revision {COMMIT}: 3 files, 25.0 MB"
     assert last.startswith(f"{NAME} {COMMIT} ")
@@ -72,12 +72,12 @@ def test_what_is_read_is_downloaded_its_size_is_told_and_a_branch_becomes_a_comm
     assert (folder / "model.safetensors").read_bytes() == (network / "model.safetensors").read_bytes()
 
 
-def test_the_program_says_nothing_of_the_machine(hub, network, tmp_path):
+def test_requests_do_not_describe_the_machine(hub, network, tmp_path):
     find(hub, tmp_path)
     assert hub.agents and not [agent for agent in hub.agents if "torch" in agent or "agent/" in agent]
 
 
-def test_afterwards_it_needs_no_internet(hub, network, tmp_path):
+def test_downloaded_network_needs_no_internet(hub, network, tmp_path):
     find(hub, tmp_path)
     expected = find(hub, tmp_path)  # asks whether the branch has moved
     hub.requests.clear()
@@ -89,7 +89,7 @@ def test_afterwards_it_needs_no_internet(hub, network, tmp_path):
     assert find(hub, tmp_path, HF_ENDPOINT="http://127.0.0.1:9") == expected
 
 
-def test_a_branch_that_has_moved_is_another_network(hub, network, tmp_path):
+def test_moved_branch_is_another_network(hub, network, tmp_path):
     find(hub, tmp_path)
     hub.commit = "2" * 40
     (network / "config.json").write_text('{"model_type": "clip"}')
@@ -97,14 +97,14 @@ def test_a_branch_that_has_moved_is_another_network(hub, network, tmp_path):
     assert f"{NAME} {COMMIT} " in find(hub, tmp_path, f"{NAME}@{COMMIT}")
 
 
-def test_a_connection_that_breaks_is_resumed(hub, network, tmp_path):
+def test_broken_connection_is_resumed(hub, network, tmp_path):
     hub.breaks = 1
     assert f"{NAME} {COMMIT} " in find(hub, tmp_path)
     ranges = [asked for method, path, asked in hub.requests if method == "GET" and path.endswith(".safetensors")]
     assert len(ranges) == 2 and ranges[1] == "bytes=10485760-"
 
 
-def test_after_a_killed_download_no_half_is_used_and_what_is_complete_is_kept(hub, network, tmp_path):
+def test_killed_download_keeps_complete_files_only(hub, network, tmp_path):
     hub.breaks = 10**6
     command = [sys.executable, "-c", FIND, NAME]
     process = subprocess.Popen(command, env=environment(hub, tmp_path), cwd=tmp_path, stdout=subprocess.PIPE)
@@ -116,8 +116,8 @@ def test_after_a_killed_download_no_half_is_used_and_what_is_complete_is_kept(hu
     hub.requests.clear()
     message = find(hub, tmp_path, NAME, "offline")
     assert message == (
-        f"NetworkUnavailable: {NAME} is not on this machine: run `similar-images extract --network {NAME}` where there "
-        "is internet access, or give its folder\n"
+        f"NetworkUnavailable: {NAME} is not on this machine: run `similar-images extract --network {NAME}` with "
+        "internet access, or give its folder\n"
     )
     assert f"{NAME} {COMMIT} " in find(hub, tmp_path)
     assert [path.rpartition("/")[2] for path in hub.asked() if "resolve" in path] == ["model.safetensors"]
@@ -126,24 +126,24 @@ def test_after_a_killed_download_no_half_is_used_and_what_is_complete_is_kept(hu
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("hf:someone/nothing", "hf:someone/nothing is not on the hub, or needs a token in HF_TOKEN: check its name"),
+        ("hf:someone/nothing", "the hub has no hf:someone/nothing, or it needs a token in HF_TOKEN: check its name"),
         (f"{NAME}@old", f"{NAME}@old: there is no such revision"),
         (f"{NAME}@{'3' * 40}", f"{NAME}@{'3' * 40}: there is no such revision"),
     ],
 )
-def test_what_the_hub_does_not_have(name, message, hub, network, tmp_path):
+def test_unknown_name_or_revision(name, message, hub, network, tmp_path):
     assert find(hub, tmp_path, name) == f"NetworkUnavailable: {message}\n"
 
 
 @pytest.mark.parametrize(
     ("status", "error", "message"),
     [
-        (401, "RepoNotFound", f"{NAME} is not on the hub, or needs a token in HF_TOKEN: check its name"),
+        (401, "RepoNotFound", f"the hub has no {NAME}, or it needs a token in HF_TOKEN: check its name"),
         (403, "GatedRepo", f"{NAME} is gated: accept its conditions on its page of the hub, and set HF_TOKEN"),
         (400, "", f"{NAME} is not on this machine and cannot be downloaded ("),
     ],
 )
-def test_what_the_hub_refuses(status, error, message, hub, network, tmp_path):
+def test_refusals_of_the_hub(status, error, message, hub, network, tmp_path):
     hub.status, hub.error = status, error
     shown = find(hub, tmp_path, HF_TOKEN="hf_secret")
     assert shown.startswith(f"NetworkUnavailable: {message}")
@@ -156,7 +156,7 @@ def test_no_server(hub, tmp_path):
     assert shown.endswith("): give the folder of a copy\n") and shown.count("\n") == 1
 
 
-def test_a_network_of_pickles_is_not_downloaded(hub, network, tmp_path):
+def test_network_of_pickles_is_not_downloaded(hub, network, tmp_path):
     for name in ("model.safetensors", "onnx/model.onnx"):
         (network / name).unlink()
     assert find(hub, tmp_path) == (
@@ -166,7 +166,7 @@ def test_a_network_of_pickles_is_not_downloaded(hub, network, tmp_path):
     assert [path for path in hub.asked() if "resolve" in path] == []
 
 
-def test_a_tokenizer_that_is_too_large_is_not_downloaded(hub, network, tmp_path):
+def test_oversized_tokenizer_is_not_downloaded(hub, network, tmp_path):
     with (network / "tokenizer.json").open("wb") as file:
         file.truncate(65 * 10**6)
     message = f"{NAME}: tokenizer.json: expected at most 64 MB, got 65 MB; choose another network"
@@ -175,7 +175,7 @@ def test_a_tokenizer_that_is_too_large_is_not_downloaded(hub, network, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_an_altered_file_in_the_cache(name, hub, network, tmp_path):
+def test_altered_file_in_the_cache_is_refused(name, hub, network, tmp_path):
     folder = Path(find(hub, tmp_path).split()[-1])
     blob = (folder / name).resolve()
     blob.write_bytes(blob.read_bytes().replace(b"}", b" }") if name == "config.json" else b"altered")
@@ -183,7 +183,7 @@ def test_an_altered_file_in_the_cache(name, hub, network, tmp_path):
     assert shown.startswith(f"ValueError: {folder / name} was altered: expected the sum {blob.name}, got ")
 
 
-def test_the_command_as_users_run_it(hub, photos, tmp_path):
+def test_extract_and_search_commands(hub, photos, tmp_path):
     hub.folders["someone/net"] = save("clip", tmp_path / "repository")
     base = [sys.executable, "-m", "similar_images"]
     given = environment(hub, tmp_path, HF_TOKEN="hf_secret", XDG_CACHE_HOME=str(tmp_path / "cache"))

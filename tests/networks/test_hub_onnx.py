@@ -1,4 +1,4 @@
-"""Repositories in ONNX form: computed as they are, with the scaling of pixels before them, and without PyTorch."""
+"""Repositories with ONNX files: exported with the scaling of pixels, and without PyTorch."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from similar_images.networks import hub, hub_onnx
 from similar_images.networks.hub_files import HubNetwork
-from similar_images.networks.onnx import OnnxExport, OpenVino, open_session
+from similar_images.networks.onnx import OnnxModel, OpenVino, open_session
 
 D = 5
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
@@ -37,7 +37,7 @@ def save_model(path: Path, nodes: list, inputs: list, output: tuple, constants: 
 
 
 def save_images(path: Path, output: str = "image_embeds", kind: int = TensorProto.FLOAT) -> None:
-    """Save a network whose vector is the mean of the pixels, times COLOURS."""
+    """Save a network that multiplies the mean of the pixels with COLOURS."""
     nodes = [
         helper.make_node("ReduceMean", ["pixel_values"], ["mean"], axes=[2, 3], keepdims=0),
         helper.make_node("MatMul", ["mean", "colours"], [output]),
@@ -47,7 +47,7 @@ def save_images(path: Path, output: str = "image_embeds", kind: int = TensorProt
 
 
 def save_words(path: Path, masked: bool, name: str = "input_ids", tokens: int | str = "t") -> None:
-    """Save a network whose vector is the sum of the rows of TABLE of its tokens, which the mask may leave out."""
+    """Save a network that adds the rows of TABLE for its tokens; `masked` skips tokens by the mask."""
     given = [helper.make_tensor_value_info(name, TensorProto.INT64, ["b", tokens])]
     nodes = [helper.make_node("Gather", ["table", name], ["rows"])]
     last = "rows"
@@ -83,7 +83,7 @@ def save(folder: Path, masked: bool = False, tokens: int | str = "t") -> Path:
     return folder
 
 
-def sum_of(text: str, padded: int = 0) -> np.ndarray:
+def add_rows(text: str, padded: int = 0) -> np.ndarray:
     rows = [2, *(WORDS.index(word) for word in text.lower().split()), 3]
     return TABLE[rows + [0] * (padded - len(rows))].sum(axis=0)
 
@@ -110,11 +110,11 @@ def test_images(engine, tmp_path, without_pytorch):
 )
 def test_words(masked, tokens, padded, tmp_path):
     encoder = hub.load(str(save(tmp_path / "net", masked, tokens)))
-    expected = [sum_of(text, padded) for text in TEXTS]
+    expected = [add_rows(text, padded) for text in TEXTS]
     np.testing.assert_allclose(encoder.words(TEXTS), expected, rtol=0, atol=1e-5)
 
 
-def test_a_network_of_images_alone(tmp_path):
+def test_network_for_images_only(tmp_path):
     folder = save(tmp_path / "net")
     shutil.rmtree(folder / "onnx")
     save_images(folder / "onnx" / "model.onnx", "pooler_output")
@@ -124,7 +124,7 @@ def test_a_network_of_images_alone(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: (f / "vision_model.onnx").write_bytes(b"\x08\x07damaged"), "has ONNX files that cannot be used"),
+        (lambda f: (f / "vision_model.onnx").write_bytes(b"\x08\x07damaged"), "has unusable ONNX files"),
         (
             lambda f: save_images(f / "vision_model.onnx", "logits"),
             "to give image_embeds, text_embeds, pooler_output, got logits",
@@ -140,7 +140,7 @@ def test_a_network_of_images_alone(tmp_path):
         ),
     ],
 )
-def test_another_form_is_refused(change, message, tmp_path):
+def test_unsupported_model_is_refused(change, message, tmp_path):
     folder = save(tmp_path / "net")
     change(folder / "onnx")
     with pytest.raises(ValueError) as raised:
@@ -148,16 +148,16 @@ def test_another_form_is_refused(change, message, tmp_path):
     assert message in str(raised.value) and "\n" not in str(raised.value)
 
 
-def test_weights_in_another_file_are_not_read(tmp_path):
+def test_weights_in_another_file_are_refused(tmp_path):
     folder = save(tmp_path / "net")
     path = folder / "onnx" / "vision_model.onnx"
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights.data", size_threshold=0)
-    with pytest.raises(ValueError, match=r"vision_model\.onnx keeps its weights in another file, which is not read"):
+    with pytest.raises(ValueError, match=r"vision_model\.onnx keeps its weights in another file, which is never read"):
         hub.load(str(folder))
 
 
 def external(values: np.ndarray, name: str = "colours") -> TensorProto:
-    """Return a tensor whose numbers are in a file beside the model."""
+    """Return a tensor with its numbers in a file beside the model."""
     tensor = numpy_helper.from_array(values, name)
     onnx.external_data_helper.set_external_data(tensor, "secret.data")
     tensor.ClearField("raw_data")
@@ -215,7 +215,7 @@ HIDDEN = {
 
 @pytest.mark.parametrize("place", HIDDEN)
 @pytest.mark.parametrize("name", ["vision_model.onnx", "text_model.onnx"])
-def test_a_tensor_in_another_file_is_refused_wherever_it_is(name, place, tmp_path, monkeypatch):
+def test_external_tensor_is_refused_at_any_place(name, place, tmp_path, monkeypatch):
     folder = save(tmp_path / "net")
     path = folder / "onnx" / name
     model = onnx.load(path)
@@ -223,18 +223,18 @@ def test_a_tensor_in_another_file_is_refused_wherever_it_is(name, place, tmp_pat
     path.write_bytes(model.SerializeToString())
     opened = []
     monkeypatch.setattr("onnxruntime.InferenceSession", lambda *_, **__: opened.append(True))
-    message = f"{name} keeps its weights in another file, which is not read"
+    message = f"{name} keeps its weights in another file, which is never read"
     for read in (
-        lambda: hub_onnx._loaded(HubNetwork(folder, "net", None, "", ""), name=f"onnx/{name}"),
+        lambda: hub_onnx._load_model(HubNetwork(folder, "net", None, "", ""), name=f"onnx/{name}"),
         lambda: open_session(path, 1),
-        lambda: OpenVino(OnnxExport(path, "")),
+        lambda: OpenVino(OnnxModel(path, "")),
     ):
         with pytest.raises(ValueError, match=message):
             read()
     assert not opened
 
 
-def test_a_name_that_resembles_the_key_of_another_file_is_no_fault(tmp_path):
+def test_output_named_location_is_accepted(tmp_path):
     path = tmp_path / "model.onnx"
     save_images(path, "location")
     assert open_session(path, 1).get_outputs()[0].name == "location"

@@ -1,4 +1,4 @@
-"""Networks of the hub give the vectors that the library transformers gives, for images and words, by every backend."""
+"""Networks of the hub, compared with the library transformers: images and words, every backend."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ TOLERANCE = 1e-5
 EXPORT = """
 import sys
 from similar_images.networks import hub
-print(hub.load(sys.argv[1], tell=print).encode_text("a cat").shape)
+print(hub.load(sys.argv[1], progress=lambda event: print(event.note)).encode_text("a cat").shape)
 """
 WITHOUT = """
 import sys
@@ -71,7 +71,7 @@ def test_words(kind, saved):
 
 
 @pytest.mark.parametrize("kind", READ_WORDS)
-def test_a_text_of_more_tokens_is_cut(kind, saved):
+def test_long_text_is_truncated(kind, saved):
     encoder = hub.load(str(saved(kind)))
     long = "dog " * 99
     np.testing.assert_allclose(
@@ -79,12 +79,12 @@ def test_a_text_of_more_tokens_is_cut(kind, saved):
     )
 
 
-def test_a_network_of_images_does_not_read_words(saved):
+def test_network_for_images_refuses_words(saved):
     with pytest.raises(ValueError, match="dinov2 does not read words"):
         hub.load(str(saved("dinov2"))).encode_text("a dog")
 
 
-def test_both_parts_do_not_contain_each_other(saved):
+def test_exports_of_images_and_words_share_no_weights(saved):
     folder = hub.find_or_create_export(str(saved("clip"))).folder
     images, words = (
         sum(len(one.raw_data) for one in onnx.load(folder / name).graph.initializer) for name in (hub.IMAGES, hub.WORDS)
@@ -94,7 +94,7 @@ def test_both_parts_do_not_contain_each_other(saved):
 
 
 @pytest.mark.slow
-def test_weights_in_half_precision_are_computed_in_single(saved, tmp_path):
+def test_half_precision_weights_are_computed_in_float32(saved, tmp_path):
     folder, shown = save("vit", tmp_path / "half", half=True), image()
     np.testing.assert_allclose(
         hub.load(str(folder)).encode_image(shown),
@@ -105,7 +105,7 @@ def test_weights_in_half_precision_are_computed_in_single(saved, tmp_path):
 
 
 @pytest.mark.slow
-def test_weights_in_several_files(saved, tmp_path):
+def test_sharded_weights(saved, tmp_path):
     folder = save("vit", tmp_path / "vit", max_shard_size="60KB")
     assert len(list(folder.glob("model-*-of-*.safetensors"))) > 1
     encoder, whole = hub.load(str(folder)), hub.load(str(saved("vit")))
@@ -113,48 +113,48 @@ def test_weights_in_several_files(saved, tmp_path):
     assert len(encoder.description.weights.split()) == len(list(folder.glob("*.safetensors")))
 
 
-def test_how_a_folder_is_written_does_not_matter(saved, monkeypatch):
+def test_any_path_to_a_folder_is_the_same_network(saved, monkeypatch):
     folder = saved("dinov2")
     expected = hub.load(str(folder)).description
-    assert (expected["name"], expected["revision"], expected["source"]) == ("dinov2", None, "folder")
+    assert (expected.name, expected.revision, expected.source) == ("dinov2", None, "folder")
     assert hub.load(f"{folder}/").description == expected
     monkeypatch.chdir(folder)
     assert hub.load(".").description == expected
 
 
 @pytest.mark.slow
-def test_a_changed_configuration_is_another_network(saved, tmp_path):
+def test_changed_configuration_is_another_network(saved, tmp_path):
     before = hub.load(str(saved("vit"))).description
     folder = save("vit", tmp_path / "vit")
     hub_networks.edit(folder / "preprocessor_config.json", resample=3)
     after = hub.load(str(folder)).description
-    assert (before["resampling"], after["resampling"]) == ("bilinear", "bicubic")
-    assert before["weights"] == after["weights"] and before["files"] != after["files"]
+    assert (before.resampling, after.resampling) == ("bilinear", "bicubic")
+    assert before.weights == after.weights and before.files != after.files
 
 
 @pytest.mark.parametrize("name", [hub.IMAGES, hub.WORDS, hub.TOKENIZER, hub.MANIFEST])
 @pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:99]), Path.unlink])
-def test_a_damaged_export_is_not_used(name, damage, saved, tmp_path):
+def test_damaged_export_is_ignored(name, damage, saved, tmp_path):
     export = hub.find_or_create_export(str(saved("clip")))
     folder = shutil.copytree(export.folder, tmp_path / "copied")
-    assert hub._find(folder, "clip")
+    assert hub._find_export(folder, "clip")
     damage(folder / name)
-    assert hub._find(folder, "clip") is None
+    assert hub._find_export(folder, "clip") is None
 
 
 @pytest.mark.slow
-def test_a_damaged_export_is_made_again(saved):
+def test_damaged_export_is_replaced(saved):
     encoder = hub.load(str(saved("clip")))
     expected, said = encoder.encode_text("a dog"), []
     path = hub.find_or_create_export(str(saved("clip"))).folder / hub.WORDS
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    np.testing.assert_array_equal(hub.load(str(saved("clip")), tell=said.append).encode_text("a dog"), expected)
-    assert said == ["exporting clip to ONNX, once: this takes seconds to minutes"]
+    np.testing.assert_array_equal(hub.load(str(saved("clip")), progress=said.append).encode_text("a dog"), expected)
+    assert [event.note for event in said] == ["exporting clip to ONNX, once: this takes seconds to minutes"]
     assert path.stat().st_size == len(content)
 
 
-def test_two_processes_that_export_at_once(saved, tmp_path):
+def test_two_processes_export_once(saved, tmp_path):
     own = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     command = [sys.executable, "-c", EXPORT, str(saved("clip"))]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -168,32 +168,32 @@ def test_two_processes_that_export_at_once(saved, tmp_path):
     )
 
 
-def test_an_export_needs_no_pytorch(saved):
+def test_export_needs_no_pytorch(saved):
     hub.load(str(saved("clip")))
     done = subprocess.run([sys.executable, "-c", WITHOUT, str(saved("clip"))], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("(16,) onnxruntime\n", 0), done.stderr
 
 
 @pytest.mark.slow
-def test_words_without_a_tokenizer_are_not_read_and_that_is_said(tmp_path):
+def test_missing_tokenizer_is_reported(tmp_path):
     folder, said = save("clip", tmp_path / "clip"), []
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink()
-    assert hub.load(str(folder), tell=said.append).description.reads == "images"
-    assert said[-1] == "clip reads words, but has no tokenizer that can be used here: it will encode images only"
+    assert hub.load(str(folder), progress=said.append).description.reads == "images"
+    assert said[-1].note == "clip reads words, but has no usable tokenizer: it will encode images only"
 
 
 @pytest.mark.parametrize("engine", ["tensorflow", "magic"])
-def test_an_engine_that_it_does_not_have(engine, saved):
+def test_unsupported_engine_is_refused(engine, saved):
     with pytest.raises(ValueError, match=r"expected the engine of .* to be onnxruntime, openvino, torch, got"):
         hub.load(str(saved("dinov2")), engine)
 
 
-def test_half_precision_of_pytorch_is_refused(saved):
+def test_half_precision_of_pytorch_on_a_processor_is_refused(saved):
     with pytest.raises(ValueError, match="PyTorch computes float32 on a processor: for bfloat16 use --engine openvino"):
         hub.load(str(saved("dinov2")), "torch", "bfloat16")
 
 
-def test_the_exports_of_these_tests_are_in_their_own_cache(saved):
+def test_exports_use_the_cache_of_the_tests(saved):
     hub.load(str(saved("dinov2")))
     assert list(platformdirs.user_cache_path("similar-images").glob("dinov2-*"))

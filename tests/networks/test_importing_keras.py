@@ -1,4 +1,4 @@
-"""Keras is imported once, by whichever thread comes first, and the other threads' stderr stays their own."""
+"""One thread imports Keras, and other threads keep their stderr."""
 
 import subprocess
 import sys
@@ -42,17 +42,17 @@ def run(code: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def test_no_thread_gets_a_half_imported_keras():
+def test_threads_wait_for_the_complete_import():
     done = run(THREADS)
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_what_other_threads_write_to_stderr_meanwhile_is_not_lost():
+def test_other_threads_keep_their_stderr():
     done = run(WRITER)
     assert int(done.stdout) > 10
     assert done.stderr.count("a line of another thread\n") == int(done.stdout)
 
 
-def test_the_only_thread_sees_nothing_of_tensorflows_log():
+def test_single_thread_hides_the_log_of_tensorflow():
     done = run("from similar_images.networks.keras import import_keras; import_keras()")
     assert (done.returncode, done.stderr) == (0, "")

@@ -8,13 +8,13 @@ from threading import Thread
 import h5py
 import numpy as np
 import pytest
+import random_networks
 
 from similar_images.inputs import images
 from similar_images.networks import keras as keras_networks
-from similar_images.networks import loader
 from similar_images.networks.catalog import NETWORKS, NetworkUnavailable
 
-load = partial(loader.load, engine="tensorflow")  # the other backends: test_onnx.py
+load = partial(random_networks.load, engine="tensorflow")  # the other backends: test_onnx.py
 
 KERAS_NETWORKS = [network for network in NETWORKS.values() if network.keras]
 
@@ -26,7 +26,7 @@ def keras():
 
 @pytest.fixture(scope="session")
 def mobilenet(keras, tmp_path_factory):
-    """MobileNetV2 with random weights: its files, as Keras saves them."""
+    """A folder with MobileNetV2, with random weights, in all formats of Keras."""
     from keras.src.legacy.saving import legacy_h5_format
 
     folder = tmp_path_factory.mktemp("mobilenet")
@@ -35,7 +35,7 @@ def mobilenet(keras, tmp_path_factory):
     model.save(folder / "whole.keras")
     model.save(folder / "whole.h5")
     model.save_weights(folder / "own.weights.h5")
-    with h5py.File(folder / "imagenet.h5", "w") as file:  # the format that Keras' own downloads have
+    with h5py.File(folder / "imagenet.h5", "w") as file:  # the format of Keras' own downloads
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
     return folder
 
@@ -45,7 +45,7 @@ def pixels(n: int, side: int = 224) -> np.ndarray:
 
 
 @pytest.mark.parametrize("network", KERAS_NETWORKS, ids=lambda network: network.name)
-def test_the_table_agrees_with_keras(keras, network):
+def test_table_matches_keras(keras, network):
     build = getattr(keras_networks._keras_module(network), network.keras.split(".")[1])
     top = {} if network.layer else {"include_top": False, "pooling": "avg"}
     model = keras_networks._cut(build(weights=None, input_shape=(network.side, network.side, 3), **top), network)
@@ -54,7 +54,7 @@ def test_the_table_agrees_with_keras(keras, network):
     assert network.resampling in images.RESAMPLINGS
 
 
-def test_vgg16_in_a_file_of_2022_equals_a_plain_loop_of_predict(keras, tmp_path):
+def test_vgg16_of_2022_equals_a_plain_loop_of_predict(keras, tmp_path):
     keras.utils.set_random_seed(0)
     whole = keras.applications.VGG16(weights=None)
     fc2 = keras.Model(whole.inputs, whole.get_layer("fc2").output)
@@ -71,7 +71,7 @@ def test_vgg16_in_a_file_of_2022_equals_a_plain_loop_of_predict(keras, tmp_path)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-def test_a_network_with_its_classifier_is_cut_at_the_vector(keras, tmp_path):
+def test_classifier_is_cut_off(keras, tmp_path):
     keras.backend.clear_session()
     whole = keras.applications.VGG16(weights=None)
     whole.save_weights(tmp_path / "vgg.weights.h5")
@@ -79,7 +79,7 @@ def test_a_network_with_its_classifier_is_cut_at_the_vector(keras, tmp_path):
     assert encoder.encode(pixels(1)).shape == (1, 4096)
 
 
-def test_the_same_weights_in_any_file_are_the_same_network(mobilenet):
+def test_same_weights_in_any_format_are_the_same_network(mobilenet):
     encoders = [
         load("mobilenetv2", mobilenet / "whole.keras"),
         load("mobilenetv2", mobilenet / "whole.h5"),
@@ -92,20 +92,20 @@ def test_the_same_weights_in_any_file_are_the_same_network(mobilenet):
         np.testing.assert_allclose(vectors[0], other, rtol=1e-5, atol=1e-6)
 
 
-def test_encoding_leaves_the_pixels_as_they_are(mobilenet):
+def test_encoding_does_not_change_the_pixels(mobilenet):
     batch = pixels(2)
     load("mobilenetv2", mobilenet / "whole.keras").encode(batch)
     assert np.array_equal(batch, pixels(2))
 
 
-def test_a_network_is_saved_to_the_file_that_does_not_exist_yet(mobilenet, tmp_path):
+def test_network_is_saved_to_a_new_file(mobilenet, tmp_path):
     first = load("mobilenetv2", tmp_path / "new.h5", mobilenet / "own.weights.h5")
     assert load("mobilenetv2", tmp_path / "new.h5").description == first.description
     assert [file.name for file in tmp_path.iterdir()] == ["new.h5"]
 
 
 @pytest.mark.parametrize("form", ["keras", "h5"])
-def test_a_network_with_code_in_it_is_refused_before_keras_sees_it(keras, tmp_path, form, monkeypatch):
+def test_network_with_code_is_refused_before_loading(keras, tmp_path, form, monkeypatch):
     image = keras.Input((224, 224, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(image)
     keras.Model(image, keras.layers.Lambda(lambda x: x * 2, output_shape=(3,))(pooled)).save(tmp_path / f"bad.{form}")
@@ -114,7 +114,7 @@ def test_a_network_with_code_in_it_is_refused_before_keras_sees_it(keras, tmp_pa
         load("mobilenetv2", tmp_path / f"bad.{form}")
 
 
-def test_a_network_with_parts_of_other_modules_is_refused(mobilenet, tmp_path):
+def test_network_with_foreign_modules_is_refused(mobilenet, tmp_path):
     shutil.copy(mobilenet / "whole.keras", tmp_path / "bad.keras")
     with zipfile.ZipFile(mobilenet / "whole.keras") as good, zipfile.ZipFile(tmp_path / "bad.keras", "w") as bad:
         config = json.loads(good.read("config.json"))
@@ -124,7 +124,7 @@ def test_a_network_with_parts_of_other_modules_is_refused(mobilenet, tmp_path):
         load("mobilenetv2", tmp_path / "bad.keras")
 
 
-def test_files_that_do_not_fit_are_refused_with_what_was_expected(mobilenet, tmp_path):
+def test_unsuitable_files_are_refused_with_the_expected_form(mobilenet, tmp_path):
     (tmp_path / "text.h5").write_text("no network")
     (tmp_path / "cut.h5").write_bytes((mobilenet / "whole.h5").read_bytes()[:100_000])
     with h5py.File(tmp_path / "other.weights.h5", "w") as file:
@@ -148,7 +148,7 @@ def test_files_that_do_not_fit_are_refused_with_what_was_expected(mobilenet, tmp
             load(*arguments)
 
 
-def test_weights_of_another_network_lead_to_one_line_and_no_warnings(mobilenet, tmp_path, recwarn):
+def test_weights_of_another_network_raise_one_line_without_warnings(mobilenet, tmp_path, recwarn):
     with pytest.raises(ValueError) as raised:
         load("vgg16", weights_file=mobilenet / "own.weights.h5")
     assert str(raised.value) == (
@@ -160,7 +160,7 @@ def test_weights_of_another_network_lead_to_one_line_and_no_warnings(mobilenet, 
 
 @pytest.fixture
 def imagenet(keras, tmp_path, monkeypatch):
-    """Keras' download of ImageNet's weights, from a server on loopback; set `content` to its answer."""
+    """Serve ImageNet weights to Keras on loopback; `content` is the answer."""
 
     class Handler(BaseHTTPRequestHandler):
         content: bytes | None = None
@@ -189,7 +189,7 @@ def imagenet(keras, tmp_path, monkeypatch):
         server.shutdown()
 
 
-def test_imagenets_weights_are_downloaded_once_and_saved_with_m(imagenet, mobilenet, tmp_path, capsys):
+def test_imagenet_weights_are_downloaded_once_and_saved(imagenet, mobilenet, tmp_path, capsys):
     imagenet.content = (mobilenet / "imagenet.h5").read_bytes()
     saved = tmp_path / "mobilenet.h5"
     first = load("mobilenetv2", saved)
@@ -199,7 +199,7 @@ def test_imagenets_weights_are_downloaded_once_and_saved_with_m(imagenet, mobile
     assert load("mobilenetv2").description == first.description  # from Keras' cache
 
 
-def test_without_internet_the_message_names_the_weights_and_the_alternatives(imagenet, tmp_path):
+def test_failed_download_names_weights_and_alternatives(imagenet, tmp_path):
     with pytest.raises(NetworkUnavailable) as raised:
         load("mobilenetv2", tmp_path / "new.h5")
     message = str(raised.value)

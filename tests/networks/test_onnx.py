@@ -1,4 +1,4 @@
-"""Networks exported to ONNX: compared with Keras, created once, and never confused with another network's."""
+"""Networks exported to ONNX: compared with Keras, created once, and matched to their source."""
 
 import json
 import subprocess
@@ -7,18 +7,17 @@ import sys
 import numpy as np
 import pytest
 from conftest import ROOT
-from random_networks import saved
+from random_networks import load, save_network
 
 from similar_images.networks import loader
 from similar_images.networks import onnx as onnx_networks
 from similar_images.networks.catalog import NETWORKS
-from similar_images.networks.loader import load
 
 EXPORTED = [network for network in NETWORKS.values() if network.keras and network.exports]
-ALIKE = ("vgg19", "efficientnetb0", "efficientnetv2b0")  # built like another one of the table
+ALIKE = ("vgg19", "efficientnetb0", "efficientnetv2b0")  # built like another network of the table
 
 
-def noise(n: int, side: int) -> np.ndarray:
+def random_pixels(n: int, side: int) -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
 
 
@@ -26,10 +25,10 @@ def noise(n: int, side: int) -> np.ndarray:
     "network",
     [pytest.param(one, marks=pytest.mark.slow if one.name in ALIKE else (), id=one.name) for one in EXPORTED],
 )
-def test_every_network_of_the_table_gives_keras_vectors_by_both_runtimes(network, tmp_path):
-    file = saved(network, tmp_path)
+def test_exports_match_keras_with_both_runtimes(network, tmp_path):
+    file = save_network(network, tmp_path)
     keras = load(network.name, file, engine="tensorflow")
-    pixels = noise(3, network.side)
+    pixels = random_pixels(3, network.side)
     expected = keras.encode(pixels)
     for engine in ("onnxruntime", "openvino"):
         encoder = load(network.name, file, engine=engine)
@@ -42,63 +41,57 @@ def test_every_network_of_the_table_gives_keras_vectors_by_both_runtimes(network
     assert manifest["cosine"] > 0.9999
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mobilenet")
-    file = saved(NETWORKS["mobilenetv2"], folder)
-    load("mobilenetv2", file, engine="onnxruntime")
-    return file
-
-
-def test_it_is_created_once_and_again_if_it_is_damaged_or_of_another_network(exported, monkeypatch, tmp_path):
+def test_export_is_reused_unless_damaged_or_from_another_network(mobilenet_file, monkeypatch, tmp_path):
     made = []
     pool = onnx_networks.ProcessPoolExecutor
     monkeypatch.setattr(onnx_networks, "ProcessPoolExecutor", lambda *arguments: made.append(1) or pool(*arguments))
-    onnx = exported.with_name("mobilenetv2.keras.onnx")
+    onnx = mobilenet_file.with_name("mobilenetv2.keras.onnx")
     whole = onnx.read_bytes()
-    load("mobilenetv2", exported, engine="onnxruntime")
+    load("mobilenetv2", mobilenet_file, engine="onnxruntime")
     assert made == []
     onnx.write_bytes(whole[:-100])
-    assert not onnx_networks.is_exported(NETWORKS["mobilenetv2"], exported, None)
-    load("mobilenetv2", exported, engine="onnxruntime")
-    assert made == [1] and onnx_networks.is_exported(NETWORKS["mobilenetv2"], exported, None)
-    other = tmp_path / exported.name
-    other.write_bytes(exported.read_bytes() + b" ")
+    assert not onnx_networks.find_export(NETWORKS["mobilenetv2"], mobilenet_file, None)
+    load("mobilenetv2", mobilenet_file, engine="onnxruntime")
+    assert made == [1] and onnx_networks.find_export(NETWORKS["mobilenetv2"], mobilenet_file, None)
+    other = tmp_path / mobilenet_file.name
+    other.write_bytes(mobilenet_file.read_bytes() + b" ")
     for suffix in (".onnx", ".onnx.json"):
-        (tmp_path / (exported.name + suffix)).write_bytes(exported.with_name(exported.name + suffix).read_bytes())
-    assert not onnx_networks.is_exported(NETWORKS["mobilenetv2"], other, None)
+        (tmp_path / (mobilenet_file.name + suffix)).write_bytes(
+            mobilenet_file.with_name(mobilenet_file.name + suffix).read_bytes()
+        )
+    assert not onnx_networks.find_export(NETWORKS["mobilenetv2"], other, None)
 
 
-def test_an_export_that_computes_something_else_is_refused_and_not_kept(exported, monkeypatch, tmp_path):
+def test_export_with_different_vectors_is_refused_and_deleted(mobilenet_file, monkeypatch, tmp_path):
     file = tmp_path / "m.keras"
-    file.write_bytes(exported.read_bytes())
-    monkeypatch.setattr(onnx_networks, "least_cosine", lambda one, other: 0.97)
+    file.write_bytes(mobilenet_file.read_bytes())
+    monkeypatch.setattr(onnx_networks, "min_cosine", lambda one, other: 0.97)
     path = tmp_path / "m.keras.onnx"
     with pytest.raises(ValueError, match=r"at least 0\.9999, got 0\.970000; use --engine tensorflow"):
         onnx_networks._export("mobilenetv2", file, None, path)
     assert {entry.name for entry in tmp_path.iterdir()} == {"m.keras"}
 
 
-def test_a_network_that_cannot_be_exported_is_computed_by_tensorflow(tmp_path):
+def test_tensorflow_computes_networks_without_an_export(tmp_path):
     assert loader.fastest_engine("convnexttiny") == "tensorflow"
     with pytest.raises(ValueError, match="convnexttiny cannot be exported to ONNX"):
         load("convnexttiny", engine="onnxruntime")
 
 
-def test_an_error_of_the_export_is_reported_as_by_keras(tmp_path):
+def test_export_reports_keras_errors(tmp_path):
     (tmp_path / "bad.h5").write_bytes(b"no network")
     with pytest.raises(ValueError, match=r"bad\.h5 is not an HDF5 file"):
         load("mobilenetv2", tmp_path / "bad.h5", engine="onnxruntime")
 
 
-def test_half_precision_is_refused_or_close(exported):
+def test_half_precision_is_refused_or_close(mobilenet_file):
     with pytest.raises(ValueError, match="ONNX Runtime does not support bfloat16"):
-        load("mobilenetv2", exported, engine="onnxruntime", precision="bfloat16")
-    pixels = noise(2, 224)
-    expected = load("mobilenetv2", exported, engine="onnxruntime").encode(pixels)
+        load("mobilenetv2", mobilenet_file, engine="onnxruntime", precision="bfloat16")
+    pixels = random_pixels(2, 224)
+    expected = load("mobilenetv2", mobilenet_file, engine="onnxruntime").encode(pixels)
     for engine in ("openvino", "tensorflow"):
         try:
-            got = load("mobilenetv2", exported, engine=engine, precision="bfloat16").encode(pixels)
+            got = load("mobilenetv2", mobilenet_file, engine=engine, precision="bfloat16").encode(pixels)
         except ValueError as error:
             assert "this processor does not support bfloat16" in str(error)
             continue
@@ -106,18 +99,18 @@ def test_half_precision_is_refused_or_close(exported):
         assert got.dtype == np.float32 and cosines.min() > 0.98
 
 
-def test_a_query_by_an_exported_network_imports_no_tensorflow(exported):
+def test_exported_network_imports_no_tensorflow(mobilenet_file):
     code = (
-        "import sys; from pathlib import Path; from similar_images.networks import loader;"
-        f"encoder = loader.load('mobilenetv2', Path({str(exported)!r}), export=False);"
+        "import sys; from pathlib import Path; from similar_images.networks.loader import LoadOptions, load;"
+        f"encoder = load('mobilenetv2', LoadOptions(Path({str(mobilenet_file)!r}), export=False));"
         "print(encoder.engine.name, 'tensorflow' in sys.modules, 'keras' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["onnxruntime", "False", "False"]
 
 
-def test_without_an_export_a_query_goes_through_keras(exported, tmp_path):
+def test_without_an_export_keras_computes_queries(mobilenet_file, tmp_path):
     file = tmp_path / "m.keras"
-    file.write_bytes(exported.read_bytes())
+    file.write_bytes(mobilenet_file.read_bytes())
     assert load("mobilenetv2", file, export=False).engine.name == "tensorflow"
     assert not loader.has_gpu()

@@ -14,7 +14,7 @@ from similar_images.evaluation import sts
 from similar_images.networks import text as text_networks
 from similar_images.networks import text_openvino
 from similar_images.networks.catalog import NetworkUnavailable
-from similar_images.networks.text import DEFAULT, batches, load_text_network
+from similar_images.networks.text import DEFAULT, load_text_network, split_batches
 
 TEXTS = ["a cat", "", "two dogs run after each other", "שלום 😀", "word " * 1000, "a cat sits"]
 
@@ -31,30 +31,30 @@ def openvino():
 
 @pytest.fixture
 def copied(tmp_path):
-    """A copy of MiniLM's folder, which a test may damage."""
+    """A writable copy of MiniLM's folder."""
     return Path(shutil.copytree(text_networks._folder(DEFAULT), tmp_path / "copied"))
 
 
-def test_vectors_are_those_of_the_library_in_the_order_of_the_texts(minilm):
+def test_vectors_equal_the_library_in_the_order_of_the_texts(minilm):
     expected = minilm.engine.model.encode(TEXTS)
     np.testing.assert_allclose(minilm.encode(TEXTS), expected, atol=1e-5)
     assert minilm.encode(TEXTS).shape == (6, 384)
     np.testing.assert_allclose(minilm.encode_text(TEXTS[2]), expected[2], atol=1e-5)
 
 
-def test_openvino_computes_what_pytorch_does(minilm, openvino):
+def test_openvino_equals_pytorch(minilm, openvino):
     np.testing.assert_allclose(openvino.encode(TEXTS), minilm.encode(TEXTS), atol=1e-4)
     assert openvino.description == minilm.description
 
 
-def test_threads_may_encode_at_once(openvino):
+def test_threads_encode_at_once(openvino):
     expected = [openvino.encode_text(text) for text in TEXTS]
     with ThreadPoolExecutor(8) as threads:
         for text, vector in zip(TEXTS * 10, threads.map(openvino.encode_text, TEXTS * 10), strict=True):
             np.testing.assert_allclose(vector, expected[TEXTS.index(text)], atol=1e-5)
 
 
-def test_an_export_is_created_once_and_again_if_it_is_damaged(copied, monkeypatch, tmp_path):
+def test_export_is_reused_unless_damaged(copied, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = []
     export = text_openvino._export
@@ -70,7 +70,7 @@ def test_an_export_is_created_once_and_again_if_it_is_damaged(copied, monkeypatc
     assert len(made) == 3
     settings = json.loads((copied / "sentence_bert_config.json").read_text())
     (copied / "sentence_bert_config.json").write_text(json.dumps(settings | {"max_seq_length": 64}))
-    assert load_text_network(str(copied)).tokens == 64  # another network, though of the same weights
+    assert load_text_network(str(copied)).tokens == 64  # another network with the same weights
     assert len(made) == 4 and len(list(folder.parent.iterdir())) == 2
 
 
@@ -86,7 +86,7 @@ def test_an_export_is_created_once_and_again_if_it_is_damaged(copied, monkeypatc
     ],
     ids=str,
 )
-def test_a_manifest_with_wrong_types_is_of_no_export(openvino, tmp_path, damage):
+def test_export_with_damaged_manifest_is_ignored(openvino, tmp_path, damage):
     (good,) = (
         path
         for path in Path(os.environ["XDG_CACHE_HOME"], "similar-images").glob("all-MiniLM-L6-v2-*")
@@ -99,7 +99,7 @@ def test_a_manifest_with_wrong_types_is_of_no_export(openvino, tmp_path, damage)
     assert text_openvino._find_export(folder, manifest["source"]) is None
 
 
-def test_a_file_in_the_place_of_the_export_is_replaced(copied, monkeypatch, tmp_path):
+def test_file_at_the_path_of_the_export_is_replaced(copied, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     load_text_network(str(copied), engine="openvino")
     (folder,) = (tmp_path / "cache" / "similar-images").iterdir()
@@ -109,7 +109,7 @@ def test_a_file_in_the_place_of_the_export_is_replaced(copied, monkeypatch, tmp_
     assert list(folder.parent.iterdir()) == [folder] and folder.is_dir()
 
 
-def test_if_the_export_cannot_be_written_pytorch_is_used(copied, monkeypatch, tmp_path):
+def test_pytorch_is_used_if_the_export_cannot_be_written(copied, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert load_text_network(str(copied)).engine.name == "torch"
@@ -117,22 +117,22 @@ def test_if_the_export_cannot_be_written_pytorch_is_used(copied, monkeypatch, tm
         load_text_network(str(copied), engine="openvino")
 
 
-def test_lengths_are_of_the_whole_text(minilm):
+def test_lengths_count_all_tokens(minilm):
     lengths = minilm.lengths(TEXTS)
     assert (lengths[0], lengths[1], lengths[4], minilm.tokens) == (4, 2, 1002, 256)
 
 
-def test_batches_hold_texts_of_similar_length_and_each_text_once():
+def test_batches_hold_texts_of_similar_length():
     lengths = np.random.default_rng(0).integers(2, 257, 500)
-    found = list(batches(lengths, 512))
+    found = list(split_batches(lengths, 512))
     assert sorted(row for batch in found for row in batch) == list(range(500))
     assert all(len(batch) * lengths[batch].max() <= 512 for batch in found)
     assert [lengths[batch].max() for batch in found] == sorted(lengths[batch].max() for batch in found)
-    assert list(batches(np.array([1000]), 512)) == [[0]]
-    assert list(batches(np.array([], dtype=int))) == []
+    assert list(split_batches(np.array([1000]), 512)) == [[0]]
+    assert list(split_batches(np.array([], dtype=int))) == []
 
 
-def test_the_similarities_agree_with_human_judgement(data, openvino):
+def test_similarities_agree_with_human_judgement(data, openvino):
     found = sts.agreement(openvino, sts.read_pairs(data / "texts" / "stsb_dev.tsv"))
     assert found.pairs == 1500
     assert found.spearman >= 0.865
@@ -156,20 +156,20 @@ def test_half_precision_hardly_lowers_the_agreement(data):
         (b"\xff", "is not a file of the STS benchmark"),
     ],
 )
-def test_a_file_that_is_not_the_benchmarks_is_refused(tmp_path, content, said):
+def test_foreign_file_is_refused_as_benchmark(tmp_path, content, said):
     file = tmp_path / "sts.tsv"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=said):
         sts.read_pairs(file)
 
 
-def test_a_folder_is_loaded_by_its_name(copied, minilm):
+def test_description_names_the_folder(copied, minilm):
     other = load_text_network(str(copied))
     assert other.description == replace(minilm.description, name="copied")
     np.testing.assert_allclose(other.encode(["a cat"]), minilm.encode(["a cat"]), atol=1e-6)
 
 
-def test_altered_weights_of_the_default_are_refused(copied, monkeypatch):
+def test_altered_default_weights_are_refused(copied, monkeypatch):
     with (copied / "model.safetensors").open("r+b") as file:
         file.seek(1_000_000)
         file.write(b"\0\0")
@@ -184,12 +184,12 @@ def test_pickled_weights_are_refused(copied):
         load_text_network(str(copied))
 
 
-def test_code_in_a_network_is_not_run(copied):
+def test_network_with_code_is_refused(copied):
     modules = json.loads((copied / "modules.json").read_text())
     modules[1]["type"] = "evil.Pooling"
     (copied / "modules.json").write_text(json.dumps(modules))
     (copied / "evil.py").write_text("raise SystemExit('it was run')")
-    with pytest.raises(ValueError, match=r"contains code of its own, evil\.Pooling, which is not run"):
+    with pytest.raises(ValueError, match=r"contains code of its own, evil\.Pooling, which never runs"):
         load_text_network(str(copied))
 
 
@@ -201,20 +201,20 @@ def test_code_in_a_network_is_not_run(copied):
         ("config.json", "cannot be loaded as a network"),
     ],
 )
-def test_an_incomplete_folder_is_refused(copied, removed, said):
+def test_incomplete_folder_is_refused(copied, removed, said):
     (copied / removed).unlink()
     with pytest.raises(ValueError, match=said):
         load_text_network(str(copied))
 
 
-def test_truncated_weights_of_a_folder_are_refused(copied):
+def test_truncated_weights_are_refused(copied):
     file = copied / "model.safetensors"
     file.write_bytes(file.read_bytes()[:1_000_000])
     with pytest.raises(ValueError, match="cannot be loaded"):
         load_text_network(str(copied))
 
 
-def test_a_failed_download_names_the_alternative(run, tmp_path):
+def test_failed_download_names_the_alternative(run, tmp_path):
     (tmp_path / "a.txt").write_text("one\n")
     done = run("extract-texts", "a.txt", "--network", "nobody/nothing", env=offline(tmp_path))
     assert done.returncode == 1
@@ -227,12 +227,12 @@ def offline(home) -> dict[str, str]:
     return {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(home.parent / "hub")}
 
 
-def test_without_the_package_the_error_names_the_command_that_installs_it(monkeypatch):
+def test_missing_package_is_reported_with_its_command(monkeypatch):
     monkeypatch.setattr(text_networks, "PACKAGE", "no_such_package")
     with pytest.raises(NetworkUnavailable, match="run `make install-text`"):
         load_text_network()
 
 
-def test_a_precision_that_pytorch_does_not_compute_is_refused():
+def test_half_precision_of_pytorch_is_refused():
     with pytest.raises(ValueError, match="for bfloat16 use --engine openvino"):
         load_text_network(engine="torch", precision="bfloat16")

@@ -76,7 +76,7 @@ def test_key_w_opens_the_heat_maps(page, deep):
 def test_network_without_feature_maps_is_reported(gallery):
     gallery.get_by_role("button", name=f"Why {names(gallery)[0]} is similar").click()
     expect(gallery.get_by_role("alert")).to_have_text(
-        "Failed: hog-colour has no feature map, which shows what is similar: use a network that has, such as efficientnetlite0",
+        "Failed: hog-colour has no feature map to show similar parts: use another network, such as efficientnetlite0",
         timeout=NETWORK_MILLISECONDS,
     )
     expect(gallery.get_by_role("dialog")).to_be_hidden()
