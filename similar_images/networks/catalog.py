@@ -67,7 +67,7 @@ LITE = "(x - 127) / 128"
 
 # Resampling: "nearest" made the VGG16 vectors of 2022, and hog-colour averages over boxes. The other networks use
 # bilinear: benchmarks/resampling.py (1,515 photographs of Caltech-101, MobileNetV2) gave a precision@8 of 0.687 with
-# nearest, 0.718 with bilinear and bicubic, 0.721 with lanczos, which is slower and better only within noise.
+# nearest, 0.718 with bilinear and bicubic, 0.721 with lanczos, slower and better only within noise.
 NETWORKS = {
     network.name: network
     for network in (

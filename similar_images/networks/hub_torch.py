@@ -69,7 +69,7 @@ def _load_model(network: HubNetwork, kind: str) -> Any:
 
     if kind == NAFLEX:
         raise ValueError(
-            f"{network.name} takes images of any shape (NaFlex), which is not supported: choose a variant with a "
+            f"{network.name} takes images of any shape (NaFlex), not of a fixed size: choose a variant with a "
             f"fixed size, such as hf:google/siglip2-base-patch16-224"
         )
     if kind not in transformers.CONFIG_MAPPING:
@@ -181,7 +181,7 @@ def export(network: HubNetwork, preparation: Preparation, scaling: Scaling, fold
 
 
 def write_tokenizer(network: HubNetwork, max_tokens: int, pads: bool, path: Path) -> bool:
-    """Write the tokenizer for the library tokenizers, with truncation and padding; return whether that is possible.
+    """Write the tokenizer for the library tokenizers, with truncation and padding; return False if that is impossible.
 
     With `pads` all texts are padded to the maximum. Raises MissingExtra.
     """

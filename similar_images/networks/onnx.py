@@ -80,9 +80,7 @@ def check_contained(model: Path | bytes) -> None:
         if isinstance(part, onnx.TensorProto):
             if part.external_data or part.data_location == onnx.TensorProto.EXTERNAL:
                 name = "a model in memory" if isinstance(model, bytes) else model
-                raise ValueError(
-                    f"{name} keeps its weights in another file, which is never read: choose another network"
-                )
+                raise ValueError(f"{name} keeps its weights in another file: choose a network in one file")
             continue
         for field, value in part.ListFields():
             if field.message_type is not None:

@@ -152,7 +152,9 @@ def test_weights_in_another_file_are_refused(tmp_path):
     folder = save(tmp_path / "net")
     path = folder / "onnx" / "vision_model.onnx"
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="weights.data", size_threshold=0)
-    with pytest.raises(ValueError, match=r"vision_model\.onnx keeps its weights in another file, which is never read"):
+    with pytest.raises(
+        ValueError, match=r"vision_model\.onnx keeps its weights in another file: choose a network in one file"
+    ):
         hub.load(str(folder))
 
 
@@ -223,7 +225,7 @@ def test_external_tensor_is_refused_at_any_place(name, place, tmp_path, monkeypa
     path.write_bytes(model.SerializeToString())
     opened = []
     monkeypatch.setattr("onnxruntime.InferenceSession", lambda *_, **__: opened.append(True))
-    message = f"{name} keeps its weights in another file, which is never read"
+    message = f"{name} keeps its weights in another file: choose a network in one file"
     for read in (
         lambda: hub_onnx._load_model(HubNetwork(folder, "net", None, "", ""), name=f"onnx/{name}"),
         lambda: open_session(path, 1),

@@ -119,7 +119,7 @@ def test_weights_of_another_network(folder, tmp_path):
     [
         ({"model_type": "own_network"}, "is of the type own_network, unknown to transformers"),
         ({"model_type": ["clip"]}, "unknown to transformers"),
-        ({"model_type": "siglip2"}, "takes images of any shape (NaFlex), which is not supported"),
+        ({"model_type": "siglip2"}, "takes images of any shape (NaFlex), not of a fixed size"),
     ],
 )
 def test_unknown_type(entries, message, folder):
