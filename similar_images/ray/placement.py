@@ -28,7 +28,7 @@ def cpus_per_worker(nodes: list[Node], workers: int, gpus: float = 0) -> float:
             f"expected GPUs for {workers} workers with {gpus:g} each, got {total:g} on {len(living)} nodes, enough for "
             f"{most}: use fewer --workers, or a smaller --gpus-per-worker"
         )
-    shares = {
+    shares: set[float] = {
         floor(node["Resources"].get("CPU", 0) / k / RESOLUTION) * RESOLUTION
         for node in living
         for k in range(1, workers + 1)
@@ -55,4 +55,5 @@ def _slots_of(node: Node, cpus: float, gpus: float) -> int:
 
 
 def _fit(node: Node, kind: str, each: float) -> int:
-    return floor(node["Resources"].get(kind, 0) / each + RESOLUTION)
+    available: float = node["Resources"].get(kind, 0)
+    return floor(available / each + RESOLUTION)

@@ -107,9 +107,8 @@ def extract(
     if options.verify or not is_complete:
         with executor.start(items, writer.runtime, progress) as encoder:
             if options.verbose:
-                progress(
-                    Event(note="\n".join(f"{key}: {value}" for key, value in encoder.description.to_json().items()))
-                )
+                for key, value in encoder.description.to_json().items():
+                    progress(Event(note=f"{key}: {value}"))
             writer.check(encoder.description)
             if not is_complete:
                 _note_older_decoding(writer, progress)
