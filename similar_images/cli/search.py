@@ -27,6 +27,7 @@ from similar_images.inputs.texts import PROMPT_SLOT, fill_prompt
 if TYPE_CHECKING:
     from PIL import Image
 
+    from similar_images.cli.answers import Answer
     from similar_images.collection.images import Collection
     from similar_images.collection.queries import Query
     from similar_images.collection.searcher import Hit
@@ -129,20 +130,24 @@ def main(
             continue
         answers.append(Answer(query.name, hits))
     if paths:
-        answers = [answer._replace(hits=_located(collection, answer.hits)) for answer in answers]
+        answers = [answer._replace(hits=_locate(collection, answer.hits)) for answer in answers]
     if as_json:
         print_json(answers, paths)
     elif paths:
-        for hit in (hit for answer in answers for hit in answer.hits):
-            if hit.path is not None:
-                click.echo(_path_to_print(hit.path))
+        _print_paths(answers)
     else:
         print_hits(answers, len(parsed) > 1)
     if failed:
         raise click.exceptions.Exit(1)
 
 
-def _located(collection: "Collection", hits: list["Hit"]) -> list["Hit"]:
+def _print_paths(answers: list["Answer"]) -> None:
+    for hit in (hit for answer in answers for hit in answer.hits):
+        if hit.path is not None:
+            click.echo(_path_to_print(hit.path))
+
+
+def _locate(collection: "Collection", hits: list["Hit"]) -> list["Hit"]:
     """Return hits with their paths; one that leads out of the folder of the images is reported and has none."""
     located = []
     for hit in hits:
