@@ -18,7 +18,7 @@ if WORKERS := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
 
 
 OWN = "similar-"  # how the tests' own home in the temporary folder is called
-HOMES = (  # what points elsewhere than into HOME, and would be followed
+HOMES = (  # variables with folders outside HOME
     "HF_HOME",
     "IPYTHONDIR",
     "JUPYTER_CONFIG_DIR",
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Beside that of pytest-xdist's first process, not in it: Chromium's socket allows for short paths only.
+    # Beside the folder of pytest-xdist's first process, not in it: Chromium's socket allows for short paths only.
     root = os.environ.get("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     own = tempfile.TemporaryDirectory(prefix=OWN, dir=root, ignore_cleanup_errors=True)
     patch = pytest.MonkeyPatch()

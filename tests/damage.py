@@ -1,4 +1,4 @@
-"""Damaged copies of a file, seeded: what disks, transfers and editors do to it."""
+"""Damaged copies of a file, seeded, as by disks, transfers and editors."""
 
 import json
 from collections.abc import Iterator

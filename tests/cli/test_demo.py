@@ -46,7 +46,7 @@ def test_photographs_are_searched_in_a_notebook_and_their_folder_stays_as_it_is(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "photos"]
 
 
-def test_a_second_run_computes_only_what_is_new(demo, photos):
+def test_second_run_computes_only_new_images(demo, photos):
     folder = demo(photos)[1][0][1]
     before = files(folder)
     done, _ = demo(photos)

@@ -24,7 +24,7 @@ def run(*arguments: str):
     return CliRunner().invoke(main, arguments)
 
 
-def test_map_prints_where_the_map_is_and_makes_it_once(collection, tmp_path):
+def test_map_prints_its_path_and_is_computed_once(collection, tmp_path):
     done = run("map", collection, "--csv", "places.csv")
     assert done.exit_code == 0, done.output
     file = tmp_path / done.stdout.strip()
@@ -44,7 +44,7 @@ def refuse(*_: object) -> None:
     raise OSError("cannot write photos.map.npz: Permission denied")
 
 
-def test_map_fails_where_its_file_cannot_be_written_and_clusters_does_not(collection, monkeypatch):
+def test_unwritable_folder_fails_map_but_not_clusters(collection, monkeypatch):
     monkeypatch.setattr(files, "check_writeable", refuse)
     failed = run("map", collection)
     assert (failed.exit_code, failed.stdout) == (1, "")
@@ -52,7 +52,7 @@ def test_map_fails_where_its_file_cannot_be_written_and_clusters_does_not(collec
     assert run("clusters", collection).exit_code == 0
 
 
-def test_a_map_that_is_there_is_shown_where_nothing_can_be_written(collection, monkeypatch):
+def test_existing_map_is_shown_in_unwritable_folder(collection, monkeypatch):
     made = run("map", collection).stdout
     monkeypatch.setattr(files, "check_writeable", refuse)
     assert run("map", collection).stdout == made
@@ -86,7 +86,7 @@ def test_clusters_writes_its_csv_to_a_file_and_overwrites_none(collection, tmp_p
     assert (tmp_path / "clusters.csv").read_bytes() == before
 
 
-def test_images_that_are_gone_are_shown_by_their_names(collection, photos, tmp_path):
+def test_missing_images_are_shown_by_their_names(collection, photos, tmp_path):
     for file in photos.rglob("*.jpg"):
         file.unlink()
     assert run("clusters", collection, "--html", "clusters.html").exit_code == 0

@@ -117,7 +117,7 @@ def test_one_bad_query_does_not_cost_the_others(photos, run):
     assert "red/1.jpg" in done.stdout
 
 
-def test_bad_input_is_one_line_and_nothing_is_written_or_lost(photos, run, tmp_path):
+def test_bad_input_gives_one_line_and_changes_no_file(photos, run, tmp_path):
     (tmp_path / "empty.txt").touch()
     (tmp_path / "list.txt").write_text("red/0.jpg\n")
     (tmp_path / "elsewhere.txt").write_text("nowhere/0.jpg\n")
@@ -185,7 +185,7 @@ def test_bad_input_is_one_line_and_nothing_is_written_or_lost(photos, run, tmp_p
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_says_how_to_go_on(photos, tmp_path, sent):
+def test_interrupt_names_the_command_to_resume(photos, tmp_path, sent):
     names = "".join(f"{path.relative_to(photos)}\n" for path in sorted(photos.rglob("*.jpg")))
     (tmp_path / "list.txt").write_text(names * 2000)  # so many that it is still at work when it is stopped
     command = [
@@ -219,12 +219,12 @@ def test_in_a_notebook_the_command_that_goes_on_is_a_cells(monkeypatch):
     assert this_command() == "%run -m similar_images extract-texts 'my table.csv'"
 
 
-def test_the_command_that_resumes_does_not_overwrite_what_is_done(monkeypatch):
+def test_resume_command_keeps_finished_rows(monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", ["similar-images", "extract-texts", "notes.txt", "--overwrite"])
     assert this_command() == "similar-images extract-texts notes.txt"
 
 
-def test_a_network_that_is_assumed_is_said(run, tmp_path):
+def test_assumed_network_is_reported(run, tmp_path):
     vectors = np.random.default_rng(0).normal(size=(20, 4096)).astype(np.float32)
     np.save(tmp_path / "v.npy", vectors)
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(20)))

@@ -34,7 +34,7 @@ def one_line(done: subprocess.CompletedProcess) -> str:
     return done.stderr
 
 
-def test_paths_are_those_that_the_next_command_opens(collection, run):
+def test_printed_paths_open_in_the_next_command(collection, run):
     done = run("search", "--paths", "-k", "3", "red/0.jpg")
     paths = done.stdout.splitlines()
     assert sorted(paths) == [f"photos/red/{number}.jpg" for number in (1, 2, 3)]
@@ -126,7 +126,7 @@ def test_a_damaged_query_is_one_line_without_the_noise_of_its_decoder(collection
     assert run("search", "noisy.tiff", "absent.jpg", "red/0.jpg").stderr.count("\n") == 2  # stderr is back
 
 
-def test_limits_are_options_where_they_can_be_given_only(collection, run, tmp_path):
+def test_limits_are_options_of_some_commands_only(collection, run, tmp_path):
     Image.new("1", (12_000, 9_500)).save(tmp_path / "large.png")
     refused = one_line(run("search", "large.png"))
     assert "large.png: 12000 x 9500 pixels: more than the limit of" in refused and "--max" not in refused

@@ -48,7 +48,7 @@ def test_a_sign_without_its_query_is_refused(queries, reason):
         parse_queries(queries)
 
 
-def test_what_is_no_file_and_no_name_is_words(folder, run):
+def test_query_without_file_or_name_is_words(folder, run):
     done = run("search", "--json", "-k", "3", "sea", "wine/wine-0.jpg", cwd=folder)
     assert done.returncode == 0, done.stderr
     words, row = json.loads(done.stdout)

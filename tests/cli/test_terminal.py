@@ -85,7 +85,7 @@ def test_paths_are_exact_for_other_commands_but_not_in_a_terminal(listed, monkey
     assert not ESCAPES.intersection(run("search", "-i", listed, "-d", ".", "--paths", name(0)).output)
 
 
-def test_columns_that_are_skipped_are_one_line_of_a_command(listed, tmp_path):
+def test_skipped_columns_give_one_line(listed, tmp_path):
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
     (tmp_path / "v.columns.csv").unlink()

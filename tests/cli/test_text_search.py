@@ -97,7 +97,7 @@ def test_texts_with_slashes_have_no_folders(run, tmp_path):
     assert (done.stderr, json.loads(done.stdout)[0]["labels"]) == ("", None)
 
 
-def test_a_list_that_has_grown_costs_only_its_new_texts(run, tmp_path):
+def test_grown_list_encodes_only_new_texts(run, tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("one\ntwo\n")
     assert run("extract-texts", "notes.txt").returncode == 0
@@ -121,7 +121,7 @@ def test_long_texts_are_reported_and_huge_ones_skipped(run, tmp_path):
     assert (tmp_path / "long.txt.saved_predictions.json").stat().st_size < 5000
 
 
-def test_a_run_that_was_killed_ends_with_the_bytes_of_an_unbroken_one(tmp_path, run):
+def test_resumed_run_gives_the_same_bytes(tmp_path, run):
     words = np.random.default_rng(0).choice(["cat", "dog", "train", "rain", "on", "a"], (3 * BLOCK, 8))
     (tmp_path / "many.csv").write_text(
         "text\n" + "".join(" ".join(row[: 1 + i % 8]) + "\n" for i, row in enumerate(words))
@@ -139,7 +139,7 @@ def test_a_run_that_was_killed_ends_with_the_bytes_of_an_unbroken_one(tmp_path, 
     assert {name: content for name, content in listing(tmp_path).items() if "saved" in name} == went_on
 
 
-def test_an_index_is_searched_without_vectors_where_the_texts_are_the_same(extracted, run, said, tmp_path):
+def test_index_of_the_same_texts_is_searched_without_vectors(extracted, run, said, tmp_path):
     assert run("build", "-i", VECTORS).returncode == 0
     with_vectors = run("search-texts", "breakfast", "-k", "3")
     for name in (VECTORS, VECTORS.replace(".npy", ".json"), "said_list.txt"):
@@ -194,7 +194,7 @@ def test_a_network_of_ones_own_is_found_again(said, run, tmp_path):
     assert "was made with mine, not all-MiniLM-L6-v2" in done.stderr
 
 
-def test_bad_input_is_one_line_and_nothing_is_written_or_lost(extracted, run, tmp_path):
+def test_bad_input_gives_one_line_and_changes_no_file(extracted, run, tmp_path):
     (tmp_path / "empty.csv").touch()
     (tmp_path / "latin.csv").write_bytes(b"text\ncaf\xe9\n")
     (tmp_path / "two.csv").write_text("id,said\n1,x\n")

@@ -45,7 +45,7 @@ def directions(n: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("n", "recipe", "part_size"), [(10, "flat", None), (400, "reduced", 100)])
-def test_an_image_that_is_not_indexed_yet_can_be_removed(invoke, stored, tmp_path, n, recipe, part_size):
+def test_image_can_be_removed_before_it_is_indexed(invoke, stored, tmp_path, n, recipe, part_size):
     path = stored(directions(n))
     build(open_vectors(path), index_path(path), recipe, part_size=part_size)
     stored(directions(n + 3))

@@ -30,7 +30,7 @@ def names(done: subprocess.CompletedProcess) -> set[str]:
     return {line.split()[1] for line in done.stdout.splitlines()}
 
 
-def test_only_what_matches_is_found(collection, run):
+def test_only_matching_rows_are_found(collection, run):
     def found(*conditions: str) -> set[str]:
         where = [part for condition in conditions for part in ("--where", condition)]
         return names(run("search", "-k", "12", "green/0.jpg", *where))
@@ -44,7 +44,7 @@ def test_only_what_matches_is_found(collection, run):
     assert found("date=2019..", "folder=red", "stars=") == {"red/0.jpg", "red/1.jpg"}
 
 
-def test_exif_is_read_of_images_that_are_new(collection, photos, run):
+def test_exif_is_read_from_new_images(collection, photos, run):
     assert names(run("search", "green/0.jpg", "--where", "date=2019")) == {"red/0.jpg"}
     exif = Image.Exif()
     exif[ExifTags.Base.DateTime] = "2019:01:01 00:00:00"
@@ -63,7 +63,7 @@ def test_exif_is_read_of_images_that_are_new(collection, photos, run):
         ("folder=violet", "no image matches --where folder=violet"),
     ],
 )
-def test_a_condition_that_does_not_fit_is_one_line(collection, run, condition, error):
+def test_unsuitable_condition_gives_one_line(collection, run, condition, error):
     done = run("search", "green/0.jpg", "--where", condition)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"Error: {error}\n")
 

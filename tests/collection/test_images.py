@@ -122,7 +122,7 @@ def test_an_approximate_index_is_re_ranked_with_the_exact_vectors(stored):
         (Query(np.ones(2), describe(NETWORKS["vgg16"])), None),
     ],
 )
-def test_a_query_vector_of_another_dimension_or_of_nothing_is_refused(stored, query, message):
+def test_query_vector_of_another_dimension_or_without_numbers_is_refused(stored, query, message):
     collection = stored(COMPASS)
     if message is None:
         assert collection.nearest(query)  # the network of the collection is not known: only the dimension counts

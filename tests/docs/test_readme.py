@@ -70,7 +70,7 @@ def test_every_recipe_is_in_the_guide():
         assert f"| `{recipe}` |" in PAGES["own-images.md"]
 
 
-def test_every_target_of_make_that_is_named_exists():
+def test_named_make_targets_exist():
     listed = subprocess.run(
         ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout

@@ -42,17 +42,17 @@ def test_public_functions_classes_and_methods_with_their_names(package):
     package(
         "made",
         __init__='def whole():\n    """Return the whole of everything."""\n',
-        _private='def shown():\n    """Return what the package shows."""\n',
-        part='__all__ = ["Kept"]\nclass Kept:\n    """Keep what is worth keeping."""\n'
-        '    def get(self):\n        """Return what is kept in it."""\n    def _no(self):\n        """Do nothing at all here."""\n'
-        'def left():\n    """Return what is not exported."""\n',
+        _private='def shown():\n    """Return the names shown by the package."""\n',
+        part='__all__ = ["Kept"]\nclass Kept:\n    """Keep all valuable things."""\n'
+        '    def get(self):\n        """Return all things kept in it."""\n    def _no(self):\n        """Do nothing at all here."""\n'
+        'def left():\n    """Return things missing in the exports."""\n',
         tests='def test():\n    """Test that it works as described."""\n',
         broken="def (",
     )
     assert collect() == [
-        "made.part.Kept: Keep what is worth keeping.",
-        "made.part.Kept.get: Return what is kept in it.",
-        "made.shown: Return what the package shows.",
+        "made.part.Kept: Keep all valuable things.",
+        "made.part.Kept.get: Return all things kept in it.",
+        "made.shown: Return the names shown by the package.",
         "made.whole: Return the whole of everything.",
     ]
 
@@ -64,13 +64,13 @@ def test_a_package_that_exports_by_decorators_shows_these_names_only(package):
     assert collect() == ["tf.image.turn: Turn an image around its centre."]
 
 
-def test_nothing_is_imported_or_run(package):
+def test_packages_are_neither_imported_nor_run(package):
     package("made", evil='raise SystemExit\ndef late():\n    """Return too late to be of use."""\n')
     assert collect() == ["made.evil.late: Return too late to be of use."]
 
 
 @pytest.mark.slow
-def test_what_is_installed_gives_ten_thousand_texts_each_name_once():
+def test_installed_packages_give_ten_thousand_unique_texts():
     texts = collect()
     names = [text.split(": ")[0] for text in texts]
     assert len(texts) >= 10_000

@@ -102,7 +102,7 @@ def test_photographs_find_the_pictures_of_their_kind(seen, data):
     assert min(found.values()) > 0.5 and np.mean(list(found.values())) > 0.8, found
 
 
-def test_a_picture_that_is_missing_is_painted_again(painted):
+def test_missing_picture_is_painted_again(painted):
     picture = painted / "apple" / "apple-03.jpg"
     content = picture.read_bytes()
     picture.unlink()

@@ -53,7 +53,7 @@ def test_a_connection_that_always_breaks_is_given_up_and_the_next_run_resumes(fo
     assert_dataset_is_complete(run(DATASET, folder, path, server), folder)
 
 
-def test_a_download_that_was_killed_resumes(folder, path, server):
+def test_killed_download_resumes(folder, path, server):
     server.content, server.stalls = images_zip(), 1
     partial = folder / "val2014.zip.part"
     process = start(DATASET, folder, path, server, DOWNLOAD_TIMEOUT="60")
@@ -94,7 +94,7 @@ def test_too_small_a_disk_is_an_error_before_the_download(folder, curl, server):
     assert server.requests == [] and files(folder) == []
 
 
-def test_an_address_that_is_not_there_is_asked_once(folder, path, server):
+def test_missing_address_is_requested_once(folder, path, server):
     server.status = 404
     assert_fails(run(DATASET, folder, path, server), "check the address")
     assert len(server.requests) == 1
@@ -106,7 +106,7 @@ def test_a_busy_server_is_asked_again(folder, curl, server):
     assert len(server.requests) == 3
 
 
-def test_a_server_that_is_not_there_is_given_up(folder, path, server):
+def test_missing_server_is_given_up(folder, path, server):
     nowhere = f"http://127.0.0.1:{free_port()}"
     assert_fails(run(DATASET, folder, path, server, COCO_URL=nowhere), "3 attempts brought no new data")
 

@@ -42,7 +42,7 @@ def test_the_dataset_is_downloaded_unpacked_and_listed_sorted(folder, path, serv
     assert "removed val2014.zip; KEEP_ZIP=1 keeps it" in result.stderr
 
 
-def test_what_is_complete_is_not_downloaded_again(folder, path, server):
+def test_complete_files_are_not_downloaded_again(folder, path, server):
     server.content = images_zip()
     run(DATASET, folder, path, server)
     server.requests.clear()
@@ -61,7 +61,7 @@ def test_val2017_has_a_list_of_its_own(folder, curl, server):
     assert not (folder / LIST).exists()
 
 
-def test_unpacking_that_was_killed_never_looks_complete(folder, curl, server):
+def test_killed_unpacking_never_looks_complete(folder, curl, server):
     server.content = images_zip()
     unzip = (curl / "unzip").resolve()
     write_tool(curl, "unzip", f'"{unzip}" "$@"; rm val2014.part/val2014/{NAMES[3]}; kill -KILL 0')
@@ -114,7 +114,7 @@ def test_the_sum_is_checked_with_the_tool_of_macos_too(folder, curl, server):
     assert_dataset_is_complete(run(DATASET, folder, curl, server), folder)
 
 
-def test_a_folder_that_is_incomplete_is_filled_and_nothing_in_it_is_lost(folder, curl, server):
+def test_incomplete_folder_is_filled_without_loss(folder, curl, server):
     server.content = images_zip()
     (folder / "val2014").mkdir()
     (folder / "val2014" / NAMES[0]).write_bytes(b"")
@@ -141,7 +141,7 @@ def test_an_empty_image_does_not_count(folder, curl, server):
     assert len(server.requests) == 2
 
 
-def test_the_order_of_a_list_that_is_there_is_kept(folder, curl, server):
+def test_order_of_an_existing_list_is_kept(folder, curl, server):
     server.content = images_zip()
     reverse = "".join(f"{name}\n" for name in reversed(NAMES))
     (folder / LIST).write_text(reverse)
@@ -160,7 +160,7 @@ def test_a_list_of_other_images_is_never_overwritten(folder, curl, server):
     assert (folder / LIST).read_text() == other
 
 
-def test_a_disk_that_fills_up_keeps_what_was_downloaded(folder, path, server, small_disk):
+def test_full_disk_keeps_the_download(folder, path, server, small_disk):
     server.content = images_zip({**IMAGES, NAMES[0]: bytes(2_000_000)})
     result = run(DATASET, folder, path, server, COCO_BYTES="0")
     assert_fails(result, "cannot write val2014.zip.part: is the disk full? Free some space and rerun")
@@ -181,7 +181,7 @@ def test_a_disk_that_fills_up_while_unpacking_leaves_no_half_folder(folder, curl
     assert len(server.requests) == 1 and (folder / LIST).read_text() == SORTED
 
 
-def test_images_where_the_version_of_2022_put_them_are_found_there(folder, curl, server):
+def test_images_in_the_folder_of_2022_are_found(folder, curl, server):
     old = folder / "ms_coco" / "val2014"
     old.mkdir(parents=True)
     for name, content in IMAGES.items():
@@ -198,7 +198,7 @@ def test_images_where_the_version_of_2022_put_them_are_found_there(folder, curl,
 
 
 @pytest.mark.parametrize(("there", "used"), [("", "val2014"), ("ms_coco/val2014", "ms_coco/val2014")])
-def test_make_coco_extracts_the_images_where_they_are(there, used, tmp_path):
+def test_make_coco_extracts_images_in_place(there, used, tmp_path):
     for file in ("Makefile", "pyproject.toml", "requirements.txt"):
         shutil.copy(ROOT / file, tmp_path)
     (tmp_path / there).mkdir(parents=True, exist_ok=True)
@@ -229,7 +229,7 @@ def test_make_coco_indexes_the_small_set_with_the_fast_network(folder, curl, ser
     assert [path for _, path, _ in server.requests] == ["/zips/val2017.zip"]
 
 
-def test_make_coco_is_that_of_2022_by_default(tmp_path):
+def test_make_coco_uses_the_set_of_2022_by_default(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     command = ["make", "--no-print-directory", "--dry-run", "-o", ".venv/installed", "coco"]
     made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT, check=True)

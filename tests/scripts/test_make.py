@@ -60,7 +60,7 @@ def test_a_changed_notebook_leaves_git_status_clean_and_is_kept(target, index, c
         "p_file_list.milvus.db/data",
     ],
 )
-def test_what_commands_write_leaves_git_status_clean(file, clone):
+def test_generated_files_leave_git_status_clean(file, clone):
     (clone / file).parent.mkdir(exist_ok=True)
     (clone / file).touch()
     assert git(clone, "status", "--porcelain") == ""

@@ -59,7 +59,7 @@ def test_tweets_over_a_broken_connection_resume(folder, path, server):
     ],
     ids=["another table", "too few", "other fields", "half", "altered", "no zip"],
 )
-def test_tweets_that_are_not_what_they_should_be_are_refused(content, message, folder, curl, server):
+def test_unexpected_tweets_are_refused(content, message, folder, curl, server):
     server.content = content
     assert_fails(run(TWEETS, folder, curl, server), message, "the download was removed. Rerun to start over")
     assert files(folder) == []

@@ -33,7 +33,7 @@ def test_the_vectors_are_downloaded_checked_and_described(under, folder, path, s
     assert server.requests == [("GET", "/vectors.zip?dl=1", None)]
 
 
-def test_what_macos_adds_to_a_zip_is_ignored(folder, curl, server):
+def test_macos_files_in_a_zip_are_ignored(folder, curl, server):
     server.content = make_zip({f"vgg/{NPY}": npy(ROWS), LIST: SORTED.encode(), f"__MACOSX/vgg/._{NPY}": b"Mac OS X"})
     assert_vectors_are_complete(run(VECTORS, folder, curl, server), folder)
 
@@ -101,7 +101,7 @@ BAD_ZIPS = {
 
 
 @pytest.mark.parametrize("content, message", BAD_ZIPS.values(), ids=BAD_ZIPS)
-def test_vectors_that_are_not_what_they_should_be_are_refused(content, message, folder, curl, server):
+def test_unexpected_vectors_are_refused(content, message, folder, curl, server):
     server.content = content
     assert_fails(run(VECTORS, folder, curl, server), message, "the download was removed. Rerun to start over")
     assert list(folder.iterdir()) == []
@@ -136,7 +136,7 @@ def test_vectors_that_someone_put_there_are_described_without_a_download(folder,
     assert server.requests == []
 
 
-def test_vectors_that_were_altered_are_refused(folder, curl, server):
+def test_altered_vectors_are_refused(folder, curl, server):
     server.content = vectors_zip()
     run(VECTORS, folder, curl, server)
     (folder / LIST).write_text(SORTED.replace("42", "43"))
