@@ -11,6 +11,7 @@ import pytest
 from similar_images.evaluation import report
 from similar_images.evaluation.evaluation import evaluate, open_configs
 from similar_images.evaluation.labels import choose_labels
+from similar_images.index.backend import find_ivf
 from similar_images.index.builder import build, remove
 from similar_images.index.exact import normalise
 from similar_images.vectors.store import open_vectors
@@ -60,7 +61,7 @@ def test_configurations_are_compared_with_exact_search(collection):
 
 def test_evaluation_restores_index(collection):
     config = opened(collection, "good")[0]
-    inverted = config.collection.index.backend
+    inverted = find_ivf(config.collection.index.backend)
     before = inverted.nprobe
     evaluate([config], queries=50)
     assert inverted.nprobe == before
@@ -68,7 +69,7 @@ def test_evaluation_restores_index(collection):
 
 def test_interrupted_evaluation_restores_index(collection):
     config = opened(collection, "good")[0]
-    inverted = config.collection.index.backend
+    inverted = find_ivf(config.collection.index.backend)
     before, hits = inverted.nprobe, config.collection.nearest(3, 10)
 
     def interrupt(event):
