@@ -29,7 +29,7 @@ def grey_profile(gamma: float) -> bytes:
 
 
 def cmyk_profile() -> bytes:
-    """Return the profile of a printer whose inks are less pure than those of plain arithmetic, as a table of 2^4."""
+    """Return the profile of a printer with inks less pure than plain arithmetic, as a table of 2^4."""
     corners = np.stack(np.meshgrid(*[[0, 1]] * 4, indexing="ij"), axis=-1).reshape(-1, 4)
     lightness = 95 - corners @ [35, 45, 8, 75]
     a, b = corners @ [-30, 70, -5, 0], corners @ [-45, -5, 85, 0]

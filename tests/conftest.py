@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     patch = pytest.MonkeyPatch()
     config.add_cleanup(own.cleanup)
     config.add_cleanup(patch.undo)
-    patch.setenv("PYTEST_DEBUG_TEMPROOT", root)  # pytest keeps what a failed test wrote
+    patch.setenv("PYTEST_DEBUG_TEMPROOT", root)  # pytest keeps the files of a failed test
     for name in HOMES:
         patch.delenv(name, raising=False)
     spec = importlib.util.find_spec("similar_images")

@@ -64,7 +64,7 @@ class Server(ThreadingHTTPServer):
         self.closing = threading.Event()
 
     def handle_error(self, request, client_address):
-        """A client that was killed or gave up is what these tests are about."""
+        """These tests are about clients killed or giving up."""
 
 
 class Answer(BaseHTTPRequestHandler):

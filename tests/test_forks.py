@@ -26,7 +26,7 @@ TEXTS = [f"{one} {other}" for one in ("red", "green", "blue", "dark") for other 
 
 
 def in_child(search):
-    """Return the result of `search` in a forked child, which is killed if it hangs."""
+    """Return the result of `search` in a forked child; kill it if it hangs."""
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
 

@@ -1,4 +1,4 @@
-"""What a command does on the network, recorded by strace: native code is seen too."""
+"""Network traffic of a command, recorded by strace: native code is seen too."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The commands that show a collection as a whole."""
+"""Commands for a map and clusters of a collection."""
 
 import csv
 

@@ -211,7 +211,7 @@ def test_interrupt_names_the_command_to_resume(photos, tmp_path, sent):
     assert rows_done(manifest) == int(stopped[1]) > 0
 
 
-def test_in_a_notebook_the_command_that_goes_on_is_a_cells(monkeypatch):
+def test_in_a_notebook_the_resume_command_is_a_cell(monkeypatch):
     monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
     monkeypatch.setattr(sys, "argv", ["extract_image_vectors.py", "-d", "my photos"])
     assert this_command() == "%run extract_image_vectors.py -d 'my photos'"

@@ -1,4 +1,4 @@
-"""Search from the shell: which collection, which query, what is printed."""
+"""Search from the shell: collection, query, output."""
 
 import json
 import shutil
@@ -83,7 +83,7 @@ def test_several_collections_are_named_with_the_command_that_chooses_one(collect
     )
 
 
-def test_vectors_that_do_not_follow_their_list_are_chosen_by_a_file_that_exists(run, tmp_path):
+def test_vectors_with_another_name_are_chosen_by_a_file_that_exists(run, tmp_path):
     for name in ("a", "b"):
         np.save(tmp_path / f"{name}.saved_predictions.npy", np.eye(2, dtype=np.float32))
     assert "Choose one with -i: similar-images search -i a.saved_predictions.npy QUERY" in one_line(run("search", "x"))

@@ -19,7 +19,7 @@ QUERIES = VECTORS[N:]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Vectors whose names are in folders 0 to 9 by what they are like, and an index with inverted lists."""
+    """Vectors in folders 0 to 9 by similarity, and an index with inverted lists."""
     folder = tmp_path_factory.mktemp("filters")
     array = VECTORS[:N]
     np.save(folder / "v.npy", array)
@@ -169,7 +169,7 @@ def test_close_match_threshold_depends_on_the_matching_rows(collection):
     by_subset = np.mean([collection.is_like_nothing(hits, tenth) for hits in found])
     by_all = np.mean([collection.is_like_nothing(hits) for hits in found])
     assert by_subset < 0.1 < by_all
-    foreign = collection.matching({"folder": "9"})  # the most like row 0; those of folder 0 are the least
+    foreign = collection.matching({"folder": "9"})  # the most like row 0; rows in folder 0 are the least
     far = collection.nearest_many(np.flatnonzero(collection.matching({"folder": "0"}))[:100].tolist(), 1, where=foreign)
     assert np.mean([collection.is_like_nothing(hits, foreign) for hits in far]) > 0.5
     assert not collection.is_like_nothing(collection.nearest(0, 1, where=[1, 2, 3]), [1, 2, 3])  # too few to say

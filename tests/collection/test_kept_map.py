@@ -155,7 +155,7 @@ def test_where_nothing_can_be_written_map_and_clusters_are_made_with_a_warning(p
 
 
 def at_once(*calls: Callable[[], object]) -> list:
-    """What calls return that start at once, each in a thread."""
+    """Return the results of simultaneous calls, each in a thread."""
     start, results = threading.Barrier(len(calls)), {}
 
     def run(place: int) -> None:

@@ -93,7 +93,7 @@ def test_vectors_with_a_table_are_checked_against_it(tmp_path):
         TextCollection.open(tmp_path / "said_list.txt", column="said")
     with table.open("a") as file:
         file.write("3,added since\n")
-    assert TextCollection.open(table).names == TEXTS  # as for a list that has grown
+    assert TextCollection.open(table).names == TEXTS  # as for a grown list
     table.write_text("id,said\n0,replaced\n1,by\n2,another\n")
     with pytest.raises(ValueError, match=r"made from other texts than .*said\.csv: make the vectors again"):
         TextCollection.open(table)

@@ -44,7 +44,7 @@ def test_a_hit_has_its_path_and_its_percentile(collection):
     assert [hit.percentile for hit in hits] == pytest.approx([collection.percentile(hit.similarity) for hit in hits])
     assert Hit(1, "a", 0.5) == (1, "a", 0.5, None, None)
     cosine = collection.with_similarity("cosine").nearest(0, 1)[0]
-    assert cosine.percentile is None  # what is known is of the index
+    assert cosine.percentile is None  # the known values come from the index
     text = Collection.open(collection.vectors.path).nearest(0, 1)[0]
     assert text.path is None and text.percentile == hits[0].percentile
 

@@ -33,7 +33,7 @@ def kinds(hits) -> list[str]:
 def test_words_find_matching_images(collection, kind, said):
     hits = collection.nearest(text=said.format(kind), k=3)
     assert kinds(hits) == [kind] * 3
-    assert [hit.percentile for hit in hits] == [None] * 3  # those of the index are of images
+    assert [hit.percentile for hit in hits] == [None] * 3  # rows of the index are images
     assert hits[0].similarity > hits[1].similarity - 1e-6
 
 

@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def tools(tmp_path):
-    """A folder that is the only one on the PATH, without curl and wget."""
+    """The only folder on the PATH, without curl and wget."""
     tools = tmp_path / "tools"
     tools.mkdir()
     for tool in TOOLS.split():

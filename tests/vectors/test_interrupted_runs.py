@@ -117,7 +117,7 @@ def test_full_disk_is_one_line_and_a_rerun_ends_with_the_same_bytes(photos, tmp_
             paused(process),
             suppress(OSError),
             (small / "another").open("wb", buffering=0) as file,
-        ):  # takes what is left
+        ):  # takes the rest
             while True:
                 file.write(bytes(1024))
         _, said = process.communicate(timeout=300)
