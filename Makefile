@@ -76,11 +76,12 @@ test-slow: .venv/installed-dev  ## run the slow tests: installed package, lowest
 test-cluster: .venv/installed-dev .venv/installed-cluster .venv/milvus/installed  ## run the tests of several machines; those with networks need root
 	$(BIN)/python -m pytest -m cluster
 
-lint: .venv/installed-dev  ## check style, format, imports and types
+lint: .venv/installed-dev  ## check style, format, imports, types and English
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/python scripts/check_prose.py
 	$(BIN)/shellcheck --external-sources *.sh scripts/*.sh .ci/run
 	./scripts/check_javascript.sh lint
 
