@@ -76,14 +76,14 @@ def report(
 def removed_rows(folder: Path, removed: int, rounds: int) -> None:
     """Compare one query of a collection of which half of the rows are removed with one of which none is."""
     from similar_images import Collection
-    from similar_images.index.builder import build, remove
+    from similar_images.index.builder import BuildRequest, build, remove
     from similar_images.vectors.store import open_vectors
 
     n, d = 2 * removed, 64
     vectors, index = folder / "removed.npy", folder / "removed.faiss.index"
     np.save(vectors, np.random.default_rng(0).normal(size=(n, d)).astype(np.float32))
     vectors.with_suffix(".txt").write_text("".join(f"{row}.jpg\n" for row in range(n)))
-    build(open_vectors(vectors), index, "PCA8,Flat", similarity="cosine")
+    build(open_vectors(vectors), index, BuildRequest("PCA8,Flat", similarity="cosine"))
     whole = Collection.open(vectors, index=index)
     remove(open_vectors(vectors), index, list(range(0, n, 2)))
     half, query = Collection.open(vectors, index=index), np.ones(d, np.float32)

@@ -32,6 +32,7 @@ from search_growth import BLOCK, QUERIES, D, mixed, reduced, save
 from similar_images.collection.images import Collection
 from similar_images.index import builder
 from similar_images.index.backend import FaissBackend, find_ivf, search
+from similar_images.index.builder import BuildRequest
 from similar_images.index.quality import recall
 from similar_images.inputs.names import write_names
 from similar_images.vectors.store import open_vectors
@@ -121,7 +122,7 @@ def main(file: Path, count: int, similarity: str, recipe: str, folder: Path | No
         real, path = reduced(file), Path(scratch, "v.npy")
         save(path, real, count)
         write_names(path.with_suffix(".txt"), [f"{row}.jpg" for row in range(count)])
-        builder.build(open_vectors(path), Path(scratch, "v.faiss.index"), recipe, similarity=similarity)
+        builder.build(open_vectors(path), Path(scratch, "v.faiss.index"), BuildRequest(recipe, similarity=similarity))
         collection = Collection.open(path)
         queries, classes = next(mixed(real, QUERIES, seed=2)), classes_of(file, count, seed=1)
         of_queries = classes_of(file, QUERIES, seed=2)

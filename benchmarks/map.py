@@ -88,7 +88,7 @@ def collections(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int,
     from search_growth import reduced, save
 
     from similar_images.collection.create import create_files
-    from similar_images.index.builder import build
+    from similar_images.index.builder import BuildRequest, build
     from similar_images.inputs.names import read_names
     from similar_images.vectors.store import index_path, list_path, open_vectors
 
@@ -99,13 +99,13 @@ def collections(places: tuple[Path, ...], mixed: Path | None, counts: tuple[int,
         path = scratch / place.name
         np.save(path, np.load(place).astype(np.float32))
         list_path(path).write_text("\n".join(read_names(list_path(place))) + "\n")
-        build(open_vectors(path), index_path(path), similarity="whitened")
+        build(open_vectors(path), index_path(path), BuildRequest(similarity="whitened"))
         yield place.stem, path
     for count in counts if mixed else ():
         path = scratch / f"mixed_{count}.npy"
         save(path, reduced(mixed), count)
         list_path(path).write_text("".join(f"{row}\n" for row in range(count)))
-        build(open_vectors(path), index_path(path), similarity="whitened")
+        build(open_vectors(path), index_path(path), BuildRequest(similarity="whitened"))
         yield f"{count} mixed", path
 
 
@@ -113,6 +113,7 @@ def grown(title: str, vectors: Path, shares: tuple[float, ...], scratch: Path) -
     """Compare the updated maps of a grown or reduced collection with fresh ones."""
     from similar_images.collection.images import Collection
     from similar_images.index import builder
+    from similar_images.index.builder import BuildRequest
     from similar_images.vectors.store import index_path, list_path, open_vectors
 
     whole, path = Collection.open(vectors), scratch / "grown.npy"
@@ -124,7 +125,7 @@ def grown(title: str, vectors: Path, shares: tuple[float, ...], scratch: Path) -
 
     def map_of(rows: np.ndarray) -> np.ndarray:
         save(rows)
-        builder.build(open_vectors(path), index_path(path), similarity="whitened", restore=True)
+        builder.build(open_vectors(path), index_path(path), BuildRequest(similarity="whitened", restore=True))
         return Collection.open(path).map(fresh=True)
 
     def compare(change: str, before: np.ndarray) -> None:

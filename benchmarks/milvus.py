@@ -51,7 +51,7 @@ def main(vectors_file: Path, count: int, uri: str | None, indexes: tuple[str, ..
             uri = server.uri()
     try:
         began = time.perf_counter()
-        builder.build(vectors, folder / "v.faiss.index", "reduced", similarity="whitened")
+        builder.build(vectors, folder / "v.faiss.index", builder.BuildRequest("reduced", similarity="whitened"))
         ours = measured(folder / "v.npy", folder / "v.faiss.index", time.perf_counter() - began)
         click.echo(
             "engine                 build s  recall@10  p50 ms  p95 ms      bytes   times Faiss: build, p50, bytes"

@@ -61,7 +61,7 @@ def step(vectors_file: str, queries_file: str, name: str, recipe: str, size: str
     began = time.perf_counter()
     took: dict = {}
     if name == "build":
-        builder.build(vectors, path, recipe, similarity="whitened", part_size=int(size) or None)
+        builder.build(vectors, path, builder.BuildRequest(recipe, similarity="whitened", part_size=int(size) or None))
     elif name == "add":
         before = {file.name: file.stat().st_mtime_ns for file in path.parent.glob(f"{path.name}*")}
         began = time.perf_counter()
@@ -80,12 +80,8 @@ def step(vectors_file: str, queries_file: str, name: str, recipe: str, size: str
         true = exact_search(index.vectors, unit, K)[1]
         found = index.search(queries, K, vectors.array)[1]
         took["recall"] = float(recall(found, true, index.vectors, unit).mean())
-        parts = index.manifest.get("parts")
-        took["bytes"] = (
-            path.stat().st_size + sum(part["bytes"] for part in parts["files"] if parts)
-            if parts
-            else path.stat().st_size
-        )
+        parts = index.manifest.parts
+        took["bytes"] = path.stat().st_size + parts.bytes if parts else path.stat().st_size
     print(json.dumps({"seconds": time.perf_counter() - began, **memory.peaks(), **took}))
 
 

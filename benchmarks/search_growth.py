@@ -76,7 +76,7 @@ def measure(vectors_file: str, queries_file: str, how: str, similarity: str) -> 
     vectors, path = open_vectors(Path(vectors_file)), Path(vectors_file).with_suffix(".index")
     began = time.perf_counter()
     way = {"target": QualityTarget(recall=0.95)} if how == "target" else {"recipe": how}
-    builder.build(vectors, path, similarity=similarity, **way)
+    builder.build(vectors, path, builder.BuildRequest(similarity=similarity, **way))
     seconds = time.perf_counter() - began
     peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 2**20  # GiB, from KiB
     index, queries = open_index(path), normalise(np.load(queries_file))

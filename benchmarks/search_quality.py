@@ -21,6 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.index import builder
+from similar_images.index.builder import BuildRequest
 from similar_images.index.exact import exact_search, normalise
 from similar_images.index.index import Index, open_index
 from similar_images.index.quality import recall
@@ -48,7 +49,7 @@ class Split:
         self.vectors = open_vectors(folder / "v.npy")
 
     def build(self, **how) -> Index:
-        builder.build(self.vectors, self.folder / "i.index", **how)
+        builder.build(self.vectors, self.folder / "i.index", BuildRequest(**how))
         return open_index(self.folder / "i.index")
 
     def of_2022(self) -> Index:
@@ -106,11 +107,7 @@ def against_2022(name: str, array: np.ndarray, folder: Path, similarity: str) ->
             lines[way] = f"{size(index):8.2f}", f"{split.recall(index, way != '2022'):10.3f}", index
     for way, (mb, found, index) in lines.items():
         single, batch = np.median(times[way], axis=0)
-        what = (
-            index.manifest["parameters"]["factory"]
-            if index.manifest and "factory" in index.manifest["parameters"]
-            else ""
-        )
+        what = (index.manifest.parameters.factory or "") if index.manifest else ""
         recipe = f"{index.backend.d}-d {what}" if index.manifest else "IndexIVFPQ"
         print(f"{way:8} {recipe:27} {np.median(seconds[way]):8.2f} {mb} {single:11.3f} {batch:12.3f} {found}")
     for way in ("default", "target"):
@@ -138,7 +135,7 @@ def added(array: np.ndarray, folder: Path, similarity: str) -> None:
     full = split.recall(split.build(recipe="reduced", similarity=similarity))
     whole = np.array(split.vectors.array)
     np.save(folder / "v.npy", whole[: int(0.9 * len(whole))])
-    builder.build(open_vectors(folder / "v.npy"), folder / "i.index", "reduced", similarity=similarity)
+    builder.build(open_vectors(folder / "v.npy"), folder / "i.index", BuildRequest("reduced", similarity=similarity))
     np.save(folder / "v.npy", whole)
     builder.add(open_vectors(folder / "v.npy"), folder / "i.index")
     grown = split.recall(open_index(folder / "i.index"))

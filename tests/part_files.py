@@ -12,10 +12,10 @@ from similar_images.index.index import open_index
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from similar_images.index import builder, unfinished
+from similar_images.index import builder, parts
 from similar_images.vectors.store import open_vectors
 folder, part, step = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-replace_file = unfinished.replace_file
+replacing = builder.replacing
 def killed(path):
     if path.name == part:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -23,10 +23,11 @@ def killed(path):
 def keep(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 if step == "filling":
-    unfinished.replace_file = killed
+    builder.replacing = killed
 else:
-    unfinished.parts.keep = keep
-builder.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", "reduced", similarity=sys.argv[4], part_size=1500)
+    parts.keep = keep
+request = builder.BuildRequest("reduced", similarity=sys.argv[4], part_size=1500)
+builder.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", request)
 """
 
 

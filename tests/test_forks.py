@@ -15,7 +15,7 @@ from collection_files import Letters, save_texts
 from similar_images import Collection, TextCollection, forks
 from similar_images.collection import searcher
 from similar_images.index import exact
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.networks import text as text_networks
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
 
@@ -68,8 +68,12 @@ def vectors(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("forks")
     np.save(folder / "v.npy", clustered(N, D))
     (folder / "v.txt").write_text("".join(f"{row % 5}/{row}.jpg\n" for row in range(N)))
-    build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", "reduced", similarity="whitened")
-    build(open_vectors(folder / "v.npy"), folder / "parts.index", "mapped", similarity="cosine", part_size=2000)
+    build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", BuildRequest("reduced", similarity="whitened"))
+    build(
+        open_vectors(folder / "v.npy"),
+        folder / "parts.index",
+        BuildRequest("mapped", similarity="cosine", part_size=2000),
+    )
     return folder / "v.npy"
 
 
@@ -135,7 +139,7 @@ def test_child_encodes_an_image(photos, tmp_path):
 def test_child_searches_texts(tmp_path, monkeypatch):
     monkeypatch.setattr(text_networks, "load_text_network", lambda name: Letters())
     texts = save_texts(tmp_path / "texts.txt", TEXTS)
-    build(open_vectors(vectors_path(texts)), index_path(vectors_path(texts)), "flat")
+    build(open_vectors(vectors_path(texts)), index_path(vectors_path(texts)), BuildRequest("flat"))
     collection = TextCollection.open(texts)
     for exactly in (False, True):
         expected = collection.nearest("green river", 5, exact=exactly)

@@ -17,7 +17,7 @@ from similar_images import Collection, Comparison
 from similar_images.cli.main import main
 from similar_images.comparison.questionnaire import export_questionnaire
 from similar_images.files import NoSpace, replace_file, replace_folder, reserve
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.inputs.names import write_names
 from similar_images.samples import pictures
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
@@ -49,7 +49,7 @@ def prepared(tmp_path_factory):
             np.save(path, array[:rows])
             (folder / f"{name}.txt").write_text("".join(f"{row}.jpg\n" for row in range(rows)))
             if rows == n:
-                build(open_vectors(path), index_path(path), "reduced", similarity="whitened")
+                build(open_vectors(path), index_path(path), BuildRequest("reduced", similarity="whitened"))
     save_texts(folder / "notes.txt", ["abc", "bcd", "cde"])
     (folder / "names.txt").write_text("3.jpg\n")
     (folder / "photos").mkdir()

@@ -1,13 +1,26 @@
-"""Vectors to a search index, from the shell."""
+"""Build or update a search index from vectors, from the shell."""
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from similar_images.cli.options import FILE, MILVUS_INDEXES, SIMILARITIES, Bytes, Command
+from similar_images.events import Event, Progress
 from similar_images.inputs.names import escape_controls
+
+if TYPE_CHECKING:
+    from similar_images.index.builder import BuildRequest
+    from similar_images.index.manifest import CandidateMetrics, IndexManifest, Measurement
+    from similar_images.milvus.manifest import MilvusManifest
+    from similar_images.vectors.store import Vectors
+
+HEADER = "recipe                      nprobe  re-ranked  recall@10  95% interval   p50 ms   p95 ms       bytes"
 
 
 @click.command("build", cls=Command)
@@ -127,175 +140,174 @@ def main(
     """
     from similar_images.cli import milvus
     from similar_images.files import check_writeable
-    from similar_images.index import builder, quality
-    from similar_images.index.tuning import QualityTarget
+    from similar_images.index.builder import BuildRequest, build
+    from similar_images.index.manifest import QualityTarget
     from similar_images.milvus.manifest import is_milvus
-    from similar_images.vectors.store import open_vectors, vectors_path
 
-    if vectors_file.suffix != ".npy":
-        vectors_file = vectors_path(vectors_file)
-    if not vectors_file.is_file():
-        raise FileNotFoundError(f"there are no vectors {vectors_file}: make them with similar-images extract")
-    vectors = open_vectors(vectors_file)
-    if vectors.assumption:
-        _say(vectors.assumption)
-    n, d = vectors.stored.shape
-    if dimension not in (None, d):
-        raise ValueError(f"{vectors_file}: expected vectors of {dimension} numbers (-d), got {d}")
-    changes, target = bool(adding or removing), QualityTarget(target_recall, max_bytes, max_ms)
-    output = output or milvus.default_output(vectors_file, uri, changes)
+    vectors = _open(vectors_file, dimension)
+    target = QualityTarget(target_recall, max_bytes, max_ms) if target_recall or max_bytes or max_ms else None
+    request = BuildRequest(recipe, similarity, target, part_size, restore)
+    changes = bool(adding or removing)
+    output = output or milvus.default_output(vectors.path, uri, changes)
     on_milvus = is_milvus(output)
     if not on_milvus and (uri is not None or milvus_index != "auto" or milvus_ca):
         raise ValueError(f"expected -o FILE.milvus.json with the options of Milvus, got {output}")
     check_writeable(output)
-    has_recipe = any(target) or recipe != "auto" or part_size is not None
-    _refuse(
-        (
-            on_milvus and has_recipe,
-            "--recipe, --part-size and the targets are for an index of Faiss: choose Milvus' own with --milvus-index",
-        ),
-        (
-            labels and (similarity != "auto" or recipe not in ("auto", "flat", "reduced") or changes),
-            "--labels choose the similarity of a new index: omit --similarity, --add, --remove or --recipe",
-        ),
-        (
-            changes and (has_recipe or similarity != "auto" or milvus_index != "auto"),
-            "--add and --remove keep recipe and similarity of the index: omit --recipe, --similarity, --part-size, "
-            "--milvus-index and the targets",
-        ),
-        (any(target) and recipe != "auto", "a target chooses the recipe: omit --recipe"),
-        (
-            any(target) and part_size,
-            "a target builds several candidates, each in one piece: omit --part-size, or find the recipe by a target "
-            "on fewer vectors and name it with --recipe",
-        ),
-    )
-    if changes and not output.exists():
-        raise FileNotFoundError(f"there is no index {output}: build it first")
-    if not changes:
-        if output.is_file() and not overwrite:
-            raise FileExistsError(
-                f"{output} exists: add new images with --add, use --overwrite to rebuild it, or choose another -o"
-            )
-        if labels:
-            similarity = _chosen(vectors, labels, [] if restore else _removed(vectors, output, on_milvus))
-    if changes and on_milvus:
-        with _bar(None) as advance:
-            manifest = milvus.change(vectors, output, removing, adding, advance, _say)
-    elif changes:
-        if removing:
-            manifest = builder.remove(vectors, output, builder.read_rows(vectors, removing))
-        if adding:
-            manifest = builder.add(vectors, output)
-    elif on_milvus:
-        place = milvus.choose_target(output, uri, milvus_index, milvus_ca)
-        with _bar(n) as advance:
-            manifest = milvus.build(vectors, output, place, similarity, restore, advance, _say)
-    elif any(target):
-        click.echo(HEADER)
-        manifest = builder.build(
-            vectors, output, target=target, note=_say, tried=_echo, restore=restore, similarity=similarity
-        )
-    else:
-        with _bar(n) as advance:
-            manifest = builder.build(
-                vectors,
-                output,
-                recipe,
-                progress=advance,
-                note=_say,
-                restore=restore,
-                similarity=similarity,
-                part_size=part_size,
-            )
-    if verbose:
-        click.echo("\n".join(f"{key}: {value}" for key, value in manifest["parameters"].items()), err=True)
-    click.echo(_summary(manifest, n), err=True)
-    if quality.is_stale(manifest):
-        click.echo(
-            f"Recall dropped below the target; rebuild with {_rebuild(vectors_file, output, manifest)}", err=True
-        )
-    if quality.needs_refit(manifest):
-        click.echo(
-            "The images that came or went have changed what is typical of the collection: a rebuild gives better hits, "
-            f"with {_rebuild(vectors_file, output, manifest)}",
-            err=True,
-        )
-    click.echo(output)
+    _check_options(request, labels, changes, on_milvus, milvus_index)
+    _check_output(output, changes, overwrite)
+    if labels:
+        request = replace(request, similarity=_choose_similarity(vectors, labels, output, on_milvus, restore))
+    manifest: IndexManifest | MilvusManifest
+    with _show_build(target is not None) as progress:
+        if on_milvus and changes:
+            manifest = milvus.change(vectors, output, removing, adding, progress)
+        elif on_milvus:
+            place = milvus.choose_target(output, uri, milvus_index, milvus_ca)
+            manifest = milvus.build(vectors, output, place, request, progress)
+        elif changes:
+            manifest = _change(vectors, output, removing, adding, progress)
+        else:
+            manifest = build(vectors, output, request, progress)
+    _report(manifest, vectors, output, verbose)
 
 
-def _say(message: str) -> None:
-    click.echo(escape_controls(message), err=True)
+def _open(file: Path, dimension: int | None) -> Vectors:
+    """Open the vectors of a list or a .npy file."""
+    from similar_images.vectors.store import open_vectors, vectors_path
+
+    if file.suffix != ".npy":
+        file = vectors_path(file)
+    if not file.is_file():
+        raise FileNotFoundError(f"there are no vectors {file}: make them with similar-images extract")
+    vectors = open_vectors(file)
+    if vectors.assumption:
+        _print_note(vectors.assumption)
+    d = vectors.stored.shape[1]
+    if dimension not in (None, d):
+        raise ValueError(f"{file}: expected vectors of {dimension} numbers (-d), got {d}")
+    return vectors
 
 
-def _refuse(*cases: tuple[object, str]) -> None:
-    """Raise ValueError with the message of the first case that is true."""
-    for wrong, message in cases:
-        if wrong:
+def _check_options(
+    request: BuildRequest, labels: str | None, changes: bool, on_milvus: bool, milvus_index: str
+) -> None:
+    """Raise ValueError for options that exclude each other."""
+    has_recipe = bool(request.target or request.recipe != "auto" or request.part_size is not None)
+    has_similarity = request.similarity != "auto"
+    conflicts = {
+        "--recipe, --part-size and the targets are for an index of Faiss: choose Milvus' own with --milvus-index": (
+            on_milvus and has_recipe
+        ),
+        "--labels choose the similarity of a new index: omit --similarity, --add, --remove or --recipe": (
+            labels and (has_similarity or request.recipe not in ("auto", "flat", "reduced") or changes)
+        ),
+        "--add and --remove keep recipe and similarity of the index: omit --recipe, --similarity, --part-size, "
+        "--milvus-index and the targets": changes and (has_recipe or has_similarity or milvus_index != "auto"),
+        "a target chooses the recipe: omit --recipe": request.target and request.recipe != "auto",
+        "a target builds several candidates, each in one piece: omit --part-size, or find the recipe by a target "
+        "on fewer vectors and name it with --recipe": request.target and request.part_size,
+    }
+    for message, is_wrong in conflicts.items():
+        if is_wrong:
             raise ValueError(message)
 
 
-@contextmanager
-def _bar(n: int | None) -> Iterator[Callable[[int], None]]:
-    """Yield what advances a progress bar by so many vectors."""
-    from tqdm import tqdm
-
-    with tqdm(total=n, unit=" vectors", disable=None) as bar:
-
-        def advance(vectors: int) -> None:
-            bar.update(vectors)
-
-        yield advance
+def _check_output(output: Path, changes: bool, overwrite: bool) -> None:
+    if changes and not output.exists():
+        raise FileNotFoundError(f"there is no index {output}: build it first")
+    if not changes and output.is_file() and not overwrite:
+        raise FileExistsError(
+            f"{output} exists: add new images with --add, use --overwrite to rebuild it, or choose another -o"
+        )
 
 
-HEADER = "recipe                      nprobe  re-ranked  recall@10  95% interval   p50 ms   p95 ms       bytes"
+def _change(vectors: Vectors, output: Path, removing: Path | None, adding: bool, progress: Progress) -> IndexManifest:
+    from similar_images.index import builder
+
+    if removing:
+        manifest = builder.remove(vectors, output, builder.read_rows(vectors, removing))
+    if adding:
+        manifest = builder.add(vectors, output, progress)
+    return manifest
 
 
-def _removed(vectors, output: Path, on_milvus: bool) -> list[int]:
-    """Return the rows that were removed from the index in place, which stay removed."""
-    if on_milvus:
-        from similar_images.milvus.build import removed_rows
-    else:
-        from similar_images.index.builder import removed_rows
-    return removed_rows(vectors, output)
-
-
-def _chosen(vectors, labels: str, removed: list[int]) -> str:
-    """Return the similarity that is best for labels; say what was measured."""
+def _choose_similarity(vectors: Vectors, labels: str, output: Path, on_milvus: bool, restore: bool) -> str:
+    """Return the best similarity for labels, without removed rows; print the measurements."""
     from similar_images.evaluation.labels import choose_labels
     from similar_images.evaluation.similarities import choose_similarity
+    from similar_images.index.builder import find_removed
 
-    chosen = choose_similarity(vectors, choose_labels(labels, vectors.names or []), removed)
-    _say(chosen.reason)
-    return chosen.name
+    if on_milvus:
+        from similar_images.milvus.build import removed_rows as find_removed
+    removed = [] if restore else find_removed(vectors, output)
+    choice = choose_similarity(vectors, choose_labels(labels, vectors.names or []), removed)
+    _print_note(choice.reason)
+    return choice.name
 
 
-def _echo(one) -> None:
+@contextmanager
+def _show_build(has_target: bool) -> Iterator[Progress]:
+    """Yield a `progress` that shows a bar and notes; for a target, a line for each candidate instead of a bar."""
+    from similar_images.cli.progress import show_progress
+
+    if has_target:
+        click.echo(HEADER)
+    with show_progress(leave=True) as show:
+
+        def progress(event: Event) -> None:
+            if metrics := getattr(event, "metrics", None):
+                _print_candidate(metrics)
+            elif not has_target or event.note:
+                show(event)
+
+        yield progress
+
+
+def _print_note(message: str) -> None:
+    click.echo(escape_controls(message), err=True)
+
+
+def _print_candidate(metrics: CandidateMetrics) -> None:
     click.echo(
-        f"{one.recipe:26} {one.nprobe:7} {one.reranked:10} {one.recall:10.3f}  {one.low:.3f} - {one.high:.3f} "
-        f"{one.p50_ms:8.3f} {one.p95_ms:8.3f} {one.bytes:11}"
+        f"{metrics.recipe:26} {metrics.nprobe:7} {metrics.reranked:10} {metrics.recall:10.3f}  "
+        f"{metrics.low:.3f} - {metrics.high:.3f} {metrics.p50_ms:8.3f} {metrics.p95_ms:8.3f} {metrics.bytes:11}"
     )
 
 
-def _summary(manifest: dict, n: int) -> str:
-    reached = manifest["measured"]
-    low, high = reached["interval"]
+def _report(manifest: IndexManifest | MilvusManifest, vectors: Vectors, output: Path, verbose: bool) -> None:
+    """Print a summary, warnings with their remedy, and the path of the index."""
+    from similar_images.index.quality import is_stale, needs_refit
+    from similar_images.records import to_json
+
+    if verbose:
+        click.echo("\n".join(f"{key}: {value}" for key, value in to_json(manifest.parameters).items()), err=True)
+    click.echo(_summarise(manifest, len(vectors.stored)), err=True)
+    rebuild = _rebuild_command(manifest, vectors, output)
+    if is_stale(manifest):
+        click.echo(f"Recall dropped below the target; rebuild with {rebuild}", err=True)
+    if needs_refit(manifest, manifest.n):
+        click.echo(f"The collection has drifted: a rebuild gives better hits, with {rebuild}", err=True)
+    click.echo(output)
+
+
+def _summarise(manifest: IndexManifest | MilvusManifest, n: int) -> str:
+    measured, similarity = cast("Measurement", manifest.measured), manifest.similarity
+    low, high = measured.interval
+    name = f"{similarity.name} ({similarity.dimension} numbers)" if similarity else "cosine"
     return (
-        f"{manifest['n']} of {n} vectors, recipe {manifest['recipe']}, {_similarity(manifest)}: recall@10 {reached['recall']:.3f} "
-        f"({low:.3f} to {high:.3f}; {reached['recall_alone']:.3f} without the vectors), "
-        f"{reached['p50_ms']:.2f} ms per query (p95 {reached['p95_ms']:.2f}), {reached['bytes_on_disk'] / 1e6:.2f} MB"
+        f"{manifest.n} of {n} vectors, recipe {manifest.recipe}, similarity {name}: recall@10 {measured.recall:.3f} "
+        f"({low:.3f} to {high:.3f}; {measured.recall_alone:.3f} without the vectors), "
+        f"{measured.p50_ms:.2f} ms per query (p95 {measured.p95_ms:.2f}), {measured.bytes_on_disk / 1e6:.2f} MB"
     )
 
 
-def _similarity(manifest: dict) -> str:
-    similarity = manifest.get("similarity")
-    return f"similarity {similarity['name']} ({similarity['dimension']} numbers)" if similarity else "similarity cosine"
-
-
-def _rebuild(vectors_file: Path, output: Path, manifest: dict) -> str:
-    target = manifest["target"] or {}
-    options = [f"--{name.replace('_', '-')} {value}" for name, value in target.items() if value and name != "recall"]
-    recall = [f"--target-recall {target['recall']}"] if target.get("recall") else []
-    if similarity := manifest.get("similarity"):
-        options.append(f"--similarity {similarity['name']}")
-    return " ".join([f"similar-images build -i {vectors_file} -o {output} --overwrite", *recall, *options])
+def _rebuild_command(manifest: IndexManifest | MilvusManifest, vectors: Vectors, output: Path) -> str:
+    target, similarity = manifest.target, manifest.similarity
+    options = {
+        "--target-recall": target and target.recall,
+        "--max-bytes": target and target.max_bytes,
+        "--max-ms": target and target.max_ms,
+        "--similarity": similarity and similarity.name,
+    }
+    given = [f"{name} {value}" for name, value in options.items() if value]
+    return " ".join([f"similar-images build -i {vectors.path} -o {output} --overwrite", *given])

@@ -1,21 +1,21 @@
 """Milvus part of the command `build`."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from similar_images.collection.column_files import file_columns
 from similar_images.collection.columns import name_columns
-from similar_images.index.builder import read_rows
+from similar_images.events import Progress
+from similar_images.index.builder import BuildRequest, read_rows
 from similar_images.milvus import build as building
 from similar_images.milvus import manifest as manifests
 from similar_images.milvus.build import Target
 from similar_images.milvus.connection import normalise_uri
+from similar_images.milvus.manifest import MilvusManifest
 from similar_images.networks.description import reads_text
+from similar_images.records import from_json
 from similar_images.vectors.store import Vectors, index_path, list_path
-
-Say = Callable[[str], None]
 
 
 def default_output(vectors_file: Path, uri: str | None, is_change: bool) -> Path:
@@ -42,24 +42,22 @@ def build(
     vectors: Vectors,
     output: Path,
     target: Target,
-    similarity: str,
-    restore: bool,
-    progress: Callable[[int], None],
-    say: Say,
-) -> dict:
+    request: BuildRequest,
+    progress: Progress,
+) -> MilvusManifest:
     """Build an index in Milvus; return its manifest."""
-    return building.build(vectors, output, target, filter_columns(vectors), progress, say, restore, similarity)
+    columns = filter_columns(vectors)
+    manifest = building.build(vectors, output, target, columns, progress, request.restore, request.similarity)
+    return from_json(MilvusManifest, manifest)
 
 
-def change(
-    vectors: Vectors, output: Path, removing: Path | None, adding: bool, progress: Callable[[int], None], say: Say
-) -> dict:
+def change(vectors: Vectors, output: Path, removing: Path | None, adding: bool, progress: Progress) -> MilvusManifest:
     """Remove the images that a file lists, add missing ones, or both; return the manifest."""
     if removing:
-        manifest = building.remove(vectors, output, read_rows(vectors, removing), say)
+        manifest = building.remove(vectors, output, read_rows(vectors, removing), progress)
     if adding:
-        manifest = building.add(vectors, output, filter_columns(vectors), progress, say)
-    return manifest
+        manifest = building.add(vectors, output, filter_columns(vectors), progress)
+    return from_json(MilvusManifest, manifest)
 
 
 def filter_columns(vectors: Vectors) -> dict[str, np.ndarray]:

@@ -9,7 +9,6 @@ from similar_images.index.quality import needs_refit
 from similar_images.index.similarity import COSINE, default_similarity
 from similar_images.inputs.sources import Location, location_title
 from similar_images.networks.catalog import DEFAULT_NETWORK
-from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.extract import LocalExecutor, NetworkChoice, Options, extract
 from similar_images.vectors.items import list_images
 from similar_images.vectors.manifest import read_network_name
@@ -40,18 +39,19 @@ def create_files(
 def update_index(path: Path, progress: Progress = ignore) -> None:
     """Build the index of vectors if it is missing, unusable or outgrown; else add the missing rows."""
 
-    def note(message: str) -> None:
-        progress(Event(note=message))
+    def forward_notes(event: Event) -> None:  # counts of `progress` are images
+        if event.note:
+            progress(Event(note=event.note))
 
     change = _required_change(path)
     if change == "build":
-        builder.build(open_vectors(path), index_path(path), note=note)
+        builder.build(open_vectors(path), index_path(path), progress=forward_notes)
     elif change == "add":
         manifest = builder.add(open_vectors(path), index_path(path))
-        network = NetworkDescription.from_json(manifest["vectors"]["network"])
-        outgrows_cosine = manifest["similarity"] is None and default_similarity(network, manifest["n"]) != COSINE.name
-        if outgrows_cosine or needs_refit(manifest):
-            builder.build(open_vectors(path), index_path(path), note=note)
+        needs_transform = default_similarity(manifest.vectors.network, manifest.n) != COSINE.name
+        outgrows_cosine = manifest.similarity is None and needs_transform
+        if outgrows_cosine or needs_refit(manifest, manifest.n):
+            builder.build(open_vectors(path), index_path(path), progress=forward_notes)
 
 
 def _required_change(path: Path) -> str | None:

@@ -104,10 +104,12 @@ class Searcher:
         self.removed: list[int] = index.removed if index else list(removed)
         self._subsets: LRUCache[bytes, Subset] = LRUCache(MAX_SUBSETS)
         self.lock = forks.new_lock()
-        known = index.manifest.get("similarities") if index and index.manifest else None
+        known = index.manifest.similarities if index and index.manifest else None
         # as float: NumPy makes objects of whole numbers beyond 64 bits
         self.known = (
-            KnownSimilarities(*(np.array(known[key], float) for key in KnownSimilarities._fields)) if known else None
+            KnownSimilarities(*(np.array(getattr(known, key), float) for key in KnownSimilarities._fields))
+            if known
+            else None
         )
 
     def nearest(self, query: Any, negatives: Sequence[Any], options: SearchOptions) -> list[Hit]:
@@ -298,15 +300,16 @@ class Searcher:
         if not store.has_vectors:
             skipped = {row for row in range(len(store)) if store.was_skipped(row)}
         else:
-            built = self.index.manifest["vectors"] if self.index and self.index.manifest else {}
-            skipped = {row for row in built.get("skipped", []) if not store.array[row].any()}
+            built = self.index.manifest.vectors.skipped if self.index and self.index.manifest else []
+            skipped = {row for row in built if not store.array[row].any()}
             skipped |= {entry.row for entry in store.vectors.skipped}
         return len(skipped.union(self.removed))
 
     @property
     def measured(self) -> dict[str, Any] | None:
         """Recall at 10, its interval, milliseconds and bytes when the index was built or changed."""
-        return self.index.manifest.get("measured") if self.index and self.index.manifest else None
+        measured = self.index.manifest.measured if self.index and self.index.manifest else None
+        return to_json(measured) if measured else None
 
     @property
     def recall(self) -> float | None:

@@ -132,9 +132,7 @@ class TextCollection(BaseCollection[TextEncoder]):
                 _check_table(path, column, encoding, vectors)
         elif opened and opened.manifest and path.is_file() and path != file:
             texts = read_texts(path, column, encoding)
-            network = opened.manifest["vectors"]["network"]
-            known = NetworkDescription.from_json(network) if network else None
-            vectors = Vectors(file, None, texts, None, known, None)
+            vectors = Vectors(file, None, texts, None, opened.manifest.vectors.network, None)
         else:
             raise FileNotFoundError(f"there are no vectors {file}: make them with similar-images extract-texts")
         if column is not None and not is_table:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from similar_images.collection.images import Collection
 from similar_images.evaluation.evaluation import SearchConfig
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.index.index import open_index
 
 RECIPE = "PCA8,SQ8"  # 8 bytes an image
@@ -18,5 +18,5 @@ def coarse(collection: Collection, recipe: str = RECIPE) -> SearchConfig:
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # Windows: its vectors are open
         path = Path(folder, "coarse.faiss.index")
-        build(collection.vectors, path, recipe, similarity=collection.similarity.name)
+        build(collection.vectors, path, BuildRequest(recipe, similarity=collection.similarity.name))
         return SearchConfig(collection.with_index(open_index(path)), reranked=False)

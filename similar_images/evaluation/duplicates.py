@@ -126,9 +126,9 @@ def _similarities(vectors: np.ndarray, rows: np.ndarray, unit: np.ndarray) -> np
 def whole_index(collection: Collection) -> Index | None:
     """Return the collection's index; None if it has none. Raises ValueError if the index lacks rows."""
     index, n = collection.index, len(collection)
-    if index is not None and index.manifest and index.manifest["vectors"]["n"] < n:
+    if index is not None and index.manifest and index.manifest.vectors.n < n:
         raise ValueError(
-            f"{index.path} contains only the first {index.manifest['vectors']['n']} of {n} rows: rebuild it with "
+            f"{index.path} contains only the first {index.manifest.vectors.n} of {n} rows: rebuild it with "
             f"similar-images build --overwrite, or use --exact"
         )
     return index

@@ -1,41 +1,64 @@
 """Build an index from vectors, add and remove rows: the only pipeline from vectors to an index.
 
+`run_pipeline` calls its steps in order. A Destination is a place to fill and publish an index: one file, a file with
+parts, or a collection in Milvus.
+
 Shape letters: n vectors in all, m in a sample, b in a block, d numbers in a vector, c numbers in a transformed one.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import faiss
 import numpy as np
 
-from similar_images.files import hold_lock, relative_path
-from similar_images.index import parts, unfinished
-from similar_images.index.backend import FaissBackend, with_ids
-from similar_images.index.exact import normalise, rows_except, skip_removed, unit_blocks, unit_rows
-from similar_images.index.index import Index, check_matches, has_same_rows, open_index, write_index
-from similar_images.index.quality import MIN_QUERIES, CandidateMetrics, Queries, measure_quality
+from similar_images.events import Event, Progress, ignore
+from similar_images.files import hold_lock, relative_path, replace_file
+from similar_images.index import parts
+from similar_images.index.backend import Backend, FaissBackend, read_index, with_ids, write_index
+from similar_images.index.exact import Blocks, rows_except, skip_removed, unit_blocks, unit_rows
+from similar_images.index.index import Index, check_matches, has_same_rows, open_index, publish_index
+from similar_images.index.manifest import (
+    IndexedVectors,
+    IndexManifest,
+    Measurement,
+    PartList,
+    QualityTarget,
+    RecipeParameters,
+    SimilarityDistribution,
+    SimilarityEntry,
+)
+from similar_images.index.quality import MIN_QUERIES, Queries, measure_quality
 from similar_images.index.recipes import SEED, Trained, list_count, train
 from similar_images.index.similarity import (
     COSINE,
     Similarity,
     default_similarity,
+    describe_similarity,
     fit,
     keep_transformed,
-    mean_drift,
+    load_transform,
+    transform_rows,
     transform_to_file,
 )
-from similar_images.index.tuning import QualityTarget, choose_candidate
+from similar_images.index.tuning import Unreachable, choose_candidate
 from similar_images.inputs.names import NameRows, escape_line, find_line_error, is_blank, names_digest, read_names
+from similar_images.records import read_record, to_json, write_record
 from similar_images.vectors.store import (
     Vectors,
     block_digests,
     block_rows,
     check_complete,
     fingerprint,
+    new_array,
     open_array,
     release,
 )
@@ -43,107 +66,367 @@ from similar_images.vectors.store import (
 MAX_FLAT_VECTORS = 5_000  # an exact search of fewer takes less than a millisecond
 SAMPLE_BYTES = 512 * 2**20  # of float32 vectors to train on
 SAMPLE_PER_LIST = 64  # vectors to train on per inverted list; Faiss asks for at least 39
+MIN_SAMPLE = 256 * 64  # vectors: 64 per centroid of 8-bit codes
+MAX_PARTS = 1000  # each is a file that every opening reads
+Transformation = AbstractContextManager[tuple[np.ndarray, str | None]]
+T = TypeVar("T")  # trained index
+M = TypeVar("M", covariant=True)  # manifest
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """The index to build."""
+
+    recipe: str = "auto"  # a name of RECIPES, "auto", or a string of faiss.index_factory
+    similarity: str = "auto"  # a name of SIMILARITIES, or "auto": the best for the network, cosine for other recipes
+    target: QualityTarget | None = None  # chooses the recipe
+    part_size: int | None = None  # rows of a part; None: one file
+    restore: bool = False  # restore rows that were removed from the index in place
+
+
+@dataclass(frozen=True)
+class BuildSource:
+    """Validated vectors, and the rows to leave out."""
+
+    vectors: Vectors
+    removed: list[int]
+    skipped: list[int]
+
+    @property
+    def absent(self) -> list[int]:
+        return sorted({*self.removed, *self.skipped})
+
+
+@dataclass(frozen=True)
+class Built:
+    """The results of a build before it is published."""
+
+    source: BuildSource
+    request: BuildRequest
+    similarity: Similarity
+    entry: SimilarityEntry | None  # of the manifest
+    measured: Measurement
+    similarities: SimilarityDistribution
+
+
+class Destination(Protocol[T, M]):
+    """A place to fill and publish an index, for one build."""
+
+    path: Path  # locked during the build
+
+    def find_removed(self, vectors: Vectors) -> list[int]:
+        """Return the rows that were removed from the index in place, if it was built from these vectors."""
+
+    def fit(self, source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
+        """Return the similarity, fitted on the vectors."""
+
+    def transform(self, source: BuildSource, similarity: Similarity) -> Transformation:
+        """Yield the transformed vectors (n, c) and the name of their file; None with the cosine."""
+
+    def train(self, source: BuildSource, queries: Queries, request: BuildRequest, progress: Progress) -> T:
+        """Return an index trained on rows that are not queries; with a target it may be filled already."""
+
+    def fill(self, source: BuildSource, trained: T, array: np.ndarray, progress: Progress) -> Backend:
+        """Add all rows of vectors (n, c) that are not absent; return the filled index."""
+
+    def measure(
+        self, source: BuildSource, trained: T, queries: Queries, backend: Backend, progress: Progress
+    ) -> tuple[Measurement, SimilarityDistribution]:
+        """Return the quality of the filled index."""
+
+    def publish(self, built: Built, trained: T, progress: Progress) -> M:
+        """Replace the index in place; return its manifest."""
 
 
 def build(
-    vectors: Vectors,
-    path: Path,
-    recipe: str = "auto",
-    target: QualityTarget | None = None,
-    progress: Callable[[int], None] = lambda rows: None,
-    note: Callable[[str], None] = lambda message: None,
-    tried: Callable[[CandidateMetrics], None] = lambda candidate: None,
-    restore: bool = False,
-    similarity: str = "auto",
-    part_size: int | None = None,
-) -> dict:
-    """Train an index on a sample of the vectors, add all, measure it, write it with its manifest; return that.
+    vectors: Vectors, path: Path, request: BuildRequest | None = None, progress: Progress = ignore
+) -> IndexManifest:
+    """Build a Faiss index of vectors, with its manifest; return the manifest.
 
-    `recipe` is a name of RECIPES, "auto", or a string that faiss.index_factory takes; with a `target` the index
-    that meets it is chosen instead. `similarity` is a name of SIMILARITIES; "auto" is the best one for vectors of this
-    network and number, and the cosine for `classic` and for a string. Rows that were removed from an index of these
-    vectors at `path` stay removed, unless `restore`. `note` gets what differs from the request, `tried` the candidates
-    for a target. With a `part_size` the index is built in parts of so many rows, and a run that was killed is resumed by
-    the same call.
-    Raises ValueError for vectors or recipes that cannot be used, and for a target that cannot be met;
-    BlockingIOError if another run is writing the index.
+    Rows that were removed from an index of these vectors at `path` stay removed. An index in parts resumes after an
+    interruption. `progress` receives the number of added vectors, differences from the request as notes, and a
+    CandidateEvent for each candidate of a target.
+    Raises ValueError for unusable vectors or recipes and unreachable targets, BlockingIOError if another run is
+    writing the index.
     """
-    with hold_lock(path):
-        check_complete(vectors)
-        removed = [] if restore else removed_rows(vectors, path)
-        if removed:
-            note(f"{len(removed)} removed images stay removed; --restore brings them back")
-        try:
-            if part_size is not None:
-                if target is not None:
-                    raise ValueError("an index in parts takes a recipe, not a target")
-                trained, manifest, fitted = build_in_parts(
-                    vectors, path, recipe, part_size, removed, similarity, progress, note
-                )
-            else:
-                fitted = fit_similarity(vectors, similarity, recipe, removed, note)
-                with transform_to_file(vectors.stored, fitted, path) as (array, file):
-                    queries = draw_queries(array, removed, fitted)
-                    trained, recipe, measured = _train_and_fill(queries, removed, recipe, target, progress, note, tried)
-                    quality = measure_quality(
-                        queries, FaissBackend(trained.index), trained.parameters, removed, measured
-                    )
-                    kept = keep_similarity(fitted, array, file, path, removed, {})
-                    manifest = new_manifest(vectors, path, recipe, trained, removed, quality, kept, target)
-        except ValueError as error:
-            raise type(error)(f"{vectors.path}: {error}") from error
-        manifest = write_index(path, trained.index, manifest, fitted)
-        unfinished.remove(path)
+    request = request or BuildRequest()
+    if request.part_size is None:
+        return run_pipeline(vectors, IndexFile(path), request, progress)
+    return run_pipeline(vectors, IndexInParts(path, request.part_size), request, progress)
+
+
+def run_pipeline(vectors: Vectors, destination: Destination[T, M], request: BuildRequest, progress: Progress) -> M:
+    """Build an index at a destination: validate, fit, transform, train, fill, measure, publish."""
+    with hold_lock(destination.path), _naming_vectors(vectors.path):
+        source = validate(vectors, destination, request, progress)
+        similarity = destination.fit(source, request, progress)
+        with destination.transform(source, similarity) as (array, file):
+            queries = draw_queries(array, source.removed, similarity)
+            trained = destination.train(source, queries, request, progress)
+            backend = destination.fill(source, trained, array, progress)
+            quality = destination.measure(source, trained, queries, backend, progress)
+            entry = describe_similarity(similarity, array, file, source.removed)
+            return destination.publish(Built(source, request, similarity, entry, *quality), trained, progress)
+
+
+def validate(
+    vectors: Vectors, destination: Destination[T, M], request: BuildRequest, progress: Progress
+) -> BuildSource:
+    """Return the vectors with the rows to leave out. Raises ValueError if the vectors were altered."""
+    if request.part_size is not None and request.target:
+        raise ValueError("an index in parts takes a recipe, not a target")
+    check_complete(vectors)
+    removed = [] if request.restore else destination.find_removed(vectors)
+    if removed:
+        progress(Event(note=f"{len(removed)} removed images stay removed; --restore brings them back"))
+    return BuildSource(vectors, removed, find_skipped(vectors))
+
+
+class IndexFile:
+    """A Faiss index in one file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def find_removed(self, vectors: Vectors) -> list[int]:
+        return find_removed(vectors, self.path)
+
+    def fit(self, source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
+        return fit_similarity(source, request, progress)
+
+    def transform(self, source: BuildSource, similarity: Similarity) -> Transformation:
+        return transform_to_file(source.vectors.stored, similarity, self.path)
+
+    def train(self, source: BuildSource, queries: Queries, request: BuildRequest, progress: Progress) -> Trained:
+        sample, n = draw_sample(queries.array, queries.rows), len(queries.array)
+        if request.target:
+            fill = partial(add_vectors, array=queries.array, removed=source.removed, progress=progress)
+            return choose_candidate(queries, sample, request.target, fill, progress)
+        recipe = request.recipe
+        if recipe == "auto":
+            recipe = "flat" if n < MAX_FLAT_VECTORS else "reduced"
+        trained = train(recipe, sample, n)
+        if trained is None:
+            too_few = f"{len(sample)} vectors are too few to train the recipe {recipe}: using flat, an exact search"
+            progress(Event(note=too_few))
+            trained = cast(Trained, train("flat", sample, n))
+        return trained
+
+    def fill(self, source: BuildSource, trained: Trained, array: np.ndarray, progress: Progress) -> Backend:
+        if trained.metrics is None:
+            add_vectors(trained.index, array, source.removed, progress)
+        return FaissBackend(trained.index)
+
+    def measure(
+        self, source: BuildSource, trained: Trained, queries: Queries, backend: Backend, progress: Progress
+    ) -> tuple[Measurement, SimilarityDistribution]:
+        return measure_quality(queries, backend, trained.parameters.reranked, source.removed, trained.metrics)
+
+    def publish(self, built: Built, trained: Trained, progress: Progress) -> IndexManifest:
+        manifest = publish_index(self.path, trained.index, self._new_manifest(built, trained), built.similarity)
+        shutil.rmtree(unfinished_folder(self.path), ignore_errors=True)
         return manifest
 
+    def _new_manifest(self, built: Built, trained: Trained) -> IndexManifest:
+        return IndexManifest(
+            recipe=trained.recipe,
+            parameters=trained.parameters,
+            removed=built.source.removed,
+            target=built.request.target,
+            measured=built.measured,
+            built_recall=built.measured.recall,
+            similarities=built.similarities,
+            similarity=built.entry,
+            vectors=describe_vectors(built.source.vectors, self.path, built.source.skipped),
+            sha256="",
+        )
 
-def add(vectors: Vectors, path: Path, progress: Callable[[int], None] = lambda rows: None) -> dict:
-    """Add the rows that the index lacks, including those that were skipped when it was built; return its new manifest.
+
+@dataclass(frozen=True, kw_only=True)
+class UnfinishedBuild:
+    """The finished steps of a build in parts."""
+
+    FORMAT: ClassVar[str] = "similar-images unfinished index 1"
+    request: str  # digest
+    similarity: str | None = None
+    transformed: int = 0  # rows
+    recipe: str | None = None
+    parameters: RecipeParameters | None = None
+    counts: dict[str, int]  # file of a complete part -> its vectors
+
+
+class IndexInParts(IndexFile):
+    """A Faiss index in parts, whose interrupted build resumes.
+
+    A folder beside the index contains the results of finished steps: the transform, the transformed vectors, the
+    trained index and complete parts. A build with another request starts again.
+    """
+
+    def __init__(self, path: Path, size: int):
+        super().__init__(path)
+        self._size, self._folder = size, unfinished_folder(path)
+        self._state = UnfinishedBuild(request="", counts={})
+        self._parts = PartList(size, ())
+
+    def fit(self, source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
+        self._resume(source, request, progress)
+        file = self._folder / "transform.npy"
+        if self._state.similarity is None:
+            with self._discarding():
+                fitted = fit_similarity(source, request, progress)
+            if not fitted.is_cosine:
+                with replace_file(file) as partial:
+                    fitted.save(partial)
+            self._save(similarity=fitted.name)
+        name = str(self._state.similarity)
+        return COSINE if name == COSINE.name else load_transform(file, name)
+
+    @contextmanager
+    def transform(self, source: BuildSource, similarity: Similarity) -> Iterator[tuple[np.ndarray, str | None]]:
+        if similarity.offset is None:
+            yield source.vectors.stored, None
+            return
+        file, array = self._folder / "vectors.npy", source.vectors.stored
+        if not file.exists():
+            self._save(transformed=0, counts={})  # parts without their vectors are incomplete
+            with replace_file(file) as partial:
+                new_array(partial, (len(array), len(similarity.offset)))
+        while (start := self._state.transformed) < len(array):
+            stop = min(start + self._size, len(array))
+            transform_rows(file, array, similarity, start, stop)
+            self._save(transformed=stop)
+        path, _ = keep_transformed(_link(file), self.path)
+        yield open_array(path), path.name
+
+    def train(self, source: BuildSource, queries: Queries, request: BuildRequest, progress: Progress) -> Trained:
+        file, state = self._folder / "trained.index", self._state
+        if state.recipe is None or state.parameters is None:
+            with self._discarding():
+                trained = self._train(queries, request)
+                parts.require_ivf(trained.index)
+            with replace_file(file) as partial:
+                write_index(trained.index, partial)
+            self._save(recipe=trained.recipe, parameters=trained.parameters)
+            return trained
+        return Trained(read_index(file), state.parameters, state.recipe)
+
+    def _train(self, queries: Queries, request: BuildRequest) -> Trained:
+        n, recipe = len(queries.array), "reduced" if request.recipe == "auto" else request.recipe
+        trained = train(recipe, draw_sample(queries.array, queries.rows), n)
+        if trained is None:
+            raise ValueError(f"{n} vectors are too few to train the recipe {recipe}: omit --part-size")
+        return trained
+
+    def fill(self, source: BuildSource, trained: Trained, array: np.ndarray, progress: Progress) -> Backend:
+        n, kept = len(array), []
+        for number, file in enumerate(self._files(n)):
+            start, stop = number * self._size, min(n, (number + 1) * self._size)
+            if self._count(file) is None:
+                part = faiss.clone_index(trained.index)
+                for rows, unit in skip_removed(unit_blocks(array[:stop], start), source.removed):
+                    part.add_with_ids(unit, rows)
+                with replace_file(file) as partial:
+                    write_index(part, partial)
+                release(array)
+                self._save(counts=self._state.counts | {file.name: part.ntotal})
+            progress(Event("vectors", stop, n))
+        for file in self._files(n):
+            if count := self._count(file):
+                kept.append(parts.keep(self.path, _link(file), count))
+        self._parts = PartList(self._size, tuple(kept))
+        files = [self.path.with_name(part.file) for part in kept]
+        return FaissBackend(parts.join_parts(trained.index, files, parts.is_better_mapped(trained.index, files)))
+
+    def measure(
+        self, source: BuildSource, trained: Trained, queries: Queries, backend: Backend, progress: Progress
+    ) -> tuple[Measurement, SimilarityDistribution]:
+        measured, similarities = super().measure(source, trained, queries, backend, progress)
+        return replace(measured, bytes_on_disk=self._parts.bytes + queries.similarity.bytes), similarities
+
+    def _new_manifest(self, built: Built, trained: Trained) -> IndexManifest:
+        return replace(super()._new_manifest(built, trained), parts=self._parts)
+
+    def _resume(self, source: BuildSource, request: BuildRequest, progress: Progress) -> None:
+        """Read the finished steps of the same request, or start again."""
+        n = len(source.vectors.stored)
+        if n > MAX_PARTS * self._size:
+            raise ValueError(f"expected at most {MAX_PARTS} parts: use a --part-size of {-(-n // MAX_PARTS)} or more")
+        asked = [to_json(describe_vectors(source.vectors, self.path, source.skipped)), request.recipe]
+        asked += [request.similarity, source.removed, self._size, faiss.__version__]
+        digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        with suppress(OSError, ValueError):
+            self._state = read_record(self._folder / "state.json", UnfinishedBuild)
+        if self._state.request != digest:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir()
+            self._state = UnfinishedBuild(request=digest, counts={})
+        self._save()
+        if done := sum(self._count(file) is not None for file in self._files(n)):
+            progress(Event(note=f"resuming: {done} of {len(self._files(n))} parts are complete"))
+
+    def _count(self, file: Path) -> int | None:
+        """Return the number of vectors in a complete part; None if it is incomplete."""
+        return self._state.counts.get(file.name) if file.exists() else None
+
+    def _files(self, n: int) -> list[Path]:
+        return [self._folder / f"{number:05}.part" for number in range(-(-n // self._size))]
+
+    def _save(self, **changes: Any) -> None:
+        self._state = replace(self._state, **changes)
+        write_record(self._folder / "state.json", self._state)
+
+    @contextmanager
+    def _discarding(self) -> Iterator[None]:
+        """Remove the folder after a ValueError: the request cannot be met."""
+        try:
+            yield
+        except ValueError:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+
+
+def add(vectors: Vectors, path: Path, progress: Progress = ignore) -> IndexManifest:
+    """Add the missing rows, including rows that were skipped before; return the new manifest.
 
     Raises ValueError if the index was not built from these vectors, BlockingIOError if another run is writing it.
     """
     with hold_lock(path):
         index, manifest = _open_to_change(path, vectors)
-        built = manifest["vectors"]
-        skipped = skipped_rows(vectors, index)
-        retried = np.setdiff1d(np.array(built.get("skipped", []), dtype=np.int64), skipped)
+        skipped, built, trained = find_skipped(vectors, index), manifest.vectors, _faiss_index(index)
+        retried = np.setdiff1d(np.array(built.skipped, np.int64), skipped)
         with transform_to_file(vectors.stored, index.similarity, path, index.vectors, retried) as (array, file):
-            new = skip_removed(
-                chain([unit_rows(array, retried)], unit_blocks(array, built["n"])), index.removed, progress
-            )
-            if entry := manifest.get("parts"):
-                manifest = manifest | {"parts": parts.add_rows(path, _faiss_index(index), entry, new)}
+            new = skip_removed(chain([unit_rows(array, retried)], unit_blocks(array, built.n)), index.removed)
+            if manifest.parts:
+                manifest = replace(manifest, parts=parts.add_rows(path, trained, manifest.parts, new))
             else:
-                for rows, unit in new:
-                    _faiss_index(index).add_with_ids(unit, rows)
-            changed = manifest | {"vectors": describe_source(vectors, path, skipped)}
-            return _rewrite(index, changed, index.removed, array, file)
+                _add_blocks(trained, new, progress, len(array) - built.n)
+            manifest = replace(manifest, vectors=describe_vectors(vectors, path, skipped))
+            return _republish(index, manifest, array, file)
 
 
-def remove(vectors: Vectors, path: Path, rows: list[int]) -> dict:
-    """Remove rows permanently: neither `add` nor `build` brings them back; return the new manifest.
+def remove(vectors: Vectors, path: Path, rows: list[int]) -> IndexManifest:
+    """Remove rows permanently: neither `add` nor `build` restores them; return the new manifest.
 
-    Raises ValueError if the index cannot remove, would be empty, or was not built from these vectors;
+    Raises ValueError if the index cannot remove rows, would be empty, or was not built from these vectors;
     BlockingIOError if another run is writing it.
     """
     with hold_lock(path):
         index, manifest = _open_to_change(path, vectors)
-        entry = manifest.get("parts")
         try:
-            if entry:
-                manifest = manifest | {"parts": parts.remove_rows(path, entry, rows)}
+            if manifest.parts:
+                manifest = replace(manifest, parts=parts.remove_rows(path, manifest.parts, rows))
             else:
                 _faiss_index(index).remove_ids(faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
         except RuntimeError as error:
             raise ValueError(
                 f"{path}: the recipe {index.recipe} cannot remove; rebuild with another --recipe"
             ) from error
-        if not (manifest["parts"]["files"] if entry else index.ntotal):
+        if not (manifest.parts.files if manifest.parts else index.ntotal):
             raise ValueError(f"{path}: no image would be left; delete the index instead")
-        n = manifest["vectors"]["n"]  # the rows after it are still to be added
-        removed = sorted({*index.removed, *rows})
-        with transform_to_file(vectors.stored[:n], index.similarity, path, index.vectors) as (array, file):
-            return _rewrite(index, manifest, removed, array, file)
+        manifest = replace(manifest, removed=sorted({*manifest.removed, *rows}))
+        indexed = vectors.stored[: manifest.vectors.n]  # later rows are not added here
+        with transform_to_file(indexed, index.similarity, path, index.vectors) as (array, file):
+            return _republish(index, manifest, array, file)
 
 
 def read_rows(vectors: Vectors, file: Path) -> list[int]:
@@ -160,63 +443,7 @@ def read_rows(vectors: Vectors, file: Path) -> list[int]:
     return [row for name in wanted.values() for row in rows[name]]
 
 
-def _train_and_fill(
-    queries: Queries,
-    removed: list[int],
-    recipe: str,
-    target: QualityTarget | None,
-    progress: Callable[[int], None],
-    note: Callable[[str], None],
-    tried: Callable[[CandidateMetrics], None],
-) -> tuple[Trained, str, CandidateMetrics | None]:
-    """Return the trained and filled index, its recipe, and what it reaches if that is known."""
-    array, n = queries.array, len(queries.array)
-    drawn = training_sample(array, queries.rows)
-
-    def fill(index: faiss.Index) -> None:
-        for rows, unit in skip_removed(unit_blocks(array), removed, progress):
-            index.add_with_ids(unit, rows)
-
-    if target is not None:
-        trained, measured = choose_candidate(queries, drawn, target, fill, tried)
-        return trained, measured.recipe, measured
-    recipe = ("flat" if n < MAX_FLAT_VECTORS else "reduced") if recipe == "auto" else recipe
-    found = train(recipe, drawn, n)
-    if found is None:
-        note(f"{len(drawn)} vectors are too few to train the recipe {recipe}: using flat, an exact search")
-        return _train_and_fill(queries, removed, "flat", None, progress, note, tried)
-    fill(found.index)
-    return found, recipe, None
-
-
-def _rewrite(
-    index: Index,
-    old: dict,
-    removed: list[int],
-    array: np.ndarray,
-    file: Path | None,
-) -> dict:
-    """Measure a changed index and write it; return its manifest."""
-    absent = [row for row in sorted({*removed, *old["vectors"].get("skipped", [])}) if row < len(array)]
-    entry = old.get("parts")
-    searched = parts.open_parts(index.path, _faiss_index(index), entry) if entry else _faiss_index(index)
-    quality = measure_quality(
-        Queries(array, absent, similarity=index.similarity), FaissBackend(searched), old["parameters"], absent
-    )
-    if entry:
-        quality["measured"]["bytes_on_disk"] = parts.parts_bytes(entry) + index.similarity.bytes
-    known = dict(old.get("similarity") or {})
-    known.pop("transform", None)  # of an earlier version; now it is in the index
-    manifest = old | {
-        "removed": removed,
-        **quality,
-        "built_recall": old["built_recall"],
-        "similarity": keep_similarity(index.similarity, array, file, index.path, absent, known),
-    }
-    return write_index(index.path, _faiss_index(index), manifest, index.similarity)
-
-
-def removed_rows(vectors: Vectors, path: Path) -> list[int]:
+def find_removed(vectors: Vectors, path: Path) -> list[int]:
     """Return the rows that were removed from the index of these vectors at `path`; none if there is no such index."""
     if not path.exists():
         return []
@@ -227,17 +454,18 @@ def removed_rows(vectors: Vectors, path: Path) -> list[int]:
     return index.removed if has_same_rows(index, vectors) else []
 
 
-def _open_to_change(path: Path, vectors: Vectors) -> tuple[Index, dict]:
-    """Open an index, without its parts, and its manifest, to change it. Raises ValueError if its content is unknown or of other vectors."""
-    index = open_index(path, with_parts=False)
-    if index.manifest is None:
-        raise ValueError(f"{path} has no manifest, so its rows are unknown: rebuild it with --overwrite")
-    check_matches(index, vectors, is_thorough=True)
-    return index._replace(backend=FaissBackend(with_ids(_faiss_index(index)))), index.manifest
-
-
-def _faiss_index(index: Index) -> faiss.Index:
-    return cast(FaissBackend, index.backend).index
+def fit_similarity(source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
+    """Return the requested similarity, fitted on the rows that are not absent."""
+    array, absent = source.vectors.stored, source.absent
+    if request.similarity != "auto":
+        return fit(array, request.similarity, absent)
+    if request.recipe not in ("auto", "flat", "reduced"):
+        return COSINE
+    try:
+        return fit(array, default_similarity(source.vectors.network, len(array) - len(absent)), absent)
+    except ValueError as error:
+        progress(Event(note=str(error)))
+        return COSINE
 
 
 def draw_queries(array: np.ndarray, removed: list[int], similarity: Similarity) -> Queries:
@@ -247,95 +475,43 @@ def draw_queries(array: np.ndarray, removed: list[int], similarity: Similarity) 
     return queries
 
 
-def training_sample(array: np.ndarray, without: np.ndarray, similarity: Similarity = COSINE) -> np.ndarray:
-    """Return transformed unit vectors (m, c) of rows drawn at random, to train on.
-
-    The rows `without` are among them only where all are few.
-    """
-    n, d = array.shape
-    c = d if similarity.offset is None else len(similarity.offset)
-    rows, step = rows_except(n, without if n >= 5 * MIN_QUERIES else []), block_rows(array)
-    m = min(len(rows), max(256 * 64, SAMPLE_PER_LIST * list_count(n)), SAMPLE_BYTES // (4 * c))
+def draw_sample(array: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Return unit vectors (m, c) of random rows to train on, without the rows of queries unless there are few rows."""
+    n, c = array.shape
+    rows, step = rows_except(n, queries if n >= 5 * MIN_QUERIES else []), block_rows(array)
+    m = min(len(rows), max(MIN_SAMPLE, SAMPLE_PER_LIST * list_count(n)), SAMPLE_BYTES // (4 * c))
     drawn = np.sort(np.random.default_rng(SEED).choice(rows, m, replace=False))
-    units = (unit_rows(array, drawn[start : start + step])[1] for start in range(0, m, step))
-    if not similarity.is_cosine:  # as they are read from their file
-        units = (normalise(similarity.transform(unit).astype(np.float16)) for unit in units)
-    return np.concatenate(list(units))
+    return np.concatenate([unit_rows(array, drawn[start : start + step])[1] for start in range(0, m, step)])
 
 
-def fit_similarity(
-    vectors: Vectors, name: str, recipe: str, removed: list[int], note: Callable[[str], None]
-) -> Similarity:
-    """Return the similarity of a name, fitted on the vectors that are left."""
-    absent = sorted({*removed, *skipped_rows(vectors)})
-    if name != "auto":
-        return fit(vectors.stored, name, absent)
-    if recipe not in ("auto", "flat", "reduced"):
-        return COSINE
-    try:
-        return fit(vectors.stored, default_similarity(vectors.network, len(vectors.stored) - len(absent)), absent)
-    except ValueError as error:
-        note(str(error))
-        return COSINE
+def add_vectors(index: faiss.Index, array: np.ndarray, removed: Sequence[int], progress: Progress) -> None:
+    """Add all rows of vectors (n, c) that are not removed or zeros."""
+    _add_blocks(index, skip_removed(unit_blocks(array), removed), progress, len(array))
 
 
-def keep_similarity(
-    similarity: Similarity, array: np.ndarray, file: Path | None, path: Path, removed: list[int], old: dict
-) -> dict | None:
-    """Keep the files of a similarity; return its entry in the manifest, in place of the old one."""
-    if similarity.is_cosine:
-        return None
-    now = mean_drift(array, removed)
-    built = {"n": len(array) - len(removed), "built_moved": now}
-    return built | old | (keep_transformed(similarity, array, file, path) or {}) | {"moved": now}
-
-
-def new_manifest(
-    vectors: Vectors,
-    path: Path,
-    recipe: str,
-    trained: Trained,
-    removed: list[int],
-    quality: dict,
-    similarity: dict | None,
-    target: QualityTarget | None = None,
-) -> dict:
-    """Return the manifest of a new index."""
-    return {
-        "recipe": recipe,
-        "parameters": trained.parameters,
-        "removed": removed,
-        "target": target._asdict() if target else None,
-        **quality,
-        "similarity": similarity,
-        "vectors": describe_source(vectors, path, skipped_rows(vectors)),
-    }
-
-
-def describe_source(vectors: Vectors, path: Path, skipped: list[int]) -> dict:
-    """Return what an index' manifest says of the vectors that it was built from, without the rows `skipped`."""
+def describe_vectors(vectors: Vectors, path: Path, skipped: list[int]) -> IndexedVectors:
+    """Return the manifest's entry of the vectors of an index, without the rows `skipped`."""
     n, blocks = len(vectors.stored), vectors.blocks
-    return {
-        "file": relative_path(vectors.path, path.parent),
-        "n": n,
-        "skipped": skipped,
-        "fingerprint": fingerprint(vectors.stored, skipped),
-        "blocks": blocks or [digest for _, digest in block_digests(vectors.stored, n)],
-        "modified": None if blocks else vectors.path.stat().st_mtime_ns,
-        "names": names_digest(vectors.names) if vectors.names else None,
-        "network": vectors.network.to_json() if vectors.network else None,
-    }
+    return IndexedVectors(
+        file=relative_path(vectors.path, path.parent),
+        n=n,
+        skipped=skipped,
+        fingerprint=fingerprint(vectors.stored, skipped),
+        blocks=blocks or [digest for _, digest in block_digests(vectors.stored, n)],
+        modified=None if blocks else vectors.path.stat().st_mtime_ns,
+        names=names_digest(vectors.names) if vectors.names else None,
+        network=vectors.network,
+    )
 
 
-def skipped_rows(vectors: Vectors, index: Index | None = None) -> list[int]:
-    """Return the rows without a vector, in order: all numbers are 0. With an index only its new rows are read, if it is complete."""
-    manifest = index.manifest if index else None
+def find_skipped(vectors: Vectors, index: Index | None = None) -> list[int]:
+    """Return the rows without a vector (all zeros), in order. Of a complete index only the new rows are read."""
     known, start = [], 0
-    if index and manifest:
-        built = manifest["vectors"]
-        known = [row for row in built.get("skipped", []) if not vectors.stored[row].any()]
-        left_out = {row for row in (*built.get("skipped", []), *index.removed) if row < built["n"]}
-        start = built["n"] if manifest["n"] + len(left_out) >= built["n"] else 0
+    if index and index.manifest:
+        built = index.manifest.vectors
+        known = [row for row in built.skipped if not vectors.stored[row].any()]
+        left_out = {row for row in index.manifest.absent if row < built.n}
+        start = built.n if index.ntotal + len(left_out) >= built.n else 0
     status = vectors.path.stat()
     return sorted({*known, *_zero_rows(vectors.path, status.st_size, status.st_mtime_ns, start)})
 
@@ -350,50 +526,65 @@ def _zero_rows(path: Path, size: int, changed: int, start: int) -> list[int]:
     return found
 
 
-def build_in_parts(
-    vectors: Vectors,
-    path: Path,
-    recipe: str,
-    size: int,
-    removed: list[int],
-    similarity: str,
-    progress: Callable[[int], None],
-    note: Callable[[str], None],
-) -> tuple[Trained, dict, Similarity]:
-    """Return the trained index, without vectors, the manifest of an index in parts of `size` rows, and its similarity.
+def unfinished_folder(index: Path) -> Path:
+    return index.with_name(f".{index.name}.unfinished")
 
-    Complete parts of an earlier run of the same build are kept.
-    """
-    array, n = vectors.stored, len(vectors.stored)
-    if n > unfinished.MAX_PARTS * size:
-        raise ValueError(
-            f"expected at most {unfinished.MAX_PARTS} parts: use a --part-size of {-(-n // unfinished.MAX_PARTS)} or more"
-        )
-    source = describe_source(vectors, path, skipped_rows(vectors))
-    work = unfinished.UnfinishedBuild(path, {**source, "asked": [recipe, similarity, removed]}, size)
-    done, count = work.complete(n)
-    if done:
-        note(f"resuming: {done} of {count} parts are complete")
 
-    def trained_on_sample() -> tuple[str, Trained]:
-        name = "reduced" if recipe == "auto" else recipe
-        found = train(name, training_sample(array, draw_queries(array, removed, COSINE).rows, fitted), n)
-        if found is None:
-            raise ValueError(f"{n} vectors are too few to train the recipe {name}: omit --part-size")
-        return name, found
+def _add_blocks(index: faiss.Index, blocks: Blocks, progress: Progress, total: int) -> None:
+    done = 0
+    for rows, unit in blocks:
+        index.add_with_ids(unit, rows)
+        done += len(rows)
+        progress(Event("vectors", done, total))
 
+
+def _open_to_change(path: Path, vectors: Vectors) -> tuple[Index, IndexManifest]:
+    """Open an index, without its parts, and its manifest. Raises ValueError if it is of unknown or other vectors."""
+    index = open_index(path, with_parts=False)
+    if index.manifest is None:
+        raise ValueError(f"{path} has no manifest, so its rows are unknown: rebuild it with --overwrite")
+    check_matches(index, vectors, is_thorough=True)
+    changeable = index._replace(backend=FaissBackend(with_ids(_faiss_index(index))))
+    return changeable, cast(IndexManifest, index.manifest)
+
+
+def _republish(index: Index, manifest: IndexManifest, array: np.ndarray, file: str | None) -> IndexManifest:
+    """Measure a changed index and publish it; return its manifest."""
+    absent, changed = [row for row in manifest.absent if row < len(array)], _faiss_index(index)
+    opened = parts.open_parts(index.path, changed, manifest.parts) if manifest.parts else changed
+    queries = Queries(array, absent, similarity=index.similarity)
+    measured, similarities = measure_quality(queries, FaissBackend(opened), index.reranked, absent)
+    if manifest.parts:
+        measured = replace(measured, bytes_on_disk=manifest.parts.bytes + index.similarity.bytes)
+    entry = describe_similarity(index.similarity, array, file, absent, manifest.similarity)
+    manifest = replace(manifest, measured=measured, similarities=similarities, similarity=entry)
+    return publish_index(index.path, changed, manifest, index.similarity)
+
+
+def _faiss_index(index: Index) -> faiss.Index:
+    return cast(FaissBackend, index.backend).index
+
+
+@contextmanager
+def _naming_vectors(path: Path) -> Iterator[None]:
+    """Add the path of the vectors to the message of a ValueError."""
     try:
-        fitted = work.similarity(lambda: fit_similarity(vectors, similarity, recipe, removed, note))
-        name, trained = work.trained(trained_on_sample)
-    except ValueError:  # the request cannot be met
-        unfinished.remove(path)
-        raise
-    files, moved, file = work.fill(trained.index, array, fitted, removed, progress)
-    index = parts.join_parts(trained.index, files, parts.is_better_mapped(trained.index, files))
-    quality = measure_quality(draw_queries(moved, removed, fitted), FaissBackend(index), trained.parameters, removed)
-    del index
-    kept = keep_similarity(fitted, moved, file and unfinished.link(file), path, removed, {})
-    manifest = new_manifest(vectors, path, name, trained, removed, quality, kept)
-    entry = work.keep(files)
-    manifest["measured"]["bytes_on_disk"] = parts.parts_bytes(entry) + fitted.bytes
-    return trained, manifest | {"parts": entry}, fitted
+        yield
+    except ValueError as error:
+        if type(error) not in (ValueError, Unreachable) or str(path) in str(error):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _link(file: Path) -> Path:
+    """Return a hard link to move instead of a file: a build killed between two moves keeps all files.
+
+    Without hard links return the file itself; a resumed build makes moved files again.
+    """
+    link = file.with_name(f"moved.{file.name}")
+    try:
+        link.unlink(missing_ok=True)
+        link.hardlink_to(file)
+    except OSError:
+        return file
+    return link

@@ -23,6 +23,7 @@ MAX_SIMILARITIES = 16 * 2**20  # in memory at once, for all queries
 SAFE_SQUARES = 1e-30, 1e30  # squared norms without underflow or overflow in float32
 MAX_EXACT_ELEMENTS = 2_000_000  # numbers; an exact search of fewer is as fast as an index
 ROUNDING = 2e-7  # cosine; similarities are tied within it, since float32 sums depend on the order
+Blocks = Iterator[tuple[np.ndarray, np.ndarray]]  # rows int64 (b,) and unit vectors (b, d)
 
 
 class ExactSearch:
@@ -297,21 +298,18 @@ def _are_safe(squares: np.ndarray) -> np.ndarray:
     return (squares > SAFE_SQUARES[0]) & (squares < SAFE_SQUARES[1])
 
 
-def unit_blocks(array: np.ndarray, start: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def unit_blocks(array: np.ndarray, start: int = 0) -> Blocks:
     """Yield rows int64 (b,) and unit vectors (b, d) of vectors (n, d), without rows of zeros (skipped images)."""
     for first in range(start, len(array), block_rows(array)):
         yield unit_rows(array, np.arange(first, min(first + block_rows(array), len(array))))
 
 
-def skip_removed(
-    blocks: Iterable[tuple[np.ndarray, np.ndarray]], removed: list[int], progress: Callable[[int], None]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def skip_removed(blocks: Iterable[tuple[np.ndarray, np.ndarray]], removed: Sequence[int]) -> Blocks:
     """Yield rows (b,) and unit vectors (b, d) without removed rows."""
     absent = np.array(removed, np.int64)  # once: NumPy would convert the list for each block
     for rows, unit in blocks:
-        kept = ~np.isin(rows, absent)
-        yield rows[kept], unit[kept]
-        progress(len(rows))
+        present = ~np.isin(rows, absent)
+        yield rows[present], unit[present]
 
 
 def row_mask(rows: Sequence[int] | np.ndarray, n: int) -> np.ndarray:

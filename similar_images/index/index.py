@@ -3,6 +3,7 @@
 Shape letters: n vectors in all, b in a batch, d numbers in a vector, c numbers in a transformed one, k hits.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,10 +12,18 @@ import numpy as np
 
 from similar_images.files import flush, partial_file
 from similar_images.index import backend as backends
-from similar_images.index import manifest as manifests
 from similar_images.index import parts
 from similar_images.index.backend import Backend, FaissBackend, search
-from similar_images.index.manifest import REBUILD
+from similar_images.index.manifest import (
+    REBUILD,
+    TRIES,
+    IndexedVectors,
+    IndexManifest,
+    Manifest,
+    identity,
+    match_manifest,
+    replace_index,
+)
 from similar_images.index.recipes import RERANKED
 from similar_images.index.similarity import (
     COSINE,
@@ -26,7 +35,7 @@ from similar_images.index.similarity import (
     transform_all,
 )
 from similar_images.inputs.names import names_digest
-from similar_images.networks.description import NetworkDescription, reads_text
+from similar_images.networks.description import reads_text
 from similar_images.vectors.store import WHOLE_BYTES, Vectors, changed_rows, fingerprint
 
 
@@ -35,7 +44,7 @@ class Index(NamedTuple):
 
     path: Path
     backend: Backend  # of transformed vectors
-    manifest: dict | None  # None: made by another tool
+    manifest: Manifest | None  # None: made by another tool
     similarity: Similarity = COSINE
     vectors: np.ndarray | None = None  # transformed (n, c); None: cosine, or their file is missing
 
@@ -57,15 +66,15 @@ class Index(NamedTuple):
 
     @property
     def reranked(self) -> int:
-        return self.manifest["parameters"]["reranked"] if self.manifest else RERANKED
+        return self.manifest.parameters.reranked if self.manifest else RERANKED
 
     @property
     def recipe(self) -> str:
-        return self.manifest["recipe"] if self.manifest else "unknown"
+        return self.manifest.recipe if self.manifest else "unknown"
 
     @property
     def removed(self) -> list[int]:
-        return self.manifest["removed"] if self.manifest else []
+        return self.manifest.removed if self.manifest else []
 
     @property
     def is_local(self) -> bool:
@@ -89,21 +98,21 @@ def open_index(path: Path, mapped: bool | None = None, with_parts: bool = True) 
     is the old one or the new one. Raises ValueError if a file is damaged, altered or not an index.
     """
     try:
-        for _ in range(manifests.TRIES):
-            manifest, identity = manifests.matching(path)
+        for _ in range(TRIES):
+            manifest, before = match_manifest(path)
             try:
                 opened = backends.read_index(path)
                 if manifest is None and not opened.ntotal:
                     raise ValueError("it holds no vector: its manifest, which names its parts, may be missing")
                 similarity, opened = _split_similarity(path, opened, manifest)
-                if manifest and manifest.get("parts") and with_parts:
-                    opened = parts.open_parts(path, opened, manifest["parts"], mapped)
-                vectors = open_transformed(path, manifest and manifest.get("similarity"))
+                if manifest and manifest.parts and with_parts:
+                    opened = parts.open_parts(path, opened, manifest.parts, mapped)
+                vectors = open_transformed(path, manifest.similarity if manifest else None)
             except ValueError:
-                if manifests.identity(path) == identity:
+                if identity(path) == before:
                     raise
                 continue
-            if manifests.identity(path) == identity:
+            if identity(path) == before:
                 break  # and not replaced since it was checked
         else:
             raise ValueError("it is being replaced again and again")
@@ -113,36 +122,35 @@ def open_index(path: Path, mapped: bool | None = None, with_parts: bool = True) 
     return Index(path, FaissBackend(opened), manifest, similarity, vectors)
 
 
-def _split_similarity(path: Path, index: faiss.Index, manifest: dict | None) -> tuple[Similarity, faiss.Index]:
+def _split_similarity(path: Path, index: faiss.Index, manifest: IndexManifest | None) -> tuple[Similarity, faiss.Index]:
     """Return the similarity in an index file, and the index of transformed vectors."""
     if manifest is None:
         return split_similarity(index)
-    entry = manifest.get("similarity")
+    entry = manifest.similarity
     if entry is None:
         return COSINE, index
-    if "transform" in entry:  # written by an earlier version
+    if entry.transform is not None:  # written by an earlier version
         return open_transform(path, entry, index.d), index
     similarity, behind = split_similarity(index)
     if similarity.is_cosine:
-        raise ValueError(f"it lacks the transform of its similarity, {entry['name']}")
+        raise ValueError(f"it lacks the transform of its similarity, {entry.name}")
     return similarity, behind
 
 
-def write_index(path: Path, index: faiss.Index, manifest: dict, similarity: Similarity = COSINE) -> dict:
+def publish_index(path: Path, index: faiss.Index, manifest: IndexManifest, similarity: Similarity) -> IndexManifest:
     """Write an index of transformed vectors, with the transform, and its manifest; return it with the file's SHA-256.
 
     The file of an index in parts contains no vectors. Readers see the old files or the new ones, also after a kill.
     The caller holds `hold_lock(path)`.
     """
-    entry = manifest.get("parts")
-    n = sum(part["n"] for part in entry["files"]) if entry else index.ntotal
+    n = manifest.parts.n if manifest.parts else index.ntotal
     with partial_file(path) as partial:
         complete = similarity.prepend_to(backends.without_trivial_ids(index))
         backends.write_index(complete, partial)
         flush(partial)
-        written = manifests.replace(path, partial, {**manifest, "n": n, "d": complete.d})
-    remove_old_files(path, written.get("similarity"))
-    parts.remove_old_parts(path, entry)
+        written = replace_index(path, partial, replace(manifest, n=n, d=complete.d))
+    remove_old_files(path, written.similarity)
+    parts.remove_old_parts(path, written.parts)
     return written
 
 
@@ -153,7 +161,7 @@ def check_matches(index: Index, vectors: Vectors, is_thorough: bool = False) -> 
     their time of change differs: all rows if `is_thorough`, else WHOLE_BYTES.
     """
     if vectors.array is None:
-        expected = index.manifest["vectors"].get("names") if index.manifest else None
+        expected = index.manifest.vectors.names if index.manifest else None
         if expected != (found := names_digest(vectors.names or [])):
             raise ValueError(f"{index.path} was built from other texts: expected the SHA-256 {expected}, got {found}")
         return
@@ -171,8 +179,8 @@ def check_matches(index: Index, vectors: Vectors, is_thorough: bool = False) -> 
 
 def has_same_rows(index: Index, vectors: Vectors) -> bool:
     """Return whether the rows of an index have the same names; without names, the same vectors."""
-    built = index.manifest["vectors"] if index.manifest else {}
-    if built.get("names") and vectors.names:
+    built = index.manifest.vectors if index.manifest else None
+    if built and built.names and vectors.names:
         return _has_names(vectors, built)
     try:
         check_matches(index, vectors, is_thorough=True)
@@ -181,33 +189,32 @@ def has_same_rows(index: Index, vectors: Vectors) -> bool:
     return True
 
 
-def _difference(vectors: Vectors, manifest: dict, is_thorough: bool) -> str | None:
+def _difference(vectors: Vectors, manifest: Manifest, is_thorough: bool) -> str | None:
     """Return how the first vectors differ from the vectors in an index, or None."""
-    array, built = vectors.stored, manifest["vectors"]
-    n, network, skipped = built["n"], built["network"], built.get("skipped", ())
-    if (least := max([n, *(row + 1 for row in manifest["removed"])])) > len(array):
+    array, built = vectors.stored, manifest.vectors
+    n, network, skipped = built.n, built.network, built.skipped
+    if (least := max([n, *(row + 1 for row in manifest.removed)])) > len(array):
         return f"expected at least {least:,} rows, got {len(array):,}; "
-    made_with = NetworkDescription.from_json(network) if network else None
-    if reads_text(made_with):  # only names are compared: last digits differ between processors
-        return None if made_with == vectors.network and _has_names(vectors, built) else ""
-    if built["fingerprint"] != fingerprint(array[:n], skipped):
+    if reads_text(network):  # only names are compared: last digits differ between processors
+        return None if network == vectors.network and _has_names(vectors, built) else ""
+    if built.fingerprint != fingerprint(array[:n], skipped):
         return ""
-    if "blocks" not in built:  # written by an earlier version
+    if built.blocks is None:  # written by an earlier version
         return None
-    if built["names"] and vectors.names and not _has_names(vectors, built):
+    if built.names and vectors.names and not _has_names(vectors, built):
         return "names have changed; "
     known, max_bytes = vectors.blocks, None
     if known is None:
-        if vectors.path.exists() and built["modified"] == vectors.path.stat().st_mtime_ns:
+        if vectors.path.exists() and built.modified == vectors.path.stat().st_mtime_ns:
             return None
         max_bytes = None if is_thorough else WHOLE_BYTES
     retried = set(skipped).difference(entry.row for entry in vectors.skipped)
-    rows = changed_rows(array, built["blocks"], n, zeroed=retried, known=known, max_bytes=max_bytes)
+    rows = changed_rows(array, built.blocks, n, zeroed=retried, known=known, max_bytes=max_bytes)
     return None if rows is None else f"rows {rows[0]:,} to {rows[1]:,} have changed; "
 
 
-def _has_names(vectors: Vectors, built: dict) -> bool:
+def _has_names(vectors: Vectors, built: IndexedVectors) -> bool:
     """Return whether the first names equal the names of the indexed rows."""
-    if vectors.manifest and vectors.manifest.n == built["n"]:
-        return built["names"] == vectors.manifest.names.sha256
-    return built["names"] == names_digest((vectors.names or [])[: built["n"]])
+    if vectors.manifest and vectors.manifest.n == built.n:
+        return built.names == vectors.manifest.names.sha256
+    return built.names == names_digest((vectors.names or [])[: built.n])

@@ -5,11 +5,11 @@ parts are one index: copied into memory, or memory-mapped.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import faiss
 import numpy as np
@@ -17,22 +17,13 @@ import psutil
 
 from similar_images.files import flush, partial_file, sha256
 from similar_images.index.backend import read_index, write_index
-from similar_images.index.manifest import manifest_path
+from similar_images.index.exact import Blocks
+from similar_images.index.manifest import PartFile, PartList, manifest_path
 from similar_images.vectors.store import WHOLE_BYTES
 
 DIGITS = 8  # of the digest in a part's name
 SAMPLED_BLOCKS, SAMPLED_BYTES = 64, 2**14  # blocks of a part that show an alteration, and the bytes of each
 MAX_MEMORY_SHARE = 0.5  # of the available memory; larger indexes stay on disk if possible
-
-
-class Part(NamedTuple):
-    """One file of an index: its entry in the manifest."""
-
-    file: str  # beside the index; the name contains a digest of the content, so it is never overwritten
-    n: int  # vectors
-    bytes: int
-    sha256: str
-    sample: str  # digest of some blocks
 
 
 def require_ivf(index: faiss.Index) -> Any:
@@ -43,21 +34,20 @@ def require_ivf(index: faiss.Index) -> Any:
     return inner
 
 
-def open_parts(index: Path, trained: faiss.Index, entry: dict, mapped: bool | None = None) -> faiss.Index:
+def open_parts(index: Path, trained: faiss.Index, entry: PartList, mapped: bool | None = None) -> faiss.Index:
     """Return the parts of a manifest's entry as one index, with the hits of an index in one piece.
 
     `mapped` parts stay on disk, by default if they need more than half of the available memory. Raises ValueError,
     naming the part, if a part is missing or damaged, or if its codes cannot be `mapped`.
     """
-    parts = [_part(part) for part in entry["files"]]
     written = manifest_path(index).stat().st_mtime_ns
-    files = [index.with_name(part.file) for part in parts]
+    files = [index.with_name(part.file) for part in entry.files]
     with _naming_missing_part():
-        for file, part in zip(files, parts, strict=True):
+        for file, part in zip(files, entry.files, strict=True):
             _check(file, part, written)
         whole = join_parts(trained, files, is_better_mapped(trained, files) if mapped is None else mapped)
-    if whole.ntotal != (n := sum(part.n for part in parts)):
-        raise ValueError(f"its parts hold {whole.ntotal} vectors, expected {n}")
+    if whole.ntotal != entry.n:
+        raise ValueError(f"its parts hold {whole.ntotal} vectors, expected {entry.n}")
     return whole
 
 
@@ -100,19 +90,19 @@ def join_parts(trained: faiss.Index, files: Sequence[Path], mapped: bool = False
     return whole
 
 
-def keep(index: Path, file: Path, n: int) -> dict:
+def keep(index: Path, file: Path, n: int) -> PartFile:
     """Give a complete file of n vectors its final name beside the index; return its entry in the manifest."""
     digest = sha256(file)
-    part = Part(f"{index.name}.{digest[:DIGITS]}.part", n, file.stat().st_size, digest, _sample(file))
+    part = PartFile(f"{index.name}.{digest[:DIGITS]}.part", n, file.stat().st_size, digest, _sample(file))
     file.replace(index.with_name(part.file))
-    return part._asdict()
+    return part
 
 
-def add_rows(index: Path, trained: faiss.Index, entry: dict, blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict:
+def add_rows(index: Path, trained: faiss.Index, entry: PartList, blocks: Blocks) -> PartList:
     """Add rows (b,) with vectors (b, d) to the last part, and to new ones when it is full; return the new entry."""
-    files, size = list(entry["files"]), entry["size"]
+    files, size = list(entry.files), entry.size
     part = faiss.clone_index(trained)
-    if files and files[-1]["n"] < size:
+    if files and files[-1].n < size:
         part = _read_to_change(index, files.pop())
     for rows, unit in blocks:
         while len(rows):
@@ -122,55 +112,48 @@ def add_rows(index: Path, trained: faiss.Index, entry: dict, blocks: Iterable[tu
             if len(rows):
                 files.append(_write(index, part))
                 part = faiss.clone_index(trained)
-    return {"size": size, "files": [*files, _write(index, part)] if part.ntotal else files}
+    if part.ntotal:
+        files.append(_write(index, part))
+    return PartList(size, tuple(files))
 
 
-def remove_rows(index: Path, entry: dict, rows: Sequence[int]) -> dict:
+def remove_rows(index: Path, entry: PartList, rows: Sequence[int]) -> PartList:
     """Remove rows; return the new entry. Only parts with some of the rows are rewritten."""
     selector, files = faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)), []
-    for old in entry["files"]:
+    for old in entry.files:
         part = _read_to_change(index, old)
         if not part.remove_ids(selector):
             files.append(old)
         elif part.ntotal:
             files.append(_write(index, part))
-    return {**entry, "files": files}
+    return PartList(entry.size, tuple(files))
 
 
-def remove_old_parts(index: Path, entry: dict | None) -> None:
+def remove_old_parts(index: Path, entry: PartList | None) -> None:
     """Remove the parts of earlier versions of the index."""
-    kept = {part["file"] for part in entry["files"]} if entry else set()
+    kept = {part.file for part in entry.files} if entry else set()
     for path in index.parent.glob(f"{escape(index.name)}.{'[0-9a-f]' * DIGITS}.part"):
         if path.name not in kept:
             with suppress(OSError):  # Windows: a reader has it open
                 path.unlink()
 
 
-def parts_bytes(entry: dict) -> int:
-    """Return the size of all parts on disk."""
-    return sum(part["bytes"] for part in entry["files"])
-
-
-def _part(entry: dict) -> Part:
-    return Part(*(entry[field] for field in Part._fields))
-
-
-def _write(index: Path, part: faiss.Index) -> dict:
+def _write(index: Path, part: faiss.Index) -> PartFile:
     with partial_file(index) as partial:
         write_index(part, partial)
         flush(partial)
         return keep(index, partial, part.ntotal)
 
 
-def _read_to_change(index: Path, entry: dict) -> faiss.Index:
+def _read_to_change(index: Path, entry: PartFile) -> faiss.Index:
     """Return a part to rewrite, after comparing its complete SHA-256: a rewrite would keep any damage."""
-    path = index.with_name(entry["file"])
+    path = index.with_name(entry.file)
     with _naming_missing_part():
-        _check(path, _part(entry), None)
+        _check(path, entry, None)
     return read_index(path)
 
 
-def _check(path: Path, part: Part, written: int | None) -> None:
+def _check(path: Path, part: PartFile, written: int | None) -> None:
     """Raise ValueError if a part was altered after its manifest was `written`, FileNotFoundError if it is missing.
 
     `written` is in nanoseconds; None compares the complete file. Of a part older than its manifest only the size is

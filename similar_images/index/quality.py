@@ -6,13 +6,13 @@ Shape letters: n vectors in all, q queries, k hits, d numbers in a vector, p pai
 from collections.abc import Sequence
 from functools import cached_property
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betaincinv, stdtrit
 
 from similar_images.index.backend import MEASURED_K, Searchable, find_ivf, search
 from similar_images.index.exact import ROUNDING, cosines, exact_search, rows_except, unit_rows
+from similar_images.index.manifest import CandidateMetrics, Manifest, Measurement, SimilarityDistribution
 from similar_images.index.similarity import COMPONENTS, COSINE, MAX_MEAN_DRIFT, SEED, Similarity
 
 MAX_QUERIES = 1_000  # or a fifth of the collection
@@ -24,25 +24,6 @@ MAX_RECALL_LOSS = 0.02  # below the recall when built; more is stale
 PAIRS = 100_000  # random pairs, p
 PAIR_ROWS = 2_000  # rows that pairs are drawn from
 PERCENTILES = (0, 1, 5, 10, 25, 50, 75, 90, 95, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.99, 100)
-
-
-class CandidateMetrics(NamedTuple):
-    """Measurements of one index: a candidate, or the one that was built."""
-
-    recipe: str
-    nprobe: int
-    reranked: int
-    recall: float  # recall@10 against exact search
-    low: float  # its 95% interval
-    high: float
-    p50_ms: float  # one query at a time
-    p95_ms: float
-    bytes: int  # of the index, in memory and on disk
-
-    @property
-    def confirmed_recall(self) -> float:
-        """The recall with 95% confidence; exact search needs no estimate."""
-        return self.recall if self.recipe == "flat" else self.low
 
 
 class Queries:
@@ -139,48 +120,41 @@ class Queries:
 
 
 def measure_quality(
-    queries: Queries, backend: Searchable, parameters: dict, removed: list[int], known: CandidateMetrics | None = None
-) -> dict:
-    """Return the quality entries of a manifest: recall with and without vectors, time, size, similarities."""
-    metrics = known or queries.measure("", backend, parameters["reranked"])
-    alone = queries.recall_alone(backend) if parameters["reranked"] else metrics.recall
+    queries: Queries, backend: Searchable, reranked: int, removed: Sequence[int], known: CandidateMetrics | None = None
+) -> tuple[Measurement, SimilarityDistribution]:
+    """Measure an index: recall with and without re-ranking, time and size; and the similarities of its rows."""
+    metrics = known or queries.measure("", backend, reranked)
     nearest = queries.similarities[:, 1] if queries.similarities.shape[1] > 1 else queries.similarities[:, 0]
-    return {
-        "measured": {
-            "recall": metrics.recall,
-            "interval": [metrics.low, metrics.high],
-            "recall_alone": alone,
-            "k": MEASURED_K,
-            "queries": len(queries.rows),
-            "p50_ms": metrics.p50_ms,
-            "p95_ms": metrics.p95_ms,
-            "bytes_in_memory": metrics.bytes,
-            "bytes_on_disk": metrics.bytes,
-        },
-        "built_recall": metrics.recall,
-        "similarities": {
-            "percentiles": PERCENTILES,
-            "random_pairs": percentiles(random_pairs(queries.array, removed)),
-            "nearest": percentiles(nearest),
-        },
-    }
+    measured = Measurement(
+        recall=metrics.recall,
+        interval=(metrics.low, metrics.high),
+        recall_alone=queries.recall_alone(backend) if reranked else metrics.recall,
+        k=MEASURED_K,
+        queries=len(queries.rows),
+        p50_ms=metrics.p50_ms,
+        p95_ms=metrics.p95_ms,
+        bytes_in_memory=metrics.bytes,
+        bytes_on_disk=metrics.bytes,
+    )
+    pairs = percentiles(random_pairs(queries.array, removed))
+    return measured, SimilarityDistribution(PERCENTILES, tuple(pairs), tuple(percentiles(nearest)))
 
 
-def is_stale(manifest: dict) -> bool:
+def is_stale(manifest: Manifest) -> bool:
     """Return whether the recall is below the target; without a target, clearly below the recall when built."""
-    target = (manifest["target"] or {}).get("recall")
-    floor = target if target is not None else manifest["built_recall"] - MAX_RECALL_LOSS
-    return manifest["measured"]["recall"] < floor
+    target = manifest.target.recall if manifest.target else None
+    floor = target if target is not None else manifest.built_recall - MAX_RECALL_LOSS
+    return manifest.measured is not None and manifest.measured.recall < floor
 
 
-def needs_refit(manifest: dict) -> bool:
-    """Return whether a rebuild gives better hits: the mean has drifted, or twice the rows allow more components."""
-    similarity = manifest.get("similarity")
+def needs_refit(manifest: Manifest, n: int) -> bool:
+    """Return whether a rebuild gives better hits: the mean has drifted, or n rows allow more components."""
+    similarity = manifest.similarity
     if similarity is None:
         return False
-    has_grown = similarity["name"] == "whitened" and manifest["n"] >= 2 * similarity["n"]
-    return similarity["moved"] > similarity["built_moved"] + MAX_MEAN_DRIFT or (
-        has_grown and similarity["dimension"] < COMPONENTS
+    has_grown = similarity.name == "whitened" and n >= 2 * similarity.n
+    return similarity.moved > similarity.built_moved + MAX_MEAN_DRIFT or (
+        has_grown and similarity.dimension < COMPONENTS
     )
 
 

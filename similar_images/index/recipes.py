@@ -12,6 +12,7 @@ import faiss
 import numpy as np
 
 from similar_images.index.backend import find_ivf, takes_ids
+from similar_images.index.manifest import CandidateMetrics, RecipeParameters
 from similar_images.index.similarity import SEED, principal_components
 
 TRIAL_VECTORS = 300
@@ -38,10 +39,12 @@ BITS_4_ITERATIONS, BITS_4_POINTS = 10, 64  # more training of 16 centroids costs
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained, empty index."""
+    """A trained index, empty unless it has metrics."""
 
     index: faiss.Index
-    parameters: dict  # of the manifest; "reranked" is 0 if hits are exact
+    parameters: RecipeParameters
+    recipe: str = ""
+    metrics: CandidateMetrics | None = None  # of a filled candidate for a target
 
 
 def train(recipe: str, sample: np.ndarray, n: int) -> Trained | None:
@@ -49,15 +52,19 @@ def train(recipe: str, sample: np.ndarray, n: int) -> Trained | None:
 
     `recipe` is a name of RECIPES or a string of faiss.index_factory. Raises ValueError for any other.
     """
-    if recipe in RECIPES:
-        return RECIPES[recipe](sample, n)
+    trained = RECIPES[recipe](sample, n) if recipe in RECIPES else _train_string(sample, recipe)
+    return trained and replace(trained, recipe=recipe)
+
+
+def _train_string(sample: np.ndarray, recipe: str) -> Trained | None:
+    """Train an index of faiss.index_factory; a leading PCA is computed without Faiss' matrices."""
     _check_in_process(sample, recipe)
     components = re.fullmatch(r"PCA(\d+),(.+)", recipe)
     if not components or int(components[1]) > min(sample.shape):
         return _train_factory(sample, recipe)
     transform = Reduction(sample, int(components[1])).first(int(components[1]))
     trained = _prepend_reduction(transform, _train_factory(transform.apply(sample), components[2]))
-    return trained and replace(trained, parameters={**trained.parameters, "factory": recipe})
+    return trained and replace(trained, parameters=replace(trained.parameters, factory=recipe))
 
 
 def list_count(n: int) -> int:
@@ -99,12 +106,14 @@ def _prepend_reduction(transform: faiss.LinearTransform, inner: Trained | None) 
     """Return an index of reduced vectors with the reduction before it; None if that index is None."""
     if inner is None:
         return None
-    return Trained(faiss.IndexPreTransform(transform, inner.index), {"dimension": transform.d_out, **inner.parameters})
+    index = faiss.IndexPreTransform(transform, inner.index)
+    return Trained(index, replace(inner.parameters, dimension=transform.d_out))
 
 
 def _train_flat(sample: np.ndarray, n: int) -> Trained:
     """Exact search."""
-    return Trained(faiss.index_factory(sample.shape[1], "IDMap,Flat", faiss.METRIC_INNER_PRODUCT), {"reranked": 0})
+    index = faiss.index_factory(sample.shape[1], "IDMap,Flat", faiss.METRIC_INNER_PRODUCT)
+    return Trained(index, RecipeParameters(reranked=0))
 
 
 def _train_classic(sample: np.ndarray, n: int) -> Trained | None:
@@ -178,5 +187,5 @@ def _train_factory(sample: np.ndarray, factory: str, nprobe: int | None = None, 
         if "training points" in str(error):
             return None
         raise ValueError(f"the recipe {factory} cannot be trained: {str(error).splitlines()[0]}") from error
-    parameters = {"factory": factory, "metric": "L2", "seed": SEED, "reranked": RERANKED}
-    return Trained(index, parameters | ({"nprobe": ivf.nprobe} if ivf is not None else {}))
+    nprobe = ivf.nprobe if ivf is not None else None
+    return Trained(index, RecipeParameters(factory=factory, metric="L2", seed=SEED, reranked=RERANKED, nprobe=nprobe))

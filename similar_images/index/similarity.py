@@ -22,8 +22,9 @@ import numpy as np
 
 from similar_images.files import flush, partial_file, sha256
 from similar_images.index.exact import inner_products, rows_except, unit_blocks, unit_rows
+from similar_images.index.manifest import SimilarityEntry
 from similar_images.networks.description import NetworkDescription, reads_text, reads_words
-from similar_images.vectors.store import new_array, open_array, sample
+from similar_images.vectors.store import new_array, open_array, release, sample
 
 SIMILARITIES = ("cosine", "centred", "whitened")
 SEED = 1234
@@ -212,11 +213,11 @@ def transform_to_file(
     index: Path,
     known: np.ndarray | None = None,
     retried: Sequence[int] | np.ndarray = (),
-) -> Iterator[tuple[np.ndarray, Path | None]]:
-    """Yield transformed vectors (n, c) of vectors (n, d), and their new file, which `keep_transformed` keeps.
+) -> Iterator[tuple[np.ndarray, str | None]]:
+    """Yield transformed vectors (n, c) of vectors (n, d), and the name of their new file beside the index.
 
     The first vectors may be `known` from the last file; then only the rest and the rows `retried` are computed. The
-    file is None if nothing was computed: the cosine uses the vectors themselves.
+    name is None if nothing was computed: the cosine uses the vectors themselves. A new file is removed after an error.
     """
     offset = similarity.offset
     if offset is None:
@@ -231,7 +232,46 @@ def transform_to_file(
             transformed[: len(known)] = known
             _fill(transformed, similarity, [unit_rows(array, np.asarray(retried, dtype=np.int64))])
         _fill(transformed, similarity, unit_blocks(array, 0 if known is None else len(known)))
-        yield transformed, partial
+        del transformed  # Windows cannot rename a file that is mapped
+        flush(partial)
+        path, is_new = keep_transformed(partial, index)
+    try:
+        yield open_array(path), path.name
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # Windows: it is mapped
+                path.unlink()
+        raise
+
+
+def transform_rows(file: Path, array: np.ndarray, similarity: Similarity, start: int, stop: int) -> None:
+    """Write the transformed vectors of the rows from start to stop of vectors (n, d) into a file (n, c)."""
+    transformed = np.lib.format.open_memmap(file, "r+")
+    _fill(transformed, similarity, unit_blocks(array[:stop], start))
+    release(transformed)
+    del transformed
+    flush(file)
+
+
+def keep_transformed(file: Path, index: Path) -> tuple[Path, bool]:
+    """Rename a complete file of transformed vectors; return its path, beside the index, and whether it is new.
+
+    The name contains a digest. An intact file of that name is kept, because readers may have it open.
+    """
+    path = index.with_name(f"{index.name}.{sample(open_array(file))[:DIGITS]}.npy")
+    is_new = open_intact(path) is None
+    if is_new:
+        file.replace(path)
+    return path, is_new
+
+
+def open_intact(path: Path) -> np.ndarray | None:
+    """Return the transformed vectors (n, c) in a file; None if it is missing or damaged."""
+    try:
+        array = open_array(path)
+        return array if path.name.endswith(f".{sample(array)[:DIGITS]}.npy") else None
+    except (OSError, ValueError):
+        return None
 
 
 def transform_all(array: np.ndarray, similarity: Similarity) -> np.ndarray:
@@ -243,36 +283,50 @@ def transform_all(array: np.ndarray, similarity: Similarity) -> np.ndarray:
     return transformed
 
 
-def keep_transformed(similarity: Similarity, transformed: np.ndarray, partial: Path | None, index: Path) -> dict | None:
-    """Give the file its final name beside the index; return its entry in the manifest."""
-    if partial is None:
+def describe_similarity(
+    similarity: Similarity,
+    transformed: np.ndarray,
+    file: str | None,
+    absent: Sequence[int],
+    old: SimilarityEntry | None = None,
+) -> SimilarityEntry | None:
+    """Return the manifest's entry of a similarity and its transformed vectors (n, c); None with the cosine.
+
+    Without a new file the `old` entry keeps its file.
+    """
+    if similarity.offset is None:
         return None
-    flush(partial)
-    name = f"{index.name}.{sample(transformed)[:DIGITS]}.npy"
-    partial.replace(index.with_name(name))
-    return {"name": similarity.name, "dimension": transformed.shape[1], "vectors": name}
+    drift = mean_drift(transformed, absent)
+    return SimilarityEntry(
+        n=old.n if old else len(transformed) - len(absent),
+        built_moved=old.built_moved if old else drift,
+        name=similarity.name,
+        dimension=len(similarity.offset),
+        vectors=file or (old.vectors if old else ""),
+        moved=drift,
+    )
 
 
-def keep_transform(similarity: Similarity, index: Path) -> dict:
-    """Write the transform to a file beside the index; return its entry in the manifest."""
+def keep_transform(similarity: Similarity, index: Path) -> str:
+    """Write the transform to a file beside the index; return the name of the file."""
     with partial_file(index.with_name(index.name + ".npy")) as partial:
         similarity.save(partial)
         flush(partial)
         name = f"{index.name}.{sha256(partial)[:DIGITS]}.transform.npy"
         partial.replace(index.with_name(name))
-    return {"transform": name}
+    return name
 
 
-def open_transform(index: Path, entry: dict, c: int) -> Similarity:
+def open_transform(index: Path, entry: SimilarityEntry, c: int) -> Similarity:
     """Return the similarity with a transform in a separate file, named by a manifest's entry.
 
     Raises ValueError if the file is missing, damaged or does not give c numbers: the index cannot be searched without.
     """
-    path = index.with_name(entry["transform"])
+    path = index.with_name(entry.transform or "")
     try:
         if not path.name.endswith(f".{sha256(path)[:DIGITS]}.transform.npy"):
             raise ValueError(f"the transform of its similarity, {path}, was altered")
-        similarity = load_transform(path, entry["name"])
+        similarity = load_transform(path, entry.name)
     except FileNotFoundError as error:
         raise ValueError(f"the transform of its similarity, {path}, is missing") from error
     if similarity.offset is None or len(similarity.offset) != c:
@@ -280,22 +334,14 @@ def open_transform(index: Path, entry: dict, c: int) -> Similarity:
     return similarity
 
 
-def open_transformed(index: Path, entry: dict | None) -> np.ndarray | None:
+def open_transformed(index: Path, entry: SimilarityEntry | None) -> np.ndarray | None:
     """Return the vectors (n, c) of a manifest's entry; None with the cosine, or if they are missing or damaged."""
-    if entry is None:
-        return None
-    vectors = index.with_name(entry["vectors"])
-    try:
-        array = open_array(vectors)
-        is_intact = vectors.name.endswith(f".{sample(array)[:DIGITS]}.npy")
-    except (OSError, ValueError):
-        is_intact = False
-    return array if is_intact else None
+    return None if entry is None else open_intact(index.with_name(entry.vectors))
 
 
-def remove_old_files(index: Path, entry: dict | None) -> None:
+def remove_old_files(index: Path, entry: SimilarityEntry | None) -> None:
     """Remove the files of earlier similarities of the index."""
-    kept = {entry.get("transform"), entry["vectors"]} if entry else set()
+    kept = {entry.transform, entry.vectors} if entry else set()
     for path in index.parent.glob(f"{escape(index.name)}.{'[0-9a-f]' * DIGITS}*.npy"):
         if path.name not in kept:
             with suppress(OSError):  # Windows: a reader has it open

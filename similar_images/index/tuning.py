@@ -4,13 +4,15 @@ Shape letters: n vectors in all, m in a sample, d numbers in a vector.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import faiss
 import numpy as np
 
+from similar_images.events import Event, Progress, ignore
 from similar_images.index.backend import MEASURED_K, FaissBackend, find_ivf
-from similar_images.index.quality import CandidateMetrics, Queries, confidence_interval
+from similar_images.index.manifest import CandidateMetrics, QualityTarget
+from similar_images.index.quality import Queries, confidence_interval
 from similar_images.index.recipes import Reduction, Trained, list_count, train, train_reduced
 
 DIMENSIONS = (64, 128, 192, 256, 512)
@@ -24,19 +26,11 @@ SIZE_POWER = 2  # an index of twice the size must answer in less than a quarter 
 MIN_QUERY_MS = 0.02  # no candidate is faster
 
 
-class QualityTarget(NamedTuple):
-    """Limits that an index must meet."""
+@dataclass(frozen=True)
+class CandidateEvent(Event):
+    """The measurements of a candidate."""
 
-    recall: float | None = None  # recall@10, from 0 to 1
-    max_bytes: int | None = None
-    max_ms: float | None = None  # median time of one query
-
-    def is_met(self, metrics: CandidateMetrics) -> bool:
-        return (
-            (self.recall is None or metrics.confirmed_recall >= self.recall)
-            and (self.max_bytes is None or metrics.bytes <= self.max_bytes)
-            and (self.max_ms is None or metrics.p50_ms <= self.max_ms)
-        )
+    metrics: CandidateMetrics | None = None
 
 
 class Unreachable(ValueError):
@@ -48,13 +42,12 @@ def choose_candidate(
     sample: np.ndarray,
     target: QualityTarget,
     fill: Callable[[faiss.Index], None],
-    tried: Callable[[CandidateMetrics], None] = lambda candidate: None,
-) -> tuple[Trained, CandidateMetrics]:
+    progress: Progress = ignore,
+) -> Trained:
     """Return the filled index that meets the target: the fastest for its size, or without a recall the most exact.
 
-    `sample` contains unit vectors (m, d) to train on, without the queries; `fill` adds all vectors to an index, `tried`
-    receives each candidate.
-    Raises Unreachable.
+    `sample` contains unit vectors (m, d) to train on, without the queries; `fill` adds all vectors to an index.
+    `progress` receives a CandidateEvent for each candidate. Raises Unreachable.
     """
     measured: list[CandidateMetrics] = []
     best: tuple[Trained, CandidateMetrics] | None = None
@@ -62,32 +55,31 @@ def choose_candidate(
     def can_win(expected_bytes: float) -> bool:
         return best is None or target.recall is None or MIN_QUERY_MS * expected_bytes**SIZE_POWER < _score(best[1])
 
-    for recipe, trained in _candidates(queries, sample, target, can_win):
+    for trained in _candidates(queries, sample, target, can_win):
         fill(trained.index)
-        for metrics in _tune(queries, recipe, trained, target):
-            tried(metrics)
+        for metrics in _tune(queries, trained, target):
+            progress(CandidateEvent(metrics=metrics))
             measured.append(metrics)
             if target.is_met(metrics) and (best is None or _is_better(metrics, best[1], target)):
                 best = trained, metrics
     if best is None:
         raise Unreachable(_describe_limits(measured, target))
     trained, metrics = best
-    ivf = find_ivf(trained.index)
-    if ivf is not None:
+    parameters = replace(trained.parameters, reranked=metrics.reranked)
+    if (ivf := find_ivf(trained.index)) is not None:
         ivf.nprobe = metrics.nprobe
-        trained.parameters["nprobe"] = metrics.nprobe
-    trained.parameters["reranked"] = metrics.reranked
-    return best
+        parameters = replace(parameters, nprobe=metrics.nprobe)
+    return replace(trained, recipe=metrics.recipe, parameters=parameters, metrics=metrics)
 
 
 def _candidates(
     queries: Queries, sample: np.ndarray, target: QualityTarget, can_win: Callable[[float], bool]
-) -> Iterator[tuple[str, Trained]]:
-    """Yield recipes and trained indexes that may meet the target."""
+) -> Iterator[Trained]:
+    """Yield trained indexes that may meet the target."""
     n, d = queries.array.shape
     flat_bytes = 4 * n * d
     if flat_bytes <= min(target.max_bytes or MAX_FLAT_BYTES, MAX_FLAT_BYTES) and (flat := train("flat", sample, n)):
-        yield "flat", flat
+        yield flat
     dimensions = _dimensions(n, d, len(sample))
     if not dimensions:
         return
@@ -102,7 +94,7 @@ def _candidates(
             if (target.max_bytes and expected > 1.5 * target.max_bytes) or not can_win(expected):
                 continue
             if (trained := train_reduced(reduction, sample, n, keep, codes)) is not None:
-                yield f"{keep}-d, {trained.parameters['factory']}", trained
+                yield replace(trained, recipe=f"{keep}-d, {trained.parameters.factory}")
 
 
 def _dimensions(n: int, d: int, m: int) -> list[int]:
@@ -115,11 +107,11 @@ def _dimensions(n: int, d: int, m: int) -> list[int]:
     return dimensions
 
 
-def _tune(queries: Queries, recipe: str, trained: Trained, target: QualityTarget) -> Iterator[CandidateMetrics]:
+def _tune(queries: Queries, trained: Trained, target: QualityTarget) -> Iterator[CandidateMetrics]:
     """Measure a filled candidate over nprobe and the number of re-ranked hits that may meet the recall."""
     ivf, backend = find_ivf(trained.index), FaissBackend(trained.index)
     if ivf is None:
-        yield queries.measure(recipe, backend, 0)
+        yield queries.measure(trained.recipe, backend, 0)
         return
     fewest, closest = None, (-1.0, 1, 0)  # closest: low end of the recall, nprobe, re-ranked; if none meets the recall
     for nprobe in (probe for probe in PROBE_STEPS if probe <= ivf.nlist):
@@ -132,14 +124,14 @@ def _tune(queries: Queries, recipe: str, trained: Trained, target: QualityTarget
                 if target.recall is not None and fewest is not None and reranked >= fewest:
                     return  # more probes take longer and no longer save re-ranking
                 fewest = reranked
-                yield queries.metrics(recipe, backend, reranked, hits[:, : reranked or MEASURED_K])
+                yield queries.metrics(trained.recipe, backend, reranked, hits[:, : reranked or MEASURED_K])
                 if target.recall is not None:
                     break  # more re-ranked hits only take longer
             elif low > closest[0]:
                 closest = low, nprobe, reranked
     if fewest is None:
         ivf.nprobe = closest[1]
-        yield queries.measure(recipe, backend, closest[2])
+        yield queries.measure(trained.recipe, backend, closest[2])
 
 
 def _score(metrics: CandidateMetrics) -> float:
@@ -175,7 +167,7 @@ def _describe_limits(measured: list[CandidateMetrics], target: QualityTarget) ->
     reasons = []
     for name, (option, describe, order) in limits.items():
         if getattr(target, name) is not None:
-            meeting = [one for one in measured if target._replace(**{name: None}).is_met(one)]
+            meeting = [one for one in measured if replace(target, **{name: None}).is_met(one)]
             if meeting:
                 reasons.append(f"with the others met, {describe(min(meeting, key=order))} ({option})")
     return "no index meets all limits: " + ("; ".join(reasons) or "no two can be met together; loosen at least two")

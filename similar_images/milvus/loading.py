@@ -6,11 +6,12 @@ Shape letters: n rows in all, b in a batch, c numbers in a transformed vector.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from similar_images.events import Event, Progress, ignore
 from similar_images.index.exact import unit_rows
 from similar_images.milvus.connection import WRITE_SECONDS, Connection
 from similar_images.milvus.fields import FOLDED_NAME, ROW, VECTOR, Field, iter_entities, make_schema
@@ -42,7 +43,7 @@ def load_rows(
     rows: np.ndarray,
     columns: Mapping[str, np.ndarray],
     fields: Mapping[str, Field],
-    progress: Callable[[int], None] = lambda rows: None,
+    progress: Progress = ignore,
     resumes: bool = False,
 ) -> int:
     """Upsert `rows` (b,), in rising order, of transformed vectors (n, c); return the number of rows with a vector.
@@ -55,7 +56,7 @@ def load_rows(
         expected += len(batch)
         if not (resumes and _count(search, batch) >= len(batch)):
             _upsert(search, batch, unit, columns, fields)
-        progress(len(batch))
+        progress(Event("vectors", expected, len(rows)))
     wait_until_indexed(search)
     if _count(search, rows, "Strong") < expected:  # a server without durable storage lost acknowledged rows
         for batch, unit in iter_batches(array, rows):

@@ -4,31 +4,46 @@ Users pass its path as the index.
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from similar_images.files import mismatch, read_json, relative_path, write_json
-from similar_images.index import manifest as manifests
+from similar_images.files import read_json, relative_path, write_json
+from similar_images.index.manifest import Manifest
 from similar_images.milvus.connection import is_file, normalise_uri
 from similar_images.milvus.fields import Field
 from similar_images.milvus.index_types import TYPES
+from similar_images.records import from_json
 from similar_images.vectors.store import index_path
 
 FORMAT = "similar-images milvus 1"
 SUFFIX = ".milvus.json"
 REBUILD = "rebuild it with similar-images build --milvus"
-FORM = {key: form for key, form in manifests.FORM.items() if key != "sha256"} | {
-    "uri": str,  # of a server, or a file relative to the manifest
-    "ca": str | None,  # certificate of a private authority, relative to the manifest
-    "collection": str,  # its name in Milvus
-    "index": {"type": str, "built_with": dict, "searched_with": dict},
-    "columns": dict,  # column -> [field, kind, digest of its values]
-    "finds_parts": bool,
-    "changing": bool,  # a removal has started and may be incomplete
-    "n": int,
-    "d": int,
-    "bytes": int,
-}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MilvusIndex:
+    """The index type and its parameters."""
+
+    type: str
+    built_with: dict[str, Any]
+    searched_with: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MilvusManifest(Manifest):
+    """The manifest of an index in Milvus."""
+
+    uri: str  # of a server, or a file relative to the manifest
+    ca: str | None  # certificate of a private authority, relative to the manifest
+    collection: str  # its name in Milvus
+    index: MilvusIndex
+    columns: dict[str, Any]  # column -> [field, kind, digest of its values]
+    finds_parts: bool
+    changing: bool  # a removal has started and may be incomplete
+    n: int
+    d: int
+    bytes: int
 
 
 def milvus_path(vectors: Path) -> Path:
@@ -49,10 +64,11 @@ def base(path: Path) -> Path:
 def read(path: Path) -> dict:
     """Return a manifest. Raises ValueError, with the remedy, if it is damaged or invalid."""
     manifest = read_json(path, FORMAT, REBUILD)
-    fault = mismatch(manifest, FORM) or manifests.fault(manifest)
+    fault = None
     try:
-        normalise_uri(manifest["uri"]) if not fault else None
-        fields(manifest) if not fault else None
+        from_json(MilvusManifest, manifest)
+        normalise_uri(manifest["uri"])
+        fields(manifest)
     except (TypeError, ValueError) as error:
         fault = str(error)
     if not fault and manifest["index"]["type"] not in TYPES:

@@ -10,6 +10,7 @@ from similar_images.index.index import Index
 from similar_images.index.similarity import COSINE, open_transform, open_transformed
 from similar_images.milvus import manifest as manifests
 from similar_images.milvus.search import MilvusSearch
+from similar_images.records import from_json
 from similar_images.vectors.store import Vectors
 
 SAMPLED_ROWS = 8
@@ -23,9 +24,10 @@ def open_milvus(path: Path) -> Index:
     damaged, and MissingExtra without the packages.
     """
     manifest = manifests.read(path)
-    base, entry = manifests.base(path), manifest.get("similarity")
-    similarity = open_transform(base, entry, manifest["d"]) if entry else COSINE
-    return Index(path, MilvusSearch(path, manifest), manifest, similarity, open_transformed(base, entry))
+    record = from_json(manifests.MilvusManifest, manifest)
+    base, entry = manifests.base(path), record.similarity
+    similarity = open_transform(base, entry, record.d) if entry else COSINE
+    return Index(path, MilvusSearch(path, manifest), record, similarity, open_transformed(base, entry))
 
 
 def check_content(index: Index, vectors: Vectors) -> None:

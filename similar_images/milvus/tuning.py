@@ -3,10 +3,10 @@
 Shape letters: q queries, k hits.
 """
 
-from collections.abc import Callable
-
+from similar_images.events import Event, Progress, ignore
 from similar_images.index.backend import MEASURED_K
-from similar_images.index.quality import CandidateMetrics, Queries, confidence_interval
+from similar_images.index.manifest import CandidateMetrics
+from similar_images.index.quality import Queries, confidence_interval
 from similar_images.index.tuning import RERANK_DEPTHS
 from similar_images.milvus.index_types import TYPES
 from similar_images.milvus.search import MilvusSearch
@@ -17,11 +17,11 @@ MAX_RERANKED = 200  # hits
 
 
 def tune(
-    queries: Queries, search: MilvusSearch, index_type: str, note: Callable[[str], None] = lambda message: None
+    queries: Queries, search: MilvusSearch, index_type: str, progress: Progress = ignore
 ) -> tuple[dict[str, int], int, CandidateMetrics]:
     """Set and return the search parameters; return the number of hits to re-rank, and the measured quality.
 
-    If no setting reaches MIN_RECALL, the best one is taken and `note` gets a message.
+    If no setting reaches MIN_RECALL, the best one is taken and `progress` receives a note.
     """
     kind = TYPES[index_type]
     settings = [{kind.search_parameter: value} for value in kind.search_values] if kind.search_parameter else [{}]
@@ -44,5 +44,5 @@ def tune(
     _, search.parameters, depth = best
     reached = queries.measure(index_type, search, depth)
     if reached.recall < MIN_RECALL:
-        note(f"recall@10 is only {reached.recall:.3f} with {index_type}: choose another --milvus-index")
+        progress(Event(note=f"recall@10 is only {reached.recall:.3f} with {index_type}: choose another --milvus-index"))
     return search.parameters, depth, reached

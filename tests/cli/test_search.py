@@ -15,7 +15,7 @@ from sample_images import encoded
 
 from similar_images.cli import search
 from similar_images.cli.main import main
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.inputs import web
 from similar_images.vectors.store import index_path, open_vectors
 
@@ -25,7 +25,7 @@ VECTORS = "photos_file_list.txt.saved_predictions.npy"
 @pytest.fixture
 def collection(photos, run, tmp_path):
     assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
-    build(open_vectors(tmp_path / VECTORS), index_path(tmp_path / VECTORS), "flat")
+    build(open_vectors(tmp_path / VECTORS), index_path(tmp_path / VECTORS), BuildRequest("flat"))
     return tmp_path
 
 

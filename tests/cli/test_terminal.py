@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from similar_images.cli.main import main
 from similar_images.collection import overview
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.vectors.store import open_vectors
 
 N = 240
@@ -25,7 +25,7 @@ def listed(tmp_path, monkeypatch) -> str:
     names = [f"{HOSTILE}{row % 2}/{HOSTILE}{row}.jpg" for row in range(N)]
     (tmp_path / "v.txt").write_text("".join(f"{name}\n" for name in names))
     (tmp_path / "v.columns.csv").write_text(f"name,{HOSTILE},=cmd()\n{names[0]},{HOSTILE},=1\n")
-    build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", "flat")
+    build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest("flat"))
     return "v.npy"
 
 

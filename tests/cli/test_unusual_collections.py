@@ -12,7 +12,7 @@ from PIL import Image
 
 from similar_images import Collection
 from similar_images.cli.main import main
-from similar_images.index.builder import build, remove
+from similar_images.index.builder import BuildRequest, build, remove
 from similar_images.vectors.store import index_path, open_vectors
 
 D = 8
@@ -47,7 +47,7 @@ def directions(n: int) -> np.ndarray:
 @pytest.mark.parametrize(("n", "recipe", "part_size"), [(10, "flat", None), (400, "reduced", 100)])
 def test_image_can_be_removed_before_it_is_indexed(invoke, stored, tmp_path, n, recipe, part_size):
     path = stored(directions(n))
-    build(open_vectors(path), index_path(path), recipe, part_size=part_size)
+    build(open_vectors(path), index_path(path), BuildRequest(recipe, part_size=part_size))
     stored(directions(n + 3))
     (tmp_path / "names.txt").write_text(f"{n + 1}.jpg\n2.jpg\n")
     done = invoke("build", "-i", path, "--remove", "names.txt")
@@ -59,12 +59,12 @@ def test_image_can_be_removed_before_it_is_indexed(invoke, stored, tmp_path, n, 
     assert (collection.removed, collection.not_indexed) == ([2, n + 1], 0)
     assert collection.index.ntotal == n + 1
     assert {hit.row for hit in collection.nearest(0, n, exact=True)} == {*range(1, n + 3)} - {2, n + 1}
-    assert build(open_vectors(path), index_path(path), "flat")["removed"] == [2, n + 1]
+    assert build(open_vectors(path), index_path(path), BuildRequest("flat")).removed == [2, n + 1]
 
 
 def test_removing_and_adding_at_once_leaves_the_removed_one_out(invoke, stored, tmp_path):
     path = stored(directions(10))
-    build(open_vectors(path), index_path(path), "flat")
+    build(open_vectors(path), index_path(path), BuildRequest("flat"))
     stored(directions(13))
     (tmp_path / "names.txt").write_text("11.jpg\n")
     done = invoke("build", "-i", path, "--remove", "names.txt", "--add")
@@ -74,11 +74,11 @@ def test_removing_and_adding_at_once_leaves_the_removed_one_out(invoke, stored, 
 
 def test_fewer_vectors_than_removed_rows_are_refused(stored):
     path = stored(directions(13))
-    build(open_vectors(path), index_path(path), "flat")
+    build(open_vectors(path), index_path(path), BuildRequest("flat"))
     stored(directions(10))
     with pytest.raises(ValueError, match="was built from other vectors"):
         Collection.open(path)
-    build(open_vectors(path), index_path(path), "flat")
+    build(open_vectors(path), index_path(path), BuildRequest("flat"))
     stored(directions(13))
     remove(open_vectors(path), index_path(path), [12])
     stored(directions(10))
@@ -190,7 +190,7 @@ def test_foreign_vectors_are_refused_with_the_remedy(invoke, stored, array, expe
 @pytest.mark.parametrize("similarity", [None, "cosine", "centred"])
 def test_min_percentile_holds_for_every_similarity(invoke, stored, similarity):
     path = stored(directions(300))
-    build(open_vectors(path), index_path(path), "flat", similarity="whitened")
+    build(open_vectors(path), index_path(path), BuildRequest("flat", similarity="whitened"))
     chosen = ["--similarity", similarity] if similarity else []
     every = invoke("search", "-i", path, "-k", 299, *chosen, "0.jpg").output.splitlines()
     done = invoke("search", "-i", path, "-k", 299, *chosen, "--min-percentile", 90, "0.jpg")
@@ -212,7 +212,7 @@ def test_vectors_of_any_length_are_searched(stored, scale, recipe, similarity):
     path = stored((array / np.linalg.norm(array, axis=1, keepdims=True) * scale).astype(np.float32))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        build(open_vectors(path), index_path(path), recipe, similarity=similarity)
+        build(open_vectors(path), index_path(path), BuildRequest(recipe, similarity=similarity))
         collection = Collection.open(path)
         hits = collection.nearest(array[7], 5)
         assert (hits[0].row, round(hits[0].similarity, 3)) == (7, 1)

@@ -7,7 +7,7 @@ from collection_files import Letters, save_texts
 
 from similar_images import Collection, TextCollection
 from similar_images.collection import searcher
-from similar_images.index.builder import add, build, remove
+from similar_images.index.builder import BuildRequest, add, build, remove
 from similar_images.index.exact import normalise
 from similar_images.networks import text as text_networks
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
     kinds = np.argsort(np.argsort(normalise(array) @ normalise(array[:1])[0])) * 10 // N
     names = [f"{kind}/{'Beach' if row % 7 == 0 else 'town'} {row}.jpg" for row, kind in enumerate(kinds)]
     (folder / "v.txt").write_text("".join(f"{name}\n" for name in names))
-    build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", "reduced", similarity="whitened")
+    build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", BuildRequest("reduced", similarity="whitened"))
     return folder
 
 
@@ -129,7 +129,7 @@ def test_removed_and_skipped_rows_are_not_found(tmp_path, monkeypatch):
     np.save(tmp_path / "v.npy", array[:500])
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(500)))
     vectors = open_vectors(tmp_path / "v.npy")
-    build(vectors, tmp_path / "v.faiss.index", "reduced", similarity="centred")
+    build(vectors, tmp_path / "v.faiss.index", BuildRequest("reduced", similarity="centred"))
     remove(vectors, tmp_path / "v.faiss.index", [3, 9])
     for few in (2_000_000, 0):
         monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", few)
@@ -149,7 +149,7 @@ def test_texts_without_vectors_are_filtered(tmp_path, monkeypatch):
     monkeypatch.setattr(text_networks, "load_text_network", lambda name: Letters())
     for recipe in ("flat", "PCA8,SQ8", "PCA16,IVF8,SQ8"):
         path = vectors_path(save_texts(tmp_path / f"{recipe}.txt", texts))
-        build(open_vectors(path), index_path(path), recipe)
+        build(open_vectors(path), index_path(path), BuildRequest(recipe))
         whole = TextCollection.open(path)
         where = {"name": "qu"} if len([text for text in texts if "qu" in text]) > 4 else {"name": "q"}
         expected = {row for row, text in enumerate(texts) if where["name"] in text}

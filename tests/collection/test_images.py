@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from similar_images.collection.queries import Query
 from similar_images.collection.searcher import SAME
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.index.exact import normalise
 from similar_images.index.index import open_index
 from similar_images.index.quality import recall
@@ -32,7 +33,7 @@ def stored(tmp_path):
         np.save(tmp_path / "v.npy", np.asarray(array, dtype=np.float32))
         (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(len(array))))
         if recipe:
-            build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", recipe)
+            build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest(recipe))
         return Collection.open(tmp_path / "v.npy", **options)
 
     return store
@@ -73,10 +74,11 @@ def test_identical_vectors_are_always_the_same_image(tmp_path, recipe, similarit
     if recipe == "none":
         collection = Collection(vectors).with_similarity(similarity)
     else:
-        build(vectors, path, "IVF10,SQ4" if recipe == "codes alone" else recipe, similarity=similarity)
+        build(vectors, path, BuildRequest("IVF10,SQ4" if recipe == "codes alone" else recipe, similarity=similarity))
         index = open_index(path)
         if recipe == "codes alone":  # a build for a target may choose to re-rank none
-            index.manifest["parameters"]["reranked"] = 0
+            alone = replace(index.manifest.parameters, reranked=0)
+            index = index._replace(manifest=replace(index.manifest, parameters=alone))
         collection = Collection(vectors, index)
     for row in range(0, 400, 4):
         for where in (None, list(range(800))):

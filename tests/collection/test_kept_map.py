@@ -15,6 +15,7 @@ from similar_images.collection import column_files, overview
 from similar_images.collection.create import create_files
 from similar_images.collection.images import Collection
 from similar_images.index import builder
+from similar_images.index.builder import BuildRequest
 from similar_images.overview import layout
 from similar_images.vectors.store import index_path, open_vectors
 
@@ -35,7 +36,7 @@ def write(path: Path, n: int) -> None:
 def path(tmp_path) -> Path:
     path = tmp_path / "photos.npy"
     write(path, N)
-    builder.build(open_vectors(path), index_path(path), similarity="whitened")
+    builder.build(open_vectors(path), index_path(path), BuildRequest(similarity="whitened"))
     return path
 
 
@@ -96,7 +97,7 @@ def test_removed_and_then_grown_or_restored_the_others_stay_near(path):
     grow(path)
     places = Collection.open(path).map()
     assert np.flatnonzero(np.isnan(places[:, 0])).tolist() == [3, 5] and moved(places[:N], before) < 0.15
-    builder.build(open_vectors(path), index_path(path), similarity="whitened", restore=True)
+    builder.build(open_vectors(path), index_path(path), BuildRequest(similarity="whitened", restore=True))
     collection = Collection.open(path)
     assert collection.kept_map() is None
     restored = collection.map()
@@ -108,7 +109,7 @@ def test_map_made_before_the_index_is_reused_by_it(tmp_path):
     write(path, N)
     before = Collection.open(path).map()
     Collection.open(path).clusters()
-    builder.build(open_vectors(path), index_path(path), similarity="whitened")
+    builder.build(open_vectors(path), index_path(path), BuildRequest(similarity="whitened"))
     collection = Collection.open(path)
     assert collection.kept_map() is None and collection.kept_clusters() is None
     places = collection.map()
@@ -124,7 +125,7 @@ def test_a_map_of_other_rows_or_of_another_seed_is_not_started_from(path, monkey
         path.with_suffix(".txt").write_text("".join(f"other {row}.jpg\n" for row in range(N)))
     if other == "vectors":
         np.save(path, VECTORS[N - 1 :: -1])
-    builder.build(open_vectors(path), index_path(path), similarity="cosine")
+    builder.build(open_vectors(path), index_path(path), BuildRequest(similarity="cosine"))
     started = []
     lay_out = layout.lay_out
     monkeypatch.setattr(layout, "lay_out", lambda *given: (started.append(given[4]), lay_out(*given))[1])

@@ -9,7 +9,7 @@ from arrays import clustered
 from similar_images import Collection
 from similar_images.collection import searcher
 from similar_images.index.backend import search
-from similar_images.index.builder import build, remove
+from similar_images.index.builder import BuildRequest, build, remove
 from similar_images.index.exact import exact_search, unit_rows
 from similar_images.index.index import open_index
 from similar_images.milvus.search import MilvusSearch
@@ -22,7 +22,7 @@ RECIPES = ["flat", "reduced", "mapped", "reduced in parts", "mapped on disk", "I
 
 def collection_of(vectors: Path, index: Path, recipe: str, removed: list[int]) -> Collection:
     size = 2000 if recipe.endswith(("parts", "disk")) else None
-    build(open_vectors(vectors), index, recipe.split(" ")[0], part_size=size, similarity="cosine")
+    build(open_vectors(vectors), index, BuildRequest(recipe.split(" ")[0], part_size=size, similarity="cosine"))
     if removed:
         remove(open_vectors(vectors), index, removed)
     return Collection(open_vectors(vectors), open_index(index, mapped=recipe == "mapped on disk"))
@@ -103,7 +103,7 @@ def test_real_vectors_keep_their_recall_for_every_k(data, tmp_path, similarity):
     vectors = data / "vectors" / "caltech101_mobilenetv2.npy"
     if not vectors.is_file():
         pytest.skip(f"no {vectors}")
-    build(open_vectors(vectors), tmp_path / "v.index", "reduced", similarity=similarity)
+    build(open_vectors(vectors), tmp_path / "v.index", BuildRequest("reduced", similarity=similarity))
     collection = Collection.open(vectors, index=tmp_path / "v.index")
     queries = np.random.default_rng(0).permutation(len(collection))[:100].tolist()
     for k in (10, 20, 40, 60, 100, 500, 2000, 9000):

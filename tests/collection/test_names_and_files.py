@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from similar_images import Collection
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.networks import loader
 from similar_images.vectors.store import index_path, open_vectors
 
@@ -19,7 +19,7 @@ VECTORS = "photos_file_list.txt.saved_predictions.npy"
 @pytest.fixture
 def collection(photos, run, tmp_path, monkeypatch) -> Collection:
     assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
-    build(open_vectors(tmp_path / VECTORS), index_path(tmp_path / VECTORS), "flat")
+    build(open_vectors(tmp_path / VECTORS), index_path(tmp_path / VECTORS), BuildRequest("flat"))
     monkeypatch.chdir(tmp_path)
     return Collection.open("photos_file_list.txt")
 

@@ -10,6 +10,7 @@ from arrays import clustered
 from similar_images.collection import overview
 from similar_images.collection.images import Collection
 from similar_images.index import builder
+from similar_images.index.builder import BuildRequest
 from similar_images.index.exact import normalise
 from similar_images.networks.extras import MissingExtra
 from similar_images.vectors.store import index_path, open_vectors
@@ -25,7 +26,7 @@ def save(folder: Path, vectors: np.ndarray, similarity: str = "whitened") -> Pat
     path = folder / "photos.npy"
     np.save(path, vectors)
     path.with_suffix(".txt").write_text("".join(f"{row}.jpg\n" for row in range(len(vectors))))
-    builder.build(open_vectors(path), index_path(path), similarity=similarity)
+    builder.build(open_vectors(path), index_path(path), BuildRequest(similarity=similarity))
     return path
 
 

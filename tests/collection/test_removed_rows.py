@@ -21,7 +21,7 @@ from similar_images.evaluation import cluster_page, duplicate_threshold, duplica
 from similar_images.evaluation.evaluation import SearchConfig, evaluate
 from similar_images.evaluation.labels import choose_labels
 from similar_images.evaluation.similarities import choose_similarity
-from similar_images.index.builder import build, remove
+from similar_images.index.builder import BuildRequest, build, remove
 from similar_images.index.quality import Queries
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
 from similar_images.widgets.words import Words
@@ -45,7 +45,7 @@ def folder(tmp_path_factory) -> Path:
             coarse.resize((64, 48), Image.Resampling.BICUBIC).save(folder / name)
     listed = folder.parent / "photos_file_list.txt"
     vectors = extract_images(folder, listed, names)
-    build(vectors, index_path(vectors.path), "flat")
+    build(vectors, index_path(vectors.path), BuildRequest("flat"))
     remove(vectors, index_path(vectors.path), REMOVED)
     return folder.parent
 
@@ -195,7 +195,7 @@ def test_removed_texts_do_not_make_words_common(tmp_path):
     texts = [*(f"rare {row}" for row in range(40)), *(f"other {row}" for row in range(100, 160))]
     listed = save_texts(tmp_path / "texts.txt", texts)
     vectors = open_vectors(vectors_path(listed))
-    build(vectors, index_path(vectors.path), "flat")
+    build(vectors, index_path(vectors.path), BuildRequest("flat"))
     remove(vectors, index_path(vectors.path), list(range(1, 40)))
     gallery = TextGallery(TextCollection.open(listed))
     gallery.close()

@@ -9,6 +9,7 @@ from similar_images import Collection, TextCollection
 from similar_images.collection.queries import Query
 from similar_images.collection.searcher import NEGATIVE_SHARE, NEGATIVE_SHARE_OF_ONE
 from similar_images.index import builder
+from similar_images.index.builder import BuildRequest
 from similar_images.index.exact import normalise
 from similar_images.vectors.store import open_vectors
 
@@ -26,7 +27,9 @@ def array(tmp_path) -> np.ndarray:
 @pytest.fixture(params=["none", "cosine", "centred", "whitened"])
 def collection(request, tmp_path, array) -> Collection:
     if request.param != "none":
-        builder.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", similarity=request.param)
+        builder.build(
+            open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest(similarity=request.param)
+        )
     return Collection.open(tmp_path / "v.npy")
 
 
@@ -123,7 +126,7 @@ def test_any_similarity_can_be_searched_exactly(collection, array):
 
 
 def test_removed_rows_stay_out_of_any_similarity(tmp_path, array):
-    builder.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", similarity="whitened")
+    builder.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest(similarity="whitened"))
     nearest = rows(Collection.open(tmp_path / "v.npy").nearest(5, 1))[0]
     builder.remove(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", [nearest])
     collection = Collection.open(tmp_path / "v.npy")
@@ -134,7 +137,7 @@ def test_removed_rows_stay_out_of_any_similarity(tmp_path, array):
 def test_exact_search_finds_rows_missing_from_the_index(tmp_path, array):
     np.save(tmp_path / "v.npy", array[:380])
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(380)))
-    builder.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", similarity="whitened")
+    builder.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest(similarity="whitened"))
     np.save(tmp_path / "v.npy", array)
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
     collection = Collection.open(tmp_path / "v.npy")

@@ -11,7 +11,7 @@ from collection_files import save_texts
 
 from similar_images import Collection, Hit, TextCollection
 from similar_images.collection import table as tables
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.vectors.store import open_vectors, vectors_path
 
 N, D = 300, 24
@@ -26,7 +26,7 @@ def collection(tmp_path) -> Collection:
     names = ["=1+1.jpg", *(f"{row % 7}/{row}.jpg" for row in range(1, N))]
     (tmp_path / "v.txt").write_text("".join(f"{name}\n" for name in names))
     (tmp_path / "v.columns.csv").write_text(TABLE)
-    build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", "flat")
+    build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest("flat"))
     return Collection.open(tmp_path / "v.npy", images=tmp_path / "photos")
 
 

@@ -9,7 +9,7 @@ from collection_files import Letters, letters, save_texts
 
 from similar_images import TextCollection
 from similar_images.collection import texts
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.index.exact import normalise
 from similar_images.networks import text as text_networks
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
@@ -32,7 +32,7 @@ def network(monkeypatch) -> Letters:
 def without_vectors(tmp_path, words, network, monkeypatch) -> TextCollection:
     list_file = save_texts(tmp_path / "words.txt", words)
     vectors = vectors_path(list_file)
-    build(open_vectors(vectors), index_path(vectors), "PCA8,SQ8")
+    build(open_vectors(vectors), index_path(vectors), BuildRequest("PCA8,SQ8"))
     vectors.unlink()
     monkeypatch.setattr(texts, "MAX_ENCODED_ROWS", 150)  # rows in the cache, fewer than a few queries need
     return TextCollection.open(list_file)

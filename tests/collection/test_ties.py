@@ -12,7 +12,7 @@ from similar_images.collection.queries import Query
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.evaluation import AlteredCopy, SearchConfig, _rank_copies, evaluate
 from similar_images.index import backend as backends
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.index.exact import ROUNDING, exact_search, normalise, rank
 from similar_images.index.index import open_index
 from similar_images.index.quality import recall
@@ -64,7 +64,7 @@ def opened(tmp_path_factory):
             vectors, path = open_vectors(folder / "v.npy"), folder / "v.faiss.index"
             if recipe != "exact":
                 size = 100 if recipe.endswith(("parts", "disk")) else None
-                build(vectors, path, recipe.split(" ")[0], similarity="cosine", part_size=size)
+                build(vectors, path, BuildRequest(recipe.split(" ")[0], similarity="cosine", part_size=size))
             index = open_index(path, mapped=recipe == "mapped on disk") if recipe != "exact" else None
             inverted = backends.find_ivf(index.backend) if index else None
             if inverted is not None:

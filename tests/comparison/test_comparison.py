@@ -8,7 +8,7 @@ import pytest
 from similar_images import Collection, Comparison
 from similar_images.comparison.votes import append, read
 from similar_images.evaluation.evaluation import SearchConfig
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.inputs.images import UnreadableImage, open_image
 from similar_images.vectors.store import open_vectors
 
@@ -155,7 +155,7 @@ def test_random_queries_have_vectors_in_both_collections(collections, tmp_path, 
 def test_an_index_is_compared_with_exact_search_and_a_callable(tmp_path):
     np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32))
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(500)))
-    build(open_vectors(tmp_path / "v.npy"), tmp_path / "coarse.index", "IVF8,Flat")
+    build(open_vectors(tmp_path / "v.npy"), tmp_path / "coarse.index", BuildRequest("IVF8,Flat"))
     collection = Collection.open(tmp_path / "v.npy", index=tmp_path / "coarse.index", names=tmp_path / "v.txt")
     comparison = Comparison({"index": collection, "exact": SearchConfig(collection, True)}, tmp_path / "v.csv", "ann")
     exact = {row: tuple(hit.name for hit in collection.nearest(row, 8, exact=True)) for row in range(500)}
@@ -219,7 +219,7 @@ def test_an_index_is_compared_with_and_without_re_ranking(tmp_path):
     random = np.random.default_rng(0)
     np.save(tmp_path / "v.npy", random.normal(size=(400, 16)).astype(np.float32))
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(400)))
-    build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", "PCA4,SQ8")
+    build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest("PCA4,SQ8"))
     collection = Collection.open(tmp_path / "v.npy")
     exact = [hit.name for hit in collection.nearest(0, 4, exact=True)]
     assert [hit.name for hit in collection.nearest(0, 4)] == exact

@@ -17,7 +17,7 @@ from similar_images.evaluation import duplicate_threshold
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.duplicate_threshold import default_threshold
 from similar_images.evaluation.duplicates import find_pairs, group
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.index.index import open_index
 from similar_images.networks.loader import LoadOptions, load
 from similar_images.vectors.store import open_vectors, vectors_path
@@ -89,7 +89,7 @@ def test_blocks_equal_one_pass(monkeypatch):
 def test_groups_from_index_match_exact_search(tmp_path, recipe):
     np.save(tmp_path / "v.npy", with_copies(3000, 64))
     vectors = open_vectors(tmp_path / "v.npy")
-    build(vectors, tmp_path / "v.index", recipe)
+    build(vectors, tmp_path / "v.index", BuildRequest(recipe))
     index = open_index(tmp_path / "v.index")
     events = []
     through = find_pairs(vectors.array, 0.95, index, progress=events.append)

@@ -12,7 +12,7 @@ from similar_images.evaluation import report
 from similar_images.evaluation.evaluation import evaluate, open_configs
 from similar_images.evaluation.labels import choose_labels
 from similar_images.index.backend import find_ivf
-from similar_images.index.builder import build, remove
+from similar_images.index.builder import BuildRequest, build, remove
 from similar_images.index.exact import normalise
 from similar_images.vectors.store import open_vectors
 
@@ -28,7 +28,7 @@ def collection(tmp_path):
     names = "".join(f"kind {kind}/{row}.jpg\n" for row, kind in enumerate(kinds))
     (tmp_path / "v.txt").write_text(names)
     for name, recipe in (("good", "IVF16,Flat"), ("bad", "IVF16,PQ2x4fs")):
-        build(open_vectors(tmp_path / "v.npy"), tmp_path / f"{name}.index", recipe)
+        build(open_vectors(tmp_path / "v.npy"), tmp_path / f"{name}.index", BuildRequest(recipe))
     return tmp_path
 
 
@@ -178,7 +178,9 @@ def test_bad_input_gives_one_line(run, extracted, arguments, message):
 
 
 def test_each_similarity_has_its_own_exact_search(collection):
-    build(open_vectors(collection / "v.npy"), collection / "white.index", "reduced", similarity="whitened")
+    build(
+        open_vectors(collection / "v.npy"), collection / "white.index", BuildRequest("reduced", similarity="whitened")
+    )
     names = collection / "v.txt"
     configs = open_configs(collection / "v.npy", [collection / "white.index"], ["cosine", "centred"], names=names)
     labels = choose_labels(None, configs[0].collection.names)

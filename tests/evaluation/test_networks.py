@@ -17,7 +17,7 @@ from similar_images.evaluation import network_report, networks
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import choose_labels, folder_labels, sampled
 from similar_images.evaluation.networks import as_words, compare
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.index.exact import normalise
 from similar_images.index.quality import confidence_interval
 from similar_images.networks import loader
@@ -302,6 +302,6 @@ def test_index_bytes_match_built_files(tmp_path, monkeypatch):
     monkeypatch.setattr(network_report, "MILLION", n)
     for similarity in ("cosine", "whitened"):
         path = tmp_path / f"{similarity}.index"
-        build(open_vectors(tmp_path / "v.npy"), path, "reduced", similarity=similarity)
+        build(open_vectors(tmp_path / "v.npy"), path, BuildRequest("reduced", similarity=similarity))
         written = sum(file.stat().st_size for file in tmp_path.glob(f"{similarity}.index*"))
         assert network_report.index_bytes(d, similarity) == pytest.approx(written, rel=0.05)

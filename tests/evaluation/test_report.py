@@ -14,7 +14,7 @@ from similar_images.collection.images import Collection
 from similar_images.evaluation import plots, report
 from similar_images.evaluation.evaluation import evaluate, open_configs
 from similar_images.evaluation.labels import choose_labels
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import open_vectors
 
@@ -24,7 +24,7 @@ def vectors(folder, names: list[str]):
     array = np.random.default_rng(0).normal(size=(len(names), 8)).astype(np.float32)
     np.save(folder / "v.npy", array)
     (folder / "v.txt").write_text("".join(f"{name}\n" for name in names))
-    build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", "IVF2,Flat")
+    build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", BuildRequest("IVF2,Flat"))
     return folder / "v.npy"
 
 

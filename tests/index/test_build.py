@@ -5,6 +5,7 @@ import faiss
 import numpy as np
 import pytest
 from arrays import clustered
+from notes import Candidates
 
 from similar_images import Collection
 from similar_images.index import builder, quality
@@ -50,27 +51,34 @@ def test_queries_are_left_out_of_their_own_hits(store):
 @pytest.mark.parametrize("wanted", [0.8, 0.95])
 def test_a_target_is_reached_on_queries_that_the_build_did_not_see(store, tmp_path, wanted):
     vectors = store()
-    tried = []
+    tried = Candidates()
     manifest = builder.build(
-        vectors, tmp_path / "i.index", target=QualityTarget(recall=wanted, max_bytes=1_000_000), tried=tried.append
+        vectors,
+        tmp_path / "i.index",
+        builder.BuildRequest(target=QualityTarget(recall=wanted, max_bytes=1_000_000)),
+        progress=tried,
     )
     index = open_index(tmp_path / "i.index")
     assert reached(index, vectors, store.unseen) >= wanted
-    assert manifest["measured"]["recall"] >= manifest["measured"]["interval"][0] >= wanted
-    assert manifest["measured"]["bytes_on_disk"] == (tmp_path / "i.index").stat().st_size <= 1_000_000
-    assert manifest["target"] == {"recall": wanted, "max_bytes": 1_000_000, "max_ms": None}
-    assert any(one.recipe == manifest["recipe"] for one in tried)  # what cannot win is not tried
-    assert manifest["parameters"]["reranked"] == index.reranked
+    assert manifest.measured.recall >= manifest.measured.interval[0] >= wanted
+    assert manifest.measured.bytes_on_disk == (tmp_path / "i.index").stat().st_size <= 1_000_000
+    assert manifest.target == QualityTarget(recall=wanted, max_bytes=1_000_000)
+    assert any(one.recipe == manifest.recipe for one in tried)  # what cannot win is not tried
+    assert manifest.parameters.reranked == index.reranked
 
 
 def test_without_a_recall_the_most_exact_within_the_limits_is_taken(store, tmp_path):
-    manifest = builder.build(store(), tmp_path / "i.index", target=QualityTarget(max_bytes=2_000_000))
-    assert manifest["recipe"] == "flat" and manifest["measured"]["recall"] == 1
-    tried = []
-    manifest = builder.build(store(), tmp_path / "i.index", target=QualityTarget(max_bytes=400_000), tried=tried.append)
-    assert manifest["measured"]["bytes_on_disk"] <= 400_000
+    manifest = builder.build(
+        store(), tmp_path / "i.index", builder.BuildRequest(target=QualityTarget(max_bytes=2_000_000))
+    )
+    assert manifest.recipe == "flat" and manifest.measured.recall == 1
+    tried = Candidates()
+    manifest = builder.build(
+        store(), tmp_path / "i.index", builder.BuildRequest(target=QualityTarget(max_bytes=400_000)), progress=tried
+    )
+    assert manifest.measured.bytes_on_disk <= 400_000
     within = [one.recall for one in tried if one.bytes <= 400_000]
-    assert manifest["measured"]["recall"] == pytest.approx(max(within), abs=1e-9)
+    assert manifest.measured.recall == pytest.approx(max(within), abs=1e-9)
 
 
 def test_a_target_that_cannot_be_met_names_the_limit_and_writes_nothing(store, tmp_path):
@@ -88,48 +96,48 @@ def test_a_target_that_cannot_be_met_names_the_limit_and_writes_nothing(store, t
         (QualityTarget(recall=0.9, max_bytes=90_000, max_ms=0.0001), "loosen at least two"),
     ):
         with pytest.raises(Unreachable, match=message):
-            builder.build(vectors, tmp_path / "i.index", target=target)
+            builder.build(vectors, tmp_path / "i.index", builder.BuildRequest(target=target))
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("n", [1, 2, 12, 30])
 def test_a_few_vectors_meet_any_recall_exactly(store, tmp_path, n):
-    manifest = builder.build(store(n), tmp_path / "i.index", target=QualityTarget(recall=1.0))
-    assert manifest["measured"]["recall"] == 1
+    manifest = builder.build(store(n), tmp_path / "i.index", builder.BuildRequest(target=QualityTarget(recall=1.0)))
+    assert manifest.measured.recall == 1
 
 
 def test_every_build_says_what_it_reaches_with_and_without_the_vectors(store, tmp_path):
     vectors = store()
-    measured = builder.build(vectors, tmp_path / "i.index", "reduced")["measured"]
+    measured = builder.build(vectors, tmp_path / "i.index", builder.BuildRequest("reduced")).measured
     index = open_index(tmp_path / "i.index")
-    assert measured["recall"] == pytest.approx(reached(index, vectors, store.unseen), abs=0.03)
+    assert measured.recall == pytest.approx(reached(index, vectors, store.unseen), abs=0.03)
     alone = recall(index.search(store.unseen, 10)[1], exact_search(vectors.array, store.unseen, 10)[1]).mean()
-    assert measured["recall_alone"] == pytest.approx(alone, abs=0.03)
-    assert measured["recall_alone"] < measured["recall"]
-    assert 0 < measured["p50_ms"] <= measured["p95_ms"]
-    assert measured["bytes_in_memory"] == index.backend.bytes
+    assert measured.recall_alone == pytest.approx(alone, abs=0.03)
+    assert measured.recall_alone < measured.recall
+    assert 0 < measured.p50_ms <= measured.p95_ms
+    assert measured.bytes_in_memory == index.backend.bytes
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
 def test_two_adds_give_the_same_index_as_one_and_no_worse_a_search_than_a_rebuild(store, tmp_path, recipe):
     for name in ("one", "two"):
-        builder.build(store(5400), tmp_path / f"{name}.index", recipe)
+        builder.build(store(5400), tmp_path / f"{name}.index", builder.BuildRequest(recipe))
     builder.add(store(5700), tmp_path / "two.index")
     vectors = store()
     builder.add(vectors, tmp_path / "two.index")
     manifest = builder.add(vectors, tmp_path / "one.index")
     assert (tmp_path / "one.index").read_bytes() == (tmp_path / "two.index").read_bytes()
-    assert manifest["n"] == N and not quality.is_stale(manifest)
+    assert manifest.n == N and not quality.is_stale(manifest)
     grown = reached(open_index(tmp_path / "one.index"), vectors, store.unseen)
-    builder.build(vectors, tmp_path / "new.index", recipe)
+    builder.build(vectors, tmp_path / "new.index", builder.BuildRequest(recipe))
     assert grown == pytest.approx(reached(open_index(tmp_path / "new.index"), vectors, store.unseen), abs=0.02)
 
 
 def test_ids_that_say_nothing_are_not_kept(store, tmp_path):
     vectors, path = store(3000), tmp_path / "v.faiss.index"
-    manifest = builder.build(vectors, path, "flat")
+    manifest = builder.build(vectors, path, builder.BuildRequest("flat"))
     assert isinstance(faiss.read_index(str(path)), faiss.IndexFlat)
-    assert manifest["measured"]["bytes_on_disk"] == path.stat().st_size < 4 * vectors.array.size + 100
+    assert manifest.measured.bytes_on_disk == path.stat().st_size < 4 * vectors.array.size + 100
     builder.remove(vectors, path, [2999])
     assert isinstance(faiss.read_index(str(path)), faiss.IndexFlat)  # the last one leaves no gap
     builder.remove(vectors, path, [7])
@@ -141,22 +149,22 @@ def test_ids_that_say_nothing_are_not_kept(store, tmp_path):
 @pytest.mark.parametrize("recipe", ["flat", "reduced", "classic", "PQ32x4fs"])
 def test_removed_rows_are_gone_for_good_and_ids_stay_rows(store, tmp_path, recipe):
     vectors = store(3000)
-    builder.build(vectors, tmp_path / "v.faiss.index", recipe)
+    builder.build(vectors, tmp_path / "v.faiss.index", builder.BuildRequest(recipe))
     nearest = Collection.open(tmp_path / "v.npy").nearest(17, 1)[0].row
     manifest = builder.remove(vectors, tmp_path / "v.faiss.index", [nearest, 40])
-    assert manifest["removed"] == sorted([nearest, 40]) and manifest["n"] == 2998
+    assert manifest.removed == sorted([nearest, 40]) and manifest.n == 2998
     for exact in (False, True):
         collection = Collection.open(tmp_path / "v.npy")
         hits = [hit.row for hit in collection.nearest(17, 50, exact=exact)]
         assert nearest not in hits and 40 not in hits
         assert collection.nearest(collection.vectors.array[2999], 1)[0].row == 2999
     added = builder.add(store(3200), tmp_path / "v.faiss.index")
-    assert added["n"] == 3198 and added["removed"] == manifest["removed"]
+    assert added.n == 3198 and added.removed == manifest.removed
 
 
 def test_an_index_that_cannot_remove_says_so_and_stays_as_it_was(store, tmp_path):
     vectors = store(500)
-    builder.build(vectors, tmp_path / "i.index", "HNSW8")
+    builder.build(vectors, tmp_path / "i.index", builder.BuildRequest("HNSW8"))
     before = (tmp_path / "i.index").read_bytes()
     with pytest.raises(ValueError, match="the recipe HNSW8 cannot remove"):
         builder.remove(vectors, tmp_path / "i.index", [3])
@@ -169,7 +177,7 @@ def test_an_index_becomes_stale_when_what_is_added_is_different(tmp_path):
         return open_vectors(tmp_path / "v.npy")
 
     first = clustered(3000, D)
-    manifest = builder.build(save(first), tmp_path / "i.index", "IVF54,PQ16x4fs")
+    manifest = builder.build(save(first), tmp_path / "i.index", builder.BuildRequest("IVF54,PQ16x4fs"))
     assert not quality.is_stale(manifest)
     other = np.random.default_rng(9).normal(size=(12_000, D)).astype(np.float32) * 0.3 - 4  # somewhere else altogether
     assert quality.is_stale(builder.add(save(np.vstack([first, other])), tmp_path / "i.index"))

@@ -4,9 +4,10 @@ import faiss
 import numpy as np
 import pytest
 from arrays import clustered
+from notes import Notes
 
 from similar_images.index import index as indexes
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.index.exact import normalise
 from similar_images.index.index import open_index
 from similar_images.index.quality import recall
@@ -43,7 +44,7 @@ def test_large_numbers_are_normalised_without_overflow():
 
 def test_flat_is_exact_and_its_similarities_are_cosines(stored, tmp_path):
     vectors = stored(clustered(300, 20))
-    assert build(vectors, tmp_path / "i.index")["recipe"] == "flat"
+    assert build(vectors, tmp_path / "i.index").recipe == "flat"
     queries = clustered(7, 20, seed=1)
     similarities, rows = open_index(tmp_path / "i.index").search(normalise(queries), 5)
     assert np.array_equal(rows, exact(vectors.array, queries, 5))
@@ -57,7 +58,7 @@ def test_flat_is_exact_and_its_similarities_are_cosines(stored, tmp_path):
 def test_approximate_recipes_reach_their_recall_and_give_cosines(stored, tmp_path, recipe, at_least):
     array = clustered(6050, 64)
     vectors, queries = stored(array[:6000]), normalise(array[6000:])
-    build(vectors, tmp_path / "i.index", recipe)
+    build(vectors, tmp_path / "i.index", BuildRequest(recipe))
     opened = open_index(tmp_path / "i.index")
     assert opened.reranked == 100
     similarities, rows = opened.search(queries, 100)
@@ -84,7 +85,7 @@ def test_hits_are_reranked_by_the_exact_cosines_of_any_vectors(stored, tmp_path,
     array = clustered(6050, 64).astype(dtype)
     array[3] = 0
     vectors, queries = stored(array[:6000]), normalise(array[6000:])
-    build(vectors, tmp_path / "i.index", "reduced")
+    build(vectors, tmp_path / "i.index", BuildRequest("reduced"))
     similarities, rows = open_index(tmp_path / "i.index").search(queries, 10, vectors.array)
     cosines = np.einsum("bd,bkd->bk", queries, normalise(vectors.array)[rows])
     np.testing.assert_allclose(similarities, cosines, atol=1e-6)
@@ -92,8 +93,8 @@ def test_hits_are_reranked_by_the_exact_cosines_of_any_vectors(stored, tmp_path,
 
 
 def test_small_collections_are_flat_and_large_ones_reduced(stored, tmp_path):
-    assert build(stored(clustered(4999, 8)), tmp_path / "small.index")["recipe"] == "flat"
-    assert build(stored(clustered(5000, 8)), tmp_path / "large.index")["recipe"] == "reduced"
+    assert build(stored(clustered(4999, 8)), tmp_path / "small.index").recipe == "flat"
+    assert build(stored(clustered(5000, 8)), tmp_path / "large.index").recipe == "reduced"
 
 
 def test_two_builds_give_the_same_bytes(stored, tmp_path):
@@ -109,17 +110,17 @@ def test_two_builds_give_the_same_bytes(stored, tmp_path):
 
 def test_blocks_equal_the_whole(stored, tmp_path, monkeypatch):
     vectors = stored(clustered(6000, 64))
-    build(vectors, tmp_path / "whole.index", "reduced")
+    build(vectors, tmp_path / "whole.index", BuildRequest("reduced"))
     monkeypatch.setattr("similar_images.vectors.store.BLOCK_BYTES", 4 * 64 * 100)
-    build(vectors, tmp_path / "blocks.index", "reduced")
+    build(vectors, tmp_path / "blocks.index", BuildRequest("reduced"))
     assert (tmp_path / "whole.index").read_bytes() == (tmp_path / "blocks.index").read_bytes()
 
 
 @pytest.mark.parametrize("recipe", ["classic", "reduced", "IVF500,Flat"])
 def test_too_few_vectors_for_a_recipe_are_said_and_flat_is_taken(stored, tmp_path, recipe):
-    notes = []
-    manifest = build(stored(clustered(12, 64)), tmp_path / "i.index", recipe, note=notes.append)
-    assert manifest["recipe"] == "flat"
+    notes = Notes()
+    manifest = build(stored(clustered(12, 64)), tmp_path / "i.index", BuildRequest(recipe), progress=notes)
+    assert manifest.recipe == "flat"
     assert "12 vectors are too few" in notes[0]
     assert open_index(tmp_path / "i.index").backend.ntotal == 12
 
@@ -129,8 +130,8 @@ def test_skipped_rows_are_left_out_and_ids_stay_rows(stored, tmp_path, recipe):
     array = clustered(3000, 16)
     array[::3] = 0
     vectors = stored(array)
-    manifest = build(vectors, tmp_path / "i.index", recipe)
-    assert manifest["n"] == 2000
+    manifest = build(vectors, tmp_path / "i.index", BuildRequest(recipe))
+    assert manifest.n == 2000
     _, rows = open_index(tmp_path / "i.index").search(normalise(array[[1, 2999]]), 1)
     assert rows.ravel().tolist() == [1, 2999]
 
@@ -165,7 +166,7 @@ def test_any_tool_reads_the_index(stored, tmp_path):
 )
 def test_what_cannot_be_built_says_why_and_writes_nothing(stored, tmp_path, array, recipe, message):
     with pytest.raises(ValueError, match=message):
-        build(stored(array), tmp_path / "i.index", recipe)
+        build(stored(array), tmp_path / "i.index", BuildRequest(recipe))
     assert {path.name for path in tmp_path.iterdir()} == {"vectors.npy"}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.index.exact import normalise
 from similar_images.index.index import open_index
 from similar_images.vectors.store import open_vectors
@@ -75,7 +75,7 @@ def test_an_altered_index_of_2022_is_refused_or_answers_but_never_crashes(vector
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
 def test_an_altered_index_with_a_manifest_is_always_refused(vectors, tmp_path, recipe):
-    build(vectors, tmp_path / "good.index", recipe)
+    build(vectors, tmp_path / "good.index", BuildRequest(recipe))
     assert attack(tmp_path) == (400, 0)
 
 

@@ -5,7 +5,7 @@ import pytest
 from arrays import clustered
 
 from similar_images.index import neighbours
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.index.exact import normalise
 from similar_images.index.index import open_index
 from similar_images.index.neighbours import find_neighbours
@@ -31,7 +31,7 @@ def indexed(tmp_path):
     vectors[[5, 70]] = 0
     np.save(tmp_path / "v.npy", vectors)
     opened: Vectors = open_vectors(tmp_path / "v.npy")
-    build(opened, tmp_path / "v.index", "reduced", similarity="cosine")
+    build(opened, tmp_path / "v.index", BuildRequest("reduced", similarity="cosine"))
     return vectors, open_index(tmp_path / "v.index")
 
 

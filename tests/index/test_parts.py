@@ -12,12 +12,13 @@ import pytest
 from arrays import clustered
 from conftest import ROOT
 from damage import mutants, wrong_values
+from notes import Notes
 from part_files import KILLED, in_one_piece, part_files, same_hits
 
 from similar_images import Collection
 from similar_images.index import backend as backends
 from similar_images.index import parts
-from similar_images.index.builder import add, build, remove
+from similar_images.index.builder import BuildRequest, add, build, remove
 from similar_images.index.exact import exact_search, normalise
 from similar_images.index.index import open_index
 from similar_images.index.quality import recall
@@ -54,12 +55,12 @@ def path(tmp_path) -> Path:
 )
 def test_parts_give_the_hits_of_one_piece(store, path, recipe, similarity):
     vectors, whole = store(), path.with_name("whole.index")
-    one = build(vectors, whole, recipe, similarity=similarity)
-    manifest = build(vectors, path, recipe, similarity=similarity, part_size=SIZE)
-    assert [part["n"] for part in manifest["parts"]["files"]] == [1499, 1499, 1500, 1499]
-    assert manifest["n"] == one["n"] == N - 3
+    one = build(vectors, whole, BuildRequest(recipe, similarity=similarity))
+    manifest = build(vectors, path, BuildRequest(recipe, similarity=similarity, part_size=SIZE))
+    assert [part.n for part in manifest.parts.files] == [1499, 1499, 1500, 1499]
+    assert manifest.n == one.n == N - 3
     for key in ("recipe", "parameters", "similarities", "removed", "built_recall"):
-        assert manifest[key] == one[key], key
+        assert getattr(manifest, key) == getattr(one, key), key
     index = open_index(path)
     assert index.backend.ntotal == N - 3 and faiss.read_index(str(path)).ntotal == 0
     assert same_hits(index, in_one_piece(index, vectors), store.unseen, vectors.array)
@@ -69,14 +70,14 @@ def test_parts_give_the_hits_of_one_piece(store, path, recipe, similarity):
         index.vectors if index.vectors is not None else vectors.array, index.similarity.transform(store.unseen), 10
     )[1]
     found = recall(index.search(store.unseen, 10, vectors.array)[1], true).mean()
-    assert found == pytest.approx(manifest["measured"]["recall"], abs=0.1)
+    assert found == pytest.approx(manifest.measured.recall, abs=0.1)
     assert not list(path.parent.glob(".*"))
 
 
 @pytest.mark.parametrize("recipe", [MAPPED, "IVF40,SQ8"])
 def test_parts_left_on_disk_give_the_hits_of_those_in_memory(store, path, recipe, monkeypatch):
     vectors = store()
-    manifest = build(vectors, path, recipe, similarity="cosine", part_size=SIZE)
+    manifest = build(vectors, path, BuildRequest(recipe, similarity="cosine", part_size=SIZE))
     mapped, copied = open_index(path, mapped=True), open_index(path, mapped=False)
     assert backends.is_mapped(mapped.backend) and not backends.is_mapped(copied.backend)
     assert same_hits(mapped, copied, store.unseen, vectors.array)
@@ -84,13 +85,13 @@ def test_parts_left_on_disk_give_the_hits_of_those_in_memory(store, path, recipe
     monkeypatch.setattr(parts, "MAX_MEMORY_SHARE", 0)
     assert backends.is_mapped(open_index(path).backend)
     grown = store(N + 100)
-    assert add(grown, path)["n"] == N + 97  # and all is measured so
-    again = build(grown, path, recipe, similarity="cosine", part_size=SIZE)
-    assert again["measured"]["recall"] == pytest.approx(manifest["measured"]["recall"], abs=0.02)
+    assert add(grown, path).n == N + 97  # and all is measured so
+    again = build(grown, path, BuildRequest(recipe, similarity="cosine", part_size=SIZE))
+    assert again.measured.recall == pytest.approx(manifest.measured.recall, abs=0.02)
 
 
 def test_codes_that_cannot_be_left_on_disk_are_refused(store, path):
-    build(store(), path, "reduced", part_size=SIZE)
+    build(store(), path, BuildRequest("reduced", part_size=SIZE))
     with pytest.raises(ValueError, match="fast scan cannot be memory-mapped: build with the recipe mapped"):
         open_index(path, mapped=True)
 
@@ -99,15 +100,15 @@ def test_codes_that_cannot_be_left_on_disk_are_refused(store, path):
 @pytest.mark.parametrize(("step", "part", "complete"), [("filling", "00002.part", 2), ("keeping", "", 4)])
 def test_a_killed_build_resumes_and_keeps_its_complete_parts(store, path, step, part, complete, similarity):
     vectors = store()
-    build(vectors, path, "reduced", similarity=similarity)
+    build(vectors, path, BuildRequest("reduced", similarity=similarity))
     whole, folder = open_index(path), path.with_name(f".{path.name}.unfinished")
     command = [sys.executable, "-c", KILLED, str(path.parent), part, step, similarity]
     assert subprocess.run(command, cwd=ROOT).returncode == -9
     assert same_hits(open_index(path), whole, store.unseen, vectors.array)  # readers see the old one
     before = {file.stat().st_mtime_ns for file in folder.glob("0*.part")}
     assert len(before) == complete and not part_files(path)
-    notes: list[str] = []
-    build(vectors, path, "reduced", similarity=similarity, part_size=SIZE, note=notes.append)
+    notes = Notes()
+    build(vectors, path, BuildRequest("reduced", similarity=similarity, part_size=SIZE), progress=notes)
     assert notes == [f"resuming: {complete} of 4 parts are complete"]
     assert before <= set(part_files(path).values())  # the same files, not written again
     assert len(part_files(path)) == 4 and not folder.exists()
@@ -118,20 +119,20 @@ def test_a_killed_build_resumes_and_keeps_its_complete_parts(store, path, step, 
 def test_another_request_does_not_take_the_parts_of_a_killed_build(store, path):
     store()
     subprocess.run([sys.executable, "-c", KILLED, str(path.parent), "00002.part", "filling", "cosine"], cwd=ROOT)
-    notes: list[str] = []
-    manifest = build(store(5500), path, "reduced", similarity="cosine", part_size=SIZE, note=notes.append)
-    assert notes == [] and manifest["n"] == 5498
+    notes = Notes()
+    manifest = build(store(5500), path, BuildRequest("reduced", similarity="cosine", part_size=SIZE), progress=notes)
+    assert notes == [] and manifest.n == 5498
 
 
 def test_rows_are_added_to_the_last_part_and_to_new_ones(store, path):
-    build(store(4000), path, "reduced", part_size=SIZE)
+    build(store(4000), path, BuildRequest("reduced", part_size=SIZE))
     before = part_files(path)
     vectors = store(N + 1000)
     manifest = add(vectors, path)
-    assert [part["n"] for part in manifest["parts"]["files"]] == [1499, 1499, 1500, 1500, 999]
+    assert [part.n for part in manifest.parts.files] == [1499, 1499, 1500, 1500, 999]
     kept = set(before.items()) & set(part_files(path).items())
     on_disk = sum(path.with_name(name).stat().st_size for name in part_files(path))
-    assert manifest["measured"]["bytes_on_disk"] == on_disk + open_index(path).similarity.bytes
+    assert manifest.measured.bytes_on_disk == on_disk + open_index(path).similarity.bytes
     assert len(kept) == 2 and len(part_files(path)) == 5  # two were full; the first two lack a skipped row each
     index = open_index(path)
     assert same_hits(index, in_one_piece(index, vectors), store.unseen, vectors.array)
@@ -139,21 +140,21 @@ def test_rows_are_added_to_the_last_part_and_to_new_ones(store, path):
 
 def test_removed_rows_are_gone_and_only_their_parts_are_written(store, path):
     vectors = store()
-    build(vectors, path, "reduced", part_size=SIZE)
+    build(vectors, path, BuildRequest("reduced", part_size=SIZE))
     before = part_files(path)
     manifest = remove(vectors, path, [10, 20, 4600])
-    assert manifest["removed"] == [10, 20, 4600] and manifest["n"] == N - 6
+    assert manifest.removed == [10, 20, 4600] and manifest.n == N - 6
     assert len(set(before.items()) & set(part_files(path).items())) == 2 and len(part_files(path)) == 4
     index = open_index(path)
     rows = index.search(normalise(vectors.array[[10, 20, 4600]]), 10, vectors.array)[1]
     assert not {10, 20, 4600} & set(rows.ravel().tolist())
     manifest = remove(vectors, path, list(range(SIZE)))  # a whole part
-    assert len(manifest["parts"]["files"]) == 3 == len(part_files(path))
+    assert len(manifest.parts.files) == 3 == len(part_files(path))
     with pytest.raises(ValueError, match="no image would be left; delete the index instead"):
         remove(vectors, path, list(range(N)))
-    assert open_index(path).backend.ntotal == manifest["n"]
-    notes: list[str] = []
-    assert build(vectors, path, "reduced", part_size=SIZE, note=notes.append)["n"] == manifest["n"]
+    assert open_index(path).backend.ntotal == manifest.n
+    notes = Notes()
+    assert build(vectors, path, BuildRequest("reduced", part_size=SIZE), progress=notes).n == manifest.n
     assert "removed images stay removed" in notes[0]
 
 
@@ -162,7 +163,7 @@ def test_filters_work_in_parts(store, path, monkeypatch, mapped):
     from similar_images.collection import searcher
 
     vectors = store()
-    build(vectors, path, MAPPED, similarity="cosine", part_size=SIZE)
+    build(vectors, path, BuildRequest(MAPPED, similarity="cosine", part_size=SIZE))
     monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", 0)  # search the index, however few rows match
     monkeypatch.setattr(parts, "MAX_MEMORY_SHARE", 0 if mapped else 1)
     collection = Collection.open(vectors.path, index=path)
@@ -178,7 +179,7 @@ def test_filters_work_in_parts(store, path, monkeypatch, mapped):
 
 def test_a_missing_or_damaged_part_is_one_line_with_the_remedy(store, path):
     vectors = store()
-    build(vectors, path, "reduced", part_size=SIZE)
+    build(vectors, path, BuildRequest("reduced", part_size=SIZE))
     name = next(iter(part_files(path)))
     part = path.with_name(name)
     whole = part.read_bytes()
@@ -197,8 +198,8 @@ def test_a_missing_or_damaged_part_is_one_line_with_the_remedy(store, path):
 
 def test_a_change_does_not_keep_damage_that_an_opening_does_not_read(store, path, monkeypatch):
     vectors = store()
-    build(vectors, path, "reduced", part_size=SIZE)
-    part = path.with_name(open_index(path).manifest["parts"]["files"][-1]["file"])
+    build(vectors, path, BuildRequest("reduced", part_size=SIZE))
+    part = path.with_name(open_index(path).manifest.parts.files[-1].file)
     content, changed = bytearray(part.read_bytes()), part.stat()
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
@@ -208,7 +209,7 @@ def test_a_change_does_not_keep_damage_that_an_opening_does_not_read(store, path
 
 
 def test_every_damaged_manifest_of_parts_is_refused_in_one_line(store, path):
-    build(store(), path, "reduced", part_size=3000)
+    build(store(), path, BuildRequest("reduced", part_size=3000))
     manifest = path.with_name(path.name + ".json")
     content = json.loads(manifest.read_bytes())
     refused = 0
@@ -227,15 +228,15 @@ def test_every_damaged_manifest_of_parts_is_refused_in_one_line(store, path):
 
 def test_a_rebuild_in_one_piece_removes_the_parts(store, path):
     vectors = store()
-    build(vectors, path, "reduced", part_size=SIZE)
+    build(vectors, path, BuildRequest("reduced", part_size=SIZE))
     assert part_files(path)
-    manifest = build(vectors, path, "reduced")
-    assert not part_files(path) and "parts" not in manifest and open_index(path).backend.ntotal == N - 3
+    manifest = build(vectors, path, BuildRequest("reduced"))
+    assert not part_files(path) and manifest.parts is None and open_index(path).backend.ntotal == N - 3
 
 
 def test_a_reader_that_has_an_old_index_in_parts_goes_on(store, path):
     vectors = store()
-    build(vectors, path, MAPPED, similarity="cosine", part_size=SIZE)
+    build(vectors, path, BuildRequest(MAPPED, similarity="cosine", part_size=SIZE))
     opened = open_index(path, mapped=True)
     before = opened.search(store.unseen, 5)[1]
     remove(vectors, path, before[0].tolist())
@@ -245,14 +246,14 @@ def test_a_reader_that_has_an_old_index_in_parts_goes_on(store, path):
 @pytest.mark.parametrize("recipe", ["flat", "HNSW8"])
 def test_a_recipe_without_lists_has_no_parts(store, path, recipe):
     with pytest.raises(ValueError, match="only an index of inverted lists has parts"):
-        build(store(), path, recipe, similarity="cosine", part_size=SIZE)
+        build(store(), path, BuildRequest(recipe, similarity="cosine", part_size=SIZE))
     assert not path.exists() and not list(path.parent.glob(".*"))
 
 
 def test_a_part_of_another_index_is_refused(store, path):
-    build(store(), path, "reduced", part_size=SIZE)
+    build(store(), path, BuildRequest("reduced", part_size=SIZE))
     other = path.with_name("other.index")
-    build(store(), other, MAPPED, part_size=SIZE)
+    build(store(), other, BuildRequest(MAPPED, part_size=SIZE))
     trained = backends.read_index(path)
     with pytest.raises(ValueError, match="Faiss cannot read its part"):
         parts.join_parts(trained, [next(other.parent.glob("other.index.*.part"))])

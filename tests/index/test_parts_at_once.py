@@ -9,7 +9,7 @@ from conditions import wait_for_more
 from part_files import part_files
 
 from similar_images.index import parts
-from similar_images.index.builder import build, remove
+from similar_images.index.builder import BuildRequest, build, remove
 from similar_images.index.index import open_index
 from similar_images.inputs.names import write_names
 from similar_images.vectors.store import open_vectors
@@ -27,7 +27,7 @@ def vectors(tmp_path):
 @pytest.fixture
 def path(tmp_path, vectors):
     path = tmp_path / "v.faiss.index"
-    build(vectors, path, "reduced", part_size=SIZE)
+    build(vectors, path, BuildRequest("reduced", part_size=SIZE))
     return path
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from arrays import clustered
 
-from similar_images.index.builder import build, remove
+from similar_images.index.builder import BuildRequest, build, remove
 from similar_images.index.exact import normalise
 from similar_images.index.index import open_index
 from similar_images.vectors.store import open_vectors
@@ -24,27 +24,27 @@ def test_a_recipe_that_faiss_cannot_use_is_one_line_and_the_process_goes_on(vect
     assert done.stderr.splitlines()[-1].startswith("Error: ")
     assert not (tmp_path / "v.faiss.index").exists()
     with pytest.raises(ValueError, match=recipe):
-        build(vectors, tmp_path / "v.faiss.index", recipe)
+        build(vectors, tmp_path / "v.faiss.index", BuildRequest(recipe))
 
 
 @pytest.mark.parametrize("recipe", ["IVF16,PQ8x4,RFlat", "PCA8,PQ4x4"])
 def test_refined_and_reduced_codes_are_built_and_their_ids_are_rows(vectors, tmp_path, recipe):
     path = tmp_path / "v.faiss.index"
-    assert build(vectors, path, recipe)["n"] == N
+    assert build(vectors, path, BuildRequest(recipe)).n == N
     index = open_index(path)
     _, rows = index.search(vectors.array[:9] / np.linalg.norm(vectors.array[:9], axis=1)[:, None], 1, vectors.array)
     assert (rows.ravel() == np.arange(9)).mean() > 0.5
     try:
-        assert remove(vectors, path, [3])["n"] == N - 1
+        assert remove(vectors, path, [3]).n == N - 1
     except ValueError as error:
         assert "cannot remove" in str(error)
 
 
 def test_principal_components_are_found_without_the_matrices_that_faiss_keeps(vectors, tmp_path):
-    build(vectors, tmp_path / "v.faiss.index", "PCA8,SQ8")
+    build(vectors, tmp_path / "v.faiss.index", BuildRequest("PCA8,SQ8"))
     built = open_index(tmp_path / "v.faiss.index")
     transform = faiss.downcast_VectorTransform(built.backend.index.chain.at(0))
-    assert type(transform) is faiss.LinearTransform and built.manifest["parameters"]["factory"] == "PCA8,SQ8"
+    assert type(transform) is faiss.LinearTransform and built.manifest.parameters.factory == "PCA8,SQ8"
     expected = faiss.PCAMatrix(D, 8)
     expected.train(normalise(vectors.array))
     projections = [faiss.vector_to_array(one.A).reshape(8, D) for one in (transform, expected)]
@@ -54,8 +54,8 @@ def test_principal_components_are_found_without_the_matrices_that_faiss_keeps(ve
 @pytest.mark.parametrize(("d", "parts"), [(32, 16), (554, 2), (2216, 8)])
 def test_classic_is_built_where_16_does_not_divide_d(tmp_path, d, parts):
     np.save(tmp_path / "w.npy", clustered(300, d))
-    manifest = build(open_vectors(tmp_path / "w.npy"), tmp_path / "w.index", "classic")
-    assert manifest["recipe"] == "classic" and manifest["parameters"]["factory"] == f"IVF17,PQ{parts}x8np"
+    manifest = build(open_vectors(tmp_path / "w.npy"), tmp_path / "w.index", BuildRequest("classic"))
+    assert manifest.recipe == "classic" and manifest.parameters.factory == f"IVF17,PQ{parts}x8np"
 
 
 def test_a_recipe_that_corrupts_the_memory_on_these_vectors_is_one_line(run, tmp_path):
@@ -70,4 +70,4 @@ def test_a_recipe_that_ends_the_process_on_these_vectors_is_one_line(tmp_path):
     """Faiss crashes while it trains the rotation of 1,280 numbers."""
     np.save(tmp_path / "w.npy", clustered(1515, 1280))
     with pytest.raises(ValueError, match="the recipe OPQ8,PQ8 cannot be used with 1280 dimensions"):
-        build(open_vectors(tmp_path / "w.npy"), tmp_path / "w.index", "OPQ8,PQ8")
+        build(open_vectors(tmp_path / "w.npy"), tmp_path / "w.index", BuildRequest("OPQ8,PQ8"))

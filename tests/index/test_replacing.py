@@ -16,10 +16,11 @@ from arrays import clustered
 from conditions import wait_for_more
 from conftest import ROOT
 from damage import mutants, wrong_values
+from notes import Notes
 
 from similar_images.collection.images import Collection
 from similar_images.collection.searcher import MIN_MEASURED_QUERIES, Hit
-from similar_images.index.builder import add, build, remove
+from similar_images.index.builder import BuildRequest, add, build, remove
 from similar_images.index.index import open_index
 from similar_images.inputs.names import write_names
 from similar_images.networks.description import NetworkDescription
@@ -30,8 +31,7 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from similar_images import files
-from similar_images.index import builder, index as indexes, manifest
-from similar_images.networks.description import NetworkDescription
+from similar_images.index import builder
 from similar_images.vectors.store import open_vectors
 folder, step = Path(sys.argv[1]), int(sys.argv[2])
 steps = 0
@@ -46,7 +46,7 @@ def counted(function):
 files.os.fsync = counted(os.fsync)
 Path.replace = counted(Path.replace)
 vectors, path = open_vectors(folder / "v.npy"), folder / "v.faiss.index"
-builder.remove(vectors, path, [3]) if sys.argv[3] == "remove" else builder.build(vectors, path, "flat")
+builder.remove(vectors, path, [3]) if sys.argv[3] == "remove" else builder.build(vectors, path, builder.BuildRequest("flat"))
 """
 
 
@@ -59,7 +59,7 @@ def vectors(tmp_path):
 
 @pytest.fixture
 def index(vectors, tmp_path):
-    build(vectors, tmp_path / "v.faiss.index", "flat")
+    build(vectors, tmp_path / "v.faiss.index", BuildRequest("flat"))
     return tmp_path / "v.faiss.index"
 
 
@@ -142,12 +142,12 @@ def test_a_kill_while_an_index_of_another_tool_is_replaced_leaves_one_that_opens
 
 def test_removed_images_stay_removed_in_a_rebuild_until_they_are_restored(vectors, index):
     remove(vectors, index, [3, 5])
-    notes: list[str] = []
-    build(vectors, index, "flat", note=notes.append)
+    notes = Notes()
+    build(vectors, index, BuildRequest("flat"), progress=notes)
     opened = open_index(index)
     assert opened.removed == [3, 5] and notes == ["2 removed images stay removed; --restore brings them back"]
     assert not {3, 5} & set(opened.search(faiss.rand((1, D)), N)[1].ravel().tolist())
-    build(vectors, index, "flat", restore=True)
+    build(vectors, index, BuildRequest("flat", restore=True))
     assert open_index(index).backend.ntotal == N
 
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import faiss
 import numpy as np
@@ -14,10 +15,13 @@ from similar_images.cli.options import SIMILARITIES as OFFERED
 from similar_images.files import sha256
 from similar_images.index import builder
 from similar_images.index import similarity as similarities
+from similar_images.index.builder import BuildRequest
 from similar_images.index.exact import exact_search, normalise
 from similar_images.index.index import open_index
+from similar_images.index.manifest import SimilarityEntry
 from similar_images.index.similarity import COSINE, SIMILARITIES, Similarity, fit
 from similar_images.index.tuning import QualityTarget
+from similar_images.records import to_json
 from similar_images.vectors.store import open_vectors
 
 N, D = 600, 160
@@ -135,7 +139,7 @@ def test_images_of_known_networks_are_whitened_unless_they_are_few_and_texts_are
 @pytest.mark.parametrize("name", ["centred", "whitened"])
 def test_reranked_hits_have_the_similarities_of_an_exact_search(stored, index, recipe, name):
     vectors = stored()
-    builder.build(vectors, index, recipe, similarity=name)
+    builder.build(vectors, index, BuildRequest(recipe, similarity=name))
     opened = open_index(index)
     unit = normalise(vectors.array)
     moved = opened.similarity.transform(unit)
@@ -153,7 +157,7 @@ def test_reranked_hits_have_the_similarities_of_an_exact_search(stored, index, r
 @pytest.mark.parametrize("name", ["cosine", "centred", "whitened"])
 def test_faiss_alone_finds_rows_by_vectors_of_the_network(stored, index, array, recipe, name):
     target = QualityTarget(recall=0.9, max_bytes=120_000) if recipe == "target" else None
-    builder.build(stored(), index, "auto" if target else recipe, target, similarity=name)
+    builder.build(stored(), index, BuildRequest("auto" if target else recipe, target=target, similarity=name))
     builder.remove(stored(), index, [3, 550])
     whole, opened = faiss.read_index(str(index)), open_index(index)
     unit = normalise(array[:60])
@@ -168,32 +172,32 @@ def test_faiss_alone_finds_rows_by_vectors_of_the_network(stored, index, array, 
 
 
 def test_faiss_alone_finds_rows_in_parts_by_vectors_of_the_network(stored, index, array):
-    manifest = builder.build(stored(), index, "reduced", similarity="whitened", part_size=250)
+    manifest = builder.build(stored(), index, BuildRequest("reduced", similarity="whitened", part_size=250))
     whole = faiss.read_index(str(index))
     lists = faiss.extract_index_ivf(whole)
-    for part in manifest["parts"]["files"]:
-        lists.merge_from(faiss.read_index(str(index.with_name(part["file"]))), 0)
+    for part in manifest.parts.files:
+        lists.merge_from(faiss.read_index(str(index.with_name(part.file))), 0)
     whole.ntotal = lists.ntotal
     unit = normalise(np.delete(array, 7, axis=0)[:60])
     assert np.array_equal(whole.search(unit, 5)[1], open_index(index).search(unit, 5)[1])
 
 
 def test_its_files_lie_beside_the_index_and_go_with_it(stored, index):
-    manifest = builder.build(stored(), index, similarity="whitened")
-    entry = manifest["similarity"]
-    assert beside(index) == [entry["vectors"]] and entry["name"] == "whitened"
+    manifest = builder.build(stored(), index, BuildRequest(similarity="whitened"))
+    entry = manifest.similarity
+    assert beside(index) == [entry.vectors] and entry.name == "whitened"
     opened = open_index(index)
-    assert opened.vectors.dtype == np.float16 and opened.vectors.shape == (N, entry["dimension"])
-    assert manifest["measured"]["bytes_on_disk"] == index.stat().st_size
-    centred = builder.build(stored(), index, similarity="centred")["similarity"]
-    assert beside(index) == [centred["vectors"]]
-    assert builder.build(stored(), index)["similarity"] is None  # the network is unknown
+    assert opened.vectors.dtype == np.float16 and opened.vectors.shape == (N, entry.dimension)
+    assert manifest.measured.bytes_on_disk == index.stat().st_size
+    centred = builder.build(stored(), index, BuildRequest(similarity="centred")).similarity
+    assert beside(index) == [centred.vectors]
+    assert builder.build(stored(), index).similarity is None  # the network is unknown
     assert not beside(index) and open_index(index).similarity is COSINE
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
 def test_adding_and_removing_keep_the_transform(stored, index, array, recipe):
-    builder.build(stored(500), index, recipe, similarity="whitened")
+    builder.build(stored(500), index, BuildRequest(recipe, similarity="whitened"))
     before = open_index(index)
     manifest = builder.add(stored(), index)
     grown = open_index(index)
@@ -205,13 +209,13 @@ def test_adding_and_removing_keep_the_transform(stored, index, array, recipe):
     )
     assert grown.backend.ntotal == N - 1
     removed = builder.remove(stored(), index, [3, 550])
-    assert removed["similarity"]["vectors"] == manifest["similarity"]["vectors"] and len(beside(index)) == 1
+    assert removed.similarity.vectors == manifest.similarity.vectors and len(beside(index)) == 1
     assert 3 not in open_index(index).search(normalise(array[3:4]), 5, array)[1]
 
 
 def test_a_row_that_was_skipped_and_is_there_now_is_transformed(stored, index, array):
     vectors = stored()
-    builder.build(vectors, index, similarity="centred")
+    builder.build(vectors, index, BuildRequest(similarity="centred"))
     manifest = json.loads(index.with_name(index.name + ".json").read_text())
     assert not open_index(index).vectors[7].any()
     manifest["vectors"]["skipped"] = [7]
@@ -238,20 +242,20 @@ def test_a_collection_that_has_grown_or_changed_in_kind_says_that_a_rebuild_pays
 
 def test_without_its_vectors_it_is_searched_the_same(stored, index, array):
     vectors = stored()
-    entry = builder.build(vectors, index, "reduced", similarity="whitened")["similarity"]
+    entry = builder.build(vectors, index, BuildRequest("reduced", similarity="whitened")).similarity
     queries = normalise(array[:20])
     before = open_index(index).search(queries, 5, array)
-    index.with_name(entry["vectors"]).write_bytes(index.with_name(entry["vectors"]).read_bytes()[:-9])
+    index.with_name(entry.vectors).write_bytes(index.with_name(entry.vectors).read_bytes()[:-9])
     assert open_index(index).vectors is None
     assert np.array_equal(open_index(index).search(queries, 5, array)[1], before[1])
-    index.with_name(entry["vectors"]).unlink()
+    index.with_name(entry.vectors).unlink()
     builder.remove(vectors, index, [5])
     assert open_index(index).vectors is not None
 
 
 @pytest.mark.parametrize("name", ["centred", "whitened"])
 def test_without_its_manifest_it_is_searched_the_same(stored, index, array, name):
-    builder.build(stored(), index, similarity=name)
+    builder.build(stored(), index, BuildRequest(similarity=name))
     queries, before = normalise(array[8:20]), open_index(index)
     index.with_name(index.name + ".json").unlink()
     alone = open_index(index)
@@ -260,26 +264,26 @@ def test_without_its_manifest_it_is_searched_the_same(stored, index, array, name
         assert np.allclose(one, other, atol=1e-6)
 
 
-def save_as_version_1(index) -> dict:
+def save_as_version_1(index) -> SimilarityEntry:
     """Rewrite an index as earlier versions did: of transformed vectors, with the transform in another file."""
     opened = open_index(index, with_parts=False)
     faiss.write_index(opened.backend.index, str(index))
     part = index.with_name("transform.npy")
     opened.similarity.save(part)
-    entry = opened.manifest["similarity"] | {"transform": f"{index.name}.{sha256(part)[:8]}.transform.npy"}
-    part.replace(index.with_name(entry["transform"]))
-    manifest = opened.manifest | {"similarity": entry, "sha256": sha256(index)}
-    index.with_name(index.name + ".json").write_text(json.dumps(manifest))
+    entry = replace(opened.manifest.similarity, transform=f"{index.name}.{sha256(part)[:8]}.transform.npy")
+    part.replace(index.with_name(entry.transform))
+    manifest = replace(opened.manifest, similarity=entry, sha256=sha256(index))
+    index.with_name(index.name + ".json").write_text(json.dumps({"format": manifest.FORMAT, **to_json(manifest)}))
     return entry
 
 
 @pytest.mark.parametrize("how", [{"recipe": "flat"}, {"recipe": "reduced"}, {"recipe": "reduced", "part_size": 250}])
 @pytest.mark.parametrize("name", ["centred", "whitened"])
 def test_an_index_of_an_earlier_version_is_searched_and_changed(stored, index, array, how, name):
-    builder.build(stored(500), index, similarity=name, **how)
+    builder.build(stored(500), index, BuildRequest(similarity=name, **how))
     queries, before = normalise(array[:20]), open_index(index)
     entry = save_as_version_1(index)
-    assert beside(index) == sorted([entry["transform"], entry["vectors"]])
+    assert beside(index) == sorted([entry.transform, entry.vectors])
     opened = open_index(index)
     assert opened.d == D and opened.similarity.name == name
     assert np.array_equal(opened.search(queries, 5, array)[1], before.search(queries, 5, array)[1])
@@ -294,8 +298,8 @@ def test_an_index_of_an_earlier_version_is_searched_and_changed(stored, index, a
 
 
 def test_a_separate_transform_that_is_altered_or_missing_is_refused(stored, index):
-    builder.build(stored(), index, "reduced", similarity="whitened")
-    transform = index.with_name(save_as_version_1(index)["transform"])
+    builder.build(stored(), index, BuildRequest("reduced", similarity="whitened"))
+    transform = index.with_name(save_as_version_1(index).transform)
     content = bytearray(transform.read_bytes())
     content[-3] ^= 1
     transform.write_bytes(content)
@@ -307,7 +311,7 @@ def test_a_separate_transform_that_is_altered_or_missing_is_refused(stored, inde
 
 
 def test_a_manifest_cannot_name_files_elsewhere(stored, index, tmp_path):
-    builder.build(stored(), index, similarity="centred")
+    builder.build(stored(), index, BuildRequest(similarity="centred"))
     save_as_version_1(index)
     path = index.with_name(index.name + ".json")
     manifest = json.loads(path.read_text())
@@ -318,15 +322,15 @@ def test_a_manifest_cannot_name_files_elsewhere(stored, index, tmp_path):
 
 
 def test_two_builds_give_the_same_files(stored, index, tmp_path):
-    builder.build(stored(), index, similarity="whitened")
+    builder.build(stored(), index, BuildRequest(similarity="whitened"))
     first = {name: (tmp_path / name).read_bytes() for name in [*beside(index), index.name]}
-    builder.build(stored(), index, similarity="whitened")
+    builder.build(stored(), index, BuildRequest(similarity="whitened"))
     assert first == {name: (tmp_path / name).read_bytes() for name in [*beside(index), index.name]}
 
 
 def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(stored, index, array):
     vectors, stop, wrong, seen = stored(), threading.Event(), [], []
-    builder.build(vectors, index, similarity="centred")
+    builder.build(vectors, index, BuildRequest(similarity="centred"))
     unit = normalise(array[:3])
     expected = {}
     for name in ("centred", "whitened"):
@@ -348,7 +352,7 @@ def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(store
     for reader in readers:
         reader.start()
     for round_ in range(30):
-        builder.build(vectors, index, similarity=("whitened", "centred")[round_ % 2])
+        builder.build(vectors, index, BuildRequest(similarity=("whitened", "centred")[round_ % 2]))
         wait_for_more(seen, wrong)
     stop.set()
     for reader in readers:
@@ -359,10 +363,10 @@ def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(store
 
 def test_two_threads_that_search_one_collection_get_the_same_hits(stored, index, tmp_path, array):
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
-    entry = builder.build(stored(), index, "reduced", similarity="whitened")["similarity"]
+    entry = builder.build(stored(), index, BuildRequest("reduced", similarity="whitened")).similarity
     rows = [row for row in range(60) if row != 7]
     expected = [Collection.open(tmp_path / "v.npy").nearest(row, 5, exact) for exact in (False, True) for row in rows]
-    index.with_name(entry["vectors"]).unlink()  # then both need what is computed anew
+    index.with_name(entry.vectors).unlink()  # then both need what is computed anew
     collection, found = Collection.open(tmp_path / "v.npy"), [[], []]
 
     def search(place: int) -> None:

@@ -96,7 +96,7 @@ def test_a_grown_collection_is_refused_only_if_an_indexed_row_has_changed(folder
         assert "have changed" in folder.refusal()
     else:
         assert Collection.open(folder.path).not_indexed == 1000
-        assert builder.add(open_vectors(folder.path), folder.index)["n"] == N + 1000
+        assert builder.add(open_vectors(folder.path), folder.index).n == N + 1000
         assert Collection.open(folder.path).not_indexed == 0
 
 
@@ -110,7 +110,7 @@ def test_skipped_rows_that_were_tried_again_are_no_change(tmp_path):
     assert Collection.open(folder.path).not_indexed == 1
     builder.remove(open_vectors(folder.path), folder.index, [8])
     assert Collection.open(folder.path).not_indexed == 1
-    assert builder.add(open_vectors(folder.path), folder.index)["n"] == N - 2
+    assert builder.add(open_vectors(folder.path), folder.index).n == N - 2
     folder.array[9] += 0.1
     folder.save(skipped=(2000,))
     assert "rows 0 to 1,023 have changed" in folder.refusal()
@@ -120,9 +120,9 @@ def test_removed_rows_stay_removed_when_a_stale_index_is_rebuilt(folder):
     builder.build(folder.save(), folder.index)
     builder.remove(open_vectors(folder.path), folder.index, [3, 40])
     folder.array[1500] += 0.1
-    assert builder.build(folder.save(), folder.index)["removed"] == [3, 40]
+    assert builder.build(folder.save(), folder.index).removed == [3, 40]
     folder.save(names=[f"other/{row}.jpg" for row in range(N)])
-    assert builder.build(open_vectors(folder.path), folder.index)["removed"] == []
+    assert builder.build(open_vectors(folder.path), folder.index).removed == []
 
 
 def test_no_vector_is_read_to_compare_digests_that_manifests_have(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from sample_texts import MIRROR, QUERY, make_texts, pillow
 
 from similar_images import Collection, Gallery, TextCollection, TextGallery
 from similar_images.collection.texts import DOCSTRINGS, TWEETS, TWEETS_INDEX
-from similar_images.index.builder import build
+from similar_images.index.builder import BuildRequest, build
 from similar_images.inputs.texts import MAX_CHARACTERS, text_list_path
 from similar_images.networks import text as text_networks
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
@@ -181,7 +181,7 @@ def test_hits_without_vectors_are_reranked_by_encoding_them(alone):
     exact = TextCollection.sample()
     names, texts = text_list_path(TWEETS), exact.names
     make_texts(names, texts)
-    build(open_vectors(vectors_path(names)), index_path(vectors_path(names)), "PQ48x4fs")
+    build(open_vectors(vectors_path(names)), index_path(vectors_path(names)), BuildRequest("PQ48x4fs"))
     stored = TextCollection.open(names)
     expected = stored.nearest(QUERY, exact=True)
     vectors_path(names).unlink()
