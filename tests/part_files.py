@@ -1,4 +1,4 @@
-"""The files of an index in parts, and the same index in one piece, to compare with."""
+"""Files of an index in parts, and the same index in one file."""
 
 from pathlib import Path
 

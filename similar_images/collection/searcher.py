@@ -42,6 +42,7 @@ from similar_images.index.neighbours import check_k
 from similar_images.index.quality import PERCENTILES, percentiles, random_pairs
 from similar_images.index.similarity import COSINE, SEED, Similarity, transform_all
 from similar_images.inputs.sources import Location
+from similar_images.records import to_json
 
 # Of the mean of the negatives, subtracted from the mean of several positives, or from one: benchmarks/similarity.py.
 NEGATIVE_SHARE, NEGATIVE_SHARE_OF_ONE = 0.5, 0.25

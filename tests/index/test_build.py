@@ -37,7 +37,7 @@ def reached(index, vectors, queries) -> float:
     return float(recall(index.search(queries, 10, vectors.array)[1], true).mean())
 
 
-def test_queries_are_left_out_of_their_own_hits(store):
+def test_queries_are_excluded_from_their_hits(store):
     vectors = store(300)
     queries = Queries(vectors.array, removed=[5, 7], count=50)
     assert len(queries.rows) == 50 and not {5, 7} & set(queries.rows)
@@ -49,7 +49,7 @@ def test_queries_are_left_out_of_their_own_hits(store):
 
 
 @pytest.mark.parametrize("wanted", [0.8, 0.95])
-def test_a_target_is_reached_on_queries_that_the_build_did_not_see(store, tmp_path, wanted):
+def test_target_recall_holds_for_new_queries(store, tmp_path, wanted):
     vectors = store()
     tried = Candidates()
     manifest = builder.build(
@@ -63,11 +63,11 @@ def test_a_target_is_reached_on_queries_that_the_build_did_not_see(store, tmp_pa
     assert manifest.measured.recall >= manifest.measured.interval[0] >= wanted
     assert manifest.measured.bytes_on_disk == (tmp_path / "i.index").stat().st_size <= 1_000_000
     assert manifest.target == QualityTarget(recall=wanted, max_bytes=1_000_000)
-    assert any(one.recipe == manifest.recipe for one in tried)  # what cannot win is not tried
+    assert any(one.recipe == manifest.recipe for one in tried)  # hopeless candidates are skipped
     assert manifest.parameters.reranked == index.reranked
 
 
-def test_without_a_recall_the_most_exact_within_the_limits_is_taken(store, tmp_path):
+def test_without_target_recall_most_exact_candidate_wins(store, tmp_path):
     manifest = builder.build(
         store(), tmp_path / "i.index", builder.BuildRequest(target=QualityTarget(max_bytes=2_000_000))
     )
@@ -81,7 +81,7 @@ def test_without_a_recall_the_most_exact_within_the_limits_is_taken(store, tmp_p
     assert manifest.measured.recall == pytest.approx(max(within), abs=1e-9)
 
 
-def test_a_target_that_cannot_be_met_names_the_limit_and_writes_nothing(store, tmp_path):
+def test_unreachable_target_names_limit_and_writes_nothing(store, tmp_path):
     vectors = store()
     before = {path.name for path in tmp_path.iterdir()}
     for target, message in (
@@ -101,12 +101,12 @@ def test_a_target_that_cannot_be_met_names_the_limit_and_writes_nothing(store, t
 
 
 @pytest.mark.parametrize("n", [1, 2, 12, 30])
-def test_a_few_vectors_meet_any_recall_exactly(store, tmp_path, n):
+def test_few_vectors_reach_recall_1(store, tmp_path, n):
     manifest = builder.build(store(n), tmp_path / "i.index", builder.BuildRequest(target=QualityTarget(recall=1.0)))
     assert manifest.measured.recall == 1
 
 
-def test_every_build_says_what_it_reaches_with_and_without_the_vectors(store, tmp_path):
+def test_manifest_records_recall_with_and_without_vectors(store, tmp_path):
     vectors = store()
     measured = builder.build(vectors, tmp_path / "i.index", builder.BuildRequest("reduced")).measured
     index = open_index(tmp_path / "i.index")
@@ -119,7 +119,7 @@ def test_every_build_says_what_it_reaches_with_and_without_the_vectors(store, tm
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
-def test_two_adds_give_the_same_index_as_one_and_no_worse_a_search_than_a_rebuild(store, tmp_path, recipe):
+def test_two_adds_equal_one_and_match_a_rebuild(store, tmp_path, recipe):
     for name in ("one", "two"):
         builder.build(store(5400), tmp_path / f"{name}.index", builder.BuildRequest(recipe))
     builder.add(store(5700), tmp_path / "two.index")
@@ -133,7 +133,7 @@ def test_two_adds_give_the_same_index_as_one_and_no_worse_a_search_than_a_rebuil
     assert grown == pytest.approx(reached(open_index(tmp_path / "new.index"), vectors, store.unseen), abs=0.02)
 
 
-def test_ids_that_say_nothing_are_not_kept(store, tmp_path):
+def test_trivial_ids_are_not_stored(store, tmp_path):
     vectors, path = store(3000), tmp_path / "v.faiss.index"
     manifest = builder.build(vectors, path, builder.BuildRequest("flat"))
     assert isinstance(faiss.read_index(str(path)), faiss.IndexFlat)
@@ -147,7 +147,7 @@ def test_ids_that_say_nothing_are_not_kept(store, tmp_path):
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced", "classic", "PQ32x4fs"])
-def test_removed_rows_are_gone_for_good_and_ids_stay_rows(store, tmp_path, recipe):
+def test_removed_rows_stay_removed_and_ids_stay_rows(store, tmp_path, recipe):
     vectors = store(3000)
     builder.build(vectors, tmp_path / "v.faiss.index", builder.BuildRequest(recipe))
     nearest = Collection.open(tmp_path / "v.npy").nearest(17, 1)[0].row
@@ -162,7 +162,7 @@ def test_removed_rows_are_gone_for_good_and_ids_stay_rows(store, tmp_path, recip
     assert added.n == 3198 and added.removed == manifest.removed
 
 
-def test_an_index_that_cannot_remove_says_so_and_stays_as_it_was(store, tmp_path):
+def test_recipe_without_removal_is_unchanged_by_remove(store, tmp_path):
     vectors = store(500)
     builder.build(vectors, tmp_path / "i.index", builder.BuildRequest("HNSW8"))
     before = (tmp_path / "i.index").read_bytes()
@@ -171,7 +171,7 @@ def test_an_index_that_cannot_remove_says_so_and_stays_as_it_was(store, tmp_path
     assert (tmp_path / "i.index").read_bytes() == before
 
 
-def test_an_index_becomes_stale_when_what_is_added_is_different(tmp_path):
+def test_different_new_vectors_make_index_stale(tmp_path):
     def save(array):
         np.save(tmp_path / "v.npy", array)
         return open_vectors(tmp_path / "v.npy")
@@ -183,7 +183,7 @@ def test_an_index_becomes_stale_when_what_is_added_is_different(tmp_path):
     assert quality.is_stale(builder.add(save(np.vstack([first, other])), tmp_path / "i.index"))
 
 
-def test_the_similarity_of_random_pairs_is_kept(store, tmp_path):
+def test_percentiles_match_random_pairs(store, tmp_path):
     vectors = store(2000)
     builder.build(vectors, tmp_path / "v.faiss.index")
     collection = Collection.open(tmp_path / "v.npy")
@@ -194,7 +194,7 @@ def test_the_similarity_of_random_pairs_is_kept(store, tmp_path):
     assert collection.percentile(1.0) == 100
 
 
-def test_what_is_like_nothing_is_told_from_what_is_like_something(store, tmp_path):
+def test_random_queries_have_no_close_match(store, tmp_path):
     builder.build(store(2000), tmp_path / "v.faiss.index")
     collection = Collection.open(tmp_path / "v.npy")
     alike = [collection.is_like_nothing(collection.nearest(row, 3)) for row in range(0, 2000, 20)]
@@ -203,7 +203,7 @@ def test_what_is_like_nothing_is_told_from_what_is_like_something(store, tmp_pat
     assert all(collection.is_like_nothing(collection.nearest(query, 3)) for query in strange)
 
 
-def test_the_script_chooses_adds_and_removes(store, run, tmp_path):
+def test_command_builds_for_target_adds_and_removes(store, run, tmp_path):
     store(5000)
     built = run("build", "-i", "v.npy", "--target-recall", "0.9", "--max-bytes", "1M", "--max-ms", "50")
     assert built.returncode == 0, built.stderr
@@ -230,7 +230,7 @@ def test_the_script_chooses_adds_and_removes(store, run, tmp_path):
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
-def test_images_that_were_skipped_and_tried_again_are_added(recipe, run, photos, tmp_path):
+def test_repaired_images_are_added(recipe, run, photos, tmp_path):
     for number in range(3):  # so many that a recipe can be trained
         copytree(photos, photos / f"again {number}")
     command = "extract", "-d", photos, "--network", "hog-colour"
@@ -265,14 +265,14 @@ def test_images_that_were_skipped_and_tried_again_are_added(recipe, run, photos,
         (("--add", "--recipe", "flat"), "keep recipe and similarity of the index"),
     ],
 )
-def test_bad_options_are_one_line(store, run, tmp_path, options, said):
+def test_invalid_options_report_one_line(store, run, tmp_path, options, said):
     store(50)
     done = run("build", "-i", "v.npy", *options)
     assert done.returncode != 0 and said in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "v.faiss.index").exists()
 
 
-def test_unknown_names_are_not_removed(store, run, tmp_path):
+def test_removing_unknown_names_is_refused(store, run, tmp_path):
     builder.build(store(50), tmp_path / "v.faiss.index")
     (tmp_path / "away.txt").write_text("3.jpg\nno.jpg\n")
     done = run("build", "-i", "v.npy", "--remove", "away.txt")

@@ -18,7 +18,7 @@ def oracle(array: np.ndarray, unit: np.ndarray, k: int, removed: list[int]) -> n
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize(("cached_bytes", "compared"), [(4 * 33 * 64, 8 * 200), (2**20, 2**24)])
-def test_hits_are_those_of_numpy_and_equal_similarities_go_by_row(dtype, cached_bytes, compared, monkeypatch):
+def test_hits_match_numpy_and_ties_are_ordered_by_row(dtype, cached_bytes, compared, monkeypatch):
     monkeypatch.setattr(exact, "CACHED_BYTES", cached_bytes)
     monkeypatch.setattr(exact, "MAX_SIMILARITIES", compared)
     array = np.random.default_rng(1).normal(size=(5000, 33)).astype(dtype)
@@ -35,13 +35,13 @@ def test_hits_are_those_of_numpy_and_equal_similarities_go_by_row(dtype, cached_
         np.testing.assert_allclose(similarities, np.einsum("bd,bkd->bk", queries, normalise(array)[rows]), atol=1e-6)
 
 
-def test_vectors_of_another_type_are_searched_too():
+def test_float64_vectors_are_searched():
     array = np.random.default_rng(2).normal(size=(300, 8))
     unit = normalise(array[:3])
     assert np.array_equal(exact_search(array, unit, 5)[1], oracle(array, unit, 5, []))
 
 
-def test_fewer_vectors_than_k_give_as_many_hits_and_none_where_there_are_none():
+def test_k_above_number_of_vectors_returns_all_vectors():
     array = np.eye(5, dtype=np.float32)
     array[4] = 0
     assert exact_search(array, array[:2], 10, [3])[1].tolist() == [[0, 1, 2], [1, 0, 2]]
@@ -49,7 +49,7 @@ def test_fewer_vectors_than_k_give_as_many_hits_and_none_where_there_are_none():
     assert len(exact_search(array, array[:0], 3)[1]) == 0
 
 
-def test_infinity_in_a_row_is_refused_with_its_number():
+def test_infinity_is_refused_with_its_row():
     array = np.ones((50, 4), np.float16)
     array[33, 2] = np.inf
     with pytest.raises(ValueError, match="NaN or infinity in row 33"):
@@ -57,7 +57,7 @@ def test_infinity_in_a_row_is_refused_with_its_number():
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not say which pages are mapped")
-def test_a_build_keeps_no_pages_of_the_vectors_in_this_process(tmp_path):
+def test_reading_blocks_releases_memory_mapped_pages(tmp_path):
     file = tmp_path / "v.npy"
     np.save(file, np.ones((50_000, 64), np.float32))
     array = np.load(file, mmap_mode="r")
@@ -67,7 +67,7 @@ def test_a_build_keeps_no_pages_of_the_vectors_in_this_process(tmp_path):
     assert kib < array.nbytes / 1024 / 10
 
 
-def test_removed_rows_are_given_as_rows_or_as_a_mask():
+def test_removed_rows_can_be_rows_or_a_mask():
     array = np.random.default_rng(4).normal(size=(500, 16)).astype(np.float32)
     removed = np.random.default_rng(5).permutation(500)[:300]
     mask = np.zeros(500, bool)

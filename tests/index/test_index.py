@@ -29,7 +29,7 @@ def exact(array: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
     return np.argsort(-(normalise(queries) @ normalise(array).T), axis=1)[:, :k]
 
 
-def test_normalised_gives_unit_rows_and_leaves_the_callers_array_alone():
+def test_normalise_returns_unit_rows_and_keeps_its_argument():
     block = np.array([[3, 4], [0, 0]], dtype=np.float32)
     assert np.array_equal(normalise(block), np.array([[0.6, 0.8], [0, 0]], dtype=np.float32))
     assert block[0, 0] == 3
@@ -42,7 +42,7 @@ def test_large_numbers_are_normalised_without_overflow():
     assert np.allclose(normalise(np.full((1, 4), 1e30, dtype=np.float32)), 0.5)
 
 
-def test_flat_is_exact_and_its_similarities_are_cosines(stored, tmp_path):
+def test_flat_recipe_is_exact(stored, tmp_path):
     vectors = stored(clustered(300, 20))
     assert build(vectors, tmp_path / "i.index").recipe == "flat"
     queries = clustered(7, 20, seed=1)
@@ -55,7 +55,7 @@ def test_flat_is_exact_and_its_similarities_are_cosines(stored, tmp_path):
 @pytest.mark.parametrize(
     ("recipe", "at_least"), [("classic", 0.6), ("reduced", 0.95), ("IVF64,Flat", 0.1), ("HNSW32", 0.95)]
 )
-def test_approximate_recipes_reach_their_recall_and_give_cosines(stored, tmp_path, recipe, at_least):
+def test_approximate_recipes_reach_recall_and_return_cosines(stored, tmp_path, recipe, at_least):
     array = clustered(6050, 64)
     vectors, queries = stored(array[:6000]), normalise(array[6000:])
     build(vectors, tmp_path / "i.index", BuildRequest(recipe))
@@ -69,19 +69,19 @@ def test_approximate_recipes_reach_their_recall_and_give_cosines(stored, tmp_pat
     assert recall(reranked, exact(vectors.array, queries, 10)).mean() >= at_least
 
 
-def test_recall_is_the_share_of_the_true_rows_that_were_found():
+def test_recall_is_share_of_found_true_rows():
     true = np.array([[1, 2], [3, 4], [5, 6]])
     found = np.array([[2, 7, 1], [1, 2, 4], [-1, -1, -1]])
     assert recall(found, true).tolist() == [1, 0.5, 0]
     assert recall(np.array([[1, 2]]), np.array([[2, 3]])).tolist() == [0.5]
     assert recall(np.empty((1, 0), int), np.empty((1, 0), int)).tolist() == [1]  # of a single vector
-    for queries in (1, 2):  # one row of hits is not those of all queries
+    for queries in (1, 2):  # not one row for each query
         with pytest.raises(ValueError, match=f"expected the found rows of 3 queries, got those of {queries}"):
             recall(found[:queries], true)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_hits_are_reranked_by_the_exact_cosines_of_any_vectors(stored, tmp_path, dtype):
+def test_hits_are_reranked_by_exact_cosines(stored, tmp_path, dtype):
     array = clustered(6050, 64).astype(dtype)
     array[3] = 0
     vectors, queries = stored(array[:6000]), normalise(array[6000:])
@@ -92,7 +92,7 @@ def test_hits_are_reranked_by_the_exact_cosines_of_any_vectors(stored, tmp_path,
     assert recall(rows, exact(vectors.array, queries, 10)).mean() >= 0.97
 
 
-def test_small_collections_are_flat_and_large_ones_reduced(stored, tmp_path):
+def test_default_recipe_depends_on_size(stored, tmp_path):
     assert build(stored(clustered(4999, 8)), tmp_path / "small.index").recipe == "flat"
     assert build(stored(clustered(5000, 8)), tmp_path / "large.index").recipe == "reduced"
 
@@ -103,12 +103,12 @@ def test_two_builds_give_the_same_bytes(stored, tmp_path):
     build(vectors, tmp_path / "two.index")
     assert (tmp_path / "one.index").read_bytes() == (tmp_path / "two.index").read_bytes()
     one, two = (json.loads((tmp_path / f"{name}.index.json").read_text()) for name in ("one", "two"))
-    for manifest in (one, two):  # what was timed differs
+    for manifest in (one, two):  # times differ
         del manifest["measured"]["p50_ms"], manifest["measured"]["p95_ms"]
     assert one == two
 
 
-def test_blocks_equal_the_whole(stored, tmp_path, monkeypatch):
+def test_block_size_does_not_change_index(stored, tmp_path, monkeypatch):
     vectors = stored(clustered(6000, 64))
     build(vectors, tmp_path / "whole.index", BuildRequest("reduced"))
     monkeypatch.setattr("similar_images.vectors.store.BLOCK_BYTES", 4 * 64 * 100)
@@ -117,7 +117,7 @@ def test_blocks_equal_the_whole(stored, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("recipe", ["classic", "reduced", "IVF500,Flat"])
-def test_too_few_vectors_for_a_recipe_are_said_and_flat_is_taken(stored, tmp_path, recipe):
+def test_too_few_vectors_fall_back_to_flat_with_note(stored, tmp_path, recipe):
     notes = Notes()
     manifest = build(stored(clustered(12, 64)), tmp_path / "i.index", BuildRequest(recipe), progress=notes)
     assert manifest.recipe == "flat"
@@ -126,7 +126,7 @@ def test_too_few_vectors_for_a_recipe_are_said_and_flat_is_taken(stored, tmp_pat
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
-def test_skipped_rows_are_left_out_and_ids_stay_rows(stored, tmp_path, recipe):
+def test_skipped_rows_are_excluded_and_ids_stay_rows(stored, tmp_path, recipe):
     array = clustered(3000, 16)
     array[::3] = 0
     vectors = stored(array)
@@ -142,7 +142,7 @@ def test_float16_vectors_are_indexed(stored, tmp_path):
     assert open_index(tmp_path / "i.index").search(normalise(vectors.array[[7]]), 1)[1][0, 0] == 7
 
 
-def test_any_tool_reads_the_index(stored, tmp_path):
+def test_faiss_reads_the_index(stored, tmp_path):
     build(stored(clustered(6000, 64)), tmp_path / "i.index")
     assert faiss.read_index(str(tmp_path / "i.index")).ntotal == 6000
 
@@ -164,13 +164,13 @@ def test_any_tool_reads_the_index(stored, tmp_path):
         ),
     ],
 )
-def test_what_cannot_be_built_says_why_and_writes_nothing(stored, tmp_path, array, recipe, message):
+def test_invalid_builds_report_reason_and_write_nothing(stored, tmp_path, array, recipe, message):
     with pytest.raises(ValueError, match=message):
         build(stored(array), tmp_path / "i.index", BuildRequest(recipe))
     assert {path.name for path in tmp_path.iterdir()} == {"vectors.npy"}
 
 
-def test_a_nan_in_a_late_block_writes_nothing(stored, tmp_path, monkeypatch):
+def test_infinity_in_late_block_writes_nothing(stored, tmp_path, monkeypatch):
     monkeypatch.setattr("similar_images.vectors.store.BLOCK_BYTES", 4 * 8 * 100)
     array = clustered(500, 8)
     array[421, 3] = np.inf
@@ -179,7 +179,7 @@ def test_a_nan_in_a_late_block_writes_nothing(stored, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"vectors.npy"}
 
 
-def test_a_truncated_altered_or_foreign_index_is_refused(stored, tmp_path):
+def test_damaged_index_is_refused(stored, tmp_path):
     path = tmp_path / "i.index"
     build(stored(clustered(300, 20)), path)
     good = path.read_bytes()
@@ -196,7 +196,7 @@ def test_a_truncated_altered_or_foreign_index_is_refused(stored, tmp_path):
             open_index(path)
 
 
-def test_an_index_of_other_vectors_is_refused(stored, tmp_path):
+def test_index_of_other_vectors_is_refused(stored, tmp_path):
     vectors = stored(clustered(300, 20))
     build(vectors, tmp_path / "i.index")
     opened = open_index(tmp_path / "i.index")
@@ -211,7 +211,7 @@ def test_an_index_of_other_vectors_is_refused(stored, tmp_path):
             indexes.check_matches(opened, stored(other, "other.npy"))
 
 
-def test_vectors_that_were_altered_are_not_indexed(photos, run, tmp_path):
+def test_altered_vectors_are_not_indexed(photos, run, tmp_path):
     run("extract", "-d", "photos", "--network", "hog-colour")
     path = tmp_path / "photos_file_list.txt.saved_predictions.npy"
     content = bytearray(path.read_bytes())
@@ -221,7 +221,7 @@ def test_vectors_that_were_altered_are_not_indexed(photos, run, tmp_path):
         build(open_vectors(path), tmp_path / "i.index")
 
 
-def test_an_index_of_2022_without_a_manifest_gives_cosines(stored, tmp_path):
+def test_index_of_2022_returns_cosines(stored, tmp_path):
     array = clustered(1000, 32)
     vectors = stored(array)
     for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
@@ -237,7 +237,7 @@ def test_an_index_of_2022_without_a_manifest_gives_cosines(stored, tmp_path):
         assert np.abs(similarities - cosines).mean() < 0.1
 
 
-def test_the_manifest_says_how_the_index_was_made(stored, tmp_path):
+def test_manifest_records_recipe_and_parameters(stored, tmp_path):
     build(stored(clustered(6000, 64)), tmp_path / "i.index")
     manifest = json.loads((tmp_path / "i.index.json").read_text())
     assert (manifest["recipe"], manifest["n"], manifest["d"]) == ("reduced", 6000, 64)

@@ -1,4 +1,4 @@
-"""95% intervals of recall and of other shares: they cover the true mean as often as they say."""
+"""95% intervals of shares and of differences cover the true mean."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def with_few_misses(random: np.random.Generator, n: int, p: float) -> np.ndarray
 
 
 @pytest.mark.parametrize("n", [20, 30, 31, 50, 64, 100, 300, 1000])
-def test_at_least_93_percent_of_the_intervals_of_binary_values_cover_the_mean(n):
+def test_intervals_of_binary_values_cover_mean(n):
     counts = np.arange(n + 1)
     low, high = np.array([confidence_interval((np.arange(n) < count).astype(float))[1:] for count in counts]).T
     ends = np.concatenate([low - 1e-9, low + 1e-9, high - 1e-9, high + 1e-9])  # the coverage is lowest beside them
@@ -39,7 +39,7 @@ def test_at_least_93_percent_of_the_intervals_of_binary_values_cover_the_mean(n)
 @pytest.mark.parametrize("n", [30, 100, 300])
 @pytest.mark.parametrize("p", [0.02, 0.1, 0.5, 0.9, 0.98])
 @pytest.mark.parametrize("values", [binary, of_ten_hits, of_uneven_queries])
-def test_at_least_93_percent_of_simulated_intervals_cover_the_mean(values, n, p):
+def test_simulated_intervals_cover_mean(values, n, p):
     random = np.random.default_rng(0)
     found = [confidence_interval(values(random, n, p)) for _ in range(RUNS)]
     assert np.mean([low <= p <= high for _, low, high in found]) >= 0.93
@@ -47,20 +47,20 @@ def test_at_least_93_percent_of_simulated_intervals_cover_the_mean(values, n, p)
 
 
 @pytest.mark.parametrize("p", [0.998, 0.99, 0.95])
-def test_a_few_small_misses_do_not_make_an_interval_too_narrow(p):
+def test_few_small_misses_keep_interval_wide(p):
     random = np.random.default_rng(0)
     found = [confidence_interval(with_few_misses(random, 50, p)) for _ in range(RUNS)]
     assert np.mean([low <= p <= high for _, low, high in found]) >= 0.93
 
 
-def test_the_interval_of_binary_values_is_that_of_scipy():
+def test_interval_of_binary_values_matches_scipy():
     for hits, n in ((50, 50), (49, 50), (0, 20), (7, 30), (990, 1000)):
         expected = binomtest(hits, n).proportion_ci(method="exact")
         assert confidence_interval(np.arange(n) < hits) == pytest.approx((hits / n, expected.low, expected.high))
     assert confidence_interval(np.ones(50)) == pytest.approx((1, 0.9289, 1), abs=1e-4)
 
 
-def test_values_that_vary_little_have_a_narrow_interval():
+def test_low_variance_gives_narrow_interval():
     random = np.random.default_rng(0)
     each = of_ten_hits(random, 1000, 0.95)
     mean, low, high = confidence_interval(each)
@@ -68,14 +68,14 @@ def test_values_that_vary_little_have_a_narrow_interval():
     assert student < mean - low < 1.5 * student and student < high - mean < 1.5 * student
 
 
-def test_more_found_hits_never_lower_the_interval_much():
+def test_interval_rises_with_hits():
     lows = [confidence_interval(np.where(np.arange(1000) < misses, 0.9, 1.0))[1] for misses in range(50)]
     assert np.all(np.diff(lows) < 2e-4)
 
 
 @pytest.mark.parametrize("n", [30, 50, 300])
 @pytest.mark.parametrize(("more", "fewer"), [(0.05, 0.05), (0.1, 0.3), (0.5, 0.4), (0.01, 0.01)])
-def test_intervals_of_differences_cover_the_mean(n, more, fewer):
+def test_intervals_of_differences_cover_mean(n, more, fewer):
     random = np.random.default_rng(0)
     found = [
         confidence_interval(random.choice([1.0, -1.0, 0.0], n, p=[more, fewer, 1 - more - fewer]), minimum=-1)
@@ -85,7 +85,7 @@ def test_intervals_of_differences_cover_the_mean(n, more, fewer):
     assert all(-1 <= low <= mean <= high <= 1 for mean, low, high in found)
 
 
-def test_equal_values_do_not_make_a_difference_certain():
+def test_equal_differences_have_an_interval():
     for each in (np.zeros(50), np.ones(50), np.full(30, -1.0)):
         mean, low, high = confidence_interval(each, minimum=-1)
         assert high - low > 0.02 and low <= mean <= high

@@ -1,4 +1,4 @@
-"""The nearest rows of every row, compared with all cosines."""
+"""Nearest rows of every row compared with brute force."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def indexed(tmp_path):
     return vectors, open_index(tmp_path / "v.index")
 
 
-def test_they_are_those_of_all_cosines_without_the_row_itself_skipped_and_removed_rows(monkeypatch):
+def test_neighbours_match_brute_force(monkeypatch):
     monkeypatch.setattr(neighbours, "BLOCK_QUERIES", 64)  # several blocks
     vectors = clustered(500, 20)
     vectors[[3, 499]] = 0
@@ -46,14 +46,14 @@ def test_they_are_those_of_all_cosines_without_the_row_itself_skipped_and_remove
     assert np.flatnonzero(~found.has_any).tolist() == [3, 10, 11, 499]
 
 
-def test_where_there_are_fewer_rows_the_rest_is_none():
+def test_missing_neighbours_are_minus_one():
     found = find_neighbours(np.eye(3, dtype=np.float32) + 0.1, 5, removed=[1])
     assert found.rows.tolist() == [[2, -1, -1, -1, -1], [-1] * 5, [0, -1, -1, -1, -1]]
     assert (found.similarities[:, 1:] == -1).all()
     assert not find_neighbours(np.zeros((2, 4), np.float32), 1).has_any.any()
 
 
-def test_an_index_finds_nearly_all_of_them(indexed):
+def test_index_finds_nearly_all_neighbours(indexed):
     vectors, index = indexed
     found = find_neighbours(vectors, 10, index)
     rows, _ = oracle(vectors, 10, [5, 70])
@@ -70,7 +70,7 @@ def test_progress_counts_every_row_once():
     assert sum(counts) == 300
 
 
-def test_k_is_at_least_one():
+def test_k_below_one_is_refused():
     with pytest.raises(ValueError, match="expected k of at least 1, got 0"):
         find_neighbours(clustered(4, 4), 0)
 

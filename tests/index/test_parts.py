@@ -1,4 +1,4 @@
-"""An index in parts: the same hits as in one piece, resumed after a kill, changed part by part, and damage is one line."""
+"""An index in parts: hits, resuming, changes and damage."""
 
 import json
 import os
@@ -53,7 +53,7 @@ def path(tmp_path) -> Path:
     ("recipe", "similarity"),
     [("reduced", "whitened"), ("reduced", "cosine"), (MAPPED, "cosine"), ("classic", "cosine")],
 )
-def test_parts_give_the_hits_of_one_piece(store, path, recipe, similarity):
+def test_parts_have_the_hits_of_one_file(store, path, recipe, similarity):
     vectors, whole = store(), path.with_name("whole.index")
     one = build(vectors, whole, BuildRequest(recipe, similarity=similarity))
     manifest = build(vectors, path, BuildRequest(recipe, similarity=similarity, part_size=SIZE))
@@ -75,7 +75,7 @@ def test_parts_give_the_hits_of_one_piece(store, path, recipe, similarity):
 
 
 @pytest.mark.parametrize("recipe", [MAPPED, "IVF40,SQ8"])
-def test_parts_left_on_disk_give_the_hits_of_those_in_memory(store, path, recipe, monkeypatch):
+def test_mapped_parts_have_the_hits_of_parts_in_memory(store, path, recipe, monkeypatch):
     vectors = store()
     manifest = build(vectors, path, BuildRequest(recipe, similarity="cosine", part_size=SIZE))
     mapped, copied = open_index(path, mapped=True), open_index(path, mapped=False)
@@ -90,7 +90,7 @@ def test_parts_left_on_disk_give_the_hits_of_those_in_memory(store, path, recipe
     assert again.measured.recall == pytest.approx(manifest.measured.recall, abs=0.02)
 
 
-def test_codes_that_cannot_be_left_on_disk_are_refused(store, path):
+def test_mapping_fast_scan_codes_is_refused(store, path):
     build(store(), path, BuildRequest("reduced", part_size=SIZE))
     with pytest.raises(ValueError, match="fast scan cannot be memory-mapped: build with the recipe mapped"):
         open_index(path, mapped=True)
@@ -98,7 +98,7 @@ def test_codes_that_cannot_be_left_on_disk_are_refused(store, path):
 
 @pytest.mark.parametrize("similarity", ["whitened", "cosine"])
 @pytest.mark.parametrize(("step", "part", "complete"), [("filling", "00002.part", 2), ("keeping", "", 4)])
-def test_a_killed_build_resumes_and_keeps_its_complete_parts(store, path, step, part, complete, similarity):
+def test_killed_build_resumes_with_complete_parts(store, path, step, part, complete, similarity):
     vectors = store()
     build(vectors, path, BuildRequest("reduced", similarity=similarity))
     whole, folder = open_index(path), path.with_name(f".{path.name}.unfinished")
@@ -116,7 +116,7 @@ def test_a_killed_build_resumes_and_keeps_its_complete_parts(store, path, step, 
     assert same_hits(index, in_one_piece(index, vectors), store.unseen, vectors.array)
 
 
-def test_another_request_does_not_take_the_parts_of_a_killed_build(store, path):
+def test_another_request_does_not_resume(store, path):
     store()
     subprocess.run([sys.executable, "-c", KILLED, str(path.parent), "00002.part", "filling", "cosine"], cwd=ROOT)
     notes = Notes()
@@ -124,7 +124,7 @@ def test_another_request_does_not_take_the_parts_of_a_killed_build(store, path):
     assert notes == [] and manifest.n == 5498
 
 
-def test_rows_are_added_to_the_last_part_and_to_new_ones(store, path):
+def test_added_rows_fill_last_part_and_new_parts(store, path):
     build(store(4000), path, BuildRequest("reduced", part_size=SIZE))
     before = part_files(path)
     vectors = store(N + 1000)
@@ -138,7 +138,7 @@ def test_rows_are_added_to_the_last_part_and_to_new_ones(store, path):
     assert same_hits(index, in_one_piece(index, vectors), store.unseen, vectors.array)
 
 
-def test_removed_rows_are_gone_and_only_their_parts_are_written(store, path):
+def test_removing_rewrites_only_parts_with_removed_rows(store, path):
     vectors = store()
     build(vectors, path, BuildRequest("reduced", part_size=SIZE))
     before = part_files(path)
@@ -159,7 +159,7 @@ def test_removed_rows_are_gone_and_only_their_parts_are_written(store, path):
 
 
 @pytest.mark.parametrize("mapped", [False, True])
-def test_filters_work_in_parts(store, path, monkeypatch, mapped):
+def test_filters_search_parts(store, path, monkeypatch, mapped):
     from similar_images.collection import searcher
 
     vectors = store()
@@ -177,7 +177,7 @@ def test_filters_work_in_parts(store, path, monkeypatch, mapped):
     assert np.mean(found) >= 0.95
 
 
-def test_a_missing_or_damaged_part_is_one_line_with_the_remedy(store, path):
+def test_missing_or_damaged_part_is_named_with_remedy(store, path):
     vectors = store()
     build(vectors, path, BuildRequest("reduced", part_size=SIZE))
     name = next(iter(part_files(path)))
@@ -192,11 +192,11 @@ def test_a_missing_or_damaged_part_is_one_line_with_the_remedy(store, path):
         with pytest.raises(ValueError, match=f"its part {name} was altered or truncated: restore that file") as raised:
             open_index(path)
         assert "\n" not in str(raised.value)
-    part.write_bytes(whole)  # a copy that was restored
+    part.write_bytes(whole)  # a restored copy
     assert open_index(path).backend.ntotal == N - 3
 
 
-def test_a_change_does_not_keep_damage_that_an_opening_does_not_read(store, path, monkeypatch):
+def test_change_compares_complete_part(store, path, monkeypatch):
     vectors = store()
     build(vectors, path, BuildRequest("reduced", part_size=SIZE))
     part = path.with_name(open_index(path).manifest.parts.files[-1].file)
@@ -208,7 +208,7 @@ def test_a_change_does_not_keep_damage_that_an_opening_does_not_read(store, path
         add(store(N + 10), path)
 
 
-def test_every_damaged_manifest_of_parts_is_refused_in_one_line(store, path):
+def test_damaged_part_entries_are_refused(store, path):
     build(store(), path, BuildRequest("reduced", part_size=3000))
     manifest = path.with_name(path.name + ".json")
     content = json.loads(manifest.read_bytes())
@@ -226,7 +226,7 @@ def test_every_damaged_manifest_of_parts_is_refused_in_one_line(store, path):
         open_index(path)
 
 
-def test_a_rebuild_in_one_piece_removes_the_parts(store, path):
+def test_rebuild_in_one_file_removes_parts(store, path):
     vectors = store()
     build(vectors, path, BuildRequest("reduced", part_size=SIZE))
     assert part_files(path)
@@ -234,7 +234,7 @@ def test_a_rebuild_in_one_piece_removes_the_parts(store, path):
     assert not part_files(path) and manifest.parts is None and open_index(path).backend.ntotal == N - 3
 
 
-def test_a_reader_that_has_an_old_index_in_parts_goes_on(store, path):
+def test_open_parts_stay_searchable_after_a_change(store, path):
     vectors = store()
     build(vectors, path, BuildRequest(MAPPED, similarity="cosine", part_size=SIZE))
     opened = open_index(path, mapped=True)
@@ -244,13 +244,13 @@ def test_a_reader_that_has_an_old_index_in_parts_goes_on(store, path):
 
 
 @pytest.mark.parametrize("recipe", ["flat", "HNSW8"])
-def test_a_recipe_without_lists_has_no_parts(store, path, recipe):
+def test_recipe_without_lists_has_no_parts(store, path, recipe):
     with pytest.raises(ValueError, match="only an index of inverted lists has parts"):
         build(store(), path, BuildRequest(recipe, similarity="cosine", part_size=SIZE))
     assert not path.exists() and not list(path.parent.glob(".*"))
 
 
-def test_a_part_of_another_index_is_refused(store, path):
+def test_part_of_another_index_is_refused(store, path):
     build(store(), path, BuildRequest("reduced", part_size=SIZE))
     other = path.with_name("other.index")
     build(store(), other, BuildRequest(MAPPED, part_size=SIZE))
@@ -259,7 +259,7 @@ def test_a_part_of_another_index_is_refused(store, path):
         parts.join_parts(trained, [next(other.parent.glob("other.index.*.part"))])
 
 
-def test_the_command_builds_and_changes_parts(store, path, run):
+def test_command_builds_and_changes_parts(store, path, run):
     store(4000)
     built = run("build", "-i", "v.npy", "-o", path.name, "--part-size", "1.5k")
     assert (built.returncode, built.stdout) == (0, f"{path.name}\n"), built.stderr

@@ -1,4 +1,4 @@
-"""An index in parts that is opened while a writer replaces its parts."""
+"""Open an index in parts while a writer replaces the parts."""
 
 import threading
 
@@ -31,14 +31,14 @@ def path(tmp_path, vectors):
     return path
 
 
-def test_a_part_that_goes_after_it_was_checked_is_one_line(path, monkeypatch):
+def test_part_removed_after_check_is_named(path, monkeypatch):
     gone = next(iter(part_files(path)))
     monkeypatch.setattr(parts, "_check", lambda *_: path.with_name(gone).unlink(missing_ok=True))
     with pytest.raises(ValueError, match=f"its part {gone} is missing: restore that file"):
         open_index(path)
 
 
-def test_a_reader_sees_the_old_parts_or_the_new_ones(vectors, path):
+def test_reader_sees_old_or_new_parts(vectors, path):
     stop, wrong, read = threading.Event(), [], []
 
     def reader() -> None:

@@ -18,7 +18,7 @@ def vectors(tmp_path):
 
 
 @pytest.mark.parametrize("recipe", ["HNSW0", "HNSW1", "IVF0,Flat", "PQ0"])
-def test_a_recipe_that_faiss_cannot_use_is_one_line_and_the_process_goes_on(vectors, run, tmp_path, recipe):
+def test_crashing_recipes_are_refused(vectors, run, tmp_path, recipe):
     done = run("build", "-i", "v.npy", "--recipe", recipe)
     assert done.returncode == 1 and recipe in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("Error: ")
@@ -28,7 +28,7 @@ def test_a_recipe_that_faiss_cannot_use_is_one_line_and_the_process_goes_on(vect
 
 
 @pytest.mark.parametrize("recipe", ["IVF16,PQ8x4,RFlat", "PCA8,PQ4x4"])
-def test_refined_and_reduced_codes_are_built_and_their_ids_are_rows(vectors, tmp_path, recipe):
+def test_refined_and_reduced_codes_have_rows_as_ids(vectors, tmp_path, recipe):
     path = tmp_path / "v.faiss.index"
     assert build(vectors, path, BuildRequest(recipe)).n == N
     index = open_index(path)
@@ -40,7 +40,7 @@ def test_refined_and_reduced_codes_are_built_and_their_ids_are_rows(vectors, tmp
         assert "cannot remove" in str(error)
 
 
-def test_principal_components_are_found_without_the_matrices_that_faiss_keeps(vectors, tmp_path):
+def test_principal_components_match_faiss(vectors, tmp_path):
     build(vectors, tmp_path / "v.faiss.index", BuildRequest("PCA8,SQ8"))
     built = open_index(tmp_path / "v.faiss.index")
     transform = faiss.downcast_VectorTransform(built.backend.index.chain.at(0))
@@ -52,13 +52,13 @@ def test_principal_components_are_found_without_the_matrices_that_faiss_keeps(ve
 
 
 @pytest.mark.parametrize(("d", "parts"), [(32, 16), (554, 2), (2216, 8)])
-def test_classic_is_built_where_16_does_not_divide_d(tmp_path, d, parts):
+def test_classic_recipe_supports_any_dimension(tmp_path, d, parts):
     np.save(tmp_path / "w.npy", clustered(300, d))
     manifest = build(open_vectors(tmp_path / "w.npy"), tmp_path / "w.index", BuildRequest("classic"))
     assert manifest.recipe == "classic" and manifest.parameters.factory == f"IVF17,PQ{parts}x8np"
 
 
-def test_a_recipe_that_corrupts_the_memory_on_these_vectors_is_one_line(run, tmp_path):
+def test_memory_corrupting_recipe_is_refused(run, tmp_path):
     np.save(tmp_path / "v.npy", clustered(300, 2216))
     done = run("build", "-i", "v.npy", "--recipe", "OPQ8,PQ8x4")
     assert (done.returncode, done.stdout) == (1, "")
@@ -66,7 +66,7 @@ def test_a_recipe_that_corrupts_the_memory_on_these_vectors_is_one_line(run, tmp
     assert done.stderr.count("\n") == 1
 
 
-def test_a_recipe_that_ends_the_process_on_these_vectors_is_one_line(tmp_path):
+def test_recipe_crashing_in_training_is_refused(tmp_path):
     """Faiss crashes while it trains the rotation of 1,280 numbers."""
     np.save(tmp_path / "w.npy", clustered(1515, 1280))
     with pytest.raises(ValueError, match="the recipe OPQ8,PQ8 cannot be used with 1280 dimensions"):

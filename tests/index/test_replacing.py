@@ -1,4 +1,4 @@
-"""An index and its manifest change together, whoever reads, writes or is killed meanwhile; damage is one line."""
+"""Index and manifest change together despite readers, writers and kills."""
 
 import json
 import shutil
@@ -77,7 +77,7 @@ def killed(folder: Path, change: str) -> Iterator[Path]:
         yield copy
 
 
-def test_a_kill_at_any_step_leaves_the_old_index_or_the_new_one(index, tmp_path):
+def test_kill_leaves_old_or_new_index(index, tmp_path):
     left = []
     for folder in killed(tmp_path, "remove"):
         opened = open_index(folder / index.name)
@@ -89,7 +89,7 @@ def test_a_kill_at_any_step_leaves_the_old_index_or_the_new_one(index, tmp_path)
     assert left == [old] * left.count(old) + [new] * left.count(new) and new in left and old in left
 
 
-def test_a_reader_sees_the_old_pair_or_the_new_one(vectors, index):
+def test_reader_sees_old_or_new_pair(vectors, index):
     stop, wrong, read = threading.Event(), [], []
 
     def reader() -> None:
@@ -112,7 +112,7 @@ def test_a_reader_sees_the_old_pair_or_the_new_one(vectors, index):
     assert read and not wrong
 
 
-def test_parallel_changes_are_made_or_refused_but_never_lost(vectors, index, tmp_path):
+def test_parallel_changes_are_not_lost(vectors, index, tmp_path):
     done, refused = [], []
 
     def change(row: int) -> None:
@@ -133,14 +133,14 @@ def test_parallel_changes_are_made_or_refused_but_never_lost(vectors, index, tmp
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_kill_while_an_index_of_another_tool_is_replaced_leaves_one_that_opens(index, tmp_path):
+def test_kill_while_replacing_foreign_index_leaves_readable_index(index, tmp_path):
     index.with_name(index.name + ".json").unlink()
     opened = [open_index(folder / index.name) for folder in killed(tmp_path, "build")]
     assert [one.backend.ntotal for one in opened] == [N] * len(opened)
     assert opened[0].manifest is None and opened[-1].manifest is not None
 
 
-def test_removed_images_stay_removed_in_a_rebuild_until_they_are_restored(vectors, index):
+def test_rebuild_keeps_removed_rows_until_restored(vectors, index):
     remove(vectors, index, [3, 5])
     notes = Notes()
     build(vectors, index, BuildRequest("flat"), progress=notes)
@@ -151,7 +151,7 @@ def test_removed_images_stay_removed_in_a_rebuild_until_they_are_restored(vector
     assert open_index(index).backend.ntotal == N
 
 
-def test_removing_from_a_list_of_texts_that_has_grown_keeps_the_index_valid(vectors, index, tmp_path):
+def test_remove_and_add_with_grown_list_of_texts(vectors, index, tmp_path):
     manifest = index.with_name(index.name + ".json")
     content = json.loads(manifest.read_text())
     network = NetworkDescription("a", dimension=D, reads="text")
@@ -165,7 +165,7 @@ def test_removing_from_a_list_of_texts_that_has_grown_keeps_the_index_valid(vect
     assert open_index(index).backend.ntotal == N + 2
 
 
-def test_removing_every_image_is_refused_and_nothing_changes(vectors, index):
+def test_removing_every_image_is_refused(vectors, index):
     before = index.read_bytes()
     with pytest.raises(ValueError, match="no image would be left; delete the index instead"):
         remove(vectors, index, list(range(N)))
@@ -173,7 +173,7 @@ def test_removing_every_image_is_refused_and_nothing_changes(vectors, index):
 
 
 @pytest.mark.parametrize("replaced", [False, True], ids=["complete", "while it is replaced"])
-def test_every_damaged_manifest_is_refused_in_one_line(vectors, index, replaced):
+def test_damaged_manifests_are_refused(vectors, index, replaced):
     manifest = index.with_name(index.name + ".json")
     content = json.loads(manifest.read_bytes())
     content["measured"]["queries"] = MIN_MEASURED_QUERIES  # enough to say that there is no close match
@@ -194,7 +194,7 @@ def test_every_damaged_manifest_is_refused_in_one_line(vectors, index, replaced)
     assert refused > 150
 
 
-def test_the_script_takes_the_list_as_the_other_scripts_do(vectors, run, tmp_path):
+def test_command_accepts_list(vectors, run, tmp_path):
     (tmp_path / "v.npy").rename(tmp_path / "v.txt.saved_predictions.npy")
     built = run("build", "-i", "v.txt")
     assert (built.returncode, built.stdout) == (0, "v.faiss.index\n"), built.stderr

@@ -1,4 +1,4 @@
-"""Similarities: what they compute, where they are kept, and what adding, removing and damage do to them."""
+"""Similarities: transforms, their files, changes and damage."""
 
 import json
 import threading
@@ -52,23 +52,23 @@ def beside(index) -> list[str]:
     return sorted(path.name for path in index.parent.glob("v.faiss.index.*.npy"))
 
 
-def test_the_commands_offer_all_similarities():
+def test_commands_offer_all_similarities():
     assert OFFERED == SIMILARITIES
 
 
-def test_the_cosine_changes_nothing(array):
+def test_cosine_has_no_transform(array):
     unit = normalise(array)
     assert fit(array, "cosine") is COSINE and COSINE.transform(unit) is unit and COSINE.bytes == 0
 
 
-def test_centred_vectors_are_those_less_their_mean(array):
+def test_centred_vectors_have_zero_mean(array):
     unit = normalise(np.delete(array, 7, axis=0))
     moved = fit(array, "centred").transform(unit)
     assert np.allclose(moved, normalise(unit - unit.mean(axis=0)), atol=1e-3)  # the mean is kept as float16
     assert similarities.mean_drift(moved) < 0.05 < similarities.mean_drift(unit)
 
 
-def test_whitened_vectors_are_the_principal_components(array):
+def test_whitened_vectors_are_principal_components(array):
     unit = normalise(np.delete(array, 7, axis=0))
     centred = unit - unit.mean(axis=0)
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
@@ -88,7 +88,7 @@ def test_more_vectors_are_whitened_more():
     assert 1 < strengths[-1] / strengths[0] < (deviations[0] / deviations[-1]) ** similarities.WHITENING_POWER
 
 
-def test_one_vector_and_a_block_are_transformed_alike_and_zeros_stay(array):
+def test_block_size_does_not_change_transform(array):
     unit = normalise(array)
     for name in ("centred", "whitened"):
         similarity = fit(array, name)
@@ -99,7 +99,7 @@ def test_one_vector_and_a_block_are_transformed_alike_and_zeros_stay(array):
         )
 
 
-def test_it_is_fitted_without_absent_rows_and_the_same_again(array):
+def test_fit_ignores_absent_rows_and_is_deterministic(array):
     spoilt = np.concatenate([array, 100 * np.eye(50, D, dtype=np.float32)])
     absent = list(range(N, N + 50))
     for name in ("centred", "whitened"):
@@ -109,7 +109,7 @@ def test_it_is_fitted_without_absent_rows_and_the_same_again(array):
         assert np.allclose(one.transform(unit), fit(array, name).transform(unit), atol=0.02)
 
 
-def test_vectors_that_do_not_differ_and_unknown_names_are_refused():
+def test_identical_vectors_and_unknown_names_are_refused():
     with pytest.raises(ValueError, match="needs vectors that differ: use cosine"):
         fit(np.ones((300, 8), np.float32), "whitened")
     with pytest.raises(ValueError, match="expected a similarity of auto, cosine, centred, whitened, got euclid"):
@@ -117,7 +117,7 @@ def test_vectors_that_do_not_differ_and_unknown_names_are_refused():
 
 
 @pytest.mark.parametrize("name", ["centred", "whitened"])
-def test_a_saved_transform_is_the_same(tmp_path, array, name):
+def test_saved_transform_is_unchanged(tmp_path, array, name):
     similarity = fit(array, name)
     similarity.save(tmp_path / "t.npy")
     again = similarities.load_transform(tmp_path / "t.npy", name)
@@ -128,7 +128,7 @@ def test_a_saved_transform_is_the_same(tmp_path, array, name):
     assert 4 * numbers < similarity.bytes < 4 * numbers + 200  # in the file of an index
 
 
-def test_images_of_known_networks_are_whitened_unless_they_are_few_and_texts_are_not():
+def test_default_similarity_depends_on_network_and_size():
     network, texts = {"name": "mobilenetv2"}, {"name": "minilm", "reads": "text"}
     assert similarities.default_similarity(network, similarities.MIN_PCA_VECTORS) == "whitened"
     assert similarities.default_similarity(network, similarities.MIN_PCA_VECTORS - 1) == "cosine"
@@ -137,7 +137,7 @@ def test_images_of_known_networks_are_whitened_unless_they_are_few_and_texts_are
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced", "classic", "IVF16,SQ8"])
 @pytest.mark.parametrize("name", ["centred", "whitened"])
-def test_reranked_hits_have_the_similarities_of_an_exact_search(stored, index, recipe, name):
+def test_reranked_similarities_match_exact_search(stored, index, recipe, name):
     vectors = stored()
     builder.build(vectors, index, BuildRequest(recipe, similarity=name))
     opened = open_index(index)
@@ -155,7 +155,7 @@ def test_reranked_hits_have_the_similarities_of_an_exact_search(stored, index, r
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced", "mapped", "classic", "PCA8,SQ8", "target"])
 @pytest.mark.parametrize("name", ["cosine", "centred", "whitened"])
-def test_faiss_alone_finds_rows_by_vectors_of_the_network(stored, index, array, recipe, name):
+def test_faiss_alone_finds_rows_by_network_vectors(stored, index, array, recipe, name):
     target = QualityTarget(recall=0.9, max_bytes=120_000) if recipe == "target" else None
     builder.build(stored(), index, BuildRequest("auto" if target else recipe, target=target, similarity=name))
     builder.remove(stored(), index, [3, 550])
@@ -171,7 +171,7 @@ def test_faiss_alone_finds_rows_by_vectors_of_the_network(stored, index, array, 
         assert np.array_equal(whole.search(3 * unit, 5)[1][own], found[own])  # of any length
 
 
-def test_faiss_alone_finds_rows_in_parts_by_vectors_of_the_network(stored, index, array):
+def test_faiss_alone_finds_rows_in_parts(stored, index, array):
     manifest = builder.build(stored(), index, BuildRequest("reduced", similarity="whitened", part_size=250))
     whole = faiss.read_index(str(index))
     lists = faiss.extract_index_ivf(whole)
@@ -182,7 +182,7 @@ def test_faiss_alone_finds_rows_in_parts_by_vectors_of_the_network(stored, index
     assert np.array_equal(whole.search(unit, 5)[1], open_index(index).search(unit, 5)[1])
 
 
-def test_its_files_lie_beside_the_index_and_go_with_it(stored, index):
+def test_transformed_vectors_are_replaced_with_index(stored, index):
     manifest = builder.build(stored(), index, BuildRequest(similarity="whitened"))
     entry = manifest.similarity
     assert beside(index) == [entry.vectors] and entry.name == "whitened"
@@ -196,7 +196,7 @@ def test_its_files_lie_beside_the_index_and_go_with_it(stored, index):
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
-def test_adding_and_removing_keep_the_transform(stored, index, array, recipe):
+def test_add_and_remove_keep_transform(stored, index, array, recipe):
     builder.build(stored(500), index, BuildRequest(recipe, similarity="whitened"))
     before = open_index(index)
     manifest = builder.add(stored(), index)
@@ -213,7 +213,7 @@ def test_adding_and_removing_keep_the_transform(stored, index, array, recipe):
     assert 3 not in open_index(index).search(normalise(array[3:4]), 5, array)[1]
 
 
-def test_a_row_that_was_skipped_and_is_there_now_is_transformed(stored, index, array):
+def test_repaired_row_is_transformed(stored, index, array):
     vectors = stored()
     builder.build(vectors, index, BuildRequest(similarity="centred"))
     manifest = json.loads(index.with_name(index.name + ".json").read_text())
@@ -226,7 +226,7 @@ def test_a_row_that_was_skipped_and_is_there_now_is_transformed(stored, index, a
 
 
 @pytest.mark.parametrize(("first", "shift", "pays"), [(300, 0, True), (1100, 0, False), (1100, 3, True)])
-def test_a_collection_that_has_grown_or_changed_in_kind_says_that_a_rebuild_pays(run, tmp_path, first, shift, pays):
+def test_grown_or_drifted_collection_recommends_rebuild(run, tmp_path, first, shift, pays):
     array = clustered(1400, D)
     array[1100:, :5] += shift * np.abs(array).mean()
     for n, change in ((first, "--overwrite"), (1400, "--add")):
@@ -240,7 +240,7 @@ def test_a_collection_that_has_grown_or_changed_in_kind_says_that_a_rebuild_pays
         assert "--overwrite --similarity whitened" in done.stderr
 
 
-def test_without_its_vectors_it_is_searched_the_same(stored, index, array):
+def test_missing_transformed_vectors_do_not_change_hits(stored, index, array):
     vectors = stored()
     entry = builder.build(vectors, index, BuildRequest("reduced", similarity="whitened")).similarity
     queries = normalise(array[:20])
@@ -254,7 +254,7 @@ def test_without_its_vectors_it_is_searched_the_same(stored, index, array):
 
 
 @pytest.mark.parametrize("name", ["centred", "whitened"])
-def test_without_its_manifest_it_is_searched_the_same(stored, index, array, name):
+def test_missing_manifest_does_not_change_hits(stored, index, array, name):
     builder.build(stored(), index, BuildRequest(similarity=name))
     queries, before = normalise(array[8:20]), open_index(index)
     index.with_name(index.name + ".json").unlink()
@@ -279,7 +279,7 @@ def save_as_version_1(index) -> SimilarityEntry:
 
 @pytest.mark.parametrize("how", [{"recipe": "flat"}, {"recipe": "reduced"}, {"recipe": "reduced", "part_size": 250}])
 @pytest.mark.parametrize("name", ["centred", "whitened"])
-def test_an_index_of_an_earlier_version_is_searched_and_changed(stored, index, array, how, name):
+def test_index_of_earlier_version_is_searched_and_changed(stored, index, array, how, name):
     builder.build(stored(500), index, BuildRequest(similarity=name, **how))
     queries, before = normalise(array[:20]), open_index(index)
     entry = save_as_version_1(index)
@@ -297,7 +297,7 @@ def test_an_index_of_an_earlier_version_is_searched_and_changed(stored, index, a
     assert grown.search(normalise(array[550:551]), 5, array)[1][0, 0] == 550
 
 
-def test_a_separate_transform_that_is_altered_or_missing_is_refused(stored, index):
+def test_damaged_separate_transform_is_refused(stored, index):
     builder.build(stored(), index, BuildRequest("reduced", similarity="whitened"))
     transform = index.with_name(save_as_version_1(index).transform)
     content = bytearray(transform.read_bytes())
@@ -310,7 +310,7 @@ def test_a_separate_transform_that_is_altered_or_missing_is_refused(stored, inde
         open_index(index)
 
 
-def test_a_manifest_cannot_name_files_elsewhere(stored, index, tmp_path):
+def test_manifest_with_files_elsewhere_is_refused(stored, index, tmp_path):
     builder.build(stored(), index, BuildRequest(similarity="centred"))
     save_as_version_1(index)
     path = index.with_name(index.name + ".json")
@@ -328,7 +328,7 @@ def test_two_builds_give_the_same_files(stored, index, tmp_path):
     assert first == {name: (tmp_path / name).read_bytes() for name in [*beside(index), index.name]}
 
 
-def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(stored, index, array):
+def test_reader_sees_matching_similarity_during_rebuilds(stored, index, array):
     vectors, stop, wrong, seen = stored(), threading.Event(), [], []
     builder.build(vectors, index, BuildRequest(similarity="centred"))
     unit = normalise(array[:3])
@@ -361,12 +361,12 @@ def test_a_reader_sees_the_similarity_of_its_index_while_others_replace_it(store
     assert len(beside(index)) == 1
 
 
-def test_two_threads_that_search_one_collection_get_the_same_hits(stored, index, tmp_path, array):
+def test_two_threads_get_the_same_hits(stored, index, tmp_path, array):
     (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
     entry = builder.build(stored(), index, BuildRequest("reduced", similarity="whitened")).similarity
     rows = [row for row in range(60) if row != 7]
     expected = [Collection.open(tmp_path / "v.npy").nearest(row, 5, exact) for exact in (False, True) for row in rows]
-    index.with_name(entry.vectors).unlink()  # then both need what is computed anew
+    index.with_name(entry.vectors).unlink()  # both threads recompute them
     collection, found = Collection.open(tmp_path / "v.npy"), [[], []]
 
     def search(place: int) -> None:

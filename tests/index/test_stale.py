@@ -1,4 +1,4 @@
-"""An index is used with the vectors and names that it was built from only, whichever row has changed."""
+"""An index is refused with other vectors or names than it was built from."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from similar_images.events import Skipped
 from similar_images.files import read_json
 from similar_images.index import builder
 from similar_images.index.index import open_index
-from similar_images.index.manifest import FORMAT, manifest_path
+from similar_images.index.manifest import IndexManifest, manifest_path
 from similar_images.networks.description import NetworkDescription
 from similar_images.vectors import store
 from similar_images.vectors.store import Vectors, open_vectors
@@ -68,7 +68,7 @@ def folder(request, tmp_path) -> Folder:
 
 
 @pytest.mark.parametrize(("row", "rows"), [(3, "0 to 1,023"), (1500, "1,024 to 2,047"), (N - 1, "2,048 to 2,499")])
-def test_an_index_is_refused_after_one_row_has_changed(folder, row, rows):
+def test_index_is_refused_after_one_row_changed(folder, row, rows):
     builder.build(folder.save(), folder.index)
     folder.array[row, 0] += 0.1
     folder.save()
@@ -78,14 +78,14 @@ def test_an_index_is_refused_after_one_row_has_changed(folder, row, rows):
     )
 
 
-def test_an_index_is_refused_after_names_have_changed(folder):
+def test_index_is_refused_after_names_changed(folder):
     builder.build(folder.save(), folder.index)
     folder.save(names=[f"{row + row % 2}.jpg" for row in range(N)])
     assert "names have changed; rebuild it" in folder.refusal()
 
 
 @pytest.mark.parametrize("row", [None, 1500, 2300])
-def test_a_grown_collection_is_refused_only_if_an_indexed_row_has_changed(folder, row):
+def test_grown_collection_is_refused_only_if_indexed_row_changed(folder, row):
     builder.build(folder.save(), folder.index)
     folder.array = np.concatenate([folder.array, clustered(1000, D, seed=1)])
     folder.array[-1] += 1
@@ -100,7 +100,7 @@ def test_a_grown_collection_is_refused_only_if_an_indexed_row_has_changed(folder
         assert Collection.open(folder.path).not_indexed == 0
 
 
-def test_skipped_rows_that_were_tried_again_are_no_change(tmp_path):
+def test_repaired_rows_are_no_change(tmp_path):
     folder = Folder(tmp_path, has_manifest=True)
     whole = folder.array.copy()
     folder.array[[7, 2000]] = 0
@@ -125,14 +125,14 @@ def test_removed_rows_stay_removed_when_a_stale_index_is_rebuilt(folder):
     assert builder.build(open_vectors(folder.path), folder.index).removed == []
 
 
-def test_no_vector_is_read_to_compare_digests_that_manifests_have(tmp_path, monkeypatch):
+def test_digests_in_manifests_are_compared_without_vectors(tmp_path, monkeypatch):
     folder = Folder(tmp_path, has_manifest=True)
     builder.build(folder.save(), folder.index)
     monkeypatch.setattr(store.hashlib, "blake2b", None)
     assert len(Collection.open(folder.path)) == N
 
 
-def test_large_vectors_without_a_manifest_are_sampled_and_read_completely_before_a_change(tmp_path, monkeypatch):
+def test_large_vectors_without_manifest_are_sampled(tmp_path, monkeypatch):
     folder = Folder(tmp_path, has_manifest=False)
     folder.array = clustered(5 * store.DIGEST_ROWS, D)
     builder.build(folder.save(), folder.index)
@@ -150,9 +150,9 @@ def test_large_vectors_without_a_manifest_are_sampled_and_read_completely_before
         folder.array[row] = before
 
 
-def test_an_index_of_an_earlier_version_is_checked_as_before(folder):
+def test_index_of_earlier_version_is_checked(folder):
     builder.build(folder.save(), folder.index)
-    manifest = read_json(manifest_path(folder.index), FORMAT)
+    manifest = read_json(manifest_path(folder.index), IndexManifest.FORMAT)
     for key in ("blocks", "modified"):
         del manifest["vectors"][key]
     manifest_path(folder.index).write_text(json.dumps(manifest))
@@ -177,7 +177,7 @@ def test_damaged_digests_are_refused(folder):
         path.write_text(before)
 
 
-def test_commands_refuse_a_stale_index_in_one_line(folder, monkeypatch):
+def test_commands_refuse_stale_index(folder, monkeypatch):
     builder.build(folder.save(), folder.index)
     monkeypatch.chdir(folder.folder)
     folder.array[1500] += 0.1
