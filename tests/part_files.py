@@ -15,7 +15,7 @@ from pathlib import Path
 from similar_images.index import builder, parts
 from similar_images.vectors.store import open_vectors
 folder, part, step = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-replacing = builder.replacing
+replace_file = builder.replace_file
 def killed(path):
     if path.name == part:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -23,7 +23,7 @@ def killed(path):
 def keep(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 if step == "filling":
-    builder.replacing = killed
+    builder.replace_file = killed
 else:
     parts.keep = keep
 request = builder.BuildRequest("reduced", similarity=sys.argv[4], part_size=1500)

@@ -81,7 +81,7 @@ class BuildRequest:
     similarity: str = "auto"  # a name of SIMILARITIES, or "auto": the best for the network, cosine for other recipes
     target: QualityTarget | None = None  # chooses the recipe
     part_size: int | None = None  # rows of a part; None: one file
-    restore: bool = False  # restore rows that were removed from the index in place
+    restore: bool = False  # restore rows removed from the present index
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Destination(Protocol[T, M]):
     path: Path  # locked during the build
 
     def find_removed(self, vectors: Vectors) -> list[int]:
-        """Return the rows that were removed from the index in place, if it was built from these vectors."""
+        """Return the rows removed from the present index of these vectors."""
 
     def fit(self, source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
         """Return the similarity, fitted on the vectors."""
@@ -124,10 +124,10 @@ class Destination(Protocol[T, M]):
         """Yield the transformed vectors (n, c) and the name of their file; None with the cosine."""
 
     def train(self, source: BuildSource, queries: Queries, request: BuildRequest, progress: Progress) -> T:
-        """Return an index trained on rows that are not queries; with a target it may be filled already."""
+        """Return an index trained without the queries; with a target it may be filled already."""
 
     def fill(self, source: BuildSource, trained: T, array: np.ndarray, progress: Progress) -> Backend:
-        """Add all rows of vectors (n, c) that are not absent; return the filled index."""
+        """Add all rows of vectors (n, c) except absent rows; return the filled index."""
 
     def measure(
         self, source: BuildSource, trained: T, queries: Queries, backend: Backend, progress: Progress
@@ -143,7 +143,7 @@ def build(
 ) -> IndexManifest:
     """Build a Faiss index of vectors, with its manifest; return the manifest.
 
-    Rows that were removed from an index of these vectors at `path` stay removed. An index in parts resumes after an
+    Rows removed from an index of these vectors at `path` stay removed. An index in parts resumes after an
     interruption. `progress` receives the number of added vectors, differences from the request as notes, and a
     CandidateEvent for each candidate of a target.
     Raises ValueError for unusable vectors or recipes and unreachable targets, BlockingIOError if another run is
@@ -386,7 +386,7 @@ class IndexInParts(IndexFile):
 
 
 def add(vectors: Vectors, path: Path, progress: Progress = ignore) -> IndexManifest:
-    """Add the missing rows, including rows that were skipped before; return the new manifest.
+    """Add the missing rows, including repaired rows, which were skipped before; return the new manifest.
 
     Raises ValueError if the index was not built from these vectors, BlockingIOError if another run is writing it.
     """
@@ -444,7 +444,7 @@ def read_rows(vectors: Vectors, file: Path) -> list[int]:
 
 
 def find_removed(vectors: Vectors, path: Path) -> list[int]:
-    """Return the rows that were removed from the index of these vectors at `path`; none if there is no such index."""
+    """Return the rows removed from the index of these vectors at `path`; none without such an index."""
     if not path.exists():
         return []
     try:
@@ -455,7 +455,7 @@ def find_removed(vectors: Vectors, path: Path) -> list[int]:
 
 
 def fit_similarity(source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
-    """Return the requested similarity, fitted on the rows that are not absent."""
+    """Return the requested similarity, fitted without absent rows."""
     array, absent = source.vectors.stored, source.absent
     if request.similarity != "auto":
         return fit(array, request.similarity, absent)
@@ -485,7 +485,7 @@ def draw_sample(array: np.ndarray, queries: np.ndarray) -> np.ndarray:
 
 
 def add_vectors(index: faiss.Index, array: np.ndarray, removed: Sequence[int], progress: Progress) -> None:
-    """Add all rows of vectors (n, c) that are not removed or zeros."""
+    """Add all rows of vectors (n, c) except removed rows and rows of zeros."""
     _add_blocks(index, skip_removed(unit_blocks(array), removed), progress, len(array))
 
 

@@ -41,7 +41,7 @@ class ExactSearch:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return similarities and rows (b, <= k) of the nearest vectors of unit vectors (b, d), without removed rows.
 
-        `removed` contains rows, or is a mask bool (n,), which is faster for many searches. Ties are ordered by row.
+        `removed` contains rows, or is a mask bool (n,): a mask is faster for many searches. Ties are ordered by row.
         Raises ValueError if a row contains NaN or infinity.
         """
         unit = np.ascontiguousarray(unit, dtype=np.float32)
@@ -85,7 +85,7 @@ class ExactSearch:
             similarities[:, first - start : last - start] = inner_products(unit, self._array[first:last])
 
         _run_on_all_cores(compare, start, end, self._block if len(unit) > 1 else SINGLE_QUERY_FACTOR * self._block)
-        with np.errstate(invalid="ignore"):  # 0 times infinity, in rows that are absent or set below
+        with np.errstate(invalid="ignore"):  # 0 times infinity, in absent rows and rows set below
             similarities *= self._norms.reciprocals[start:end]
         first, last = np.searchsorted(self._norms.unsafe, (start, end))
         if first < last:
@@ -272,7 +272,7 @@ forks.run_in_child(lambda: faiss.omp_set_num_threads(1))  # a forked child has n
 
 
 def normalise(block: np.ndarray) -> np.ndarray:
-    """Return float32 unit vectors for vectors (b, d), zeros where a row is zeros.
+    """Return float32 unit vectors for vectors (b, d), zeros for rows of zeros.
 
     Raises ValueError if a row contains NaN or infinity.
     """

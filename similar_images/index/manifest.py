@@ -1,7 +1,7 @@
 """The manifest beside an index: its records, and the replacement of index and manifest as a matching pair.
 
-While an index is replaced, its manifest contains the new entry and, as "previous", the entry of the index that is still
-in place. So a reader always finds the entry of the index file, also after a writer was killed.
+While an index is replaced, its manifest contains the new entry and, as "previous", the entry of the index
+still in place. So a reader always finds the entry of the index file, also after a writer was killed.
 """
 
 import time
@@ -200,7 +200,7 @@ class IndexManifest(Manifest):
 
 @dataclass(frozen=True)
 class UnknownIndex:
-    """An index without a manifest that is being replaced."""
+    """A replaced index without a manifest."""
 
     sha256: str
 

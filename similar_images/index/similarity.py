@@ -217,7 +217,7 @@ def transform_to_file(
     """Yield transformed vectors (n, c) of vectors (n, d), and the name of their new file beside the index.
 
     The first vectors may be `known` from the last file; then only the rest and the rows `retried` are computed. The
-    name is None if nothing was computed: the cosine uses the vectors themselves. A new file is removed after an error.
+    name is None without a new file: the cosine uses the vectors themselves. A new file is removed after an error.
     """
     offset = similarity.offset
     if offset is None:
@@ -232,7 +232,7 @@ def transform_to_file(
             transformed[: len(known)] = known
             _fill(transformed, similarity, [unit_rows(array, np.asarray(retried, dtype=np.int64))])
         _fill(transformed, similarity, unit_blocks(array, 0 if known is None else len(known)))
-        del transformed  # Windows cannot rename a file that is mapped
+        del transformed  # Windows cannot rename a mapped file
         flush(partial)
         path, is_new = keep_transformed(partial, index)
     try:
