@@ -31,7 +31,7 @@ from similar_images.milvus.index_types import choose_index_type
 from similar_images.milvus.opening import open_milvus
 from similar_images.milvus.search import MilvusSearch, index_bytes
 from similar_images.milvus.tuning import QUERIES, tune
-from similar_images.records import to_json
+from similar_images.records import from_json, to_json
 from similar_images.vectors.store import Vectors, check_complete
 
 STATE_FORMAT = "similar-images milvus load 1"
@@ -215,7 +215,7 @@ def _rewrite(
     queries = Queries(array, absent, QUERIES, similarity=index.similarity)
     measured = _measure(MilvusSearch(index.path, entry, search.connection), entry, queries, progress)
     written = manifests.write(index.path, {**measured, "built_recall": manifest["built_recall"]})
-    remove_old_files(base, written["similarity"])
+    remove_old_files(base, similarity)
     return written
 
 
@@ -266,7 +266,7 @@ def _start_load(path: Path, request: dict, connection: Connection, progress: Pro
 
 def _finish_load(path: Path, old: dict | None, written: dict, progress: Progress) -> None:
     """Drop the replaced collection and remove temporary files."""
-    remove_old_files(manifests.base(path), written["similarity"])
+    remove_old_files(manifests.base(path), from_json(manifests.MilvusManifest, written).similarity)
     if old is not None and old["collection"] != written["collection"]:
         uri = manifests.resolve_uri(old, path)
         try:

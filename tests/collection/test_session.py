@@ -20,7 +20,8 @@ def session(tmp_path_factory) -> SearchSession:
     np.save(folder / "v.npy", clustered(N, D))
     (folder / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
     recipe = "IVF10,Flat"
-    builder.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", recipe, similarity="cosine")
+    request = builder.BuildRequest(recipe, similarity="cosine")
+    builder.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", request)
     return SearchSession(Collection.open(folder / "v.npy"), seed=0)
 
 
