@@ -46,7 +46,7 @@ class ProgressBar:
         from tqdm import tqdm
 
         self.close()
-        shown = {"unit": f" {self._unit}"} if self._unit else {"desc": event.step}
+        shown: dict[str, Any] = {"unit": f" {self._unit}"} if self._unit else {"desc": event.step}
         self._step = event.step
         self._bar = tqdm(total=event.total, initial=event.done, leave=self._leave, disable=None, **shown)
 
