@@ -200,9 +200,11 @@ def _query_state(collection: "Collection", query: ParsedQuery, prompt: str) -> "
     """Return a query for a search session. Raises ValueError for an unknown name or file."""
     from similar_images.collection.session import Mark, QueryState
 
+    is_single = len(query.positives) + len(query.negatives) == 1  # then its weight has no effect
+
     def entry(weight: float, text: str) -> Any:
         found = _resolve(collection, text, prompt)
-        return found if weight == 1 else (found, weight)
+        return found if weight == 1 or is_single else (found, weight)
 
     first, *others = [entry(*part) for part in query.positives]
     negatives = tuple(Mark(text, entry(weight, text)) for weight, text in query.negatives)

@@ -142,6 +142,11 @@ def test_several_images_as_one_query_are_not_said_to_be_like_nothing(collection,
     assert len(done.stdout.splitlines()) == 2
 
 
+def test_a_weight_of_the_only_query_changes_nothing(collection, run):
+    plain, weighted = (run("search", "-k", "2", *query) for query in (["red/0.jpg"], ["+", "0.5", "red/0.jpg"]))
+    assert (weighted.returncode, weighted.stdout, weighted.stderr) == (0, plain.stdout, "")
+
+
 def test_a_collection_is_found_by_its_manifest_whatever_its_name(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["extract", "-d", "photos", "-o", "v.npy", "--network", "hog-colour"])
