@@ -69,6 +69,7 @@ def main(vectors_file: Path, count: int, uri: str | None, indexes: tuple[str, ..
 
 def on_milvus(vectors_file: Path, uri: str, index: str) -> tuple[float, ...]:
     from similar_images.cli.milvus import filter_columns
+    from similar_images.index.builder import BuildRequest
     from similar_images.milvus import build as building
     from similar_images.vectors.store import open_vectors
 
@@ -76,7 +77,9 @@ def on_milvus(vectors_file: Path, uri: str, index: str) -> tuple[float, ...]:
     kind = "lite" if uri.endswith(".db") else "server"
     manifest = vectors_file.with_name(f"{kind}-{index}.milvus.json")
     began = time.perf_counter()
-    building.build(vectors, manifest, building.Target(uri, index), filter_columns(vectors), similarity="whitened")
+    building.build(
+        vectors, manifest, building.Target(uri, index), filter_columns(vectors), BuildRequest(similarity="whitened")
+    )
     return measured(vectors_file, manifest, time.perf_counter() - began)
 
 

@@ -8,8 +8,10 @@ from milvus_server import MilvusServer
 
 from similar_images import Collection
 from similar_images.cli.milvus import filter_columns
+from similar_images.index.builder import BuildRequest
 from similar_images.milvus import build as building
 from similar_images.milvus.build import Target
+from similar_images.milvus.manifest import MilvusManifest
 from similar_images.vectors.store import open_vectors
 
 
@@ -23,16 +25,18 @@ class Milvus(NamedTuple):
     def uri(self) -> str:
         return self.server.uri() if self.server else str(self.folder / "test.db")
 
-    def build(self, vectors: Path, name: str = "v", index: str = "auto", **options: object) -> Path:
+    def build(self, vectors: Path, name: str = "v", index: str = "auto", similarity: str = "auto") -> Path:
         """Build a collection and return its manifest."""
         opened, path = open_vectors(vectors), vectors.with_name(f"{name}.milvus.json")
-        building.build(opened, path, Target(self.uri, index), filter_columns(opened), **options)
+        building.build(
+            opened, path, Target(self.uri, index), filter_columns(opened), BuildRequest(similarity=similarity)
+        )
         return path
 
 
-def add(vectors: Path, manifest: Path, **options: object) -> dict:
+def add(vectors: Path, manifest: Path) -> MilvusManifest:
     opened = open_vectors(vectors)
-    return building.add(opened, manifest, filter_columns(opened), **options)
+    return building.add(opened, manifest, filter_columns(opened))
 
 
 def saved(folder: Path, array: np.ndarray, names: list[str] | None = None) -> Path:

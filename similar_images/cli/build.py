@@ -238,7 +238,7 @@ def _choose_similarity(vectors: Vectors, labels: str, output: Path, on_milvus: b
     from similar_images.index.builder import find_removed
 
     if on_milvus:
-        from similar_images.milvus.build import removed_rows as find_removed
+        from similar_images.milvus.build import find_removed
     removed = [] if restore else find_removed(vectors, output)
     choice = choose_similarity(vectors, choose_labels(labels, vectors.names or []), removed)
     _print_note(choice.reason)

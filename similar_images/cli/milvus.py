@@ -9,18 +9,16 @@ from similar_images.collection.columns import name_columns
 from similar_images.events import Progress
 from similar_images.index.builder import BuildRequest, read_rows
 from similar_images.milvus import build as building
-from similar_images.milvus import manifest as manifests
 from similar_images.milvus.build import Target
 from similar_images.milvus.connection import normalise_uri
-from similar_images.milvus.manifest import MilvusManifest
+from similar_images.milvus.manifest import MilvusManifest, file_prefix, milvus_path, read_manifest
 from similar_images.networks.description import reads_text
-from similar_images.records import from_json
 from similar_images.vectors.store import Vectors, index_path, list_path
 
 
 def default_output(vectors_file: Path, uri: str | None, is_change: bool) -> Path:
     """Return Milvus' manifest if a URI is given or only that index exists to be changed, else the Faiss index."""
-    index, manifest = index_path(vectors_file), manifests.milvus_path(vectors_file)
+    index, manifest = index_path(vectors_file), milvus_path(vectors_file)
     return manifest if uri is not None or (is_change and not index.exists() and manifest.exists()) else index
 
 
@@ -32,10 +30,10 @@ def choose_target(output: Path, uri: str | None, index_type: str, ca: Path | Non
     if uri is None:
         if not output.exists():
             raise ValueError(f"{output} names an index in Milvus: give its URI with --milvus")
-        old = manifests.read(output)
-        index_type = old["index"]["type"] if index_type == "auto" else index_type
-        return Target(manifests.resolve_uri(old, output), index_type, ca or manifests.resolve_ca(old, output))
-    return Target(normalise_uri(uri or str(manifests.base(output)) + ".db"), index_type, ca)
+        old = read_manifest(output)
+        index_type = old.index.type if index_type == "auto" else index_type
+        return Target(old.resolve_uri(output), index_type, ca or old.resolve_ca(output))
+    return Target(normalise_uri(uri or str(file_prefix(output)) + ".db"), index_type, ca)
 
 
 def build(
@@ -46,9 +44,7 @@ def build(
     progress: Progress,
 ) -> MilvusManifest:
     """Build an index in Milvus; return its manifest."""
-    columns = filter_columns(vectors)
-    manifest = building.build(vectors, output, target, columns, progress, request.restore, request.similarity)
-    return from_json(MilvusManifest, manifest)
+    return building.build(vectors, output, target, filter_columns(vectors), request, progress)
 
 
 def change(vectors: Vectors, output: Path, removing: Path | None, adding: bool, progress: Progress) -> MilvusManifest:
@@ -57,7 +53,7 @@ def change(vectors: Vectors, output: Path, removing: Path | None, adding: bool, 
         manifest = building.remove(vectors, output, read_rows(vectors, removing), progress)
     if adding:
         manifest = building.add(vectors, output, filter_columns(vectors), progress)
-    return from_json(MilvusManifest, manifest)
+    return manifest
 
 
 def filter_columns(vectors: Vectors) -> dict[str, np.ndarray]:

@@ -8,9 +8,8 @@ import numpy as np
 from similar_images.index.exact import unit_rows
 from similar_images.index.index import Index
 from similar_images.index.similarity import COSINE, open_transform, open_transformed
-from similar_images.milvus import manifest as manifests
+from similar_images.milvus.manifest import file_prefix, read_manifest
 from similar_images.milvus.search import MilvusSearch
-from similar_images.records import from_json
 from similar_images.vectors.store import Vectors
 
 SAMPLED_ROWS = 8
@@ -23,17 +22,16 @@ def open_milvus(path: Path) -> Index:
     Raises FileNotFoundError or ValueError, with the remedy, if the manifest or the similarity's file is missing or
     damaged, and MissingExtra without the packages.
     """
-    manifest = manifests.read(path)
-    record = from_json(manifests.MilvusManifest, manifest)
-    base, entry = manifests.base(path), record.similarity
-    similarity = open_transform(base, entry, record.d) if entry else COSINE
-    return Index(path, MilvusSearch(path, manifest), record, similarity, open_transformed(base, entry))
+    manifest, prefix = read_manifest(path), file_prefix(path)
+    entry = manifest.similarity
+    similarity = open_transform(prefix, entry, manifest.d) if entry else COSINE
+    return Index(path, MilvusSearch(path, manifest), manifest, similarity, open_transformed(prefix, entry))
 
 
 def check_content(index: Index, vectors: Vectors) -> None:
     """Ask Milvus for rows, and raise ValueError, with the remedy, if they differ from the manifest or the vectors."""
     search = cast(MilvusSearch, index.backend)
-    n = search.manifest["vectors"]["n"]
+    n = search.manifest.vectors.n
     if (count := search.count(f"row < {n}", "Bounded")) < search.ntotal:
         raise ValueError(
             f"{index.path}: expected {search.ntotal:,} rows in {search.name} of Milvus at {search.connection.uri}, got "
@@ -41,7 +39,7 @@ def check_content(index: Index, vectors: Vectors) -> None:
         )
     if vectors.array is None:
         return
-    absent = {*search.manifest["removed"], *search.manifest["vectors"].get("skipped", [])}
+    absent = {*search.manifest.absent}
     spread = np.linspace(0, n - 1, 4 * SAMPLED_ROWS).astype(int)
     rows = np.array([row for row in dict.fromkeys(spread.tolist()) if row not in absent][:SAMPLED_ROWS], np.int64)
     known, unit = unit_rows(vectors.array[:n], rows)

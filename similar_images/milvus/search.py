@@ -11,15 +11,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 
 from similar_images.milvus import lite
-from similar_images.milvus import manifest as manifests
 from similar_images.milvus.connection import WRITE_SECONDS, CollectionGone, Connection, NotLoaded
 from similar_images.milvus.expressions import MAX_LISTED_ROWS, match_conditions, match_rows
 from similar_images.milvus.fields import ROW, VECTOR
 from similar_images.milvus.index_types import TYPES
+from similar_images.milvus.manifest import REBUILD, MilvusManifest, read_manifest
 
 MAX_HITS = 16_384  # of one query in Milvus
 MAX_CALL_HITS = 20_000  # of all queries of one call: each hit costs Milvus Lite 45 us
@@ -30,34 +29,30 @@ CONSISTENCY = "Bounded"
 class MilvusSearch:
     """Search backend on Milvus; implements `index.backend.Searchable`."""
 
-    metric_type = faiss.METRIC_INNER_PRODUCT
-
-    def __init__(self, path: Path, manifest: dict, connection: Connection | None = None):
+    def __init__(self, path: Path, manifest: MilvusManifest, connection: Connection | None = None):
         """`path` is the manifest's. The first search connects."""
-        uri, ca = manifests.resolve_uri(manifest, path), manifests.resolve_ca(manifest, path)
-        self.connection = connection or Connection(uri, ca)
+        self.connection = connection or Connection(manifest.resolve_uri(path), manifest.resolve_ca(path))
         self._path = path
         self._column_matches: dict[str, tuple[np.ndarray, bool]] = {}
-        self._use_manifest(manifest)
+        self.use_manifest(manifest)
 
-    def _use_manifest(self, manifest: dict) -> None:
-        self.manifest = manifest
-        self.name: str = manifest["collection"]
-        self.d, self.ntotal = manifest["d"], manifest["n"]
-        self.parameters: dict[str, int] = dict(manifest["index"]["searched_with"])
-        self._fields = manifests.fields(manifest)
-        self._removed = np.array(sorted(manifest["removed"]), np.int64)
+    def use_manifest(self, manifest: MilvusManifest) -> None:
+        """Search the collection of a manifest, with its parameters."""
+        self.manifest, self.name = manifest, manifest.collection
+        self.d, self.ntotal = manifest.d, manifest.n
+        self.parameters = dict(manifest.index.searched_with)
+        self._removed = np.array(sorted(manifest.removed), np.int64)
 
     @property
     def bytes(self) -> int:
         """Bytes on disk of Milvus Lite; of a server, the estimated memory of its index."""
-        return self.manifest["bytes"]
+        return self.manifest.bytes
 
     @property
     def lists(self) -> tuple[int, int]:
         """Number of probed and of all inverted lists; (0, 0) without lists."""
         nprobe = self.parameters.get("nprobe", 0)
-        return nprobe, self.manifest["index"]["built_with"].get("nlist", nprobe)
+        return nprobe, self.manifest.index.built_with.get("nlist", nprobe)
 
     @property
     def max_hits(self) -> int:
@@ -116,7 +111,7 @@ class MilvusSearch:
                     break
         raise CollectionGone(
             f"{self._path}: its collection {self.name} is not in Milvus at {self.connection.uri}, or cannot be loaded: open "
-            f"this again if it was rebuilt meanwhile, else {manifests.REBUILD} --overwrite"
+            f"this again if it was rebuilt meanwhile, else {REBUILD} --overwrite"
         )
 
     def restrict(
@@ -132,11 +127,11 @@ class MilvusSearch:
         where = None
         if conditions is not None:
             fields = {
-                column: self._fields[column].field
+                column: self.manifest.fields[column].field
                 for column, (values, _) in conditions.items()
                 if self._has_values(column, values)
             }
-            where = match_conditions(conditions, fields, self.manifest["finds_parts"])
+            where = match_conditions(conditions, fields, self.manifest.finds_parts)
         rows = np.flatnonzero(matching)
         if where is None and (probe_all or len(rows) <= MAX_LISTED_ROWS):
             where = match_rows(rows)
@@ -146,7 +141,7 @@ class MilvusSearch:
         """Return whether Milvus stores the values (n,) of a column; the digest is computed once."""
         known = self._column_matches.get(column)
         if known is None or known[0] is not values:
-            matches = column in self._fields and self._fields[column].has_values(values)
+            matches = column in self.manifest.fields and self.manifest.fields[column].has_values(values)
             known = self._column_matches[column] = values, matches
         return known[1]
 
@@ -174,20 +169,19 @@ class MilvusSearch:
     def _switch_to_replacement(self) -> bool:
         """Use the manifest on disk if it names another collection of the same vectors."""
         try:
-            manifest = manifests.read(self._path)
+            manifest = read_manifest(self._path)
         except (OSError, ValueError):
             return False
-        same = ("vectors", "similarity", "uri", "d")
-        if manifest["collection"] == self.name or any(manifest[key] != self.manifest[key] for key in same):
+        old = self.manifest
+        same = manifest.vectors == old.vectors and manifest.similarity == old.similarity
+        if manifest.collection == self.name or not same or (manifest.uri, manifest.d) != (old.uri, old.d):
             return False
-        self._use_manifest(manifest)
+        self.use_manifest(manifest)
         return True
 
 
 class MilvusPart:
     """Search restricted to some rows of a collection; implements `index.backend.Searchable`."""
-
-    metric_type = faiss.METRIC_INNER_PRODUCT
 
     def __init__(self, search: MilvusSearch, where: str, m: int, probe_all: bool):
         self._search, self.where, self._probe_all = search, where, probe_all

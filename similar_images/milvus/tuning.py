@@ -17,15 +17,16 @@ MAX_RERANKED = 200  # hits
 
 
 def tune(
-    queries: Queries, search: MilvusSearch, index_type: str, progress: Progress = ignore
+    queries: Queries, search: MilvusSearch, progress: Progress = ignore
 ) -> tuple[dict[str, int], int, CandidateMetrics]:
     """Set and return the search parameters; return the number of hits to re-rank, and the measured quality.
 
     If no setting reaches MIN_RECALL, the best one is taken and `progress` receives a note.
     """
+    index_type = search.manifest.index.type
     kind = TYPES[index_type]
     settings = [{kind.search_parameter: value} for value in kind.search_values] if kind.search_parameter else [{}]
-    lists = search.manifest["index"]["built_with"].get("nlist")
+    lists = search.manifest.index.built_with.get("nlist")
     if lists:
         settings = [setting for setting in settings if setting["nprobe"] <= lists] or [{"nprobe": lists}]
     depths = [0] if index_type == "FLAT" else [depth for depth in RERANK_DEPTHS[1:] if depth <= MAX_RERANKED]

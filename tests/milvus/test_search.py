@@ -50,7 +50,7 @@ def changed(milvus: Milvus, vectors: Path, tmp_path_factory) -> tuple[Path, Path
     assert opened(few, manifest).index.ntotal == FIRST
     saved(folder, array)
     assert opened(few, manifest).not_indexed == N - FIRST
-    assert add(few, manifest)["n"] == N
+    assert add(few, manifest).n == N
     building.remove(open_vectors(few), manifest, REMOVED)
     return few, manifest
 

@@ -8,10 +8,12 @@ from arrays import clustered
 from milvus_collections import opened, saved
 from milvus_server import MilvusServer, why_not
 
+from similar_images.index.builder import BuildRequest
 from similar_images.milvus import build as building
 from similar_images.vectors.store import open_vectors
 
 pytestmark = pytest.mark.cluster
+COSINE = BuildRequest(similarity="cosine")
 QUOTA = 2  # MB on the server's disk
 N, D = 6000, 256  # vectors that exceed it
 
@@ -36,9 +38,7 @@ def filled(small, tmp_path_factory):
     """Collection that exceeds the disk quota; the server notices after loading it."""
     folder = tmp_path_factory.mktemp("filled")
     vectors = saved(folder, clustered(N, D))
-    building.build(
-        open_vectors(vectors), folder / "v.milvus.json", building.Target(small.uri()), {}, similarity="cosine"
-    )
+    building.build(open_vectors(vectors), folder / "v.milvus.json", building.Target(small.uri()), {}, COSINE)
     return opened(vectors, folder / "v.milvus.json")
 
 
@@ -47,7 +47,7 @@ def test_full_server_is_reported_and_stays_searchable(small, filled, tmp_path):
     until, failure = time.monotonic() + 60, None
     while failure is None and time.monotonic() < until:  # its quota is checked every few seconds
         try:
-            building.build(open_vectors(vectors), manifest, building.Target(small.uri()), {}, similarity="cosine")
+            building.build(open_vectors(vectors), manifest, building.Target(small.uri()), {}, COSINE)
             manifest.unlink()
         except OSError as error:
             failure = str(error)
