@@ -6,9 +6,11 @@ Source: https://milvus.io/docs/boolean.md
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from similar_images.index.backend import Conditions
 from similar_images.milvus.fields import EMPTY, FOLDED_NAME, NAME, ROW, stored_kind
 
 NO_ROW, EVERY_ROW = f"{ROW} < 0", f"{ROW} >= 0"
@@ -30,9 +32,7 @@ def match_rows(rows: np.ndarray) -> str:
     return f"{ROW} in [{','.join(map(str, rows.tolist()))}]" if len(rows) else NO_ROW
 
 
-def match_conditions(
-    conditions: Mapping[str, tuple[np.ndarray, tuple]], fields: Mapping[str, str], finds_parts: bool
-) -> str | None:
+def match_conditions(conditions: Conditions, fields: Mapping[str, str], finds_parts: bool) -> str | None:
     """Return an expression for conditions of `Columns.conditions`, each with the values (n,) of its column.
 
     `fields` names the field of each column with the same values in Milvus; `finds_parts` says whether it searches inside
@@ -53,7 +53,7 @@ def match_conditions(
     return " and ".join(terms) or EVERY_ROW
 
 
-def _match_name(parts: tuple, finds_parts: bool) -> str | None:
+def _match_name(parts: tuple[Any, ...], finds_parts: bool) -> str | None:
     if not parts:
         return NO_ROW
     if "" in parts:
@@ -65,7 +65,7 @@ def _match_name(parts: tuple, finds_parts: bool) -> str | None:
     )
 
 
-def _match_column(field: str, kind: str, alternatives: tuple) -> str | None:
+def _match_column(field: str, kind: str, alternatives: tuple[Any, ...]) -> str | None:
     if not alternatives:
         return NO_ROW
     if len(alternatives) > MAX_VALUES:

@@ -7,7 +7,7 @@ of a DOUBLE as INT64. A value below all others represents an empty cell. Shape l
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -121,7 +121,7 @@ def _compose(names: np.ndarray) -> np.ndarray:
 
 def _as_value(value: Any, kind: str) -> str | float | int:
     if value is np.ma.masked:
-        return EMPTY[kind]
+        return cast(str | float | int, EMPTY[kind])
     if isinstance(value, str):
         return value
     if isinstance(value, np.datetime64):

@@ -7,12 +7,13 @@ it, and a search drops the removed rows of the manifest from every result.
 Shape letters: n rows in all, m of them searched, b queries, c numbers in a transformed vector, k hits.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from similar_images.index.backend import Conditions
 from similar_images.milvus import lite
 from similar_images.milvus.connection import WRITE_SECONDS, CollectionGone, Connection, NotLoaded
 from similar_images.milvus.expressions import MAX_LISTED_ROWS, match_conditions, match_rows
@@ -117,7 +118,7 @@ class MilvusSearch:
     def restrict(
         self,
         matching: np.ndarray,
-        conditions: Mapping[str, tuple[np.ndarray, tuple]] | None = None,
+        conditions: Conditions | None = None,
         probe_all: bool = False,
     ) -> "MilvusPart | None":
         """Return a search of the rows where `matching`, bool (n,), is true: the rows that meet the conditions.
