@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 usage() {
   cat <<EOF
-Usage: ${0##*/}
+Usage: scripts/${0##*/}
 
 Download Sentiment140 (Go, Bhayani & Huang 2009) and write the texts of its
 first 20,000 tweets into tweets/texts_20k.csv, the column text.

@@ -1,6 +1,7 @@
 """get_ms_coco_vectors.sh: COCO's vectors, checked and described."""
 
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from downloads import (
     ranges,
     run,
     vectors_zip,
+    write_tool,
 )
 
 
@@ -146,5 +148,6 @@ def test_altered_vectors_are_refused(folder, curl, server):
 def test_without_its_packages_the_script_says_how_to_install_them(folder, tmp_path, curl, server):
     shutil.copy(ROOT / VECTORS, tmp_path)
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    write_tool(curl, "python3", f'exec "{sys.executable}" -S "$@"')  # without installed packages
     assert_fails(run(tmp_path / VECTORS, folder, curl, server), "cannot import similar_images: run `make install`")
     assert server.requests == []

@@ -3,7 +3,6 @@
 import importlib.util
 import logging
 import math
-import re
 import threading
 from collections.abc import Callable, Iterator
 
@@ -26,7 +25,6 @@ from similar_images.collection.texts import DOCSTRINGS
 from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget
 from similar_images.widgets.messages import parse
-from similar_images.widgets.search import STATIC
 
 WRONG = [
     *(None, True, -1, 2, 10**30, -(10**30), 10**5000, 1.5, math.nan, math.inf, "", "x", "\n\0", "9" * 10_000),
@@ -250,8 +248,3 @@ def test_two_saves_at_once_work(opened, monkeypatch):
         review._handle_custom_msg({"do": "save", "form": form}, [])
     review.wait()
     assert sorted(sent) == ["csv", "script"] and review.status["kind"] == "done"
-
-
-def test_pages_send_the_declared_requests():
-    pages = "".join(file.read_text(encoding="utf-8") for file in STATIC.glob("*.js"))
-    assert set(re.findall(r'\bdo: ?"(\w+)"', pages)) == set(messages.REQUESTS)
