@@ -211,7 +211,7 @@ class BaseCollection(ABC, Generic[E]):
         """
         raise ValueError(f"{self.encoder.name} does not read words: {WORDS_REMEDY}")
 
-    def nearest(
+    def nearest(  # noqa: PLR0913
         self,
         query: Any = None,
         k: int = 8,

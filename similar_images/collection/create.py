@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from similar_images.collection.images import Collection
 from similar_images.events import Event, Progress, ignore
 from similar_images.index import builder
+from similar_images.index.index import check_matches, open_index
 from similar_images.index.quality import needs_refit
 from similar_images.index.similarity import COSINE, default_similarity
 from similar_images.inputs.sources import Location, location_title
@@ -57,9 +57,9 @@ def update_index(path: Path, progress: Progress = ignore) -> None:
 def _required_change(path: Path) -> str | None:
     """Return "build" or "add", or None if the index is current. An unusable index is rebuilt."""
     try:
-        collection = Collection.open(path)
-    except ValueError:
+        vectors, index = open_vectors(path), open_index(index_path(path))
+        check_matches(index, vectors)
+    except (FileNotFoundError, ValueError):
         return "build"
-    if collection.index is None:
-        return "build"
-    return "add" if collection.not_indexed else None
+    absent = {*index.removed, *builder.find_skipped(vectors, index)}
+    return "add" if index.ntotal + len(absent) < len(vectors.stored) else None

@@ -120,7 +120,7 @@ class Collection(BaseCollection[Encoder]):
         super().__init__(Store(vectors, self.noun, source), encoder, index)
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913
         cls,
         path: str | Path,
         index: str | Path | None = None,
