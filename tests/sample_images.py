@@ -19,18 +19,25 @@ COLOURS = {"grass": (40, 160, 60), "sea": (30, 80, 190), "sun": (250, 200, 40), 
 
 def make_sample(folder: Path, network: str = "hog-colour") -> None:
     """Write 12 pictures of four colours, their vectors and their index into a folder, named as by `make sample`."""
-    shutil.copytree(_make_sample(network), folder, dirs_exist_ok=True)
+    if Path(network).exists():  # its place is recorded, relative to the vectors
+        _write_sample(folder, network)
+    else:
+        shutil.copytree(_make_sample(network), folder, dirs_exist_ok=True)
 
 
 @cache
 def _make_sample(network: str) -> Path:
     """Make a sample once; copies are much faster."""
     folder = Path(tempfile.mkdtemp())
+    _write_sample(folder, network)
+    return folder
+
+
+def _write_sample(folder: Path, network: str) -> None:
     for number, (kind, pixels) in enumerate(make_pictures(np.random.default_rng(0), 3)):
         (folder / "sample" / kind).mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / "sample" / kind / f"{kind}-{number % 3}.jpg")
     extract_and_index(folder / "sample", folder / "sample_file_list.txt", network)
-    return folder
 
 
 def make_pictures(random: np.random.Generator, count: int) -> Iterator[tuple[str, np.ndarray]]:

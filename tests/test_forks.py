@@ -166,6 +166,6 @@ def test_locks_are_released_in_a_child():
 def test_tensorflow_in_a_child_is_refused(monkeypatch):
     from similar_images.networks import keras
 
-    monkeypatch.setattr(keras, "_process", 1)
+    monkeypatch.setattr(keras, "_importing_process", 1)
     with pytest.raises(ValueError, match=r"cannot compute in a forked process: start processes with .* spawn"):
         keras._check_process()

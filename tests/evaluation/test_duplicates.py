@@ -19,6 +19,7 @@ from similar_images.evaluation.duplicate_threshold import default_threshold
 from similar_images.evaluation.duplicates import find_pairs, group
 from similar_images.index.builder import BuildRequest, build
 from similar_images.index.index import open_index
+from similar_images.networks.description import NetworkDescription
 from similar_images.networks.loader import LoadOptions, load
 from similar_images.vectors.store import open_vectors, vectors_path
 
@@ -112,8 +113,8 @@ def with_copies(n: int, d: int) -> np.ndarray:
 
 
 def test_unmeasured_network_has_no_default_threshold():
-    assert 0 < default_threshold({"name": "hog-colour"}) < 1
-    for network in ({"name": "vgg19"}, None):
+    assert 0 < default_threshold(NetworkDescription("hog-colour", dimension=252)) < 1
+    for network in (NetworkDescription("vgg19", dimension=4096), None):
         with pytest.raises(ValueError, match="--calibrate"):
             default_threshold(network)
 
@@ -282,7 +283,7 @@ def test_real_network_separates_copies_from_other_photographs(data):
             image = image.convert("RGB")
         copies = [image, *(ALTERATIONS[name](image) for name in ("flip", "rotation", "jpeg", "colour", "resize"))]
         vectors += [encoder.encode_image(copy) for copy in copies]
-    threshold = default_threshold({"name": "mobilenetv2"})
+    threshold = default_threshold(encoder.description)
     family = np.repeat(np.arange(len(names)), 6)
     groups = groups_of(np.stack(vectors), threshold)
     assert all(len(set(family[rows])) == 1 for rows in groups)

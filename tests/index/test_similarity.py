@@ -21,6 +21,7 @@ from similar_images.index.index import open_index
 from similar_images.index.manifest import SimilarityEntry
 from similar_images.index.similarity import COSINE, SIMILARITIES, Similarity, fit
 from similar_images.index.tuning import QualityTarget
+from similar_images.networks.description import NetworkDescription
 from similar_images.records import to_json
 from similar_images.vectors.store import open_vectors
 
@@ -129,7 +130,8 @@ def test_saved_transform_is_unchanged(tmp_path, array, name):
 
 
 def test_default_similarity_depends_on_network_and_size():
-    network, texts = {"name": "mobilenetv2"}, {"name": "minilm", "reads": "text"}
+    network = NetworkDescription("mobilenetv2", dimension=1280)
+    texts = NetworkDescription("minilm", dimension=384, reads="text")
     assert similarities.default_similarity(network, similarities.MIN_PCA_VECTORS) == "whitened"
     assert similarities.default_similarity(network, similarities.MIN_PCA_VECTORS - 1) == "cosine"
     assert similarities.default_similarity(texts, 10_000) == similarities.default_similarity(None, 10_000) == "cosine"

@@ -5,6 +5,7 @@ import pytest
 from arrays import clustered
 from sklearn.manifold import trustworthiness
 
+from similar_images.events import Event
 from similar_images.index.exact import normalise
 from similar_images.index.neighbours import Neighbours, find_neighbours
 from similar_images.overview import layout
@@ -85,8 +86,9 @@ def test_a_neighbour_that_an_index_has_not_found_has_no_weight():
 
 
 def test_progress_goes_to_one():
-    shares: list[float] = []
-    placed(clustered(50, 8), progress=shares.append)
+    events: list[Event] = []
+    placed(clustered(50, 8), progress=events.append)
+    shares = [event.done / event.total for event in events]
     assert shares == sorted(shares) and shares[0] < 0.2 and shares[-1] == 1
 
 
