@@ -21,6 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from similar_images.index import builder
+from similar_images.index.backend import FaissBackend
 from similar_images.index.builder import BuildRequest
 from similar_images.index.exact import exact_search, normalise
 from similar_images.index.index import Index, open_index
@@ -61,7 +62,7 @@ class Split:
         index.add(unit)
         index.nprobe = 4
         faiss.write_index(index, str(self.folder / "old.index"))
-        return Index(self.folder / "old.index", index, None)
+        return Index(self.folder / "old.index", FaissBackend(index), None)
 
     def recall(self, index: Index, reranked: bool = True) -> float:
         similarity = index.similarity
