@@ -191,31 +191,6 @@ def read_json(path: Path, form: str, remedy: str = "remove it and create it agai
     return dict(content)
 
 
-def mismatch(value: object, expected: Any, place: str = "") -> str | None:
-    """Return where and how a JSON value differs from the expected form, or None.
-
-    A form is a type or a union, a dict of forms (all keys are required, unknown keys are allowed), or a list with the
-    form of all entries. Integers must not be negative: all are counts or sizes.
-    """
-    if isinstance(expected, dict):
-        if not isinstance(value, dict):
-            return f"{place or 'content'}: expected an object, got {value!r:.60}"
-        faults = (
-            f"{place}{key} is missing" if key not in value else mismatch(value[key], form, f"{place}{key}.")
-            for key, form in expected.items()
-        )
-        return next(filter(None, faults), None)
-    if isinstance(expected, list):
-        if not isinstance(value, list):
-            return f"{place.rstrip('.')}: expected a list, got {value!r:.60}"
-        return next(filter(None, (mismatch(one, expected[0], place) for one in value)), None)
-    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-        return f"{place.rstrip('.')}: expected {getattr(expected, '__name__', expected)}, got {value!r:.60}"
-    if isinstance(value, int) and value < 0:
-        return f"{place.rstrip('.')}: expected a number of at least 0, got {value}"
-    return None
-
-
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:

@@ -9,7 +9,7 @@ import time
 import pytest
 from conftest import ROOT
 
-from similar_images.files import STALE_SECONDS, hold_lock, mismatch, replace_file, replace_folder, write_json
+from similar_images.files import STALE_SECONDS, hold_lock, replace_file, replace_folder, write_json
 
 HOLD = "import sys, time; from pathlib import Path; from similar_images.files import hold_lock\nwith hold_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
@@ -68,21 +68,6 @@ def test_lock_names_its_holder_and_is_removed(tmp_path):
     with hold_lock(path):
         pass
     assert names(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ({"n": 3, "more": 1}, None),
-        ({}, "n is missing"),
-        ({"n": "3"}, "n: expected int, got '3'"),
-        ({"n": True}, "n: expected int, got True"),
-        ({"n": -1}, "n: expected a number of at least 0, got -1"),
-        ([], "content: expected an object, got []"),
-    ],
-)
-def test_mismatch_names_place_and_value(value, expected):
-    assert mismatch(value, {"n": int}) == expected
 
 
 def test_folder_is_replaced_and_stale_folders_are_removed(tmp_path):
