@@ -77,7 +77,7 @@ WAYS: dict[str, Way] = {
 }
 SCALES = ((1,), (2,), (3,), (2, 3))
 ALL = (1, 2, 3)
-WHOLE = resize_to_square(224, "bilinear")  # the networks of the table see the whole of an image, whatever their side
+WHOLE = resize_to_square(224, "bilinear")  # the networks of the table see the entire image, whatever their side
 
 
 def of_scales(seen: Seen, scales: tuple[int, ...]) -> Seen:
