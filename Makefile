@@ -2,6 +2,7 @@
 
 PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.13,$(shell command -v python$(version))) python3)
 BIN := .venv/bin
+LAST_PICTURE := sample/water-lily/water-lily-24.jpg
 LIST := sample_file_list.txt
 VECTORS := $(LIST).saved_predictions.npy
 INDEX := sample_file_list.faiss.index
@@ -119,12 +120,12 @@ clean:  ## remove .venv and the sample collections
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --no-deps --target .venv/milvus milvus==2.3.5
 	touch $@
 
-sample/.whole: .venv/installed $(wildcard similar_images/samples/pictures/*.py)
+# The last picture shows that all are there.
+$(LAST_PICTURE): .venv/installed $(wildcard similar_images/samples/pictures/*.py)
 	test ! -e $@ || rm -r sample
 	$(BIN)/python -m similar_images.cli.sample sample
-	touch $@
 
-$(VECTORS): sample/.whole
+$(VECTORS): $(LAST_PICTURE)
 	$(BIN)/similar-images extract -d sample --network efficientnetlite0 --overwrite
 
 $(INDEX): $(VECTORS)
