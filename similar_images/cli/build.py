@@ -182,7 +182,7 @@ def _open(file: Path, dimension: int | None) -> Vectors:
     vectors = open_vectors(file)
     if vectors.assumption:
         _print_note(vectors.assumption)
-    d = vectors.stored.shape[1]
+    d = vectors.array.shape[1]
     if dimension not in (None, d):
         raise ValueError(f"{file}: expected vectors of {dimension} numbers (-d), got {d}")
     return vectors
@@ -281,7 +281,7 @@ def _report(manifest: IndexManifest | MilvusManifest, vectors: Vectors, output: 
 
     if verbose:
         click.echo("\n".join(f"{key}: {value}" for key, value in to_json(manifest.parameters).items()), err=True)
-    click.echo(_summarise(manifest, len(vectors.stored)), err=True)
+    click.echo(_summarise(manifest, len(vectors.array)), err=True)
     rebuild = _rebuild_command(manifest, vectors, output)
     if is_stale(manifest):
         click.echo(f"Recall dropped below the target; rebuild with {rebuild}", err=True)

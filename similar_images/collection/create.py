@@ -62,4 +62,4 @@ def _required_change(path: Path) -> str | None:
     except (FileNotFoundError, ValueError):
         return "build"
     absent = {*index.removed, *builder.find_skipped(vectors, index)}
-    return "add" if index.ntotal + len(absent) < len(vectors.stored) else None
+    return "add" if index.ntotal + len(absent) < len(vectors.array) else None

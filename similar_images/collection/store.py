@@ -30,14 +30,14 @@ class Store:
 
     @property
     def has_vectors(self) -> bool:
-        return self.vectors.array is not None
+        return self.vectors.memmap is not None
 
     @property
     def array(self) -> np.ndarray:
         """The vectors (n, d). Raises ValueError if they are missing."""
-        if self.vectors.array is None:
+        if self.vectors.memmap is None:
             raise ValueError(f"an exact search needs the vectors {self.vectors.path}: extract them first")
-        return self.vectors.array
+        return self.vectors.memmap
 
     def find_row(self, name: str) -> int | None:
         """Return the row of a name, the first of several; None if it is unknown."""

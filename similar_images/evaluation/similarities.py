@@ -47,7 +47,7 @@ def choose_similarity(vectors: Vectors, labels: Labels | None, removed: Sequence
     It is the cosine unless another is better with 95% confidence; the reported values are of the other half. `removed`
     rows are neither queries nor hits. Raises ValueError if there are too few labels.
     """
-    array = vectors.stored
+    array = vectors.array
     absent = np.union1d(np.flatnonzero(~array.any(axis=1)), removed).astype(int)
     rows = labelled_rows(labels, absent)
     if labels is None or len(rows) < MIN_QUERIES:

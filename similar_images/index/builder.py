@@ -195,7 +195,7 @@ class IndexFile:
         return fit_similarity(source, request, progress)
 
     def transform(self, source: BuildSource, similarity: Similarity) -> Transformation:
-        return transform_to_file(source.vectors.stored, similarity, self.path)
+        return transform_to_file(source.vectors.array, similarity, self.path)
 
     def train(self, source: BuildSource, queries: Queries, request: BuildRequest, progress: Progress) -> Trained:
         sample, n = draw_sample(queries.array, queries.rows), len(queries.array)
@@ -284,9 +284,9 @@ class IndexInParts(IndexFile):
     @contextmanager
     def transform(self, source: BuildSource, similarity: Similarity) -> Iterator[tuple[np.ndarray, str | None]]:
         if similarity.offset is None:
-            yield source.vectors.stored, None
+            yield source.vectors.array, None
             return
-        file, array = self._folder / "vectors.npy", source.vectors.stored
+        file, array = self._folder / "vectors.npy", source.vectors.array
         if not file.exists():
             self._save(transformed=0, counts={})  # parts without their vectors are incomplete
             with replace_file(file) as partial:
@@ -348,7 +348,7 @@ class IndexInParts(IndexFile):
 
     def _resume(self, source: BuildSource, request: BuildRequest, progress: Progress) -> None:
         """Read the finished steps of the same request, or start again."""
-        n = len(source.vectors.stored)
+        n = len(source.vectors.array)
         if n > MAX_PARTS * self._size:
             raise ValueError(f"expected at most {MAX_PARTS} parts: use a --part-size of {-(-n // MAX_PARTS)} or more")
         asked = [to_json(describe_vectors(source.vectors, self.path, source.skipped)), request.recipe]
@@ -394,7 +394,7 @@ def add(vectors: Vectors, path: Path, progress: Progress = ignore) -> IndexManif
         index, manifest = _open_to_change(path, vectors)
         skipped, built, trained = find_skipped(vectors, index), manifest.vectors, _faiss_index(index)
         retried = np.setdiff1d(np.array(built.skipped, np.int64), skipped)
-        with transform_to_file(vectors.stored, index.similarity, path, index.vectors, retried) as (array, file):
+        with transform_to_file(vectors.array, index.similarity, path, index.vectors, retried) as (array, file):
             new = skip_removed(chain([unit_rows(array, retried)], unit_blocks(array, built.n)), index.removed)
             if manifest.parts:
                 manifest = replace(manifest, parts=parts.add_rows(path, trained, manifest.parts, new))
@@ -424,7 +424,7 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> IndexManifest:
         if not (manifest.parts.files if manifest.parts else index.ntotal):
             raise ValueError(f"{path}: no image would be left; delete the index instead")
         manifest = replace(manifest, removed=sorted({*manifest.removed, *rows}))
-        indexed = vectors.stored[: manifest.vectors.n]  # later rows are not added here
+        indexed = vectors.array[: manifest.vectors.n]  # later rows are not added here
         with transform_to_file(indexed, index.similarity, path, index.vectors) as (array, file):
             return _republish(index, manifest, array, file)
 
@@ -456,7 +456,7 @@ def find_removed(vectors: Vectors, path: Path) -> list[int]:
 
 def fit_similarity(source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
     """Return the requested similarity, fitted without absent rows."""
-    array, absent = source.vectors.stored, source.absent
+    array, absent = source.vectors.array, source.absent
     if request.similarity != "auto":
         return fit(array, request.similarity, absent)
     if request.recipe not in ("auto", "flat", "reduced"):
@@ -491,13 +491,13 @@ def add_vectors(index: faiss.Index, array: np.ndarray, removed: Sequence[int], p
 
 def describe_vectors(vectors: Vectors, path: Path, skipped: list[int]) -> IndexedVectors:
     """Return the manifest's entry of the vectors of an index, without the rows `skipped`."""
-    n, blocks = len(vectors.stored), vectors.blocks
+    n, blocks = len(vectors.array), vectors.blocks
     return IndexedVectors(
         file=relative_path(vectors.path, path.parent),
         n=n,
         skipped=skipped,
-        fingerprint=fingerprint(vectors.stored, skipped),
-        blocks=blocks or [digest for _, digest in block_digests(vectors.stored, n)],
+        fingerprint=fingerprint(vectors.array, skipped),
+        blocks=blocks or [digest for _, digest in block_digests(vectors.array, n)],
         modified=None if blocks else vectors.path.stat().st_mtime_ns,
         names=names_digest(vectors.names) if vectors.names else None,
         network=vectors.network,
@@ -509,7 +509,7 @@ def find_skipped(vectors: Vectors, index: Index | None = None) -> list[int]:
     known, start = [], 0
     if index and index.manifest:
         built = index.manifest.vectors
-        known = [row for row in built.skipped if not vectors.stored[row].any()]
+        known = [row for row in built.skipped if not vectors.array[row].any()]
         left_out = {row for row in index.manifest.absent if row < built.n}
         start = built.n if index.ntotal + len(left_out) >= built.n else 0
     status = vectors.path.stat()

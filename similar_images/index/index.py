@@ -160,7 +160,7 @@ def check_matches(index: Index, vectors: Vectors, is_thorough: bool = False) -> 
     Digests of all rows are compared; the manifest of the vectors contains them. Vectors without digests are read if
     their time of change differs: all rows if `is_thorough`, else WHOLE_BYTES.
     """
-    if vectors.array is None:
+    if vectors.memmap is None:
         expected = index.manifest.vectors.names if index.manifest else None
         if expected != (found := names_digest(vectors.names or [])):
             raise ValueError(f"{index.path} was built from other texts: expected the SHA-256 {expected}, got {found}")
@@ -191,7 +191,7 @@ def has_same_rows(index: Index, vectors: Vectors) -> bool:
 
 def _difference(vectors: Vectors, manifest: Manifest, is_thorough: bool) -> str | None:
     """Return how the first vectors differ from the vectors in an index, or None."""
-    array, built = vectors.stored, manifest.vectors
+    array, built = vectors.array, manifest.vectors
     n, network, skipped = built.n, built.network, built.skipped
     if (least := max([n, *(row + 1 for row in manifest.removed)])) > len(array):
         return f"expected at least {least:,} rows, got {len(array):,}; "

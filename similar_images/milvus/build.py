@@ -103,7 +103,7 @@ class MilvusDestination:
         return fit_similarity(source, request, progress)
 
     def transform(self, source: BuildSource, similarity: Similarity) -> Transformation:
-        return transform_to_file(source.vectors.stored, similarity, file_prefix(self.path))
+        return transform_to_file(source.vectors.array, similarity, file_prefix(self.path))
 
     def train(self, source: BuildSource, queries: Queries, request: BuildRequest, progress: Progress) -> MilvusSearch:
         """Return a search in a new collection with an index, or in the collection of an interrupted load."""
@@ -211,7 +211,7 @@ def add(vectors: Vectors, path: Path, columns: Columns, progress: Progress = ign
         has_changed = update_digests(fields, {name: values[: built.n] for name, values in columns.items()}) != fields
         fields = update_digests(fields, columns)
         prefix = file_prefix(path)
-        with transform_to_file(vectors.stored, index.similarity, prefix, index.vectors, retried) as (array, file):
+        with transform_to_file(vectors.array, index.similarity, prefix, index.vectors, retried) as (array, file):
             rows = rows_except(len(array), [*old.removed, *skipped])
             if not has_changed:
                 rows = rows[(rows >= built.n) | np.isin(rows, retried)]
@@ -242,7 +242,7 @@ def remove(vectors: Vectors, path: Path, rows: list[int], progress: Progress = i
         write_record(path, replace(manifest, changing=True))
         loading.delete_rows(search, np.array(sorted(rows), np.int64))
         prefix = file_prefix(path)
-        with transform_to_file(vectors.stored[:n], index.similarity, prefix, index.vectors) as (array, file):
+        with transform_to_file(vectors.array[:n], index.similarity, prefix, index.vectors) as (array, file):
             return _republish(index, manifest, array, file, progress)
 
 

@@ -37,7 +37,7 @@ def check_content(index: Index, vectors: Vectors) -> None:
             f"{index.path}: expected {search.ntotal:,} rows in {search.name} of Milvus at {search.connection.uri}, got "
             f"{count:,}: load them with similar-images build --milvus --overwrite"
         )
-    if vectors.array is None:
+    if vectors.memmap is None:
         return
     absent = {*search.manifest.absent}
     spread = np.linspace(0, n - 1, 4 * SAMPLED_ROWS).astype(int)

@@ -136,7 +136,7 @@ def default_workers(threads: int | None = None) -> int:
 
     With all cores the network and the decoders share them: a decoder waits whenever it is ahead.
     """
-    cores = cpu_count()
+    cores: int = cpu_count()
     return min(MAX_WORKERS, max(2, cores - threads if threads and threads < cores else cores))
 
 

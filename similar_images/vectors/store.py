@@ -34,7 +34,9 @@ class Vectors(NamedTuple):
     """The memory-mapped vectors of a collection, with their names and manifest."""
 
     path: Path
-    array: np.ndarray | None  # (n, d) float32 or float16, read-only, not normalised; zeros for skipped items
+    memmap: (
+        np.ndarray | None
+    )  # (n, d) float32 or float16, not normalised; zeros for skipped items; None: only names exist
     names: list[str] | None  # (n,); None: there is no list
     manifest: Manifest | None  # None: made by another tool
     network: NetworkDescription | None  # None: unknown
@@ -43,11 +45,11 @@ class Vectors(NamedTuple):
     allow_outside: bool = False  # whether names may lead out of the folder of the images
 
     @property
-    def stored(self) -> np.ndarray:
-        """The array. Raises ValueError if only names exist."""
-        if self.array is None:
+    def array(self) -> np.ndarray:
+        """The vectors (n, d). Raises ValueError if only names exist."""
+        if self.memmap is None:
             raise ValueError(f"there are no vectors {self.path}: make them first")
-        return self.array
+        return self.memmap
 
     @property
     def blocks(self) -> list[str] | None:
@@ -61,9 +63,9 @@ class Vectors(NamedTuple):
     @property
     def assumption(self) -> str | None:
         """The assumption about the network, a sentence for the user; None if the network is known."""
-        if not self.is_guess or self.array is None:
+        if not self.is_guess or self.memmap is None:
             return None
-        return f"{self.path} has no manifest: vectors of {self.array.shape[1]:,} numbers are assumed to be from VGG16"
+        return f"{self.path} has no manifest: vectors of {self.memmap.shape[1]:,} numbers are assumed to be from VGG16"
 
 
 def vectors_path(names: Path) -> Path:
@@ -157,7 +159,7 @@ def content_digests(path: Path) -> dict[str, Any]:
 
 def block_rows(array: np.ndarray) -> int:
     """Return the number of rows of `array` to read at once, in float32."""
-    return max(1, BLOCK_BYTES // (4 * array.shape[1]))
+    return max(1, BLOCK_BYTES // (4 * int(array.shape[1])))
 
 
 def release(array: np.ndarray) -> None:
@@ -238,7 +240,7 @@ def check_complete(vectors: Vectors) -> None:
 
     Vectors without a manifest cannot be checked.
     """
-    if vectors.manifest and vectors.array is not None and sha256(vectors.path) != vectors.manifest.sha256:
+    if vectors.manifest and vectors.memmap is not None and sha256(vectors.path) != vectors.manifest.sha256:
         raise ValueError(_altered(vectors.path))
 
 

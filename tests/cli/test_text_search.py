@@ -232,7 +232,7 @@ def test_the_index_of_the_tweets_answers_without_their_vectors(data):
     """The texts are not in the project: `get_sentiment140.sh` gets them."""
     index = ROOT / "tweets" / "tweets_20000.faiss.index"
     collection = TextCollection.open(data / "texts" / "tweets_20k.csv", index=index)
-    assert len(collection) == 20_000 and collection.vectors.array is None
+    assert len(collection) == 20_000 and collection.vectors.memmap is None
     assert index.stat().st_size < 2_000_000
     traffic = collection.encode("stuck in traffic")
     assert all("traffic" in hit.name.lower() for hit in collection.nearest(traffic, k=3))

@@ -35,7 +35,9 @@ def outline(text: str, cuts: int = 3, closed: bool = True) -> np.ndarray:
 def oval(rx: float, ry: float | None = None, at: complex = 0, turn: float = 0) -> np.ndarray:
     """Return an ellipse, turned by degrees, or a circle."""
     t = np.linspace(0, 2 * np.pi, 40)
-    return at + (rx * np.cos(t) + 1j * (rx if ry is None else ry) * np.sin(t)) * np.exp(1j * np.radians(turn))
+    flat = rx * np.cos(t) + 1j * (rx if ry is None else ry) * np.sin(t)
+    shape: np.ndarray = at + flat * np.exp(1j * np.radians(turn))
+    return shape
 
 
 @lru_cache
@@ -67,7 +69,8 @@ def noise(across: float, along: float) -> np.ndarray:
         size = round(2 * HEIGHT * octave / along), round(2 * WIDTH * octave / across)
         grid = Image.fromarray(random.normal(0, 1 / octave, size).astype(np.float32))
         made += np.asarray(grid.resize((2 * WIDTH, 2 * HEIGHT), Image.Resampling.BICUBIC))
-    return (made - made.mean()) / made.std()
+    standard: np.ndarray = (made - made.mean()) / made.std()
+    return standard
 
 
 class Picture:
@@ -89,7 +92,9 @@ class Picture:
         left, top = self.random.randint(0, 2 * WIDTH - width), self.random.randint(0, 2 * HEIGHT - height)
         return noise(*patch)[top : top + height, left : left + width, None]
 
-    def place(self, *scenes: str, y=120.0, low=0.9, high=1.3, tilt=8.0, spread=40.0) -> "Pen":
+    def place(
+        self, *scenes: str, y: float = 120, low: float = 0.9, high: float = 1.3, tilt: float = 8, spread: float = 40
+    ) -> "Pen":
         """Paint one of the scenes, named by its layers; return a pen for a thing near its middle, of some size and tilt."""
         for layer in (LAYERS[name] for name in self.pick(scenes).split()):
             top, hue = int(self.between(*layer.top)), self.pick(layer.hues)
@@ -117,7 +122,16 @@ class Pen:
     def __init__(self, picture: Picture, place: complex, turn: complex, mirror: bool):
         self.picture, self.place, self.turn, self.mirror = picture, place, turn, mirror
 
-    def fill(self, colour: Colour, *shapes, bulge=1.0, rough=0.07, patch=(7, 7), blur=0.0, opacity=1.0) -> None:
+    def fill(
+        self,
+        colour: Colour,
+        *shapes: np.ndarray,
+        bulge: float = 1,
+        rough: float = 0.07,
+        patch: tuple[float, float] = (7, 7),
+        blur: float = 0,
+        opacity: float = 1,
+    ) -> None:
         """Fill shapes; `bulge` lights them from the upper left as round bodies, `rough` gives them a texture."""
         placed = [self.place + self.turn * (-shape.conjugate() if self.mirror else shape) for shape in shapes]
         every, margin = np.concatenate(placed), 2 * blur + 2
@@ -137,9 +151,9 @@ class Pen:
             light[..., 0] += bulge * (radius * sum(np.gradient(depth)) - 0.5 * (1 - depth))
         self.picture.image.paste(Image.fromarray((light * colour).clip(0, 255).astype(np.uint8)), (left, top), mask)
 
-    def mark(self, colour: Colour, *shapes, **how) -> None:
+    def mark(self, colour: Colour, *shapes: np.ndarray, blur: float = 0, opacity: float = 1) -> None:
         """Fill shapes with an even colour."""
-        self.fill(colour, *shapes, bulge=0, rough=0, **how)
+        self.fill(colour, *shapes, bulge=0, rough=0, blur=blur, opacity=opacity)
 
     def soft(self, rx: float, ry: float, at: complex = 0, colour: Colour = BLACK) -> None:
         """Paint a shadow, or a light."""
