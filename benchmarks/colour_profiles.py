@@ -19,9 +19,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from similar_images.inputs import profiles
+from similar_images.inputs import decoding
 from similar_images.inputs.formats import FORMATS
-from similar_images.inputs.preparation import Preparation, read_pixels
+from similar_images.inputs.images import Preparation, read_pixels
 from similar_images.inputs.sources import open_source
 from similar_images.networks.loader import load
 
@@ -38,7 +38,7 @@ def kind_of(path: Path) -> str:
     if not profile:
         return KINDS[0]
     sample = Image.effect_noise((64, 64), 90).convert("RGB").convert(mode)
-    is_same = np.array_equal(profiles.to_srgb(sample, profile).convert("RGB"), sample.convert("RGB"))
+    is_same = np.array_equal(decoding.to_srgb(sample, profile).convert("RGB"), sample.convert("RGB"))
     return KINDS[1] if is_same else KINDS[2]
 
 
@@ -49,7 +49,7 @@ def unconverted(image: Image.Image, profile: bytes | None) -> Image.Image:
 def prepare(path: Path, preparation: Preparation, conversion: Callable) -> tuple[np.ndarray, float]:
     """Return the pixels, and the median of the seconds that they took."""
     seconds = []
-    with patch.object(profiles, "to_srgb", conversion):
+    with patch.object(decoding, "to_srgb", conversion):
         for _ in range(ROUNDS):
             began = time.perf_counter()
             pixels = read_pixels(path, preparation)
@@ -71,7 +71,7 @@ def main(folder: Path, network: str, count: int) -> None:
         paths = chosen[kind][:count]
         if not paths:
             continue
-        pairs = [[prepare(path, encoder.preparation, to) for to in (profiles.to_srgb, unconverted)] for path in paths]
+        pairs = [[prepare(path, encoder.preparation, to) for to in (decoding.to_srgb, unconverted)] for path in paths]
         with_profile, without = (np.sum([pair[i][1] for pair in pairs]) / len(pairs) for i in range(2))
         difference = np.mean([np.abs(one[0].astype(float) - other[0]).mean() for one, other in pairs])
         cosines = []

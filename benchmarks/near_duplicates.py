@@ -22,7 +22,7 @@ from similar_images.evaluation.duplicate_threshold import THRESHOLDS
 from similar_images.evaluation.duplicates import find_pairs, group
 from similar_images.index.exact import normalise
 from similar_images.inputs import images
-from similar_images.inputs.preparation import read_pixels
+from similar_images.inputs.images import read_pixels
 from similar_images.inputs.sources import open_source
 from similar_images.networks.catalog import Encoder
 from similar_images.networks.loader import LoadOptions, load

@@ -17,7 +17,7 @@ from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels
 from similar_images.index.exact import normalise
 from similar_images.inputs import images
-from similar_images.inputs.preparation import read_pixels, resize_to_square
+from similar_images.inputs.images import read_pixels, resize_to_square
 from similar_images.inputs.sources import open_source
 from similar_images.networks.loader import LoadOptions, load
 

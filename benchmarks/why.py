@@ -22,8 +22,7 @@ from pasted_objects import COUNT, Pair, Pasted, pairs
 
 from similar_images.collection.explanation import Seen, look, matches
 from similar_images.index.similarity import COSINE, Similarity, fit
-from similar_images.inputs.images import open_image
-from similar_images.inputs.preparation import resize_to_square
+from similar_images.inputs.images import open_image, resize_to_square
 from similar_images.networks import loader
 
 Way = Callable[

@@ -15,7 +15,7 @@ from PIL import Image
 
 from similar_images.index.similarity import COSINE, Similarity
 from similar_images.inputs import images
-from similar_images.inputs.preparation import Preparation
+from similar_images.inputs.images import Preparation
 from similar_images.networks.catalog import Encoder
 
 SCALES = (2, 3)  # windows have the image's sides divided by these, and overlap by half

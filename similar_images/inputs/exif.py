@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags
 
 from similar_images.events import Event, Progress, ignore
-from similar_images.inputs.pillow import open_header
+from similar_images.inputs.decoding import open_header
 from similar_images.inputs.sources import Folder, Location, Source, open_source
 
 BLOCK = 256  # images that a process reads at once

@@ -1,7 +1,7 @@
-"""Open and decode an image: upright, 8-bit sRGB, on an opaque background, within limits.
+"""Open an image, within limits, on an opaque background, and resize and crop it for a network.
 
-`open_image` lists the steps. `formats.py` has the file formats, `pillow.py` opens files, `depth.py` and `profiles.py`
-convert samples and colours, `preparation.py` resizes for a network.
+`formats.py` has the file formats, `decoding.py` converts a file to upright 8-bit sRGB. Pillow resizes, as it did for the
+training of most networks.
 """
 
 import io
@@ -13,9 +13,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 
-from similar_images.inputs import depth, profiles
+from similar_images.inputs.decoding import decode, full_page, row_blocks
 from similar_images.inputs.formats import FORMATS, detect_format
-from similar_images.inputs.pillow import full_page, repair, upright
 
 RESAMPLINGS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")  # Pillow's filters
 DECODING_VERSION = 2  # of the pixels, for manifests; version 1 ignored colour profiles
@@ -23,6 +22,7 @@ MAX_PIXELS = 100_000_000  # an RGB image of this size takes 300 MB
 MAX_BYTES = 200_000_000  # of a file
 PILLOW_MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # Pillow refuses larger images
 DRAFT_MARGIN = 4  # times the side; JPEGs are decoded at the smallest of 1/1, 1/2, 1/4 and 1/8 that keeps this size
+MAX_LONGER = 2**15  # pixels of the longer side after resizing the shorter one; narrower images are refused
 NEARLY_WHITE = 192  # levels from 0 to 255; colours whose red, green and blue reach this hardly show on white
 MIN_VISIBLE = 0.05  # share of a drawing's opacity that must show on white; otherwise it is put on black
 UNSUPPORTED = re.compile("unsupported|not (yet )?supported|unknown|not available|cannot (handle|find loader)", re.I)
@@ -49,6 +49,66 @@ class Limits(NamedTuple):
 LIMITS = Limits()
 
 
+class Preparation(NamedTuple):
+    """A resizing and centre crop to RGB uint8 pixels (height, width, 3)."""
+
+    height: int
+    width: int
+    resampling: str = "bilinear"  # Pillow's filter
+    shorter: int | None = None  # length of the shorter side before the centre crop
+    resized: tuple[int, int] | None = None  # (height, width) before the centre crop; neither: not resized
+    reduced: bool = False  # whether large JPEGs are decoded at a smaller scale
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of the pixels."""
+        return self.height, self.width, 3
+
+    def __call__(self, image: Image.Image) -> np.ndarray:
+        """Return the pixels of an RGB image, with black margins if it is smaller than the crop.
+
+        Raises UnreadableImage if a narrow image would become longer than MAX_LONGER.
+        """
+        size = self._size(*image.size)
+        if max(size) > max(MAX_LONGER, *image.size):
+            raise UnreadableImage(f"{image.width} x {image.height} pixels are too narrow for this network")
+        if size != image.size:
+            image = image.resize(size, Image.Resampling[self.resampling.upper()])
+        if image.size == (self.width, self.height):
+            return np.asarray(image)
+        left, top = self._corner(size)
+        return np.asarray(image.crop((left, top, left + self.width, top + self.height)))
+
+    def visible_box(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Return left, top, right and bottom of the crop, in pixels of an image of this size.
+
+        The crop reaches beyond a smaller image.
+        """
+        resized = self._size(width, height)
+        left, top = self._corner(resized)
+        across, down = width / resized[0], height / resized[1]
+        return left * across, top * down, (left + self.width) * across, (top + self.height) * down
+
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        """Return the width and height before the centre crop."""
+        if self.shorter:
+            long = int(self.shorter * max(width, height) / min(width, height))
+            return (self.shorter, long) if width <= height else (long, self.shorter)
+        return self.resized[::-1] if self.resized else (width, height)
+
+    def _corner(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return the left and top of the crop in a resized image."""
+        return (size[0] - self.width) // 2, (size[1] - self.height) // 2
+
+
+def resize_to_square(side: int, resampling: str) -> Preparation:
+    """Return the preparation that resizes any shape to a square.
+
+    Large JPEGs are decoded at a smaller scale, except with "nearest": other filters average and hardly change.
+    """
+    return Preparation(side, side, resampling, resized=(side, side), reduced=resampling != "nearest")
+
+
 def open_image(source: ImageSource, limits: Limits = LIMITS, side: int | None = None) -> Image.Image:
     """Return an image from a file, from bytes or from Pillow: upright, RGB, its first frame.
 
@@ -58,18 +118,14 @@ def open_image(source: ImageSource, limits: Limits = LIMITS, side: int | None = 
     """
     try:
         if isinstance(source, Image.Image):
-            stored = depth.sample_format(source)
-            repair(source)
-            return _to_rgb(source.copy(), stored)
+            return _to_rgb(decode(source))
         with _open_bytes(source, limits) as file, full_page(file) as image:
             width, height = image.size
             if width * height > limits.pixels:
                 raise UnreadableImage(_too_large(f"{width} x {height} pixels", limits))
             if side:
                 image.draft(None, (DRAFT_MARGIN * side, DRAFT_MARGIN * side))
-            stored = depth.sample_format(image)
-            repair(image)
-            return _to_rgb(image, stored, file)
+            return _to_rgb(decode(image, file))
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
@@ -96,6 +152,12 @@ def read_original(source: str | Path | bytes, limits: Limits = LIMITS) -> tuple[
         ) from error
 
 
+def read_pixels(source: ImageSource, preparation: Preparation, limits: Limits = LIMITS) -> np.ndarray:
+    """Return an image, upright and prepared, as RGB uint8 (height, width, 3). Raises UnreadableImage."""
+    side = max(preparation.height, preparation.width) if preparation.reduced else None
+    return preparation(open_image(source, limits, side))
+
+
 def make_thumbnail(source: ImageSource, side: int, limits: Limits = LIMITS) -> bytes:
     """Return the image as JPEG bytes, its longer side at most `side` pixels. Raises UnreadableImage."""
     image = open_image(source, limits, side)
@@ -120,10 +182,8 @@ def _open_bytes(source: str | Path | bytes, limits: Limits = LIMITS) -> BinaryIO
     return Path(source).open("rb")
 
 
-def _to_rgb(image: Image.Image, stored: depth.SampleFormat, file: BinaryIO | None = None) -> Image.Image:
-    """Decode an image: rotate it, scale to 8 bits, convert to sRGB, put it on a background."""
-    profile = None if image.mode in ("F", "I") else image.info.get("icc_profile")  # stretched ranges have no profile
-    image = profiles.to_srgb(depth.to_8_bits(upright(image), stored, file), profile)
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Return a decoded image as RGB, on a background if it is transparent."""
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
@@ -137,14 +197,14 @@ def _put_on_background(image: Image.Image) -> Image.Image:
     """Return an RGBA image on white, or on black if nearly all its visible pixels are nearly white."""
     opacities = np.zeros((2, 256), np.int64)  # histograms of the pixels visible on white, and of all pixels
     is_dark = [255] * NEARLY_WHITE + [0] * (256 - NEARLY_WHITE)
-    for box in depth.row_blocks(image):
+    for box in row_blocks(image):
         red, green, blue, alpha = image.crop(box).split()
         darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
         opacities += alpha.histogram(darkest.point(is_dark)), alpha.histogram()
     visible, total = opacities @ np.arange(256)
     background = "black" if visible < MIN_VISIBLE * total else "white"
     result = Image.new("RGB", image.size)
-    for box in depth.row_blocks(image):
+    for box in row_blocks(image):
         above = image.crop(box)
         result.paste(Image.alpha_composite(Image.new("RGBA", above.size, background), above).convert("RGB"), box)
     return result

@@ -1,7 +1,6 @@
 """Names of images: in a list on disk, one per line, in a terminal and in CSV cells. Row i is line i."""
 
 import hashlib
-import os
 import re
 import sys
 import unicodedata
@@ -75,21 +74,6 @@ def find_line_error(name: str) -> str | None:
     if len(name) > 1 and name[0] == name[-1] and name[0] in "\"'`":
         return "quotes around the path: remove them"
     return None
-
-
-def leads_outside(name: str, folder: Path) -> bool:
-    """Return whether a name, joined to a folder, leads out of it, by `..` or as an absolute path. Nothing is read."""
-    if ".." not in name and name[:1] not in ("/", "\\") and ":" not in name:  # fast for most names
-        return False
-    below = os.path.normpath(Path.cwd() / folder)
-    return not Path(os.path.normpath(Path(below) / name)).is_relative_to(below)
-
-
-def is_inside(file: Path, folder: Path) -> bool:
-    """Return whether a file, whether or not it exists, is below a folder after following symbolic links."""
-    if "\0" in str(file):  # no file can have this name
-        return True
-    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder))
 
 
 def read_names(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from similar_images.inputs import images
-from similar_images.inputs.preparation import Preparation, read_pixels, resize_to_square
+from similar_images.inputs.images import Preparation, read_pixels, resize_to_square
 from similar_images.networks import hog_colour
 from similar_images.networks.description import NetworkDescription
 

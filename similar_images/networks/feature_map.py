@@ -26,7 +26,8 @@ def cut_onnx_model(path: Path, inputs: list[str], output: str) -> bytes:
     part.graph.node.append(onnx.helper.make_node("Identity", [last], [output]))
     del part.graph.output[:]
     part.graph.output.append(onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, None))
-    return part.SerializeToString()
+    model: bytes = part.SerializeToString()
+    return model
 
 
 def cut_keras_model(model: Any) -> Any:

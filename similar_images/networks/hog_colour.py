@@ -50,7 +50,7 @@ def _colours(image: np.ndarray) -> np.ndarray:
     from skimage.color import rgb2hsv
 
     bins = np.minimum((rgb2hsv(image) * BINS).astype(int), np.subtract(BINS, 1))
-    return np.ravel_multi_index(tuple(np.moveaxis(bins, -1, 0)), BINS)
+    return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(bins, -1, 0)), BINS))
 
 
 def _counts(colours: np.ndarray, grid: int) -> np.ndarray:
@@ -64,6 +64,6 @@ def _part(histograms: np.ndarray) -> np.ndarray:
 
     All counts are positive: with their means, the vectors of any two pictures would be similar.
     """
-    part = (histograms - histograms.mean(axis=1, keepdims=True)).ravel()
+    part: np.ndarray = (histograms - histograms.mean(axis=1, keepdims=True)).ravel()
     length = np.linalg.norm(part)
     return part / length if length > 0 else part

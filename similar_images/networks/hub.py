@@ -24,13 +24,14 @@ from tokenizers import Tokenizer
 from similar_images import forks
 from similar_images.events import Event, Progress, ignore
 from similar_images.files import hold_lock, replace_folder, sha256
-from similar_images.inputs.preparation import Preparation, parse_config, parse_scaling
+from similar_images.inputs.images import Preparation
 from similar_images.networks import description as descriptions
 from similar_images.networks import hub_files
 from similar_images.networks.catalog import Backend, Encoder, has_gpu_device
 from similar_images.networks.description import NetworkDescription, reads_words
-from similar_images.networks.hub_checks import CONFIG, ONNX_WORDS, PREPARATIONS, SHARDS, TOKENIZER, WEIGHTS
-from similar_images.networks.hub_files import IMAGES, WORDS, HubNetwork, Scaling
+from similar_images.networks.hub_checks import CONFIG, ONNX_WORDS, SHARDS, TOKENIZER, WEIGHTS
+from similar_images.networks.hub_files import IMAGES, WORDS, HubNetwork
+from similar_images.networks.hub_preparation import read_preparation
 from similar_images.networks.onnx import BACKENDS, IDS, MASK, OUTPUT, OnnxModel, open_session
 from similar_images.records import read_record, write_record
 from similar_images.spawn import hide_main
@@ -111,7 +112,7 @@ def load(
 
         name = hub_files.versioned_name(export.description) if export.description.revision else network
         files = hub_files.find(name, download, progress)
-        return HubEncoder(TorchImages(files, _read_preparation(files)[1], precision), export)
+        return HubEncoder(TorchImages(files, read_preparation(files)[1], precision), export)
     images = OnnxModel(export.folder / IMAGES, export.description.weights or "")
     return HubEncoder(BACKENDS[engine](images, precision, threads), export)
 
@@ -203,23 +204,10 @@ def _digests(folder: Path) -> dict[str, str]:
     return {name: sha256(folder / name) for name in (IMAGES, WORDS, TOKENIZER) if (folder / name).is_file()}
 
 
-def _read_preparation(network: HubNetwork) -> tuple[Preparation, Scaling]:
-    """Return the preparation of images and the scaling of their pixels. Raises ValueError if unsupported."""
-    config = network.config(*PREPARATIONS)
-    if not config:
-        raise ValueError(f"{network.name} lacks its preparation of images: expected a {PREPARATIONS[0]}")
-    nested = config.get("image_processor")
-    config = nested if isinstance(nested, dict) else config
-    try:
-        return parse_config(config), parse_scaling(config)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{network.name}: its {PREPARATIONS[0]} {error}") from error
-
-
 def _export(network: HubNetwork, folder: Path) -> HubExport:
     """Write the export of a network with checked files. Raises ValueError if its vectors differ from the network's."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # whatever a configuration asks for, this process reads checked files only
-    preparation, scaling = _read_preparation(network)
+    preparation, scaling = read_preparation(network)
     with replace_folder(folder) as partial:
         if (network.folder / WEIGHTS).is_file() or (network.folder / SHARDS).is_file():
             from similar_images.networks.hub_torch import export
@@ -234,7 +222,8 @@ def _export(network: HubNetwork, folder: Path) -> HubExport:
             layer=layer,
             reads=descriptions.IMAGES_AND_WORDS if (partial / WORDS).is_file() else descriptions.IMAGES,
             dimension=d,
-            **preparation.describe(),
+            resized=_describe_resizing(preparation),
+            cropped=f"{preparation.height} x {preparation.width}",
             resampling=preparation.resampling,
             jpeg="whole",
             preprocessing=f"(x * {scaling[0]:.6g} - {scaling[1]}) / {scaling[2]}",
@@ -244,3 +233,9 @@ def _export(network: HubNetwork, folder: Path) -> HubExport:
         manifest = HubManifest(description=description, preparation=preparation, sha256=_digests(partial))
         write_record(partial / MANIFEST, manifest)
     return HubExport(folder, manifest)
+
+
+def _describe_resizing(preparation: Preparation) -> str | None:
+    if preparation.shorter:
+        return f"shorter side {preparation.shorter}"
+    return "{} x {}".format(*preparation.resized) if preparation.resized else None

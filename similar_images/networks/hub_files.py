@@ -14,7 +14,8 @@ from similar_images.networks.telemetry import import_huggingface_hub
 
 PREFIX = "hf:"
 IMAGES, WORDS = "images.onnx", "words.onnx"  # files of an export, beside the tokenizer
-Scaling = tuple[float, list[float], list[float]]  # of pixels: factor, mean (3,), standard deviation (3,)
+# Factor, mean (3,) and standard deviation (3,) of pixels: inputs are (pixels * factor - mean) / deviation
+Scaling = tuple[float, list[float], list[float]]
 NAME = re.compile(r"hf:([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w-][\w./-]*))?", re.ASCII)
 TIMEOUT = 30  # seconds, for the list of a network's files
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from similar_images.inputs.preparation import Preparation
+from similar_images.inputs.images import Preparation
 from similar_images.networks.hub_checks import CONFIG, ONNX_IMAGES, ONNX_WORDS, TOKENIZER
 from similar_images.networks.hub_files import IMAGES, WORDS, HubNetwork, Scaling
 from similar_images.networks.onnx import (

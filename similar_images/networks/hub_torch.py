@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
-from similar_images.inputs.preparation import Preparation
+from similar_images.inputs.images import Preparation
 from similar_images.networks.extras import need
 from similar_images.networks.hub_checks import CONFIG, SENTENCEPIECE, TOKENIZER, VOCABULARIES
 from similar_images.networks.hub_files import IMAGES, WORDS, HubNetwork, Scaling

@@ -6,6 +6,7 @@ the installed PyTorch and the calling program.
 
 import os
 import sys
+from importlib import import_module
 from types import ModuleType
 
 from similar_images.networks.extras import need
@@ -17,8 +18,7 @@ def import_onnxruntime() -> ModuleType:
     Otherwise it keeps a device ID and a database of events in the user's cache, and uploads them.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
+    onnxruntime = import_module("onnxruntime")
     onnxruntime.disable_telemetry_events()  # if the user has imported it before
     return onnxruntime
 

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class TorchText:
         self.tokens, self.dimension = model.max_seq_length, model.get_embedding_dimension()
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        return self.model.encode(texts, batch_size=len(texts), show_progress_bar=False)
+        return np.asarray(self.model.encode(texts, batch_size=len(texts), show_progress_bar=False))
 
     def lengths(self, texts: list[str]) -> np.ndarray:
         """Return the number of tokens of each text before truncation, int (b,)."""
@@ -50,8 +51,7 @@ def load_sentence_transformer(folder: Path) -> Any:
 def silence() -> Iterator[None]:
     """Suppress messages of transformers about its own code: short progress bars, deprecations, traces."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # also turns off a warning about forks
-    from transformers.utils import logging as messages
-
+    messages: Any = import_module("transformers.utils.logging")
     level, bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
     messages.set_verbosity(logging.ERROR)
     messages.disable_progress_bar()

@@ -24,9 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from joblib import cpu_count  # counts the cores that this process may use (affinity, cgroup)
 
-from similar_images.inputs.images import LIMITS, Limits, UnreadableImage
-from similar_images.inputs.names import is_blank
-from similar_images.inputs.preparation import Preparation, read_pixels
+from similar_images.inputs.images import LIMITS, Limits, Preparation, UnreadableImage, read_pixels
 from similar_images.inputs.sources import Source
 from similar_images.spawn import hide_main
 
@@ -108,7 +106,7 @@ class DecodePool:
 
     def _decode(self, name: str, slot: int) -> str | None:
         """Read an image and have it decoded into its slot; return the reason if there are no pixels."""
-        if is_blank(name):
+        if not name.strip():
             return EMPTY_LINE
         try:
             size = self._source.size(name) if self._source.in_memory else 0

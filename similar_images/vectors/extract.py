@@ -292,12 +292,12 @@ class ImageEncoder:
         """Yield each block encoded. Raises ValueError for NaN or infinity, OSError if the source disappears."""
         for (rows, names), pixels in self._pool.decode(blocks):
             self._check_source(names, pixels)
-            vectors = np.zeros((len(rows), self._encoder.dimension), dtype=np.float32)
+            vectors = np.zeros((len(rows), self.description.dimension), dtype=np.float32)
             good = {i: image for i, image in enumerate(pixels) if isinstance(image, np.ndarray)}
             if good:  # a full batch: in smaller ones backends compute other last digits
                 batch = np.zeros((self.block_size, *self._encoder.preparation.shape), dtype=np.uint8)
                 batch[: len(good)] = list(good.values())
-                vectors[list(good)] = self._encoder.encode(batch)[: len(good)]
+                vectors[list(good)] = self._encoder.engine(batch)[: len(good)]
             _check_finite(vectors, names)
             skipped = [
                 Skipped(row, name, _with_line(str(image), row, name))

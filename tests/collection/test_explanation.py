@@ -13,7 +13,7 @@ from PIL import Image
 from similar_images import Collection
 from similar_images.collection.explanation import GRID, HeatMap
 from similar_images.collection.queries import Query
-from similar_images.inputs.preparation import Preparation, resize_to_square
+from similar_images.inputs.images import Preparation, resize_to_square
 
 PHOTOGRAPHS = Path(os.environ.get("SIMILAR_IMAGES_DATA", ROOT.parent / "shared")) / "photos" / "coco"
 SHARE = 0.9  # of pairs whose peak is on the object

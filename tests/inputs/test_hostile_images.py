@@ -17,7 +17,7 @@ from sample_images import encoded
 
 from similar_images.inputs import images
 from similar_images.inputs.formats import FORMATS
-from similar_images.inputs.preparation import read_pixels, resize_to_square
+from similar_images.inputs.images import read_pixels, resize_to_square
 from similar_images.vectors.store import skipped_path
 
 RED = (200, 40, 60)

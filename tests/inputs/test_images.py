@@ -11,8 +11,7 @@ from PIL import Image, ImageDraw
 from sample_images import encoded
 
 from similar_images.inputs import images
-from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.preparation import read_pixels, resize_to_square
+from similar_images.inputs.images import UnreadableImage, read_pixels, resize_to_square
 from similar_images.networks import loader
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)

@@ -388,7 +388,7 @@ def test_blocks_equal_the_whole(monkeypatch):
         tifffile.imwrite(buffer, values, photometric=kind)
         contents.append(buffer.getvalue())
     whole = [levels(content) for content in contents]
-    monkeypatch.setattr("similar_images.inputs.depth.BLOCK_PIXELS", 14)  # pixels: two rows
+    monkeypatch.setattr("similar_images.inputs.decoding.BLOCK_PIXELS", 14)  # pixels: two rows
     assert [levels(content) for content in contents] == whole
 
 

@@ -19,8 +19,8 @@ from colour_profiles import (
 from PIL import Image
 from sample_images import encoded
 
-from similar_images.inputs import images, profiles
-from similar_images.inputs.preparation import read_pixels, resize_to_square
+from similar_images.inputs import decoding, images
+from similar_images.inputs.images import read_pixels, resize_to_square
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -166,7 +166,7 @@ def test_threads_share_transforms():
 
 
 def test_profile_is_parsed_once():
-    profiles._transform.cache_clear()
+    decoding._transform.cache_clear()
     for _ in range(3):
         images.open_image(with_profile(COLOURS, rgb_profile("Display P3")))
-    assert profiles._transform.cache_info().misses == 1
+    assert decoding._transform.cache_info().misses == 1

@@ -16,7 +16,7 @@ from PIL import Image
 from random_networks import load
 
 from similar_images.files import sha256
-from similar_images.inputs.preparation import read_pixels, resize_to_square
+from similar_images.inputs.images import read_pixels, resize_to_square
 from similar_images.networks import efficientnet_lite, torch_file
 from similar_images.networks.catalog import NETWORKS
 from similar_images.networks.extras import MissingExtra

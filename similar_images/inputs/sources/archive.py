@@ -14,8 +14,9 @@ from similar_images import forks
 from similar_images.inputs.formats import archive_suffix
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.listing import ARCHIVED_LINKS, SPECIAL, Kind, Listing, classify
-from similar_images.inputs.names import compose, leads_outside
+from similar_images.inputs.names import compose
 from similar_images.inputs.sources.archive_names import is_below, normalize, tar_name, zip_name
+from similar_images.inputs.sources.folder import leads_outside
 from similar_images.inputs.sources.source import Source
 
 Member = zipfile.ZipInfo | tarfile.TarInfo

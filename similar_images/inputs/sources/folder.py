@@ -9,7 +9,7 @@ from typing import IO
 from similar_images.inputs.formats import is_image
 from similar_images.inputs.images import LIMITS, OUTSIDE_FOLDER, Limits, UnreadableImage
 from similar_images.inputs.listing import HIDDEN, INSIDE_LINKS, OUTSIDE_LINKS, UNREADABLE, Kind, Listing, classify
-from similar_images.inputs.names import compose, is_inside, leads_outside
+from similar_images.inputs.names import compose
 from similar_images.inputs.sources.source import Source
 
 
@@ -115,3 +115,18 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
+
+
+def leads_outside(name: str, folder: Path) -> bool:
+    """Return whether a name, joined to a folder, leads out of it, by `..` or as an absolute path. Nothing is read."""
+    if ".." not in name and name[:1] not in ("/", "\\") and ":" not in name:  # fast for most names
+        return False
+    below = os.path.normpath(Path.cwd() / folder)
+    return not Path(os.path.normpath(Path(below) / name)).is_relative_to(below)
+
+
+def is_inside(file: Path, folder: Path) -> bool:
+    """Return whether a file, whether or not it exists, is below a folder after following symbolic links."""
+    if "\0" in str(file):  # no file can have this name
+        return True
+    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder))

@@ -8,7 +8,7 @@ from typing import IO, Any
 from similar_images.inputs.formats import archive_suffix
 from similar_images.inputs.images import OUTSIDE_FOLDER, UnreadableImage
 from similar_images.inputs.listing import OUTSIDE_LINKS, Listing, classify
-from similar_images.inputs.names import is_inside
+from similar_images.inputs.sources.folder import is_inside
 from similar_images.inputs.sources.location import Address
 from similar_images.inputs.sources.source import Source
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.preparation import Preparation, parse_config, parse_scaling
+from similar_images.inputs.images import Preparation, UnreadableImage
+from similar_images.networks.hub_preparation import parse_config, parse_scaling
 
 SIZES = ((50, 70), (71, 33), (20, 20), (300, 223), (1, 9), (224, 224), (64, 47))  # height and width
 CASES = (  # the library's class, its options

@@ -1,25 +1,25 @@
-"""Prepare a decoded image for a network: resize it, crop it, or both.
+"""Preparation of images for a network of the hub, from its preprocessor_config.json.
 
-Pillow resizes, as it did for the training of most networks.
+Source: the image processors of the library transformers, with equal pixels.
 """
 
 import re
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from similar_images.inputs import images
+from similar_images.inputs.images import Preparation
+from similar_images.networks.hub_checks import PREPARATIONS
+from similar_images.networks.hub_files import HubNetwork, Scaling
 
-RESAMPLINGS = {
-    filter_.value: filter_.name.lower() for filter_ in Image.Resampling
-}  # Pillow's numbers, in configurations
+RESAMPLINGS = {one.value: one.name.lower() for one in Image.Resampling}  # names by Pillow's numbers
 MIN_UNCROPPED_SIDE = 384  # pixels; ConvNeXt crops smaller inputs
 BICUBIC, BILINEAR = Image.Resampling.BICUBIC.value, Image.Resampling.BILINEAR.value
 HALF, IMAGENET = [0.5] * 3, ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 CLIP = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
 MAX_SIDE = 1024  # pixels of an input: 3 MB an image; a batch of larger ones would take gigabytes
-MAX_LONGER = 2**15  # pixels of the longer side after resizing the shorter one; narrower images are refused
+Config = Mapping[str, Any]  # the content of a preprocessor_config.json
 # Defaults of a configuration by the type of image processor. Other types resize or scale differently; a configuration
 # without a type has no defaults.
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -35,77 +35,22 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-class Preparation(NamedTuple):
-    """A resizing and centre crop to RGB uint8 pixels (height, width, 3)."""
-
-    height: int
-    width: int
-    resampling: str = "bilinear"  # Pillow's filter
-    shorter: int | None = None  # length of the shorter side before the centre crop
-    resized: tuple[int, int] | None = None  # (height, width) before the centre crop; neither: not resized
-    reduced: bool = False  # whether large JPEGs are decoded at a smaller scale
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """The shape of the pixels."""
-        return self.height, self.width, 3
-
-    def __call__(self, image: Image.Image) -> np.ndarray:
-        """Return the pixels of an RGB image, with black margins if it is smaller than the crop.
-
-        Raises UnreadableImage if a narrow image would become longer than MAX_LONGER.
-        """
-        size = self._size(*image.size)
-        if max(size) > max(MAX_LONGER, *image.size):
-            raise images.UnreadableImage(f"{image.width} x {image.height} pixels are too narrow for this network")
-        if size != image.size:
-            image = image.resize(size, Image.Resampling[self.resampling.upper()])
-        if image.size == (self.width, self.height):
-            return np.asarray(image)
-        left, top = self._corner(size)
-        return np.asarray(image.crop((left, top, left + self.width, top + self.height)))
-
-    def visible_box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Return left, top, right and bottom of the crop, in pixels of an image of this size.
-
-        The crop reaches beyond a smaller image.
-        """
-        resized = self._size(width, height)
-        left, top = self._corner(resized)
-        across, down = width / resized[0], height / resized[1]
-        return left * across, top * down, (left + self.width) * across, (top + self.height) * down
-
-    def _size(self, width: int, height: int) -> tuple[int, int]:
-        """Return the width and height before the centre crop."""
-        if self.shorter:
-            long = int(self.shorter * max(width, height) / min(width, height))
-            return (self.shorter, long) if width <= height else (long, self.shorter)
-        return self.resized[::-1] if self.resized else (width, height)
-
-    def _corner(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Return the left and top of the crop in a resized image."""
-        return (size[0] - self.width) // 2, (size[1] - self.height) // 2
-
-    def describe(self) -> dict[str, Any]:
-        """Return the entries of a manifest, for a preparation other than `resize_to_square`."""
-        size = f"shorter side {self.shorter}" if self.shorter else self.resized and "{} x {}".format(*self.resized)
-        return {"resized": size, "cropped": f"{self.height} x {self.width}"}
+def read_preparation(network: HubNetwork) -> tuple[Preparation, Scaling]:
+    """Return the preparation of images and the scaling of their pixels. Raises ValueError if unsupported."""
+    config = network.config(*PREPARATIONS)
+    if not config:
+        raise ValueError(f"{network.name} lacks its preparation of images: expected a {PREPARATIONS[0]}")
+    nested = config.get("image_processor")
+    config = nested if isinstance(nested, dict) else config
+    try:
+        return parse_config(config), parse_scaling(config)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{network.name}: its {PREPARATIONS[0]} {error}") from error
 
 
-def resize_to_square(side: int, resampling: str) -> Preparation:
-    """Return the preparation that resizes any shape to a square.
-
-    Large JPEGs are decoded at a smaller scale, except with "nearest": other filters average and hardly change.
-    """
-    return Preparation(side, side, resampling, resized=(side, side), reduced=resampling != "nearest")
-
-
-def parse_config(config: dict[str, Any]) -> Preparation:
-    """Return the preparation of a preprocessor_config.json. Raises ValueError if it is not supported.
-
-    Source: the image processors of the library transformers, with equal pixels.
-    """
-    kind, config = _with_defaults(config)
+def parse_config(given: Config) -> Preparation:
+    """Return the preparation of a configuration. Raises ValueError if it is not supported."""
+    kind, config = _with_defaults(given)
     resampling, does_crop = _resampling(config["resample"]), config.get("do_center_crop", False)
     shorter, resized = (
         _sides(config["size"], is_square=not does_crop) if config.get("do_resize", True) else (None, None)
@@ -128,9 +73,9 @@ def parse_config(config: dict[str, Any]) -> Preparation:
     return Preparation(*crop, resampling, shorter, resized)
 
 
-def parse_scaling(config: dict[str, Any]) -> tuple[float, list[float], list[float]]:
-    """Return the factor, the mean (3,) and the standard deviation (3,): inputs are (pixels * factor - mean) / std."""
-    _, config = _with_defaults(config)
+def parse_scaling(given: Config) -> Scaling:
+    """Return the scaling of pixels. Raises ValueError if it is not supported."""
+    _, config = _with_defaults(given)
     factor = float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0
     if not config.get("do_normalize", True):
         return factor, [0.0] * 3, [1.0] * 3
@@ -148,15 +93,7 @@ def _three(value: Any) -> list[float]:
     return numbers
 
 
-def read_pixels(
-    source: images.ImageSource, preparation: Preparation, limits: images.Limits = images.LIMITS
-) -> np.ndarray:
-    """Return an image, upright and prepared, as RGB uint8 (height, width, 3). Raises UnreadableImage."""
-    side = max(preparation.height, preparation.width) if preparation.reduced else None
-    return preparation(images.open_image(source, limits, side))
-
-
-def _with_defaults(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _with_defaults(config: Config) -> tuple[str, dict[str, Any]]:
     """Return the type of an image processor and all its entries. Raises ValueError if one is missing."""
     name = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
     kind = re.sub("(ImageProcessor(Fast|Pil)?|FeatureExtractor)$", "", name)
