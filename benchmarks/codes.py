@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import search_growth as growth
 
 from similar_images.index import exact, quality
-from similar_images.index.backend import index_bytes
+from similar_images.index.backend import FaissBackend, index_bytes
 from similar_images.index.exact import exact_search, normalise, omp_threads
 from similar_images.index.recipes import Reduction, train_reduced
 from similar_images.index.similarity import fit, transform_all
@@ -46,14 +46,15 @@ def compare(name: str, array: np.ndarray, queries: np.ndarray) -> None:
             began = time.perf_counter()
             trained = train_reduced(Reduction(sample[:1000], 1), sample, n, d, codes)
             for block, unit in exact.unit_blocks(moved):
-                trained.backend.add_with_ids(unit, block)
+                trained.index.add_with_ids(unit, block)
             built = time.perf_counter() - began
+            backend = FaissBackend(trained.index)
             with omp_threads(1):
                 began = time.perf_counter()
-                hits = np.concatenate([trained.backend.search(query[None], FOUND)[1] for query in queries])
+                hits = np.concatenate([backend.search(query[None], FOUND)[1] for query in queries])
                 took = 1000 * (time.perf_counter() - began) / len(queries)
             measured[codes].append((built, took))
-            found[codes] = index_bytes(trained.backend) / 1e6, float(quality.recall(hits, true, moved, queries).mean())
+            found[codes] = index_bytes(trained.index) / 1e6, float(quality.recall(hits, true, moved, queries).mean())
     first = None
     for codes in CODES:
         built, took = np.median(measured[codes], axis=0)

@@ -14,6 +14,8 @@ from traffic import recorded, traces
 from similar_images.cli.main import COMMANDS
 from similar_images.networks.catalog import NETWORKS
 
+pytestmark = pytest.mark.slow  # every command, each watched by strace
+
 PROGRAM = [sys.executable, "-m", "similar_images"]
 OPENS_A_BROWSER = {"demo", "notebook"}  # the notebooks run below; demo is extract, build and notebook
 TEXTS = ["a dog runs", "two dogs run", "a cat sleeps", "stuck in traffic", "cars wait in line", "rain all day"]
