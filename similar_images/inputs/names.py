@@ -114,6 +114,11 @@ def escape_line(name: str) -> str:
     )
 
 
+def one_line(error: Exception, limit: int | None = 300) -> str:
+    """Return the message of an error on one line, or its type if it has none."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:limit]
+
+
 def escape_controls(text: str) -> str:
     """Return a text of several lines, with escapes for control characters, which a terminal would obey."""
     return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)

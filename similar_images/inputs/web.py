@@ -21,6 +21,7 @@ from pebble.concurrent import thread
 
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
+from similar_images.inputs.names import one_line
 
 PORTS = {"http": 80, "https": 443}
 REDIRECTS = {301, 302, 303, 307, 308}
@@ -262,7 +263,7 @@ def _reason(error: Exception) -> str:
         return "no secure connection is possible: try an address that begins with http://"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error)
 
 
 def _shorten(address: str) -> str:

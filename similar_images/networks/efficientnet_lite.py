@@ -65,8 +65,8 @@ def weights_file(network: Network) -> Path:
     return Path(package.origin).parent / WEIGHTS[network.name].file
 
 
-def build_model(tensors: dict[str, np.ndarray], depth: float, side: int, top: bool = False) -> bytes:
-    """Return the ONNX model of a variant; with `top` it computes the logits (b, 1000) of the classes."""
+def build_model(tensors: dict[str, np.ndarray], depth: float, side: int) -> bytes:
+    """Return the ONNX model of a variant."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes: list[Any] = []
@@ -112,19 +112,15 @@ def build_model(tensors: dict[str, np.ndarray], depth: float, side: int, top: bo
             number += 1
     x = convolve(x, "_conv_head", "_bn1")
     nodes.append(helper.make_node("Transpose", [x], [POSITIONS], perm=[0, 2, 3, 1]))
-    x = add("Flatten", add("GlobalAveragePool", x))
-    if top:
-        x = add("Gemm", x, constant("fc", tensors["_fc.weight"]), constant("fc_bias", tensors["_fc.bias"]), transB=1)
-    nodes[-1].output[0] = OUTPUT
-    head = len(tensors["_conv_head.weight"])
-    width = len(tensors["_fc.bias"]) if top else head
+    nodes.append(helper.make_node("Flatten", [add("GlobalAveragePool", x)], [OUTPUT]))
+    d = len(tensors["_conv_head.weight"])
     graph = helper.make_graph(
         nodes,
         "EfficientNet-Lite",
         [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["b", side, side, 3])],
         [
-            helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["b", width]),
-            helper.make_tensor_value_info(POSITIONS, TensorProto.FLOAT, ["b", "r", "c", head]),
+            helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["b", d]),
+            helper.make_tensor_value_info(POSITIONS, TensorProto.FLOAT, ["b", "r", "c", d]),
         ],
         constants,
     )

@@ -3,18 +3,6 @@
 from importlib import import_module
 from types import ModuleType
 
-EXTRAS = (
-    "keras",
-    "openvino",
-    "hub",
-    "text",
-    "notebook",
-    "lite2",
-    "evaluate",
-    "table",
-    "map",
-    "cluster",
-)  # of pyproject.toml
 TITLES = {
     "milvus_lite": "Milvus Lite",
     "pyarrow": "PyArrow",
@@ -31,7 +19,7 @@ class MissingExtra(OSError):
 
 
 def need(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import and return `module` for a `purpose`, such as "the map"; `extra` is one of EXTRAS.
+    """Import and return `module` for a `purpose`, such as "the map"; `extra` is one of pyproject.toml.
 
     Raises MissingExtra if the module, or a package that it imports, is not installed.
     """

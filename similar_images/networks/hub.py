@@ -6,11 +6,8 @@ with the original network.
 Shape letters: b images or texts in a batch, t tokens, d numbers in a vector.
 """
 
-import multiprocessing
 import os
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +20,7 @@ from tokenizers import Tokenizer
 
 from similar_images import forks
 from similar_images.events import Event, Progress, ignore
-from similar_images.files import hold_lock, replace_folder, sha256
+from similar_images.files import replace_folder, sha256
 from similar_images.inputs.images import Preparation
 from similar_images.networks import description as descriptions
 from similar_images.networks import hub_files
@@ -32,9 +29,17 @@ from similar_images.networks.description import NetworkDescription, reads_words
 from similar_images.networks.hub_checks import CONFIG, ONNX_WORDS, SHARDS, TOKENIZER, WEIGHTS
 from similar_images.networks.hub_files import IMAGES, WORDS, HubNetwork
 from similar_images.networks.hub_preparation import read_preparation
-from similar_images.networks.onnx import BACKENDS, IDS, MASK, OUTPUT, OnnxModel, open_session
+from similar_images.networks.onnx import (
+    BACKENDS,
+    IDS,
+    MASK,
+    OUTPUT,
+    OnnxModel,
+    create_once,
+    export_in_process,
+    open_session,
+)
 from similar_images.records import read_record, write_record
-from similar_images.spawn import hide_main
 
 MANIFEST = "network.json"
 ENGINES = ("onnxruntime", "openvino", "torch")
@@ -140,31 +145,16 @@ def find_or_create_export(network: str, download: bool = False, progress: Progre
         return export
     files = hub_files.find(network, download, progress)
     folder = _export_folder(files.name, files.version)
-    if export := _find_export(folder, files.name):
-        return export
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with hold_lock(folder, wait=True):
-        if export := _find_export(folder, files.name):  # created by another process meanwhile
-            return export
+
+    def create() -> HubExport:
         progress(Event(note=f"exporting {files.name} to ONNX, once: this takes seconds to minutes"))
-        export = _export_in_process(files, folder)
-    if not reads_words(export.description) and _should_read_words(files):
-        note = f"{files.name} reads words, but has no usable tokenizer: it will encode images only"
-        progress(Event(note=note))
-    return export
+        export = export_in_process(files.name, _export, files, folder)
+        if not reads_words(export.description) and _should_read_words(files):
+            note = f"{files.name} reads words, but has no usable tokenizer: it will encode images only"
+            progress(Event(note=note))
+        return export
 
-
-def _export_in_process(files: HubNetwork, folder: Path) -> HubExport:
-    """Return the new export of a network. Its memory, several times the network's, is freed with the process."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        with hide_main():
-            exporting = process.submit(_export, files, folder)
-        try:
-            return exporting.result()
-        except BrokenProcessPool as error:
-            raise OSError(
-                f"the export of {files.name} was stopped, perhaps for lack of memory: choose a smaller network"
-            ) from error
+    return create_once(folder, lambda: _find_export(folder, files.name), create)
 
 
 def _should_read_words(files: HubNetwork) -> bool:

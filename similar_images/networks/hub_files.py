@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from similar_images.events import Event, Progress, ignore
+from similar_images.inputs.names import one_line
 from similar_images.networks import hub_checks
 from similar_images.networks.catalog import NetworkUnavailable
 from similar_images.networks.description import NetworkDescription
@@ -165,5 +166,5 @@ def _fetch_info(network: str, repository: str, revision: str | None) -> Any:
 
 def _reason(error: Exception) -> str:
     """Return an error of the library in one line, without the user's token."""
-    reason, token = " ".join(str(error).split()) or type(error).__name__, import_huggingface_hub().get_token()
+    reason, token = one_line(error, limit=None), import_huggingface_hub().get_token()
     return (reason.replace(token, "...") if token else reason)[:300]

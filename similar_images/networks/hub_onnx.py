@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from similar_images.inputs.images import Preparation
+from similar_images.inputs.names import one_line
 from similar_images.networks.hub_checks import CONFIG, ONNX_IMAGES, ONNX_WORDS, TOKENIZER
 from similar_images.networks.hub_files import IMAGES, WORDS, HubNetwork, Scaling
 from similar_images.networks.onnx import (
@@ -38,8 +39,7 @@ def export(network: HubNetwork, preparation: Preparation, scaling: Scaling, fold
     except (OSError, ValueError):
         raise
     except Exception as error:  # onnx and ONNX Runtime have errors of their own for damaged files
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{network.name} has unusable ONNX files: {reason}") from error
+        raise ValueError(f"{network.name} has unusable ONNX files: {one_line(error)}") from error
     return layer, d
 
 

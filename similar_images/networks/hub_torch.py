@@ -11,6 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from similar_images.inputs.images import Preparation
+from similar_images.inputs.names import one_line
 from similar_images.networks.extras import need
 from similar_images.networks.hub_checks import CONFIG, SENTENCEPIECE, TOKENIZER, VOCABULARIES
 from similar_images.networks.hub_files import IMAGES, WORDS, HubNetwork, Scaling
@@ -85,18 +86,13 @@ def _load_model(network: HubNetwork, kind: str) -> Any:
                 local_files_only=True,
             )
         except Exception as error:  # the library raises anything for unknown content
-            raise ValueError(f"{network.name} cannot be loaded by transformers: {_one_line(error)}") from error
+            raise ValueError(f"{network.name} cannot be loaded by transformers: {one_line(error)}") from error
     has_text = hasattr(model, "get_text_features") and getattr(model.config, "text_config", None) is not None
     unused = () if has_text else ("pooler",)  # the class token of a vision transformer is the vector
     if missing := sorted(name for name in found["missing_keys"] if not any(one in name for one in unused)):
         more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
         raise ValueError(f"{network.name} lacks weights: {missing[0]}{more}")
     return model.eval().requires_grad_(False)
-
-
-def _one_line(error: Exception) -> str:
-    """Return the message of a library in one line of at most 300 characters."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 def _image_module(model: Any, scaling: Scaling, reads_words: bool) -> tuple[Any, str]:
@@ -176,7 +172,7 @@ def export(network: HubNetwork, preparation: Preparation, scaling: Scaling, fold
     except (OSError, ValueError):  # disk full, or different vectors
         raise
     except Exception as error:  # PyTorch raises anything for an unsupported network
-        raise ValueError(f"{network.name} cannot be exported to ONNX: {_one_line(error)}") from error
+        raise ValueError(f"{network.name} cannot be exported to ONNX: {one_line(error)}") from error
     return towers.layer, d
 
 
@@ -229,7 +225,7 @@ def _write_images(network: HubNetwork, towers: Towers, preparation: Preparation,
     try:
         vectors, positions = towers.images(pixels)
     except Exception as error:  # a network for texts, or for images and texts together
-        raise ValueError(f"{network.name} does not encode images alone: {_one_line(error)}") from error
+        raise ValueError(f"{network.name} does not encode images alone: {one_line(error)}") from error
     _write_module(towers.images, {INPUT: pixels}, [OUTPUT, POSITIONS], ({0: _batch()},), path)
     computed = open_session(path, 1).run([OUTPUT, POSITIONS], {INPUT: pixels.numpy()})
     for one, other in zip((vectors, positions), computed, strict=True):

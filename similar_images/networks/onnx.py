@@ -6,13 +6,14 @@ A process of its own exports a Keras network once and compares the vectors of bo
 import mmap
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
@@ -30,6 +31,7 @@ CHECKED_IMAGES = 8  # random images whose vectors by the export and by Keras are
 MIN_COSINE = 0.9999  # between these vectors
 INPUT, OUTPUT = "pixels", "vectors"
 POSITIONS = "positions"  # optional output, float32 (b, r, c, d): the last feature map or the patches
+Export = TypeVar("Export")
 IDS, MASK = "input_ids", "attention_mask"  # inputs of a network for words, int64 (b, t)
 
 
@@ -179,18 +181,37 @@ def find_or_create_export(network: Network, model_file: Path | None, weights_fil
 
     Raises as loader.load does, and ValueError if the vectors of the export differ from Keras' vectors.
     """
-    if export := find_export(network, model_file, weights_file):
-        return export
     path = _export_path(network, model_file, weights_file)
+    return create_once(
+        path,
+        lambda: find_export(network, model_file, weights_file),
+        lambda: export_in_process(network.name, _export, network.name, model_file, weights_file, path),
+    )
+
+
+def create_once(path: Path, find: Callable[[], Export | None], create: Callable[[], Export]) -> Export:
+    """Return the export at a path: the existing one, or a new one; several processes may call this at once."""
+    if export := find():
+        return export
     path.parent.mkdir(parents=True, exist_ok=True)
     with hold_lock(path, wait=True):
-        if export := find_export(network, model_file, weights_file):  # created by another process meanwhile
-            return export
-        # The export needs several times the network's memory; the end of its process frees it.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            with hide_main():
-                exporting = process.submit(_export, network.name, model_file, weights_file, path)
+        return find() or create()  # perhaps created by another process meanwhile
+
+
+def export_in_process(name: str, export: Callable[..., Export], *arguments: object) -> Export:
+    """Return the export of a network, made in a process of its own. Its memory, several times the network's, is freed with it.
+
+    Raises OSError if the process is killed.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        with hide_main():
+            exporting = process.submit(export, *arguments)
+        try:
             return exporting.result()
+        except BrokenProcessPool as error:
+            raise OSError(
+                f"the export of {name} was stopped, perhaps for lack of memory: choose a smaller network"
+            ) from error
 
 
 def find_export(network: Network, model_file: Path | None, weights_file: Path | None) -> OnnxModel | None:

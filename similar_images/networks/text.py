@@ -14,7 +14,8 @@ import numpy as np
 from similar_images.files import sha256
 from similar_images.networks.catalog import NetworkUnavailable, has_gpu_device
 from similar_images.networks.description import TEXT, NetworkDescription
-from similar_images.networks.extras import install_command, need
+from similar_images.networks.extras import install_command
+from similar_images.networks.telemetry import import_huggingface_hub
 from similar_images.networks.text_openvino import OpenVinoText, find_or_create_export
 from similar_images.networks.text_torch import FILES, TorchText, load_sentence_transformer
 
@@ -137,9 +138,8 @@ def _folder(name: str) -> Path:
                 f"{name} is not installed: {install_command('text')} {package}, or in a clone run `make install-text`"
             )
         return Path(found.origin).parent / "model"
-    hub = need("huggingface_hub", "text", name)
     try:
-        return Path(hub.snapshot_download(name, allow_patterns=FILES))
+        return Path(import_huggingface_hub().snapshot_download(name, allow_patterns=FILES))
     except (OSError, ValueError) as error:  # the library's own errors are subclasses of these
         reason = str(error).split("\n")[0]
         raise NetworkUnavailable(

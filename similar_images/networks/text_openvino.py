@@ -11,10 +11,10 @@ import numpy as np
 import platformdirs
 
 from similar_images import forks
-from similar_images.files import hold_lock, replace_folder, sha256
-from similar_images.inputs.names import names_digest
+from similar_images.files import replace_folder, sha256
+from similar_images.inputs.names import names_digest, one_line
 from similar_images.networks.extras import need
-from similar_images.networks.onnx import min_cosine
+from similar_images.networks.onnx import create_once, min_cosine
 from similar_images.networks.telemetry import import_openvino
 from similar_images.networks.text_torch import FILES, TorchText, load_sentence_transformer, silence
 from similar_images.records import read_record, write_record
@@ -99,11 +99,7 @@ def find_or_create_export(network: Path, name: str) -> TextExport:
     """
     source = _digest_files(network)
     folder = platformdirs.user_cache_path("similar-images") / f"{name.replace('/', '--')}-{source[:16]}"
-    if export := _find_export(folder, source):
-        return export
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with hold_lock(folder, wait=True):
-        return _find_export(folder, source) or _export(network, source, folder)
+    return create_once(folder, lambda: _find_export(folder, source), lambda: _export(network, source, folder))
 
 
 def _digest_files(network: Path) -> str:
@@ -139,8 +135,7 @@ def _export(network: Path, source: str, folder: Path) -> TextExport:
             _write(model, partial)
             OpenVinoText(TextExport(partial, manifest))
         except Exception as error:  # the export of an unknown network may raise anything
-            reason = " ".join(str(error).split())
-            raise ValueError(f"OpenVINO cannot compute this network, use --engine torch: {reason}") from error
+            raise ValueError(f"OpenVINO cannot compute this network, use --engine torch: {one_line(error)}") from error
         manifest = replace(manifest, sha256=_digests(partial))
         write_record(partial / MANIFEST, manifest)
     return TextExport(folder, manifest)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from similar_images.inputs.names import one_line
 from similar_images.networks.extras import need
 
 FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]  # of a network on the hub: no code, no pickles
@@ -43,8 +44,9 @@ def load_sentence_transformer(folder: Path) -> Any:
                 str(folder), trust_remote_code=False, local_files_only=True, model_kwargs={"use_safetensors": True}
             )
         except Exception as error:  # the library raises anything for a damaged or missing file
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{folder} cannot be loaded as a network of sentence-transformers: {reason}") from error
+            raise ValueError(
+                f"{folder} cannot be loaded as a network of sentence-transformers: {one_line(error)}"
+            ) from error
 
 
 @contextmanager

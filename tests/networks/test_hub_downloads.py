@@ -22,6 +22,11 @@ try:
 except (OSError, ValueError) as error:
     print(f"{type(error).__name__}: {error}")
 """
+FIND_TEXTS = """
+import sys
+from similar_images.networks import text
+print(text._folder(sys.argv[1]))
+"""
 NAME, COMMIT = "hf:someone/net", "1" * 40
 LARGE = 25_000_000  # bytes; the library writes a download to disk in parts of 10 MB
 
@@ -51,8 +56,8 @@ def environment(hub, tmp_path, **more: str) -> dict[str, str]:
     return {**os.environ, **own, **more}
 
 
-def find(hub, tmp_path, name: str = NAME, *arguments: str, **more: str) -> str:
-    command = [sys.executable, "-c", FIND, name, *arguments]
+def find(hub, tmp_path, name: str = NAME, *arguments: str, code: str = FIND, **more: str) -> str:
+    command = [sys.executable, "-c", code, name, *arguments]
     given = environment(hub, tmp_path, **more)
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=given, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -72,8 +77,9 @@ def test_download_announces_its_size_and_pins_the_branch(hub, network, tmp_path)
     assert (folder / "model.safetensors").read_bytes() == (network / "model.safetensors").read_bytes()
 
 
-def test_requests_do_not_describe_the_machine(hub, network, tmp_path):
-    find(hub, tmp_path)
+@pytest.mark.parametrize("code", [FIND, FIND_TEXTS])
+def test_requests_do_not_describe_the_machine(code, hub, network, tmp_path):
+    find(hub, tmp_path, NAME if code == FIND else "someone/net", code=code)
     assert hub.agents and not [agent for agent in hub.agents if "torch" in agent or "agent/" in agent]
 
 

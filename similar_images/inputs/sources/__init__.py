@@ -10,15 +10,15 @@ from typing import cast
 from similar_images.inputs.formats import ARCHIVE_SUFFIXES, archive_suffix
 from similar_images.inputs.sources.archive import Archive
 from similar_images.inputs.sources.folder import Folder
-from similar_images.inputs.sources.location import (
+from similar_images.inputs.sources.remote import Remote, check_address
+from similar_images.inputs.sources.source import (
     Address,
     Location,
+    Source,
     is_same_location,
     location_title,
     parse_location,
 )
-from similar_images.inputs.sources.remote import Remote, check_address
-from similar_images.inputs.sources.source import Source
 
 __all__ = [
     "Address",

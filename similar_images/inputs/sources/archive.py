@@ -1,6 +1,10 @@
-"""Images in a .zip, .tar or .tar.gz, read in place and never unpacked."""
+"""Images in a .zip, .tar or .tar.gz, read in place and never unpacked.
+
+Names are as unpacking gives them, whichever program wrote the archive.
+"""
 
 import stat
+import struct
 import tarfile
 import weakref
 import zipfile
@@ -15,14 +19,15 @@ from similar_images.inputs.formats import archive_suffix
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.listing import ARCHIVED_LINKS, SPECIAL, Kind, Listing, classify
 from similar_images.inputs.names import compose
-from similar_images.inputs.sources.archive_names import is_below, normalize, tar_name, zip_name
 from similar_images.inputs.sources.folder import leads_outside
 from similar_images.inputs.sources.source import Source
 
 Member = zipfile.ZipInfo | tarfile.TarInfo
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
 LONG_NAMES = "long names follow each other without a file"
-UNIX = 3  # system that wrote a zip
+UNIX, WINDOWS = 3, (0, 10, 14)  # systems that wrote a zip; FAT, NTFS, VFAT
+UTF8_FLAG = 0x800  # bit 11 of a zip's general purpose flags
+UNICODE_PATH = 0x7075  # an extra field of a zip
 TAR_NAMES: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
 SEEK_POINTS = 4 * 2**20  # bytes between the positions of a .tar.gz at which reading can start
 
@@ -106,7 +111,7 @@ class Archive(Source):
         for entry in entries:
             names = (entry.name, entry.earlier_name)
             name, earlier = ("/".join(name.split("/")[len(self._below) :]) for name in names)
-            if not name or not any(is_below(name, self._below) for name in names):
+            if not name or not any(_is_below(name, self._below) for name in names):
                 continue
             if entry.kind:
                 self._left_out.setdefault(entry.kind, []).append(name)
@@ -131,7 +136,7 @@ def open_archive(file: Path) -> tuple[zipfile.ZipFile | tarfile.TarFile, list[En
     suffix = archive_suffix(file.name)
     if suffix == ".zip":
         zipped = zipfile.ZipFile(file)
-        return zipped, [_zip_entry(member) for member in zipped.infolist() if not zip_name(member).endswith("/")]
+        return zipped, [_zip_entry(member) for member in zipped.infolist() if not _zip_name(member).endswith("/")]
     if suffix == ".tar":
         archive = tarfile.TarFile(file, **TAR_NAMES)
     else:
@@ -147,14 +152,14 @@ def open_archive(file: Path) -> tuple[zipfile.ZipFile | tarfile.TarFile, list[En
 
 def _zip_entry(member: zipfile.ZipInfo) -> Entry:
     is_link = member.create_system == UNIX and stat.S_ISLNK(member.external_attr >> 16)
-    return Entry(normalize(zip_name(member)), member.filename, member, ARCHIVED_LINKS if is_link else None)
+    return Entry(_normalize(_zip_name(member)), member.filename, member, ARCHIVED_LINKS if is_link else None)
 
 
 def _tar_entries(archive: tarfile.TarFile) -> list[Entry]:
     entries: list[Entry] = []
     files: dict[str, tarfile.TarInfo] = {}
     for member in archive:
-        name, target = tar_name(member.name), tar_name(member.linkname)
+        name, target = _tar_name(member.name), _tar_name(member.linkname)
         earlier = member.name.removeprefix("./")
         if member.isdir():
             continue
@@ -173,3 +178,56 @@ def _open_member(archive: zipfile.ZipFile | tarfile.TarFile, member: Member) -> 
     if isinstance(archive, zipfile.ZipFile):
         return archive.open(cast(zipfile.ZipInfo, member))
     return cast(IO[bytes], archive.extractfile(cast(tarfile.TarInfo, member)))  # never None for a regular file
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """Return the name of a file in a zip.
+
+    Without the flag for UTF-8, the encodings are tried in this order: Unicode Path (0x7075, APPNOTE 4.6.9), UTF-8 (macOS
+    writes it without the flag), code page 437 (APPNOTE D.1), whose names are hardly ever valid UTF-8. Backslashes from
+    Windows separate folders under the same conditions as in Info-ZIP's unzip.
+    """
+    if member.flag_bits & UTF8_FLAG:
+        name = member.orig_filename
+    else:
+        raw = member.orig_filename.encode("cp437")
+        try:
+            name = _unicode_path(member.extra, raw) or raw.decode("utf-8")
+        except UnicodeDecodeError:
+            name = member.orig_filename
+    name = name.split("\0")[0]
+    return name.replace("\\", "/") if member.create_system in WINDOWS and "/" not in name else name
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> str | None:
+    """Return the name in the extra field Unicode Path, if it belongs to the name in the header."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if kind == UNICODE_PATH and field[:1] == b"\1" and field[1:5] == struct.pack("<I", zlib.crc32(raw)):
+            return field[5:].decode("utf-8")
+    return None
+
+
+def _tar_name(name: str) -> str:
+    """Return the name of a file in a tar, decoded with surrogateescape: UTF-8, else Windows-1252, else Latin-1."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raw = name.encode("utf-8", "surrogateescape")
+        try:
+            name = raw.decode("cp1252")
+        except UnicodeDecodeError:
+            name = raw.decode("latin-1")
+    return _normalize(name)
+
+
+def _normalize(name: str) -> str:
+    """Return a name without empty parts and dots: ./a//b becomes a/b."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    return "/" * name.startswith("/") + "/".join(parts)
+
+
+def _is_below(name: str, folder: tuple[str, ...]) -> bool:
+    """Return whether a name begins with the parts of a folder."""
+    return [*map(compose, name.split("/")[: len(folder)])] == [*map(compose, folder)]

@@ -8,9 +8,9 @@ from typing import IO, Any
 from similar_images.inputs.formats import archive_suffix
 from similar_images.inputs.images import OUTSIDE_FOLDER, UnreadableImage
 from similar_images.inputs.listing import OUTSIDE_LINKS, Listing, classify
+from similar_images.inputs.names import one_line
 from similar_images.inputs.sources.folder import is_inside
-from similar_images.inputs.sources.location import Address
-from similar_images.inputs.sources.source import Source
+from similar_images.inputs.sources.source import Address, Source
 
 READERS = 32  # images read at once: an object storage has a long latency and a high throughput
 WEB_PROTOCOLS = ("http", "https")  # opened by inputs/web.py alone, within its limits
@@ -79,7 +79,7 @@ class Remote(Source):
         except (ImportError, ValueError) as error:  # the message names the package to install
             raise OSError(f"cannot open {self.path}: {error}") from error
         except Exception as error:  # storage packages raise any type
-            raise OSError(f"cannot open {self.path}: {_reason(error)}") from error
+            raise OSError(f"cannot open {self.path}: {one_line(error)}") from error
         return system, root.rstrip("/")
 
     @property
@@ -110,9 +110,5 @@ class Remote(Source):
             raise FileNotFoundError(f"{self.path} does not exist: check the address") from error
         except Exception as error:  # storage packages raise any type
             raise OSError(
-                f"cannot read {self.path / name}: {_reason(error)}. Check the address, and the credentials in the environment"
+                f"cannot read {self.path / name}: {one_line(error)}. Check the address, and the credentials in the environment"
             ) from error
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
