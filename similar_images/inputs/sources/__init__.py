@@ -15,7 +15,6 @@ from similar_images.inputs.sources.source import (
     Address,
     Location,
     Source,
-    is_same_location,
     location_title,
     parse_location,
 )
@@ -60,6 +59,15 @@ def check_source(location: Location) -> None:
         raise ValueError(f"{expected}, got the file {location}")
     if not open_source(location).exists():
         raise ValueError(f"{location} does not exist: {expected}")
+
+
+def is_same_location(one: Location, other: Location) -> bool:
+    """Return whether two locations are equal; a missing folder, probably moved, equals any folder."""
+    if isinstance(one, Address) or isinstance(other, Address):
+        return one == other
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return not open_source(one).exists() or one.resolve() == other.resolve()  # a folder in an archive is not on disk
 
 
 def digest_image(source: Source, name: str) -> tuple[int, str]:

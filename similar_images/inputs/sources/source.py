@@ -43,13 +43,6 @@ def location_title(location: Location) -> str:
     return name[: len(name) - len(archive_suffix(name))]
 
 
-def is_same_location(one: Location, other: Location) -> bool:
-    """Return whether two locations are equal; a missing folder, probably moved, equals any folder."""
-    if isinstance(one, Path) and isinstance(other, Path):
-        return not one.exists() or one.samefile(other)
-    return one == other
-
-
 class Source(ABC):
     """Images by name. Names are relative to `path`, with `/`. Threads may share a source."""
 
