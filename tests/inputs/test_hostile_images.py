@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from extraction import extract_images
+from image_files import chunk, png
 from PIL import Image, PngImagePlugin
 from sample_images import encoded
 
@@ -38,16 +39,6 @@ def noise(form: str, **options: object) -> bytes:
 def frames(form: str) -> bytes:
     others = [Image.new("RGB", (60, 40), colour) for colour in ("blue", "green")]
     return encoded(picture(), form, save_all=True, append_images=others)
-
-
-def chunk(kind: bytes, content: bytes, crc: int | None = None) -> bytes:
-    crc = zlib.crc32(kind + content) if crc is None else crc
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
-
-
-def png(width: int, height: int, *chunks: bytes, depth: int = 8, colours: int = 2) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunks) + chunk(b"IEND", b"")
 
 
 def png_rows(width: int, height: int) -> bytes:

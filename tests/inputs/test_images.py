@@ -95,15 +95,6 @@ def test_exif_orientation_is_applied(orientation):
     assert np.array_equal(np.asarray(shown), np.asarray(upright))
 
 
-def test_nearest_equals_keras():
-    from keras.utils import load_img
-
-    photograph = np.random.default_rng(0).integers(0, 256, (301, 450, 3), dtype=np.uint8)
-    content = encoded(Image.fromarray(photograph), "JPEG")
-    expected = np.asarray(load_img(io.BytesIO(content), target_size=(224, 224), interpolation="nearest"))
-    assert np.array_equal(read_pixels(content, resize_to_square(224, "nearest")), expected)
-
-
 def test_thumbnail_is_a_small_jpeg_in_proportion():
     small = Image.open(io.BytesIO(images.make_thumbnail(encoded(Image.new("RGB", (800, 400), RED), "PNG"), 100)))
     assert (small.format, small.size) == ("JPEG", (100, 50))

@@ -15,13 +15,14 @@ SMALL = FULL[::4, ::4] // 2
 PREVIEW = 1  # NewSubfileType
 
 
-def tiff(*pages: tuple[np.ndarray, int], **options: object) -> bytes:
-    """Return a TIFF of pages with their NewSubfileType."""
+def tiff(*pages: tuple[np.ndarray, int | dict], **options: object) -> bytes:
+    """Return a TIFF of pages with their NewSubfileType, or with options of tifffile."""
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer, **options) as file:
         for pixels, kind in pages:
             photometric = "rgb" if pixels.ndim == 3 else "minisblack"
-            file.write(pixels, photometric=photometric, subfiletype=kind, metadata=None)
+            page = kind if isinstance(kind, dict) else {"subfiletype": kind}
+            file.write(pixels, photometric=photometric, metadata=None, **page)
     return buffer.getvalue()
 
 
@@ -32,29 +33,14 @@ def tiff(*pages: tuple[np.ndarray, int], **options: object) -> bytes:
         [(FULL, 0), (SMALL, PREVIEW)],
         [(SMALL, PREVIEW), (FULL, 0)],
         [(SMALL[::2], PREVIEW), (SMALL, PREVIEW), (FULL, 0), (SMALL, 0)],
+        [(SMALL, {"subfiletype": PREVIEW, "subifds": 1}), (FULL, 0)],  # the full image is in a SubIFD
+        [(SMALL, {"extratags": [(255, 3, 1, 2, True)]}), (FULL, {"extratags": [(255, 3, 1, 1, True)]})],  # SubfileType
     ],
 )
 def test_previews_are_passed_over(pages, options):
     content = tiff(*pages, **options)
     assert np.array_equal(np.asarray(images.open_image(content)), FULL)
     assert images.read_original(content)[2] == (60, 40)
-
-
-@pytest.mark.parametrize("order", "<>")
-def test_sub_ifd_is_read(order):
-    buffer = io.BytesIO()
-    with tifffile.TiffWriter(buffer, byteorder=order) as file:
-        file.write(SMALL, photometric="rgb", subfiletype=PREVIEW, subifds=1, metadata=None)
-        file.write(FULL, photometric="rgb", subfiletype=0, metadata=None)
-    assert np.array_equal(np.asarray(images.open_image(buffer.getvalue())), FULL)
-
-
-def test_old_subfile_type_marks_previews():
-    buffer = io.BytesIO()
-    with tifffile.TiffWriter(buffer) as file:
-        file.write(SMALL, photometric="rgb", metadata=None, extratags=[(255, 3, 1, 2, True)])
-        file.write(FULL, photometric="rgb", metadata=None, extratags=[(255, 3, 1, 1, True)])
-    assert np.array_equal(np.asarray(images.open_image(buffer.getvalue())), FULL)
 
 
 def test_preview_is_read_without_a_full_image():

@@ -8,10 +8,12 @@ import struct
 import zlib
 from typing import NamedTuple
 
+import image_files
 import magick
 import numpy as np
 import pytest
 import tifffile
+from image_files import chunk, tiff_by_hand, write_tiff
 from PIL import Image
 from sample_images import encoded
 
@@ -197,18 +199,11 @@ def tiff(case: Case, samples: np.ndarray) -> bytes:
     stored = samples.astype(bool) if case.depth == "1" else samples
     stored = stored[..., 0] if samples.shape[-1] == 1 else stored
     stored = np.moveaxis(stored, -1, 0) if case.planes == "separate" and samples.shape[-1] > 1 else stored
-    buffer = io.BytesIO()
-    kind = PHOTOMETRIC[case.colours]
-    tifffile.imwrite(
-        buffer, stored, photometric=kind, byteorder=case.order, compression=case.compression, metadata=None, **options
-    )
-    with tifffile.TiffFile(io.BytesIO(buffer.getvalue())) as file:  # check the writer
+    options |= {"byteorder": case.order, "compression": case.compression}
+    content = write_tiff(stored, PHOTOMETRIC[case.colours], **options)
+    with tifffile.TiffFile(io.BytesIO(content)) as file:  # check the writer
         assert np.array_equal(file.pages[0].asarray(), stored)
-    return buffer.getvalue()
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return content
 
 
 def png(case: Case, samples: np.ndarray) -> bytes:
@@ -219,14 +214,14 @@ def png(case: Case, samples: np.ndarray) -> bytes:
     else:
         digits = np.unpackbits(samples.astype(np.uint8).reshape(SIDE, -1, 1), axis=-1)[..., 8 - bits :]
         rows = np.packbits(digits.reshape(SIDE, -1), axis=-1)
-    chunks = [chunk(b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, bits, kind, 0, 0, 0))]
+    chunks = []
     if case.colours == "palette":
         chunks.append(chunk(b"PLTE", PALETTE[: 2**bits].astype(np.uint8).tobytes()))
     if case.alpha == "tRNS":
         clear = palette_alpha(case) if case.colours == "palette" else samples[1, 2].astype(">u2")
         chunks.append(chunk(b"tRNS", clear.tobytes()))
     chunks.append(chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + chunk(b"IEND", b"")
+    return image_files.png(SIDE, SIDE, *chunks, depth=bits, colours=kind)
 
 
 def by_pillow(case: Case, samples: np.ndarray) -> bytes:
@@ -285,9 +280,7 @@ def grey_tiff(values: object, dtype: str, **tags: object) -> bytes:
     """Return a TIFF of one row of values; tags are the largest sample and GDAL's no data."""
     numbers = {"max_sample": (281, 3, 1), "nodata": (42113, 2, None)}
     extra = [(*numbers[name], value, True) for name, value in tags.items()]
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, np.array([values], dtype), metadata=None, extratags=extra, photometric="minisblack")
-    return buffer.getvalue()
+    return write_tiff(np.array([values], dtype), extratags=extra)
 
 
 @pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf])
@@ -337,56 +330,40 @@ def test_nodata_is_black_and_outside_the_range(values, dtype, nodata, expected):
 @pytest.mark.parametrize("bands", [1, 3])
 def test_white_is_the_stated_maximum_or_of_the_fewest_bits(largest, max_sample, expected, bands):
     tags = [] if max_sample is None else [(281, 3, 1, max_sample, True)]
-    buffer = io.BytesIO()
-    samples = np.full((4, 4, bands), largest, np.uint16)
-    kind = "rgb" if bands == 3 else "minisblack"
-    tifffile.imwrite(
-        buffer, samples if bands == 3 else samples[..., 0], photometric=kind, metadata=None, extratags=tags
-    )
-    assert set(levels(buffer.getvalue())) == {expected}
+    samples = np.full((4, 4, bands) if bands > 1 else (4, 4), largest, np.uint16)
+    content = write_tiff(samples, "rgb" if bands > 1 else "minisblack", extratags=tags)
+    assert set(levels(content)) == {expected}
 
 
 def test_packed_12_bits_keep_their_depth():
     samples = np.array([0, 100, 1000, 900])  # packed: two samples in three bytes
     packed = b"".join(struct.pack(">I", a << 12 | b)[1:] for a, b in samples.reshape(-1, 2))
-    tags = {256: 4, 257: 1, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 6}
-    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in tags.items())
-    content = struct.pack("<2sHI", b"II", 42, 14) + packed + directory + bytes(4)
+    content = tiff_by_hand(packed, 4, 1, bits=12, photometric=1, samples=1)
     assert levels(content) == (samples * 255 / 4095).round().tolist()
 
 
 def test_tiff_palette_of_8_bits_is_scaled():
-    buffer = io.BytesIO()
     indices = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    tifffile.imwrite(buffer, indices, photometric="palette", colormap=np.tile(np.arange(256, dtype="u2"), (3, 1)))
-    assert levels(buffer.getvalue()) == list(range(256))
+    content = write_tiff(indices, "palette", colormap=np.tile(np.arange(256, dtype="u2"), (3, 1)))
+    assert levels(content) == list(range(256))
 
 
 def test_uncompressed_subsampled_ycbcr_is_decoded():
     luma, blue, red = 120, 90, 160
     block = bytes([luma] * 4 + [blue, red])  # of 2 x 2 pixels
-    tags = {256: 4, 257: 4, 258: 8, 259: 1, 262: 6, 273: 8, 277: 3, 278: 4, 279: 24}
-    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in tags.items())
-    content = struct.pack("<2sHI", b"II", 42, 32) + block * 4 + directory + bytes(4)
+    content = tiff_by_hand(block * 4, 4, 4, bits=8, photometric=6, samples=3)
     expected = of_ycbcr(np.array([[luma, blue, red]], float))
     assert np.abs(np.asarray(images.open_image(content)) - expected).max() <= 2
 
 
 def test_bright_16_bit_colours_keep_their_high_bytes():
     samples = np.random.default_rng(0).integers(0, 2**16, (8, 8, 3), dtype=np.uint16)
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, samples, photometric="rgb")
-    assert np.array_equal(np.asarray(images.open_image(buffer.getvalue())), samples >> 8)
+    assert np.array_equal(np.asarray(images.open_image(write_tiff(samples, "rgb"))), samples >> 8)
 
 
 def test_blocks_equal_the_whole(monkeypatch):
     samples = np.random.default_rng(0).integers(0, 4096, (9, 7, 3), dtype=np.uint16)
-    floats = samples[..., 0].astype(np.float32)
-    contents = []
-    for values, kind in ((samples, "rgb"), (floats, "minisblack")):
-        buffer = io.BytesIO()
-        tifffile.imwrite(buffer, values, photometric=kind)
-        contents.append(buffer.getvalue())
+    contents = [write_tiff(samples, "rgb"), write_tiff(samples[..., 0].astype(np.float32))]
     whole = [levels(content) for content in contents]
     monkeypatch.setattr("similar_images.inputs.decoding.BLOCK_PIXELS", 14)  # pixels: two rows
     assert [levels(content) for content in contents] == whole
@@ -398,11 +375,9 @@ def test_rotated_12_bit_colours_are_upright(planes, compression):
     samples = np.random.default_rng(0).integers(0, 4096, (6, 9, 3), dtype=np.uint16)
     samples[0, 0] = 4095
     stored = np.rot90(samples)  # orientation 6 turns it clockwise
-    buffer = io.BytesIO()
     stored = np.moveaxis(stored, -1, 0) if planes == "separate" else stored
     options = {"planarconfig": planes, "compression": compression, "extratags": [(274, 3, 1, 6, True)]}
-    tifffile.imwrite(buffer, np.ascontiguousarray(stored), photometric="rgb", metadata=None, **options)
-    shown = np.asarray(images.open_image(buffer.getvalue()))
+    shown = np.asarray(images.open_image(write_tiff(np.ascontiguousarray(stored), "rgb", **options)))
     assert np.array_equal(shown, (samples * (255 / 4095)).round())
 
 
@@ -417,7 +392,5 @@ def test_rotated_12_bit_colours_are_upright(planes, compression):
     ],
 )
 def test_alpha_has_the_depth_of_the_colours_or_16_bits(colour, alpha, expected):
-    buffer = io.BytesIO()
     samples = np.full((4, 4, 4), (colour, 0, 0, alpha), np.uint16)
-    tifffile.imwrite(buffer, samples, photometric="rgb", extrasamples=["unassalpha"], metadata=None)
-    assert set(levels(buffer.getvalue())) == {expected}
+    assert set(levels(write_tiff(samples, "rgb", extrasamples=["unassalpha"]))) == {expected}

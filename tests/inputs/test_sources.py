@@ -1,11 +1,15 @@
-"""Read images from folders and from whole, damaged and hostile archives."""
+"""Read images from folders, from whole, damaged and hostile archives, and at addresses that fsspec opens."""
 
 import io
+import json
 import struct
+import sys
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -13,10 +17,26 @@ from click.testing import CliRunner, Result
 from similar_images.cli.main import main
 from similar_images.collection.images import Collection
 from similar_images.inputs import images
-from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.sources import Archive, Folder, check_source, digest_image, location_title, open_source
+from similar_images.inputs.images import Limits, UnreadableImage
+from similar_images.inputs.sources import (
+    Address,
+    Archive,
+    Folder,
+    Location,
+    Remote,
+    Source,
+    check_source,
+    digest_image,
+    location_title,
+    open_source,
+    parse_location,
+)
+from similar_images.networks import loader
+from similar_images.vectors.extract import ImageEncoder, split_into_blocks
+from similar_images.vectors.manifest import Runtime
 
 KINDS = (".zip", ".tar", ".tar.gz", ".tgz")
+HARD = ("a b.jpg", "a#1.jpg", "a?b.jpg", "a*[b].jpg", "ü.jpg", "100%25.jpg")  # look like patterns or addresses
 
 
 def invoke(*arguments: str, exit_code: int = 0) -> Result:
@@ -39,42 +59,83 @@ def pack(folder: Path, archive: Path, below: str = "") -> Path:
     return archive
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_archive_equals_its_packed_folder(kind, photos, tmp_path):
-    folder, archive = open_source(photos), open_source(pack(photos, tmp_path / f"packed{kind}"))
-    assert (type(folder), type(archive)) == (Folder, Archive)
+def copy_to(kind: str, folder: Path) -> Location:
+    """Copy the photos into an archive beside their folder, or into a storage in memory; or return their address."""
+    if kind == "file":
+        return Address(f"file://{folder}")
+    if kind != "memory":
+        return pack(folder, folder.with_name(f"photos{kind}"))
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    for path in folder.rglob("*.jpg"):
+        system.pipe_file(f"/bucket/photos/{path.relative_to(folder)}", path.read_bytes())
+    return Address("memory://bucket/photos")
+
+
+@pytest.fixture(params=[*KINDS, "file", "memory"])
+def copied(request, photos) -> Source:
+    """The photos in each kind of archive, on disk by an address and in memory, some with unusual names."""
+    for name in HARD:
+        (photos / "red" / name).write_bytes((photos / "red" / "0.jpg").read_bytes())
+    (photos / ".hidden.jpg").touch()
+    return open_source(copy_to(request.param, photos))
+
+
+def test_source_equals_its_folder(copied, photos):
+    folder = open_source(photos)
+    assert isinstance(folder, Folder) and isinstance(copied, Remote if isinstance(copied.path, Address) else Archive)
+    assert location_title(copied.path) == "photos"
     names = folder.find().names
-    assert archive.find() == folder.find()
+    assert copied.find() == folder.find() and len(names) == 12 + len(HARD)
     for name in [*names, *reversed(names)]:  # back and forth
-        assert archive.image(name) == (photos / name).read_bytes()
-        assert digest_image(archive, name) == digest_image(folder, name)
-    assert archive.has_any([names[0]]) and not archive.has_any(["other.jpg", ""])
-    assert location_title(archive.path) == "packed"
-    with pytest.raises(UnreadableImage, match="no such file"):
-        archive.image("other.jpg")
+        assert copied.exists(name) and copied.image(name) == (photos / name).read_bytes()
+        assert copied.size(name) == folder.size(name) == (photos / name).stat().st_size
+        assert digest_image(copied, name) == digest_image(folder, name)
+    assert copied.has_any(["no.jpg", "red/0.jpg"]) and not copied.has_any(["no.jpg", ""])
 
 
-@pytest.mark.parametrize("kind", [".zip", ".tar.gz"])
-def test_archive_and_folder_give_the_same_vectors(kind, photos, tmp_path, monkeypatch):
+def test_missing_and_oversized_images_are_unreadable(copied):
+    for name in ("no.jpg", "red", "red/*.jpg"):
+        with pytest.raises(UnreadableImage, match="no such file"):
+            copied.image(name)
+    with pytest.raises(UnreadableImage, match="more than the limit of 10 bytes"):
+        copied.image("red/0.jpg", Limits(bytes=10))
+    assert not copied.exists("no.jpg")
+
+
+def test_missing_folder_of_an_address_does_not_exist(photos):
+    assert not open_source(Address(f"file://{photos}") / "no").exists()
+
+
+@pytest.mark.parametrize("place", ["photos.zip/below", "photos.tar.gz/below", "file"])
+def test_source_gives_the_vectors_of_its_folder(place, photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (photos / "red" / "damaged.jpg").write_bytes((photos / "red" / "0.jpg").read_bytes()[:500])
-    pack(photos, tmp_path / f"packed{kind}", below="below/")
-    archived = f"packed{kind}/below"
-    for place, list_file in ("photos", "photos_file_list.txt"), (archived, "below_file_list.txt"):
-        done = invoke("extract", "-d", place, "--network", "hog-colour")
-        assert "skipped red/damaged.jpg: damaged or truncated" in done.stderr
-        invoke("build", "-i", f"{list_file}.saved_predictions.npy")
-    for suffix in ".txt", ".txt.saved_predictions.npy", ".txt.saved_predictions.skipped.csv":
-        one, other = (Path(f"{name}_file_list{suffix}") for name in ("photos", "below"))
-        assert one.read_bytes() == other.read_bytes()
-    collection = Collection.open("below_file_list.txt")
-    assert images.open_image(collection.image(0)).size == (80, 60)
+    (photos / "red" / "1.jpg").write_bytes((photos / "red" / "1.jpg").read_bytes()[:500])
+    if place == "file":
+        place = f"file://{photos}"
+    else:
+        pack(photos, tmp_path / place.split("/")[0], below="below/")
+    for each, output in (("photos", "folder.npy"), (place, "other.npy")):
+        done = invoke("extract", "-d", each, "-o", output, "--network", "hog-colour")
+        assert "skipped red/1.jpg: damaged or truncated" in done.stderr and "11 of 12 images, 1 skipped" in done.stderr
+    for suffix in (".npy", ".txt", ".skipped.csv"):
+        assert Path(f"folder{suffix}").read_bytes() == Path(f"other{suffix}").read_bytes()
+    folder, other = (json.loads(Path(f"{name}.json").read_text()) for name in ("folder", "other"))
+    assert other == folder | {"images": place, "names": folder["names"] | {"file": "other.txt"}}
+    invoke("build", "-i", "other.npy")
+    collection = Collection.open("other.npy")
+    assert collection.image(0) == (photos / collection.names[0]).read_bytes()
+    assert collection.row(f"{place}/red/0.jpg") == collection.row("red/0.jpg") is not None
     hits = collection.nearest(photos / "green" / "2.jpg", k=4)
     assert {hit.name.split("/")[0] for hit in hits} == {"green"}
-    found = invoke("search", "-i", "below_file_list.txt", f"{archived}/green/2.jpg")
+    assert str(hits[0].path) == f"{place}/{hits[0].name}"
+    found = invoke("search", "-i", "other.npy", f"{place}/green/2.jpg")
     assert "green/2.jpg" not in found.stdout  # the query is known and left out
-    invoke("duplicates", "below_file_list.txt", "--threshold", "0.5", "--html", "sheet.html")
+    invoke("duplicates", "other.npy", "--threshold", "0.5", "--html", "sheet.html")
     assert "data:image/jpeg" in Path("sheet.html").read_text()
+    assert "already complete, 12 rows" in invoke("extract", "-d", place, "-o", "other.npy").stderr
+    refused = invoke("extract", "-d", "photos/red", "-o", "other.npy", exit_code=1)
+    assert f"exists for the images in {place}, not " in refused.stderr
 
 
 def test_growing_archive_resumes_and_names_the_list(photos, tmp_path, monkeypatch):
@@ -163,14 +224,10 @@ def test_missing_and_unsupported_locations_are_refused(photos, tmp_path, monkeyp
     assert not list(tmp_path.glob("*.npy"))
 
 
-def test_threads_share_an_archive(photos, tmp_path):
-    from concurrent.futures import ThreadPoolExecutor
-
-    for kind in KINDS[:3]:
-        source = open_source(pack(photos, tmp_path / f"a{kind}"))
-        names = source.find().names * 20
-        with ThreadPoolExecutor(8) as pool:
-            assert list(pool.map(source.image, names)) == [(photos / name).read_bytes() for name in names]
+def test_threads_share_a_source(copied, photos):
+    names = copied.find().names * 20
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(copied.image, names)) == [(photos / name).read_bytes() for name in names]
 
 
 def test_tar_with_endless_long_names_is_damaged(tmp_path):
@@ -183,7 +240,53 @@ def test_tar_with_endless_long_names_is_damaged(tmp_path):
         open_source(tmp_path / "links.tar").find()
 
 
-def test_open_source_returns_a_source_unchanged(photos, tmp_path):
-    source = open_source(pack(photos, tmp_path / "a.zip"))
+def test_open_source_returns_a_source_unchanged(photos):
+    source = open_source(photos)
     assert open_source(source) is source
-    assert source.size("red/0.jpg") == open_source(photos).size("red/0.jpg") == (photos / "red/0.jpg").stat().st_size
+
+
+def test_run_stops_when_its_address_disappears(
+    photos,
+):
+    source = open_source(Address(f"file://{photos}"))
+    names = source.find().names
+    photos.rename(photos.with_name("away"))
+    with (
+        ImageEncoder(source, loader.load("hog-colour"), Runtime(batch=4)) as images,
+        pytest.raises(OSError, match="is missing: restore it and rerun to resume"),
+    ):
+        list(images.encode(split_into_blocks(names, 4)))
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("s3://key:secret@bucket/photos", "without a user and password"),
+        ("https://example.org/photos", "expected a folder or an address such as s3://"),
+        ("zip://*::s3://bucket/photos.zip", "expected a folder or an address such as s3://"),
+        ("s3://bucket/photos.zip", "is an archive: copy it to a disk"),
+    ],
+)
+def test_unsupported_address_is_refused(address, reason):
+    with pytest.raises(ValueError, match=reason) as raised:
+        check_source(parse_location(address))
+    with pytest.raises(ValueError, match=reason):  # also from a manifest
+        open_source(parse_location(address)).find()
+    assert "secret" not in str(raised.value)
+
+
+def test_missing_package_and_unknown_protocol_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(OSError, match="cannot open s3://bucket/photos: Install s3fs"):
+        open_source(Address("s3://bucket/photos")).find()
+    with pytest.raises(OSError, match="cannot open nope://x/y: Protocol not known: nope"):
+        open_source(Address("nope://x/y")).find()
+
+
+def test_storage_error_is_one_line(monkeypatch):
+    def refuse(self, path, **options):
+        raise PermissionError("Access\nDenied")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "find", refuse)
+    with pytest.raises(OSError, match=r"^cannot read memory://bucket: Access Denied\. Check the address, and the cred"):
+        open_source(Address("memory://bucket")).find()

@@ -12,7 +12,6 @@ from unicodedata import normalize
 
 import numpy as np
 import pytest
-from extraction import extract_images
 
 from similar_images.collection.columns import name_columns
 from similar_images.collection.images import Collection
@@ -110,7 +109,7 @@ def test_file_is_read_by_both_forms(stored_and_typed, tmp_path):
     source = open_source(folder)
     for name in (on_disk, typed, f"./{typed}"):
         assert source.exists(name) and source.has_any([name]) and source.size(name) == 7
-        assert source.locate(name).read_bytes() == b"content"
+        assert source.locate(name).read_bytes() == source.image(name).read_bytes() == b"content"
     (tmp_path / "list.txt").write_text(f"{typed}\n")
     assert list_images(tmp_path / "list.txt", folder).names == [typed]
 
@@ -250,12 +249,3 @@ def test_dots_and_double_slashes_in_a_tar_are_removed(tmp_path):
         link.type, link.linkname = tarfile.LNKTYPE, "./b//c.jpg"
         file.addfile(link)
     assert open_source(tmp_path / "a.tar").find().names == ["a.jpg", "b/c.jpg", "d/e.jpg", "link.jpg"]
-
-
-def test_extraction_reads_both_forms(photos, tmp_path):
-    (photos / DECOMPOSED).parent.mkdir()
-    (photos / "red/0.jpg").rename(photos / DECOMPOSED)
-    names = [COMPOSED, "red/1.jpg"]
-    vectors = extract_images(photos, tmp_path / "v.txt", names, output=tmp_path / "v.npy")
-    assert not vectors.skipped and vectors.array.any(axis=1).all()
-    assert Collection.open(tmp_path / "v.npy").path(0).is_file()

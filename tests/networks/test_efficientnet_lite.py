@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from damage import mutants
 from PIL import Image
 from random_networks import load
@@ -195,8 +194,3 @@ def test_damaged_files_load_or_raise_value_error(tmp_path):
         except ValueError:
             refused += 1
     assert refused > 200
-
-
-def test_reader_imports_no_pytorch(tmp_path):
-    code = (ROOT / "similar_images" / "networks" / "torch_file.py").read_text()
-    assert "import torch" not in code

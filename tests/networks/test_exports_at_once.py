@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hub_networks
 import pytest
 from conftest import ROOT
 
@@ -16,6 +17,11 @@ IMAGES = """
 import sys; from pathlib import Path; from similar_images.networks.loader import LoadOptions, load
 encoder = load("mobilenetv2", LoadOptions(weights_file=Path(sys.argv[1]), engine="onnxruntime"))
 print(encoder.description.weights)
+"""
+HUB = """
+import sys
+from similar_images.networks import hub
+print(hub.load(sys.argv[1], progress=lambda event: print(event.note)).encode_text("a cat").shape)
 """
 TEXTS = """
 import sys; from similar_images.networks import text, text_openvino
@@ -48,6 +54,14 @@ def test_image_network(mobilenet_file, tmp_path, monkeypatch):
     assert json.loads(manifest.read_text())["sha256"] == sha256(export)
 
 
+def test_network_of_the_hub(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shown = run_at_once(HUB, hub_networks.save("clip", tmp_path / "clip"))
+    assert sorted(one.count("exporting") for one in shown) == [0, 1]
+    assert all(one.endswith("(16,)\n") for one in shown)
+    check_files(tmp_path, {"images.onnx", "words.onnx", "tokenizer.json", "network.json"})
+
+
 def test_text_network(tmp_path, monkeypatch):
     pytest.importorskip("sentence_transformers", reason="texts are not installed: make install-text")
     from similar_images.networks import text
@@ -56,10 +70,10 @@ def test_text_network(tmp_path, monkeypatch):
     network = shutil.copytree(text._folder(text.DEFAULT), tmp_path / "copied")
     shown = run_at_once(TEXTS, network)
     assert sorted(shown) == ["(384,)\n", "exported\n(384,)\n"]
+    check_files(tmp_path, {"manifest.json", "model.bin", "model.xml", "tokenizer.json"})
+
+
+def check_files(tmp_path: Path, names: set[str]) -> None:
+    """Check that the cache has the files of one export, without a lock or a partial folder."""
     (folder,) = (tmp_path / "cache" / "similar-images").iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "manifest.json",
-        "model.bin",
-        "model.xml",
-        "tokenizer.json",
-    ]
+    assert {path.name for path in folder.iterdir()} == names

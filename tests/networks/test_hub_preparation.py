@@ -103,6 +103,17 @@ def test_old_configuration_with_scalar_sizes():
             "expected shortest_edge, or height",
         ),
         ({"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": "9"}}, "expected numbers of pixels"),
+        (
+            {"image_processor_type": "CLIPImageProcessor", "size": {"height": 4096, "width": 4096}},
+            "expected numbers of pixels up to 1024",
+        ),
+        *(
+            (
+                {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 300}, "crop_pct": share},
+                "expected a number from 0.292969 to 1",
+            )
+            for share in (0, 0.01, 2, "x", float("nan"))
+        ),
         ({"image_processor_type": "ViTImageProcessor", "do_resize": False}, "gives images of any shape"),
         ({"image_processor_type": "ViTImageProcessor", "size": {"shortest_edge": 9}}, "gives images of any shape"),
     ],

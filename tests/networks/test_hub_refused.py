@@ -20,9 +20,15 @@ def folder(original, tmp_path) -> Path:
     return shutil.copytree(original, tmp_path / "clip")
 
 
+@pytest.fixture(autouse=True)
+def online(monkeypatch) -> None:
+    """Undo the setting of an export, which usually has its own process."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+
+
 def refusal(folder: Path) -> str:
     with pytest.raises(ValueError) as raised:
-        hub.load(str(folder))
+        hub._export(hub_files.find(str(folder), download=False), folder.with_name("export"))
     message = str(raised.value)
     assert "\n" not in message and len(message) < 700
     return message
@@ -36,14 +42,14 @@ def test_pickle_beside_the_weights(name, folder):
 
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", "tokenizer_config.json"])
-def test_code_in_a_configuration(name, folder):
-    edit(folder / name, auto_map={"AutoModel": "own.Model"})
+@pytest.mark.parametrize(
+    "entries",
+    [{"auto_map": {"AutoModel": "own.Model"}}, {"parts": [{"vision_config": {"backbone": {"auto_map": {}}}}]}],
+    ids=["at its top", "deep inside"],
+)
+def test_code_in_a_configuration(name, entries, folder):
+    edit(folder / name, **entries)
     assert f"{name} needs code of its own (auto_map), which never runs" in refusal(folder)
-
-
-def test_code_deep_in_a_configuration(folder):
-    edit(folder / "config.json", parts=[{"vision_config": {"backbone": {"auto_map": {}}}}])
-    assert "needs code of its own" in refusal(folder)
 
 
 @pytest.mark.parametrize("name", ["preprocessor_config.json", "notes/readme.md", "onnx"])
@@ -135,28 +141,10 @@ def test_network_for_texts(folder):
     assert "does not encode images alone" in refusal(folder)
 
 
-@pytest.mark.parametrize(
-    ("entries", "message"),
-    [
-        ({"size": {"longest_edge": 9}}, "preprocessor_config.json has the size"),
-        ({"image_processor_type": "LevitImageProcessor"}, "is of the type LevitImageProcessor"),
-        ({"max_num_patches": 256}, "gives images of any shape (NaFlex)"),
-        ({"image_std": [1, 0, 1]}, "has a standard deviation of 0"),
-        ({"image_mean": {"red": 1}}, "preprocessor_config.json"),
-        ({"crop_size": 10**9}, "expected numbers of pixels up to 1024"),
-        ({"size": {"height": 4096, "width": 4096}}, "expected numbers of pixels up to 1024"),
-        *(
-            (
-                {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 300}, "crop_pct": share},
-                "expected a number from 0.292969 to 1",
-            )
-            for share in (0, 0.01, 2, "x", float("nan"))
-        ),
-    ],
-)
-def test_unsupported_preparation(entries, message, folder):
+@pytest.mark.parametrize("entries", [{"size": {"longest_edge": 9}}, {"image_mean": {"red": 1}}], ids=str)
+def test_unsupported_preparation(entries, folder):
     edit(folder / "preprocessor_config.json", **entries)
-    assert message in refusal(folder)
+    assert refusal(folder).startswith("clip: its preprocessor_config.json ")
 
 
 def test_missing_preparation(folder):

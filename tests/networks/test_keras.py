@@ -1,3 +1,4 @@
+import io
 import json
 import shutil
 import zipfile
@@ -9,8 +10,11 @@ import h5py
 import numpy as np
 import pytest
 import random_networks
+from PIL import Image
+from sample_images import encoded
 
 from similar_images.inputs import images
+from similar_images.inputs.images import read_pixels, resize_to_square
 from similar_images.networks import keras as keras_networks
 from similar_images.networks.catalog import NETWORKS, NetworkUnavailable
 
@@ -69,6 +73,13 @@ def test_vgg16_of_2022_equals_a_plain_loop_of_predict(keras, tmp_path):
     got = load("vgg16", tmp_path / "vgg_4096.h5").encode(batch)
     assert got.shape == (3, 4096) and got.dtype == np.float32
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_nearest_resampling_equals_keras(keras):
+    photograph = np.random.default_rng(0).integers(0, 256, (301, 450, 3), dtype=np.uint8)
+    content = encoded(Image.fromarray(photograph), "JPEG")
+    expected = np.asarray(keras.utils.load_img(io.BytesIO(content), target_size=(224, 224), interpolation="nearest"))
+    assert np.array_equal(read_pixels(content, resize_to_square(224, "nearest")), expected)
 
 
 def test_classifier_is_cut_off(keras, tmp_path):
