@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from http.client import responses
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -107,7 +108,7 @@ def _download(address: str, network: httpcore.NetworkBackend, limits: FetchLimit
     raise UnreadableImage(f"more than {limits.redirects} redirects")
 
 
-def _body(response: httpcore.Response, headers: dict[bytes, bytes], limits: FetchLimits) -> bytes:
+def _body(response: httpcore.Response, headers: Mapping[bytes, bytes], limits: FetchLimits) -> bytes:
     if response.status != 200:
         raise UnreadableImage(f"the server answered {response.status} {responses.get(response.status, '')}".rstrip())
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":  # no decompression bombs

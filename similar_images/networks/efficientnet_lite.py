@@ -15,7 +15,7 @@ import numpy as np
 from similar_images.networks.catalog import Network
 from similar_images.networks.extras import MissingExtra
 from similar_images.networks.onnx import INPUT, OUTPUT, POSITIONS, OnnxModel, make_model
-from similar_images.networks.torch_file import read_tensors
+from similar_images.networks.torch_file import Tensors, read_tensors
 
 EPSILON = 1e-3  # of batch normalisation
 MEAN, SCALE = 127, 128  # of RGB pixels
@@ -65,7 +65,7 @@ def weights_file(network: Network) -> Path:
     return Path(package.origin).parent / WEIGHTS[network.name].file
 
 
-def build_model(tensors: dict[str, np.ndarray], depth: float, side: int) -> bytes:
+def build_model(tensors: Tensors, depth: float, side: int) -> bytes:
     """Return the ONNX model of a variant."""
     from onnx import TensorProto, helper, numpy_helper
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,8 @@ ONNX_IMAGES = ("onnx/vision_model.onnx", "onnx/model.onnx")  # in order of prefe
 ONNX_WORDS = "onnx/text_model.onnx"
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".msgpack")
 SHA256, GIT_SHA1 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{40}")  # names of blobs in the hub's cache
+
+Config = Mapping[str, Any]  # the content of a JSON file
 
 
 class Digests(NamedTuple):
@@ -107,7 +109,7 @@ def find_weights(folder: Path) -> list[Path]:
     return [images, *(file for file in (folder / ONNX_WORDS,) if file.is_file())]
 
 
-def read_config(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> Config:
     """Return the object in a JSON file. Raises ValueError for anything else."""
     check_size(file, file.stat().st_size if file.is_file() else 0)
     try:

@@ -35,7 +35,7 @@ class HubNetwork(NamedTuple):
         """The commit, or the checksum of a local folder."""
         return self.revision or self.files
 
-    def config(self, *names: str) -> dict[str, Any]:
+    def config(self, *names: str) -> hub_checks.Config:
         """Return the content of the first existing JSON file of these; empty if none exists."""
         for name in names:
             if (self.folder / name).is_file():

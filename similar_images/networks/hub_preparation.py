@@ -4,13 +4,12 @@ Source: the image processors of the library transformers, with equal pixels.
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from PIL import Image
 
 from similar_images.inputs.images import Preparation
-from similar_images.networks.hub_checks import PREPARATIONS
+from similar_images.networks.hub_checks import PREPARATIONS, Config
 from similar_images.networks.hub_files import HubNetwork, Scaling
 
 RESAMPLINGS = {one.value: one.name.lower() for one in Image.Resampling}  # names by Pillow's numbers
@@ -19,7 +18,6 @@ BICUBIC, BILINEAR = Image.Resampling.BICUBIC.value, Image.Resampling.BILINEAR.va
 HALF, IMAGENET = [0.5] * 3, ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 CLIP = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
 MAX_SIDE = 1024  # pixels of an input: 3 MB an image; a batch of larger ones would take gigabytes
-Config = Mapping[str, Any]  # the content of a preprocessor_config.json
 # Defaults of a configuration by the type of image processor. Other types resize or scale differently; a configuration
 # without a type has no defaults.
 DEFAULTS: dict[str, dict[str, Any]] = {

@@ -132,8 +132,6 @@ def _shapes(file: Path) -> Counter[tuple[int, ...]]:
     """Return the number of arrays of each shape in a file of weights. Raises ValueError for another kind of file."""
     import h5py
 
-    if not file.is_file():
-        raise ValueError(f"there is no file {file} with weights: check --weights")
     if file.suffix != ".h5":
         raise ValueError(f"expected weights in a file ending in .weights.h5 or .h5, got {file}")
     _check_hdf5(file)
@@ -170,7 +168,7 @@ def _cut(model: Any, network: Network) -> Any:
     return import_keras().Model(model.inputs, model.get_layer(network.layer).output)
 
 
-def _architecture(file: Path) -> dict:
+def _architecture(file: Path) -> dict[str, Any]:
     """Return the description of a saved network's layers, without loading any."""
     if not file.is_file():
         raise ValueError(f"expected the file of a network, got the folder {file}")
@@ -210,7 +208,7 @@ def _check_no_code(architecture: object, file: Path) -> None:
             raise ValueError(f"{file} is refused: its part {kind} needs code from the module {module}")
 
 
-def _parts(architecture: object) -> Iterator[dict]:
+def _parts(architecture: object) -> Iterator[dict[str, Any]]:
     stack = [architecture]
     while stack:
         part = stack.pop()

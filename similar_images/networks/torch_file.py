@@ -10,6 +10,7 @@ import io
 import pickle
 import pickletools
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ import numpy as np
 
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001
 DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+
+Tensors = Mapping[str, np.ndarray]  # by their names
 
 
 class _Storage(NamedTuple):
@@ -53,8 +56,8 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(key, dtype)
 
 
-def read_tensors(path: Path, expected: str) -> dict[str, np.ndarray]:
-    """Return the tensors, by their names, of a file whose SHA-256 must be `expected`.
+def read_tensors(path: Path, expected: str) -> Tensors:
+    """Return the tensors of a file whose SHA-256 must be `expected`.
 
     Raises OSError if the file cannot be read, ValueError if its checksum or format differs.
     """
@@ -78,7 +81,7 @@ def _load(file: io.BytesIO) -> Any:
     return _Unpickler(file).load()
 
 
-def _parse(file: io.BytesIO) -> dict[str, np.ndarray]:
+def _parse(file: io.BytesIO) -> Tensors:
     if (_load(file), _load(file)) != (MAGIC, VERSION):
         raise ValueError("expected its magic number and version")
     _load(file)  # the system
