@@ -187,3 +187,12 @@ def describe(network: Network, resampling: str | None = None, weights: str | Non
 def has_gpu_device() -> bool:
     """Return whether the machine has a GPU device. A library may still be unable to use it."""
     return any(Path(device).exists() for device in GPU_DEVICES)
+
+
+def torch_sees_gpu() -> bool:
+    """Return whether PyTorch would use a GPU; PyTorch is imported only if the machine has one."""
+    if not has_gpu_device() or find_spec("torch") is None:
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())

@@ -24,20 +24,19 @@ from similar_images.files import replace_folder, sha256
 from similar_images.inputs.images import Preparation
 from similar_images.networks import description as descriptions
 from similar_images.networks import hub_files
-from similar_images.networks.catalog import Backend, Encoder, has_gpu_device
+from similar_images.networks.catalog import Backend, Encoder, torch_sees_gpu
 from similar_images.networks.description import NetworkDescription, reads_words
 from similar_images.networks.hub_checks import CONFIG, ONNX_WORDS, SHARDS, TOKENIZER, WEIGHTS
 from similar_images.networks.hub_files import IMAGES, WORDS, HubNetwork
 from similar_images.networks.hub_preparation import read_preparation
 from similar_images.networks.onnx import (
     BACKENDS,
-    IDS,
-    MASK,
     OUTPUT,
     OnnxModel,
     create_once,
     export_in_process,
     open_session,
+    to_tokens,
 )
 from similar_images.records import read_record, write_record
 
@@ -78,9 +77,8 @@ class WordEncoder:
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Return float32 vectors (b, d)."""
         with self._tokenizer_lock:
-            encodings = self._tokenizer.encode_batch(list(texts))
-        tokens = {IDS: [one.ids for one in encodings], MASK: [one.attention_mask for one in encodings]}
-        return self._session.run([OUTPUT], {name: np.array(tokens[name], dtype=np.int64) for name in self._inputs})[0]
+            tokens = to_tokens(self._tokenizer.encode_batch(list(texts)))
+        return np.asarray(self._session.run([OUTPUT], {name: tokens[name] for name in self._inputs})[0])
 
 
 class HubEncoder(Encoder):
@@ -131,11 +129,8 @@ def is_here(description: NetworkDescription) -> bool:
 
 def fastest_engine(precision: str = "float32") -> str:
     """Return PyTorch on a GPU, else ONNX Runtime, or OpenVINO for half precision."""
-    if has_gpu_device() and find_spec("torch") and find_spec("transformers"):
-        import torch
-
-        if torch.cuda.is_available():
-            return "torch"
+    if torch_sees_gpu() and find_spec("transformers"):
+        return "torch"
     return "onnxruntime" if precision == "float32" else "openvino"
 
 

@@ -21,6 +21,7 @@ from similar_images.networks.onnx import (
     check_export,
     open_session,
     random_pixels,
+    to_tokens,
 )
 
 VECTORS = ("image_embeds", "text_embeds", "pooler_output")  # names of the output with vectors, in order of preference
@@ -79,10 +80,8 @@ def _write_words(network: HubNetwork, folder: Path, d: int) -> None:
     length = inputs[IDS].tensor_type.shape.dim[-1].dim_value  # 0: any number of tokens
     tokenizer = _write_tokenizer(network, folder / TOKENIZER, length, pads=bool(length) or MASK not in inputs)
     onnx.save(model, folder / WORDS)
-    encodings = tokenizer.encode_batch(["a dog", "two cats on a sofa"])
-    tokens = {IDS: [one.ids for one in encodings], MASK: [one.attention_mask for one in encodings]}
-    feed = {name: np.array(tokens[name], np.int64) for name in inputs}
-    shape = open_session(folder / WORDS, 1).run([OUTPUT], feed)[0].shape
+    tokens = to_tokens(tokenizer.encode_batch(["a dog", "two cats on a sofa"]))
+    shape = open_session(folder / WORDS, 1).run([OUTPUT], {name: tokens[name] for name in inputs})[0].shape
     if shape != (2, d):
         raise ValueError(f"{network.name}: expected {ONNX_WORDS} to give vectors (b, {d}) as of images, got {shape}")
 

@@ -25,6 +25,7 @@ from similar_images.networks.onnx import (
     check_export,
     open_session,
     random_pixels,
+    to_tokens,
 )
 from similar_images.networks.text_torch import silence
 
@@ -238,16 +239,13 @@ def _write_words(network: HubNetwork, towers: Towers, folder: Path) -> None:
     import torch
 
     assert towers.words is not None
-    encodings = Tokenizer.from_file(str(folder / TOKENIZER)).encode_batch(list(CHECKED_TEXTS))
-    ids, mask = (
-        torch.tensor(value) for value in zip(*((one.ids, one.attention_mask) for one in encodings), strict=True)
-    )
-    given = {IDS: ids} if towers.pads else {IDS: ids, MASK: mask}
+    tokens = to_tokens(Tokenizer.from_file(str(folder / TOKENIZER)).encode_batch(list(CHECKED_TEXTS)))
+    given = {name: torch.from_numpy(tokens[name]) for name in ((IDS,) if towers.pads else (IDS, MASK))}
     length = torch.export.Dim("t", min=1, max=towers.tokens)
     sizes = ({0: _batch()},) if towers.pads else ({0: _batch(), 1: length},) * 2
     _write_module(towers.words, given, [OUTPUT], sizes, folder / WORDS)
     session = open_session(folder / WORDS, 1)
-    first_length = ids.shape[1] if towers.pads else int(mask[0].sum())
+    first_length = tokens[IDS].shape[1] if towers.pads else int(tokens[MASK][0].sum())
     for part in (given, {name: one[:1, :first_length] for name, one in given.items()}):
         computed = session.run([OUTPUT], {name: one.numpy() for name, one in part.items()})[0]
         check_export(network.name, towers.words(*part.values()).numpy(), computed)

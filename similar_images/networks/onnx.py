@@ -6,14 +6,14 @@ A process of its own exports a Keras network once and compares the vectors of bo
 import mmap
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from joblib import cpu_count  # the cores that this process may use, by affinity and cgroup
@@ -25,6 +25,9 @@ from similar_images.networks.extras import need
 from similar_images.networks.telemetry import import_onnxruntime, import_openvino
 from similar_images.records import read_record, write_record
 from similar_images.spawn import hide_main
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 OPSET, IR = 18, 8  # of ONNX, from 2022: supported by tf2onnx and both runtimes
 CHECKED_IMAGES = 8  # random images whose vectors by the export and by Keras are compared
@@ -136,23 +139,30 @@ class OnnxRuntime:
         return open_session(feature_map.cut_onnx_model(self._path, [INPUT], POSITIONS), self._threads)
 
 
+def openvino_compiler(precision: str, threads: int = 0, extra: str = "openvino") -> Callable[[Path | bytes], Any]:
+    """Return OpenVINO's function that compiles a model for the CPU; 0 threads: all cores.
+
+    Raises MissingExtra, naming the extra that installs OpenVINO, ValueError if the processor lacks the precision.
+    """
+    core = import_openvino("--engine openvino", extra).Core()
+    supported = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if precision != "float32" and {"bfloat16": "BF16", "float16": "FP16"}[precision] not in supported:
+        raise ValueError(f"this processor does not support {precision}: omit --precision")
+    settings = {
+        "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    return lambda content: core.compile_model(core.read_model(content), "CPU", settings)
+
+
 class OpenVino:
     """Computes an exported network with OpenVINO, on the CPU."""
 
     name = "openvino"
 
     def __init__(self, model: OnnxModel, precision: str = "float32", threads: int | None = None):
-        core = import_openvino("--engine openvino", "openvino").Core()
-        hint = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}[precision]
-        supported = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if precision != "float32" and {"bf16": "BF16", "f16": "FP16"}[hint] not in supported:
-            raise ValueError(f"this processor does not support {precision}: omit --precision")
-        settings = {
-            "INFERENCE_PRECISION_HINT": hint,
-            "INFERENCE_NUM_THREADS": threads or cpu_count(),
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        self._compile = lambda content: core.compile_model(core.read_model(content), "CPU", settings)
+        self._compile = openvino_compiler(precision, threads or cpu_count())
         check_contained(model.content)
         self._model = self._compile(model.content)
         self._path = model.path
@@ -266,6 +276,12 @@ def _export(name: str, model_file: Path | None, weights_file: Path | None, path:
         )
     write_record(_manifest_path(path), manifest)  # after the file: an older manifest has another checksum
     return OnnxModel(path, tensorflow.weights)
+
+
+def to_tokens(encodings: "Sequence[Encoding]") -> dict[str, np.ndarray]:
+    """Return the IDs and the masks of texts, int64 (b, t), by the names of a network's inputs."""
+    tokens = {IDS: [one.ids for one in encodings], MASK: [one.attention_mask for one in encodings]}
+    return {name: np.array(rows, dtype=np.int64) for name, rows in tokens.items()}
 
 
 def random_pixels(count: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from similar_images.files import sha256
-from similar_images.networks.catalog import NetworkUnavailable, has_gpu_device
+from similar_images.networks.catalog import NetworkUnavailable, torch_sees_gpu
 from similar_images.networks.description import TEXT, NetworkDescription
 from similar_images.networks.extras import install_command
 from similar_images.networks.telemetry import import_huggingface_hub
@@ -120,11 +120,7 @@ def load_text_network(name: str = DEFAULT, engine: str | None = None, precision:
 
 def fastest_engine() -> str:
     """Return the fastest backend for many texts: PyTorch on a GPU, else OpenVINO."""
-    if not has_gpu_device() or importlib.util.find_spec("torch") is None:
-        return OpenVinoText.name
-    import torch
-
-    return TorchText.name if torch.cuda.is_available() else OpenVinoText.name
+    return TorchText.name if torch_sees_gpu() else OpenVinoText.name
 
 
 def _folder(name: str) -> Path:

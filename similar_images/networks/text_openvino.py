@@ -13,15 +13,13 @@ import platformdirs
 from similar_images import forks
 from similar_images.files import replace_folder, sha256
 from similar_images.inputs.names import names_digest, one_line
-from similar_images.networks.extras import need
-from similar_images.networks.onnx import create_once, min_cosine
+from similar_images.networks.onnx import IDS, MASK, create_once, min_cosine, openvino_compiler, to_tokens
 from similar_images.networks.telemetry import import_openvino
 from similar_images.networks.text_torch import FILES, TorchText, load_sentence_transformer, silence
 from similar_images.records import read_record, write_record
 
 MODEL, WEIGHTS, TOKENIZER, MANIFEST = "model.xml", "model.bin", "tokenizer.json", "manifest.json"
 CHECKED_TEXTS = ("a dog runs", "How many vectors are there in an index of twenty thousand texts?")
-INPUTS = ("input_ids", "attention_mask")  # int64 (b, t)
 MIN_COSINE = 0.999  # between the vectors of OpenVINO and PyTorch for CHECKED_TEXTS
 
 
@@ -55,24 +53,18 @@ class OpenVinoText:
 
     def __init__(self, export: TextExport, precision: str = "float32"):
         """Raises ValueError if the processor lacks the precision, or OpenVINO and PyTorch give different vectors."""
-        openvino = import_openvino("--engine openvino", "text")
-        tokenizer = need("tokenizers", "text", "--engine openvino").Tokenizer
-        core = openvino.Core()
-        if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise ValueError("this processor does not support bfloat16: omit --precision")
-        settings = {
-            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-        }
+        from tokenizers import Tokenizer
+
+        compile_model = openvino_compiler(precision, extra="text")
         expected = np.array(export.manifest.expected, dtype=np.float32)
         self.tokens, self.dimension = export.manifest.tokens, expected.shape[1]
         self._prompt = export.manifest.prompt
-        self._tokenizer = tokenizer.from_file(str(export.folder / TOKENIZER))
-        self._uncut = tokenizer.from_file(str(export.folder / TOKENIZER))
+        self._tokenizer = Tokenizer.from_file(str(export.folder / TOKENIZER))
+        self._uncut = Tokenizer.from_file(str(export.folder / TOKENIZER))
         self._uncut.no_truncation()
         self._uncut.no_padding()
         self._inference_lock = forks.new_lock()
-        self._compiled = core.compile_model(core.read_model(export.folder / MODEL), "CPU", settings)
+        self._compiled = compile_model(export.folder / MODEL)
         cosine = min_cosine(self(list(CHECKED_TEXTS)), expected)
         if not cosine >= MIN_COSINE:
             raise ValueError(
@@ -81,9 +73,7 @@ class OpenVinoText:
             )
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        encodings = self._tokenizer.encode_batch([self._prompt + one for one in texts])
-        given = [[one.ids for one in encodings], [one.attention_mask for one in encodings]]
-        tokens = {name: np.array(values, dtype=np.int64) for name, values in zip(INPUTS, given, strict=True)}
+        tokens = to_tokens(self._tokenizer.encode_batch([self._prompt + one for one in texts]))
         with self._inference_lock:
             return self._compiled(tokens)[0].copy()
 
@@ -157,7 +147,9 @@ def _write(model: Any, folder: Path) -> None:
     given = model.tokenizer
     example = given(list(CHECKED_TEXTS), padding=True, return_tensors="pt")
     with silence(), torch.no_grad():
-        converted = openvino.convert_model(Encoding().eval(), example_input={name: example[name] for name in INPUTS})
+        converted = openvino.convert_model(
+            Encoding().eval(), example_input={name: example[name] for name in (IDS, MASK)}
+        )
     openvino.save_model(converted, folder / MODEL, compress_to_fp16=False)
     tokenizer = Tokenizer.from_str(given.backend_tokenizer.to_str())
     tokenizer.enable_truncation(model.max_seq_length, direction=given.truncation_side)
