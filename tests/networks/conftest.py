@@ -12,3 +12,12 @@ def mobilenet_file(tmp_path_factory):
     file = save_network(NETWORKS["mobilenetv2"], tmp_path_factory.mktemp("mobilenet"))
     load("mobilenetv2", file, engine="onnxruntime")
     return file
+
+
+@pytest.fixture
+def exports_here(monkeypatch):
+    """Export networks of the hub in this process, which has loaded their libraries already."""
+    from similar_images.networks import hub
+
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")  # an export sets it
+    monkeypatch.setattr(hub, "export_in_process", lambda name, export, *arguments: export(*arguments))

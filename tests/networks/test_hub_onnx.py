@@ -25,6 +25,8 @@ PREPARED = {
 RANDOM = np.random.default_rng(0)
 COLOURS, TABLE = RANDOM.normal(size=(3, D)), RANDOM.normal(size=(len(WORDS), D))  # float64: the oracle
 
+pytestmark = pytest.mark.usefixtures("exports_here")
+
 
 def save_model(path: Path, nodes: list, inputs: list, output: tuple, constants: dict[str, np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,8 @@ encoder = hub.load(sys.argv[1])
 print(encoder.encode_text("a cat").shape, encoder.engine.name)
 """
 
+pytestmark = pytest.mark.usefixtures("exports_here")
+
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
