@@ -9,7 +9,15 @@ import numpy as np
 
 from similar_images.events import Progress, ignore
 from similar_images.networks import hog_colour
-from similar_images.networks.catalog import LEGACY_NETWORK, NETWORKS, Encoder, Network, has_gpu_device, make_encoder
+from similar_images.networks.catalog import (
+    LEGACY_NETWORK,
+    NETWORKS,
+    Backend,
+    Encoder,
+    Network,
+    has_gpu_device,
+    make_encoder,
+)
 from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import is_hub_network
 
@@ -58,11 +66,11 @@ def load(name: str = LEGACY_NETWORK, options: LoadOptions = LoadOptions(), progr
         )
     network = NETWORKS[name]
     _check_files(network, options)
-    if not network.has_weights:
-        if options.engine not in (None, HogColour.name) or options.precision != "float32":
-            raise ValueError(f"{name} is computed by scikit-image, in float32: omit --engine and --precision")
-        return make_encoder(network, HogColour(), options.resampling)
-    return _load_packaged(network, options) if network.package else _load_keras(network, options)
+    if network.has_weights:
+        return make_encoder(network, _load_backend(network, options), options.resampling)
+    if options.engine not in (None, HogColour.name) or options.precision != "float32":
+        raise ValueError(f"{name} is computed by scikit-image, in float32: omit --engine and --precision")
+    return make_encoder(network, HogColour(), options.resampling)
 
 
 def _check_files(network: Network, options: LoadOptions) -> None:
@@ -73,40 +81,26 @@ def _check_files(network: Network, options: LoadOptions) -> None:
         raise ValueError(f"there is no file {options.weights_file} with weights: check --weights")
 
 
-def _load_packaged(network: Network, options: LoadOptions) -> Encoder:
-    """Load a network whose weights are in a package."""
+def _load_backend(network: Network, options: LoadOptions) -> Backend:
+    """Load a network with weights: with TensorFlow, or as ONNX."""
     from similar_images.networks import efficientnet_lite, onnx
-
-    engine = options.engine or fastest_engine(network.name, options.precision)
-    if engine not in onnx.BACKENDS:
-        raise ValueError(f"expected the engine of {network.name} to be {' or '.join(onnx.BACKENDS)}, got {engine}")
-    backend = onnx.BACKENDS[engine](efficientnet_lite.export(network), options.precision, options.threads)
-    return make_encoder(network, backend, options.resampling)
-
-
-def _load_keras(network: Network, options: LoadOptions) -> Encoder:
-    """Load a network of Keras, with TensorFlow or from its export to ONNX."""
-    from similar_images.networks import onnx
 
     files, engine = (options.model_file, options.weights_file), options.engine
     if engine not in (None, "tensorflow") and not network.exports:
         raise ValueError(f"{network.name} cannot be exported to ONNX: omit --engine, or use --engine tensorflow")
     if engine is None:
         engine = fastest_engine(network.name, options.precision)
-        if engine == "onnxruntime" and not options.export and not onnx.find_export(network, *files):
+        if network.keras and engine == "onnxruntime" and not (options.export or onnx.find_export(network, *files)):
             engine = "tensorflow"
-    if engine == "tensorflow":
+    if network.keras and engine == "tensorflow":
         from similar_images.networks.keras import TensorFlow
 
-        backend = TensorFlow(network, *files, options.precision, options.threads)
-        return make_encoder(network, backend, options.resampling)
+        return TensorFlow(network, *files, options.precision, options.threads)
     if engine not in onnx.BACKENDS:
-        engines = f"tensorflow, {' or '.join(onnx.BACKENDS)}"
+        engines = "tensorflow, " * bool(network.keras) + " or ".join(onnx.BACKENDS)
         raise ValueError(f"expected the engine of {network.name} to be {engines}, got {engine}")
-    exported = onnx.find_or_create_export(network, *files)
-    return make_encoder(
-        network, onnx.BACKENDS[engine](exported, options.precision, options.threads), options.resampling
-    )
+    model = onnx.find_or_create_export(network, *files) if network.keras else efficientnet_lite.export(network)
+    return onnx.BACKENDS[engine](model, options.precision, options.threads)
 
 
 def is_here(description: NetworkDescription) -> bool:
