@@ -16,8 +16,8 @@ from similar_images.events import Progress, Skipped, track
 from similar_images.inputs.images import open_image
 from similar_images.inputs.sources import Source
 from similar_images.inputs.texts import fill_prompt
-from similar_images.networks import batch_size, hub_files, loader, onnx
-from similar_images.networks.catalog import NETWORKS, Encoder
+from similar_images.networks import hub_files, loader, onnx
+from similar_images.networks.catalog import NETWORKS, Encoder, default_batch
 from similar_images.networks.description import NetworkDescription, reads_words
 from similar_images.networks.efficientnet_lite import weights_file
 from similar_images.networks.loader import LoadOptions
@@ -74,7 +74,7 @@ def encode(
     Raises ValueError for NaN or infinity in the vectors, OSError if the folder or archive disappears.
     """
     name, weights = split_weights(network)
-    batch, n = batch_size.default(encoder.engine.name), len(sample.names)
+    batch, n = default_batch(encoder.engine.name), len(sample.names)
     vectors, first, began = np.zeros((n, encoder.dimension), np.float32), 0, perf_counter()
     with ImageEncoder(sample.source, encoder, Runtime(batch=batch)) as images:
         blocks = images.encode(split_into_blocks(sample.names, batch))

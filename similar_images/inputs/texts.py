@@ -31,9 +31,8 @@ def read_texts(path: Path, column: str | None = None, encoding: str = ENCODING) 
         raise ValueError(f"{path} has one text per line and no columns: omit --column")
     readers: dict[str, Callable[[TextIO, str | None], Iterator[str]]] = {".txt": _lines, ".jsonl": _objects}
     read = readers.get(path.suffix, _table)
-    newline = None if path.suffix == ".txt" else ""
     try:
-        with path.open(encoding="utf-8-sig" if _is_utf8(encoding) else encoding, newline=newline) as file:
+        with _open(path, encoding) as file:
             texts = list(read(file, column))
     except UnicodeError as error:
         raise ValueError(f"{path} is not in {encoding}: specify its encoding with --encoding ({error})") from error
@@ -47,7 +46,7 @@ def read_texts(path: Path, column: str | None = None, encoding: str = ENCODING) 
 def read_columns(path: Path, encoding: str = ENCODING) -> list[str | None]:
     """Return the columns for `read_texts`, the default first; [None] for a file without columns."""
     try:
-        with path.open(encoding="utf-8-sig" if _is_utf8(encoding) else encoding, newline="") as file:
+        with _open(path, encoding) as file:
             if path.suffix == ".jsonl":
                 found = list(dict(json.loads(next((line for line in file if line.strip()), "{}"))))
             else:
@@ -92,6 +91,11 @@ def rejection_reason(text: str) -> str | None:
     if len(text) > MAX_CHARACTERS:
         return f"{len(text):,} characters: expected at most {MAX_CHARACTERS:,}"
     return None
+
+
+def _open(path: Path, encoding: str) -> TextIO:
+    newline = None if path.suffix == ".txt" else ""
+    return path.open(encoding="utf-8-sig" if _is_utf8(encoding) else encoding, newline=newline)
 
 
 def _is_utf8(encoding: str) -> bool:

@@ -17,6 +17,12 @@ from similar_images.networks.description import NetworkDescription
 ENGINES = ("tensorflow", "onnxruntime", "openvino", "torch")  # for networks with weights
 GPU_DEVICES = ("/dev/nvidia0", "/dev/dxg", "/dev/kfd")  # Nvidia, Nvidia under Windows, AMD
 PRECISIONS = ("float32", "bfloat16", "float16")
+# Images in a batch. It depends on the backend alone: the last digits of a vector depend on the batch, and two runs on the
+# same images must give the same bytes. benchmarks/extraction.py, MobileNetV2 on 2 cores, images/s for a batch of 4, 8, 16,
+# 32, 64: ONNX Runtime 414, 411, 392, 350, 276; OpenVINO 395, 398, 358, 310, 278; TensorFlow 106, 121, 128, 138, 134.
+DEFAULT_BATCHES = {"onnxruntime": 8, "openvino": 8, "scikit-image": 8, "tensorflow": 32, "torch": 32}
+MAX_BATCH_MEMORY = 2 * 10**9  # bytes, by default
+IMAGE_BYTES = 50 * 10**6  # largest working memory of an image in a batch, over all networks
 
 
 class Network(NamedTuple):
@@ -182,6 +188,11 @@ def describe(network: Network, resampling: str | None = None, weights: str | Non
         weights=weights,
         nulls=frozenset({"layer", "weights"}),
     )
+
+
+def default_batch(backend: str, max_memory: int = MAX_BATCH_MEMORY) -> int:
+    """Return the batch of a backend, smaller if its working memory would exceed `max_memory`, in bytes."""
+    return max(1, min(DEFAULT_BATCHES[backend], max_memory // IMAGE_BYTES))
 
 
 def has_gpu_device() -> bool:

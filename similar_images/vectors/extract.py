@@ -19,8 +19,8 @@ from similar_images.files import replace_file
 from similar_images.inputs.images import LIMITS, OVER_LIMIT, Limits, UnreadableImage
 from similar_images.inputs.names import find_line_error, is_blank, to_csv_cell
 from similar_images.inputs.sources import Source, digest_image
-from similar_images.networks import batch_size, loader
-from similar_images.networks.catalog import Encoder
+from similar_images.networks import loader
+from similar_images.networks.catalog import MAX_BATCH_MEMORY, Encoder, default_batch
 from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import local_folder
 from similar_images.networks.loader import LoadOptions
@@ -223,7 +223,7 @@ class NetworkChoice:
     precision: str | None = None
     threads: int | None = None
     batch: int | None = None  # images
-    max_memory: int = batch_size.MAX_MEMORY  # bytes, for the default batch
+    max_memory: int = MAX_BATCH_MEMORY  # bytes, for the default batch
 
     @property
     def files(self) -> dict[str, Path | None]:
@@ -235,7 +235,7 @@ class NetworkChoice:
         engine = self.engine or recorded.name or loader.fastest_engine(self.name, precision)
         options = LoadOptions(self.model_file, self.weights_file, self.resampling, engine, precision, self.threads)
         encoder = loader.load(self.name, options, progress)
-        batch = self.batch or recorded.batch or batch_size.default(encoder.engine.name, self.max_memory)
+        batch = self.batch or recorded.batch or default_batch(encoder.engine.name, self.max_memory)
         return encoder, Runtime(encoder.engine.name, precision, batch)
 
 
@@ -278,7 +278,7 @@ class ImageEncoder:
     ):
         """`known` is the name of an existing image: if it is missing, the whole source is."""
         self.description, self.runtime = encoder.description, runtime
-        self.block_size = runtime.batch or batch_size.default(encoder.engine.name)
+        self.block_size = runtime.batch or default_batch(encoder.engine.name)
         self._source, self._encoder, self._known = source, encoder, known
         self._pool = DecodePool(source, encoder.preparation, self.block_size, limits, workers)
 

@@ -14,7 +14,8 @@ from similar_images import Collection
 from similar_images.cli.extract import main
 from similar_images.events import Skipped
 from similar_images.inputs.sources import archive, open_source
-from similar_images.networks import batch_size, hog_colour
+from similar_images.networks import hog_colour
+from similar_images.networks.catalog import default_batch
 from similar_images.networks.loader import load
 from similar_images.vectors import extract as extraction
 from similar_images.vectors.items import list_images
@@ -177,10 +178,10 @@ def test_the_handler_of_sigterm_is_restored_after_a_run(photos, tmp_path, monkey
 
 
 def test_the_default_batch_depends_on_the_backend_and_the_memory_alone():
-    assert batch_size.default("onnxruntime", 2 * 10**9) == 8
-    assert batch_size.default("tensorflow", 2 * 10**9) == 32
-    assert batch_size.default("tensorflow", 500_000_000) == 10
-    assert batch_size.default("openvino", 1) == 1
+    assert default_batch("onnxruntime", 2 * 10**9) == 8
+    assert default_batch("tensorflow", 2 * 10**9) == 32
+    assert default_batch("tensorflow", 500_000_000) == 10
+    assert default_batch("openvino", 1) == 1
 
 
 @pytest.mark.parametrize("size", ["infM", "nanG", "-1k"])
