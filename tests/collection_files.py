@@ -1,14 +1,30 @@
 """Small collections on disk that tests open."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from similar_images.index.builder import BuildRequest, build
 from similar_images.networks.description import NetworkDescription
-from similar_images.vectors.store import SUFFIX
+from similar_images.vectors.store import SUFFIX, index_path, list_path, open_vectors
 from similar_images.vectors.writer import Writer
 
 TEXT_NETWORK = NetworkDescription("letters", source="tests", reads="text", dimension=26, tokens=9, weights="0")
+
+
+def save_vectors(path: Path, array: np.ndarray, names: Sequence[str] = ()) -> Path:
+    """Write vectors and their list as another tool would, by default 0.jpg, 1.jpg, ...; return their path."""
+    np.save(path, array)
+    lines = names or [f"{row}.jpg" for row in range(len(array))]
+    list_path(path).write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def save_indexed(path: Path, array: np.ndarray, names: Sequence[str] = (), **request: object) -> Path:
+    """Write vectors, their list and their index; return the path of the vectors."""
+    build(open_vectors(save_vectors(path, array, names)), index_path(path), BuildRequest(**request))
+    return path
 
 
 def letters(text: str) -> np.ndarray:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from collection_files import save_vectors
 
 from similar_images import Collection
 from similar_images.collection import column_files
@@ -25,12 +26,23 @@ def opened(tmp_path):
     """Save a collection of four names with a table, and open it."""
 
     def open_with(table: str | bytes | None = TABLE, suffix: str = ".columns.csv") -> Collection:
-        np.save(tmp_path / "photos.txt.saved_predictions.npy", np.eye(4, 20, dtype=np.float32))
-        (tmp_path / "photos.txt").write_text("".join(f"{name}\n" for name in NAMES))
+        save_vectors(tmp_path / "photos.txt.saved_predictions.npy", np.eye(4, 20, dtype=np.float32), NAMES)
         if table is not None:
             content = table.encode() if isinstance(table, str) else table
             (tmp_path / f"photos{suffix}").write_bytes(content)
         return Collection.open(tmp_path / "photos.txt")
+
+    return open_with
+
+
+@pytest.fixture
+def opened_with_parquet(opened, tmp_path):
+    """Save a collection of four names with a table in Parquet, and open it."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+
+    def open_with(table: dict) -> Collection:
+        pq.write_table(pa.table(table), tmp_path / "photos.columns.parquet")
+        return opened(None)
 
     return open_with
 
@@ -225,13 +237,11 @@ def test_a_cell_is_a_number_only_if_nothing_of_it_gets_lost(opened, cells, expec
     assert values == expected and list(map(type, values)) == list(map(type, expected))
 
 
-def test_float_matches_its_displayed_number(opened, tmp_path):
+def test_float_matches_its_displayed_number(opened_with_parquet):
     pa = pytest.importorskip("pyarrow")
-    pq = pytest.importorskip("pyarrow.parquet")
     kinds = {"half": pa.float16(), "single": pa.float32(), "double": pa.float64()}
     arrays = {name: pa.array([0.1, 0.2, None, 512.0], kind) for name, kind in kinds.items()}
-    pq.write_table(pa.table({"name": NAMES, **arrays}), tmp_path / "photos.columns.parquet")
-    collection = opened(None)
+    collection = opened_with_parquet({"name": NAMES, **arrays})
     for name in kinds:
         assert [matches(collection, {name: value}) for value in (0.1, "0.2", 0.15)] == [[0], [1], []]
         assert matches(collection, {name: (0.1, 0.2)}) == [0, 1]
@@ -239,9 +249,8 @@ def test_float_matches_its_displayed_number(opened, tmp_path):
     assert matches(collection, {"double": 0.1 + 1e-9}) == []
 
 
-def test_kinds_of_parquet_are_read_or_skipped_with_a_line(opened, tmp_path):
+def test_kinds_of_parquet_are_read_or_skipped_with_a_line(opened_with_parquet, tmp_path):
     pa = pytest.importorskip("pyarrow")
-    pq = pytest.importorskip("pyarrow.parquet")
     moment = datetime.datetime(2020, 1, 2, 23, 30, tzinfo=datetime.UTC)
     read = {
         "view": (pa.array(["x", None, "y", "x"], pa.string_view()), ["x", "", "y", "x"]),
@@ -267,9 +276,7 @@ def test_kinds_of_parquet_are_read_or_skipped_with_a_line(opened, tmp_path):
         "tags": pa.array([["x"], None] * 2),
         "place": pa.array([{"x": 1.0}, None] * 2),
     }
-    table = {"name": NAMES} | {name: array for name, (array, _) in read.items()} | skipped
-    pq.write_table(pa.table(table), tmp_path / "photos.columns.parquet")
-    collection = opened(None)
+    collection = opened_with_parquet({"name": NAMES} | {name: array for name, (array, _) in read.items()} | skipped)
     with pytest.warns(UserWarning, match="photos.columns.parquet: skipped columns: ") as caught:
         columns = collection.columns
     assert len(caught) == 1 and all(f"{name} (" in str(caught[0].message) for name in skipped)
@@ -281,13 +288,10 @@ def test_kinds_of_parquet_are_read_or_skipped_with_a_line(opened, tmp_path):
     assert matches(collection, {"zoned": "2020-01-02", "price": "1.10", "view": "x"}) == [0]
 
 
-def test_texts_of_parquet_share_their_memory_and_have_a_limit(opened, tmp_path, monkeypatch):
-    pa = pytest.importorskip("pyarrow")
-    pq = pytest.importorskip("pyarrow.parquet")
+def test_texts_of_parquet_share_their_memory_and_have_a_limit(opened_with_parquet, monkeypatch):
     table = {"name": NAMES, "note": ["x" * 1000] * 3 + ["y"], "long": ["z" * 2**20 + "z"] * 4}
-    pq.write_table(pa.table(table), tmp_path / "photos.columns.parquet")
     with pytest.warns(UserWarning, match=r"skipped columns: long \(a text of 1,048,577 characters, expected at most"):
-        note = opened(None).columns["note"]
+        note = opened_with_parquet(table).columns["note"]
     assert note.tolist() == table["note"] and note[0] is note[2]
     monkeypatch.setattr(column_files, "MAX_TEXT_BYTES", 2**20 - 2**12)
     monkeypatch.setattr(column_files, "_known_texts", lambda column: known.append(column.length()) or NAMES)
@@ -295,22 +299,20 @@ def test_texts_of_parquet_share_their_memory_and_have_a_limit(opened, tmp_path, 
     with pytest.warns(
         UserWarning, match=r"skipped columns: long \(1,048,\d+ bytes of text, expected at most 1,048,576"
     ):
-        _ = opened(None).columns
+        _ = opened_with_parquet(table).columns
     assert len(known) == 2  # name and note: the third was not read
 
 
-def test_a_table_with_more_rows_than_names_is_refused_from_its_footer(opened, tmp_path, monkeypatch):
-    pa = pytest.importorskip("pyarrow")
+def test_a_table_with_more_rows_than_names_is_refused_from_its_footer(opened_with_parquet, monkeypatch):
     pq = pytest.importorskip("pyarrow.parquet")
-    pq.write_table(pa.table({"name": ["x"] * 100_000}), tmp_path / "photos.columns.parquet")
+    collection = opened_with_parquet({"name": ["x"] * 100_000})
     monkeypatch.setattr(pq.ParquetFile, "read", lambda *_, **__: pytest.fail("read"))
     with pytest.raises(ValueError, match="expected at most 4 rows, one for each name of the list, got 100,000"):
-        _ = opened(None).columns
+        _ = collection.columns
 
 
-def test_a_table_of_parquet_has_its_types(opened, tmp_path):
+def test_a_table_of_parquet_has_its_types(opened, opened_with_parquet, tmp_path):
     pa = pytest.importorskip("pyarrow")
-    pq = pytest.importorskip("pyarrow.parquet")
     table = {
         "name": ["d.jpg", "dogs/c.jpg"],
         "stars": pa.array([2, None], pa.int8()),
@@ -319,8 +321,7 @@ def test_a_table_of_parquet_has_its_types(opened, tmp_path):
         "label": pa.array(["x", None]).dictionary_encode(),
         "vector": [[1.0], [2.0]],
     }
-    pq.write_table(pa.table(table), tmp_path / "photos.columns.parquet")
-    collection = opened(None)
+    collection = opened_with_parquet(table)
     assert list(collection.columns) == ["name", "folder", "stars", "good", "date", "label"]
     assert matches(collection, {"stars": 2, "good": True, "date": "2020-01-02", "label": "x"}) == [3]
     assert matches(collection, {"stars": None}) == [0, 1, 2]
@@ -339,7 +340,7 @@ def test_parquet_without_pyarrow_names_the_remedy(opened, monkeypatch):
         _ = opened(b"PAR1", ".columns.parquet").columns
 
 
-def test_a_name_that_occurs_twice_in_the_list_has_the_columns_of_its_line_twice(tmp_path):
+def test_a_name_that_occurs_twice_in_the_list_has_the_columns_of_its_line_twice():
     columns = Columns(name_columns(["a", "b", "a"], folders=False))
     assert list(columns) == ["name"] and columns.matching({"name": "a"}).tolist() == [True, False, True]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from arrays import clustered
-from collection_files import Letters, save_texts
+from collection_files import Letters, save_indexed, save_texts, save_vectors
 
 from similar_images import Collection, TextCollection
 from similar_images.collection import searcher
@@ -20,13 +20,10 @@ QUERIES = VECTORS[N:]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Vectors in folders 0 to 9 by similarity, and an index with inverted lists."""
-    folder = tmp_path_factory.mktemp("filters")
-    array = VECTORS[:N]
-    np.save(folder / "v.npy", array)
+    folder, array = tmp_path_factory.mktemp("filters"), VECTORS[:N]
     kinds = np.argsort(np.argsort(normalise(array) @ normalise(array[:1])[0])) * 10 // N
     names = [f"{kind}/{'Beach' if row % 7 == 0 else 'town'} {row}.jpg" for row, kind in enumerate(kinds)]
-    (folder / "v.txt").write_text("".join(f"{name}\n" for name in names))
-    build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", BuildRequest("reduced", similarity="whitened"))
+    save_indexed(folder / "v.npy", array, names, recipe="reduced", similarity="whitened")
     return folder
 
 
@@ -126,21 +123,16 @@ def test_without_an_index_and_with_another_similarity(folder, collection):
 def test_removed_and_skipped_rows_are_not_found(tmp_path, monkeypatch):
     array = clustered(600, 24)
     array[7] = 0
-    np.save(tmp_path / "v.npy", array[:500])
-    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(500)))
-    vectors = open_vectors(tmp_path / "v.npy")
-    build(vectors, tmp_path / "v.faiss.index", BuildRequest("reduced", similarity="centred"))
-    remove(vectors, tmp_path / "v.faiss.index", [3, 9])
+    path = save_indexed(tmp_path / "v.npy", array[:500], recipe="reduced", similarity="centred")
+    remove(open_vectors(path), index_path(path), [3, 9])
     for few in (2_000_000, 0):
         monkeypatch.setattr(searcher, "MAX_EXACT_ELEMENTS", few)
-        collection = Collection.open(tmp_path / "v.npy")
+        collection = Collection.open(path)
         for exact in (False, True):
             found = {hit.row for hit in collection.nearest(0, 20, exact, where=range(12))}
             assert found == set(range(1, 12)) - {3, 7, 9}
-    np.save(tmp_path / "v.npy", array)
-    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(600)))
-    add(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index")
-    assert len(Collection.open(tmp_path / "v.npy").nearest(0, 500, where=np.arange(600) >= 500)) == 100
+    add(open_vectors(save_vectors(path, array)), index_path(path))
+    assert len(Collection.open(path).nearest(0, 500, where=np.arange(600) >= 500)) == 100
 
 
 def test_texts_without_vectors_are_filtered(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from arrays import clustered
+from collection_files import save_indexed, save_vectors
 from PIL import Image
 
 from similar_images import Collection
@@ -17,7 +18,6 @@ from similar_images.index.exact import normalise
 from similar_images.index.index import open_index
 from similar_images.index.quality import recall
 from similar_images.index.similarity import fit
-from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.sources import open_source
 from similar_images.networks import keras as keras_networks
 from similar_images.networks.catalog import NETWORKS, describe
@@ -30,20 +30,16 @@ def stored(tmp_path):
     """Save vectors and a list as another tool would, build an index, open the collection."""
 
     def store(array: np.ndarray, recipe: str | None = "flat", **options: object) -> Collection:
-        np.save(tmp_path / "v.npy", np.asarray(array, dtype=np.float32))
-        (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(len(array))))
-        if recipe:
-            build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest(recipe))
-        return Collection.open(tmp_path / "v.npy", **options)
+        path, array = tmp_path / "v.npy", np.asarray(array, np.float32)
+        path = save_indexed(path, array, recipe=recipe) if recipe else save_vectors(path, array)
+        return Collection.open(path, **options)
 
     return store
 
 
 @pytest.fixture
-def photo_collection(photos, run, tmp_path) -> Collection:
-    assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
-    assert run("build", "-i", "photos_file_list.txt.saved_predictions.npy").returncode == 0
-    return Collection.open(tmp_path / "photos_file_list.txt")
+def photo_collection(photos, tmp_path) -> Collection:
+    return Collection.create(photos, tmp_path, "hog-colour")
 
 
 COMPASS = [[1, 0], [0.8, 0.6], [0, 1], [-1, 0]]
@@ -68,9 +64,7 @@ def test_a_row_is_left_out_of_its_own_hits(stored):
 @pytest.mark.parametrize("recipe", ["flat", "reduced", "codes alone", "none"])
 def test_identical_vectors_are_always_the_same_image(tmp_path, recipe, similarity, dtype):
     array = np.tile(clustered(400, 64), (2, 1)).astype(dtype)
-    np.save(tmp_path / "v.npy", array)
-    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(800)))
-    vectors, path = open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index"
+    vectors, path = open_vectors(save_vectors(tmp_path / "v.npy", array)), tmp_path / "v.faiss.index"
     if recipe == "none":
         collection = Collection(vectors).with_similarity(similarity)
     else:
@@ -115,30 +109,8 @@ def test_an_approximate_index_is_re_ranked_with_the_exact_vectors(stored):
     assert hits[5][3].similarity == pytest.approx(float(unit[hits[5][3].row] @ unit[5]), abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        (np.ones(3), r"expected a vector of shape \(2,\), .*, got \(3,\)"),
-        (np.array([np.nan, 1]), "NaN"),
-        (np.zeros(2), "zeros"),
-        (Query(np.ones(2), describe(NETWORKS["vgg16"])), None),
-    ],
-)
-def test_query_vector_of_another_dimension_or_without_numbers_is_refused(stored, query, message):
-    collection = stored(COMPASS)
-    if message is None:
-        assert collection.nearest(query)  # the network of the collection is not known: only the dimension counts
-    else:
-        with pytest.raises(ValueError, match=message):
-            collection.nearest(query)
-
-
-def test_rows_and_k_out_of_range_are_refused(stored):
-    collection = stored(COMPASS)
-    with pytest.raises(IndexError, match="expected a row from 0 to 3, got 4"):
-        collection.nearest(4)
-    with pytest.raises(ValueError, match="expected k of at least 1"):
-        collection.nearest(0, k=0)
+def test_only_the_dimension_counts_if_the_network_of_the_collection_is_unknown(stored):
+    assert stored(COMPASS).nearest(Query(np.ones(2), describe(NETWORKS["vgg16"])))
 
 
 def test_an_image_is_found_by_all_ways_to_give_it(photo_collection, photos):
@@ -148,18 +120,6 @@ def test_an_image_is_found_by_all_ways_to_give_it(photo_collection, photos):
         hits = photo_collection.nearest(query, k=4)
         assert hits[0].name == "red/2.jpg" and hits[0].similarity == pytest.approx(1, abs=1e-5)
         assert {hit.name.split("/")[0] for hit in hits} == {"red"}
-
-
-def test_names_rows_and_files_lead_to_each_other(photo_collection, photos):
-    row = photo_collection.row("green/1.jpg")
-    assert photo_collection.row(photos / "green" / "1.jpg") == row
-    assert photo_collection.image(row).samefile(photos / "green" / "1.jpg")
-    assert photo_collection.row("other.jpg") is None
-
-
-def test_an_unreadable_query_says_why(photo_collection):
-    with pytest.raises(UnreadableImage, match="no such file"):
-        photo_collection.nearest("absent.jpg")
 
 
 def test_query_of_another_network_names_the_differences(photo_collection):
@@ -179,10 +139,9 @@ def test_collection_moved_with_its_images_opens(photo_collection, tmp_path):
     assert collection.image(0).is_file()
 
 
-def test_mismatched_files_fail_with_the_remedy(photo_collection, tmp_path, run):
+def test_mismatched_files_fail_with_the_remedy(photo_collection, tmp_path):
     vectors = tmp_path / "photos_file_list.txt.saved_predictions.npy"
-    np.save(tmp_path / "other.npy", np.ones_like(photo_collection.vectors.array))
-    (tmp_path / "other.txt").write_text("".join(f"{name}\n" for name in photo_collection.names))
+    save_vectors(tmp_path / "other.npy", np.ones_like(photo_collection.vectors.array), photo_collection.names)
     with pytest.raises(ValueError, match=r"was built from other vectors than .*rebuild it"):
         Collection.open(tmp_path / "other.npy", index=tmp_path / "photos_file_list.faiss.index")
     index = tmp_path / "photos_file_list.faiss.index"
@@ -203,7 +162,6 @@ def test_missing_named_index_is_an_error(photo_collection, tmp_path):
 
 
 def test_other_weights_than_the_collections_are_refused(tmp_path, photos, run):
-
     keras = keras_networks.import_keras()
     for seed in (0, 1):
         keras.utils.set_random_seed(seed)

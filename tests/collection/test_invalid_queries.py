@@ -39,6 +39,7 @@ def collection(tmp_path_factory):
         (np.zeros((4, 4, 7), np.uint8), r"expected an image as uint8 .*, got uint8 \(4, 4, 7\)"),
         (np.zeros((0, 4, 3), np.uint8), r"expected an image as uint8 .*, got uint8 \(0, 4, 3\)"),
         (np.zeros((2, D), np.float32), r"expected one vector .*, got float32 \(2, 3\).*nearest_many"),
+        (np.ones(2), r"expected a vector of shape \(3,\), made by .*, got \(2,\)"),
         (np.zeros(D, np.float32), "expected a vector with a direction, got zeros"),
         (np.array([1, np.nan, 2]), "expected a vector of numbers, got NaN or infinity at position 1"),
         (np.array([1, 2, -np.inf], np.float32), "expected a vector of numbers, got NaN or infinity at position 2"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from arrays import clustered
+from collection_files import save_indexed, save_vectors
 from PIL import Image
 
 from similar_images.collection import column_files, overview
@@ -26,22 +27,13 @@ N, GROWN = 300, 330
 VECTORS = clustered(GROWN, 32)
 
 
-def write(path: Path, n: int) -> None:
-    """Write the first n vectors and their names."""
-    np.save(path, VECTORS[:n])
-    path.with_suffix(".txt").write_text("".join(f"{row}.jpg\n" for row in range(n)))
-
-
 @pytest.fixture
 def path(tmp_path) -> Path:
-    path = tmp_path / "photos.npy"
-    write(path, N)
-    builder.build(open_vectors(path), index_path(path), BuildRequest(similarity="whitened"))
-    return path
+    return save_indexed(tmp_path / "photos.npy", VECTORS[:N], similarity="whitened")
 
 
 def grow(path: Path) -> None:
-    write(path, GROWN)
+    save_vectors(path, VECTORS)
     builder.add(open_vectors(path), index_path(path))
 
 
@@ -105,8 +97,7 @@ def test_removed_and_then_grown_or_restored_the_others_stay_near(path):
 
 
 def test_map_made_before_the_index_is_reused_by_it(tmp_path):
-    path = tmp_path / "photos.npy"
-    write(path, N)
+    path = save_vectors(tmp_path / "photos.npy", VECTORS[:N])
     before = Collection.open(path).map()
     Collection.open(path).clusters()
     builder.build(open_vectors(path), index_path(path), BuildRequest(similarity="whitened"))

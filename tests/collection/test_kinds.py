@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from collection_files import save_texts
+from collection_files import save_texts, save_vectors
 from PIL import Image
 
 from similar_images import Collection, TextCollection
@@ -16,9 +16,7 @@ TEXTS = ["late train", "cat on keyboard", "pancakes"]
 
 @pytest.fixture
 def images(tmp_path):
-    np.save(tmp_path / "v.npy", np.eye(3, dtype=np.float32))
-    (tmp_path / "v.txt").write_text("a.jpg\nb.jpg\nc.jpg\n")
-    return tmp_path / "v.npy"
+    return save_vectors(tmp_path / "v.npy", np.eye(3, dtype=np.float32), ["a.jpg", "b.jpg", "c.jpg"])
 
 
 def test_texts_do_not_inherit_from_images(tmp_path, images):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from arrays import clustered
+from collection_files import save_vectors
 
 from similar_images import Collection
 from similar_images.collection import searcher
@@ -32,8 +33,7 @@ def collection_of(vectors: Path, index: Path, recipe: str, removed: list[int]) -
 def opened(tmp_path_factory):
     """Open a collection with some rows removed by the recipe of its index."""
     folder = tmp_path_factory.mktemp("many")
-    np.save(folder / "v.npy", clustered(N, D))
-    (folder / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
+    save_vectors(folder / "v.npy", clustered(N, D))
     known: dict[str, Collection] = {}
 
     def make(recipe: str) -> Collection:

@@ -6,22 +6,19 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from collection_files import save_vectors
 from PIL import Image
 
 from similar_images import Collection
-from similar_images.index.builder import BuildRequest, build
 from similar_images.networks import loader
-from similar_images.vectors.store import index_path, open_vectors
 
 VECTORS = "photos_file_list.txt.saved_predictions.npy"
 
 
 @pytest.fixture
-def collection(photos, run, tmp_path, monkeypatch) -> Collection:
-    assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
-    build(open_vectors(tmp_path / VECTORS), index_path(tmp_path / VECTORS), BuildRequest("flat"))
+def collection(photos, tmp_path, monkeypatch) -> Collection:
     monkeypatch.chdir(tmp_path)
-    return Collection.open("photos_file_list.txt")
+    return Collection.create("photos", network="hog-colour")
 
 
 def own_image(name: str) -> None:
@@ -32,7 +29,8 @@ def own_image(name: str) -> None:
 
 def test_a_file_of_the_users_is_not_the_collections_image_of_that_name(collection):
     row = collection.row("red/0.jpg")
-    assert row == collection.names.index("red/0.jpg")
+    assert row == collection.names.index("red/0.jpg") and collection.row("other.jpg") is None
+    assert collection.image(row).samefile("photos/red/0.jpg")
     own_image("red/0.jpg")
     assert collection.row("red/0.jpg") is None
     assert collection.row("photos/red/0.jpg") == collection.row(Path("photos/red/0.jpg").absolute()) == row
@@ -46,9 +44,7 @@ def test_the_collections_own_file_is_its_row_from_its_folder(collection, photos,
 
 def test_name_of_a_file_is_ambiguous_if_the_folder_is_unknown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    np.save("v.npy", np.eye(2, dtype=np.float32))
-    Path("v.txt").write_text("a.jpg\nb.jpg\n")
-    collection = Collection.open("v.npy")
+    collection = Collection.open(save_vectors(Path("v.npy"), np.eye(2, dtype=np.float32), ["a.jpg", "b.jpg"]))
     assert collection.row("a.jpg") == 0
     own_image("a.jpg")
     with pytest.raises(

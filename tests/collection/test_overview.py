@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from arrays import clustered
+from collection_files import save_indexed
 
 from similar_images.collection import overview
 from similar_images.collection.images import Collection
 from similar_images.index import builder
-from similar_images.index.builder import BuildRequest
 from similar_images.index.exact import normalise
 from similar_images.networks.extras import MissingExtra
 from similar_images.vectors.store import index_path, open_vectors
@@ -21,20 +21,11 @@ pytest.importorskip("sknetwork", reason="the clusters are not installed")
 N = 300
 
 
-def save(folder: Path, vectors: np.ndarray, similarity: str = "whitened") -> Path:
-    """Write vectors, names and index; return the path of the vectors."""
-    path = folder / "photos.npy"
-    np.save(path, vectors)
-    path.with_suffix(".txt").write_text("".join(f"{row}.jpg\n" for row in range(len(vectors))))
-    builder.build(open_vectors(path), index_path(path), BuildRequest(similarity=similarity))
-    return path
-
-
 @pytest.fixture
 def path(tmp_path) -> Path:
     vectors = clustered(N, 32)
     vectors[7] = 0
-    return save(tmp_path, vectors)
+    return save_indexed(tmp_path / "photos.npy", vectors, similarity="whitened")
 
 
 def kept(path: Path) -> list[str]:
@@ -68,8 +59,7 @@ def test_a_map_of_other_vectors_is_not_used_and_replaced_by_the_next(path):
     Collection.open(path).map()
     vectors = np.load(path)
     vectors[20] += 1
-    save(path.parent, vectors)
-    collection = Collection.open(path)
+    collection = Collection.open(save_indexed(path, vectors, similarity="whitened"))
     assert collection.kept_map() is None
     collection.map()
     assert collection.kept_map() is not None and kept(path) == ["photos.faiss.index.map.npz"]
@@ -125,7 +115,7 @@ def test_the_outlier_is_the_image_unlike_all_others(tmp_path):
     random = np.random.default_rng(0)
     vectors = np.abs(random.normal(size=(60, 16))).astype(np.float32)
     vectors[:, 15], vectors[42] = 0, np.eye(16)[15]
-    collection = Collection.open(save(tmp_path, vectors, "cosine"))
+    collection = Collection.open(save_indexed(tmp_path / "photos.npy", vectors, similarity="cosine"))
     first = collection.outliers(3)[0]
     assert (first.row, first.name, first.similarity) == (42, "42.jpg", pytest.approx(0))
     assert 42 not in [hit.row for hit in collection.typical(10)]

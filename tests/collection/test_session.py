@@ -1,28 +1,22 @@
 """Search sessions: requests, result pages, examples, history."""
 
-import numpy as np
 import pytest
 from arrays import clustered
-from collection_files import save_texts
+from collection_files import Letters, save_indexed, save_texts
 
 from similar_images import Collection, TextCollection
 from similar_images.collection.queries import Query
 from similar_images.collection.session import History, QueryState, SearchRequest, SearchSession, network_name
-from similar_images.index import builder
-from similar_images.vectors.store import open_vectors
+from similar_images.networks import text as text_networks
 
 N, D = 400, 48
 
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory) -> SearchSession:
-    folder = tmp_path_factory.mktemp("session")
-    np.save(folder / "v.npy", clustered(N, D))
-    (folder / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
-    recipe = "IVF10,Flat"
-    request = builder.BuildRequest(recipe, similarity="cosine")
-    builder.build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", request)
-    return SearchSession(Collection.open(folder / "v.npy"), seed=0)
+    path = tmp_path_factory.mktemp("session") / "v.npy"
+    save_indexed(path, clustered(N, D), recipe="IVF10,Flat", similarity="cosine")
+    return SearchSession(Collection.open(path), seed=0)
 
 
 def test_page_has_the_hits_of_the_collection(session):
@@ -105,10 +99,6 @@ def test_history_goes_back_and_forward_and_drops_later_queries():
 
 
 def test_texts_are_encoded_and_timed(tmp_path, monkeypatch):
-    from collection_files import Letters
-
-    from similar_images.networks import text as text_networks
-
     monkeypatch.setattr(text_networks, "load_text_network", lambda name: Letters())
     session = SearchSession(TextCollection.open(save_texts(tmp_path / "t.txt", ["abc", "bcd", "xyz"])))
     state = session.query_text("  abc ", provisional=True)

@@ -3,34 +3,28 @@
 import numpy as np
 import pytest
 from arrays import clustered
-from collection_files import Letters, letters, save_texts
+from collection_files import Letters, letters, save_indexed, save_texts, save_vectors
 
 from similar_images import Collection, TextCollection
-from similar_images.collection.queries import Query
 from similar_images.collection.searcher import NEGATIVE_SHARE, NEGATIVE_SHARE_OF_ONE
 from similar_images.index import builder
-from similar_images.index.builder import BuildRequest
 from similar_images.index.exact import normalise
 from similar_images.vectors.store import open_vectors
 
 N, D = 400, 48
 
 
-@pytest.fixture
-def array(tmp_path) -> np.ndarray:
-    array = clustered(N, D)
-    np.save(tmp_path / "v.npy", array)
-    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
-    return array
+@pytest.fixture(scope="module")
+def array() -> np.ndarray:
+    return clustered(N, D)
 
 
-@pytest.fixture(params=["none", "cosine", "centred", "whitened"])
-def collection(request, tmp_path, array) -> Collection:
-    if request.param != "none":
-        builder.build(
-            open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest(similarity=request.param)
-        )
-    return Collection.open(tmp_path / "v.npy")
+@pytest.fixture(scope="module", params=["none", "cosine", "centred", "whitened"])
+def collection(request, tmp_path_factory, array) -> Collection:
+    path = tmp_path_factory.mktemp(request.param) / "v.npy"
+    if request.param == "none":
+        return Collection.open(save_vectors(path, array))
+    return Collection.open(save_indexed(path, array, similarity=request.param))
 
 
 def best(collection: Collection, direction: np.ndarray, without: list[int], k: int) -> list[int]:
@@ -65,23 +59,12 @@ def test_the_hits_are_like_the_mean_of_the_positives_less_a_share_of_the_negativ
 
 def test_weights_and_vectors(collection, array):
     moved = collection.similarity.transform(normalise(array))
-    direction = (3 * moved[1] + moved[2]) / 4
-    expected = best(collection, direction, [1, 2], 5)
-    assert (
-        rows(collection.nearest([(1, 3), 2], k=5))
-        == rows(collection.nearest([(1, 1.5), (2, np.float32(0.5))], k=5))
-        == expected
-    )
-    by_vector = (
-        rows(collection.nearest([(array[1], 3), Query(array[2], collection.network)], k=7))
-        if collection.network
-        else None
-    )
-    assert by_vector is None or [row for row in by_vector if row not in (1, 2)][:5] == expected
-    assert rows(collection.nearest([array[1], array[2]], k=5))[:2] in (
-        [1, 2],
-        [2, 1],
-    )  # vectors have no row to leave out
+    expected = best(collection, (3 * moved[1] + moved[2]) / 4, [1, 2], 5)
+    for weighted in ([(1, 3), 2], [(1, 1.5), (2, np.float32(0.5))]):
+        assert rows(collection.nearest(weighted, k=5)) == expected
+    by_vector = rows(collection.nearest([(array[1], 3), array[2]], k=7))
+    assert [row for row in by_vector if row not in (1, 2)][:5] == expected
+    assert {*rows(collection.nearest([array[1], array[2]], k=2))} == {1, 2}  # vectors have no row to leave out
 
 
 @pytest.mark.parametrize(
@@ -89,18 +72,13 @@ def test_weights_and_vectors(collection, array):
     [
         ([], [], "at least one positive query"),
         ([], [3], "at least one positive query"),
-        ([(3, 0)], [], "a weight above 0"),
         ([3, (4, float("nan"))], [], "a weight above 0"),
         ([3], [(4, -1)], "a weight above 0"),
-        ([3, 4000], [], "expected a row from 0 to 399"),
-        ([np.zeros(D, np.float32)], [], "a vector with a direction"),
     ],
 )
 def test_invalid_combinations_fail(tmp_path, array, query, negatives, message):
-    with pytest.raises((ValueError, IndexError), match=message):
-        Collection.open(tmp_path / "v.npy").nearest(query, negatives=negatives)
-    with pytest.raises(ValueError, match="k of at least 1"):
-        Collection.open(tmp_path / "v.npy").nearest([3], k=0)
+    with pytest.raises(ValueError, match=message):
+        Collection.open(save_vectors(tmp_path / "v.npy", array)).nearest(query, negatives=negatives)
 
 
 def test_many_queries_are_answered_as_one_by_one(collection, array):
@@ -126,7 +104,7 @@ def test_any_similarity_can_be_searched_exactly(collection, array):
 
 
 def test_removed_rows_stay_out_of_any_similarity(tmp_path, array):
-    builder.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest(similarity="whitened"))
+    save_indexed(tmp_path / "v.npy", array, similarity="whitened")
     nearest = rows(Collection.open(tmp_path / "v.npy").nearest(5, 1))[0]
     builder.remove(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", [nearest])
     collection = Collection.open(tmp_path / "v.npy")
@@ -135,12 +113,8 @@ def test_removed_rows_stay_out_of_any_similarity(tmp_path, array):
 
 
 def test_exact_search_finds_rows_missing_from_the_index(tmp_path, array):
-    np.save(tmp_path / "v.npy", array[:380])
-    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(380)))
-    builder.build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest(similarity="whitened"))
-    np.save(tmp_path / "v.npy", array)
-    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
-    collection = Collection.open(tmp_path / "v.npy")
+    save_indexed(tmp_path / "v.npy", array[:380], similarity="whitened")
+    collection = Collection.open(save_vectors(tmp_path / "v.npy", array))
     assert collection.not_indexed == 20
     moved = collection.similarity.transform(normalise(array))
     assert rows(collection.nearest(390, 9, exact=True)) == best(collection, moved[390], [390], 9)

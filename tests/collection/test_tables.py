@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from arrays import clustered
-from collection_files import save_texts
+from collection_files import save_indexed, save_texts
 
 from similar_images import Collection, Hit, TextCollection
 from similar_images.collection import table as tables
-from similar_images.index.builder import BuildRequest, build
-from similar_images.vectors.store import open_vectors, vectors_path
+from similar_images.vectors.store import vectors_path
 
 N, D = 300, 24
 TABLE = "name,stars,taken,label\n=1+1.jpg,1.5,2019-07-31,dog\n3/3.jpg,,,\n"
@@ -22,12 +21,10 @@ TABLE = "name,stars,taken,label\n=1+1.jpg,1.5,2019-07-31,dog\n3/3.jpg,,,\n"
 def collection(tmp_path) -> Collection:
     array = clustered(N, D)
     array[5] = 0  # skipped
-    np.save(tmp_path / "v.npy", array)
     names = ["=1+1.jpg", *(f"{row % 7}/{row}.jpg" for row in range(1, N))]
-    (tmp_path / "v.txt").write_text("".join(f"{name}\n" for name in names))
     (tmp_path / "v.columns.csv").write_text(TABLE)
-    build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest("flat"))
-    return Collection.open(tmp_path / "v.npy", images=tmp_path / "photos")
+    path = save_indexed(tmp_path / "v.npy", array, names, recipe="flat")
+    return Collection.open(path, images=tmp_path / "photos")
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """Texts whose index is searched without vectors: re-ranked by encoding them."""
 
-import time
-from threading import Thread
-
 import numpy as np
 import pytest
 from collection_files import Letters, letters, save_texts
@@ -51,23 +48,6 @@ def test_reranking_keeps_the_rows_that_it_needs_in_a_full_cache(without_vectors,
 def test_more_rows_than_the_cache_holds_are_encoded_once_in_a_call(without_vectors, network):
     without_vectors.nearest(letters("zebra"), k=200)
     assert len(network.encoded) == len(set(network.encoded)) >= 400
-
-
-def test_queries_at_once_load_the_network_once(without_vectors, network, monkeypatch):
-    loaded = []
-
-    def slow(name: str) -> Letters:
-        loaded.append(name)
-        time.sleep(0.2)
-        return network
-
-    monkeypatch.setattr(text_networks, "load_text_network", slow)
-    threads = [Thread(target=without_vectors.encode, args=("zebra",)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert (loaded, without_vectors.is_loaded) == (["letters"], True)
 
 
 def test_names_are_exported_without_vectors(without_vectors, words, tmp_path):

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from arrays import clustered
+from collection_files import save_vectors
 
 from similar_images import Collection
 from similar_images.collection import searcher
@@ -59,9 +60,8 @@ def opened(tmp_path_factory):
     def make(rows: str, recipe: str) -> Collection:
         if (rows, recipe) not in known:
             folder = tmp_path_factory.mktemp("ties")
-            np.save(folder / "v.npy", vectors_of(REPEATED[rows]))
-            (folder / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(len(REPEATED[rows]))))
-            vectors, path = open_vectors(folder / "v.npy"), folder / "v.faiss.index"
+            vectors = open_vectors(save_vectors(folder / "v.npy", vectors_of(REPEATED[rows])))
+            path = folder / "v.faiss.index"
             if recipe != "exact":
                 size = 100 if recipe.endswith(("parts", "disk")) else None
                 build(vectors, path, BuildRequest(recipe.split(" ")[0], similarity="cosine", part_size=size))
