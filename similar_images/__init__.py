@@ -6,8 +6,9 @@ The folders follow the data, each importing only from earlier ones:
     networks    -> embedding networks of images and texts
     vectors     -> names, vectors and their manifest on disk
     index       -> vectors to a Faiss index
-    overview    -> a map, clusters and what stands out, from the vectors' neighbours
-    cluster     -> the same on several machines: extraction on Ray, search on Milvus
+    overview    -> a map, clusters and outliers, from the vectors' neighbours
+    milvus      -> the same index in a Milvus database
+    ray         -> the extraction of vectors on several machines
     collection  -> names, vectors and index, opened together and searched
     templates, evaluation, comparison, widgets, samples, cli
 """
@@ -16,9 +17,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from similar_images.collection.encoder import Query
     from similar_images.collection.explanation import Explanation, HeatMap
     from similar_images.collection.images import Collection
-    from similar_images.collection.queries import Query
     from similar_images.collection.searcher import Hit
     from similar_images.collection.texts import TextCollection
     from similar_images.comparison.comparison import Comparison
@@ -51,7 +52,7 @@ _HOMES = {
     "Neighbours": "index.neighbours",
     "NetworkUnavailable": "networks.catalog",
     "Overview": "widgets.overview",
-    "Query": "collection.queries",
+    "Query": "collection.encoder",
     "SearchConfig": "evaluation.evaluation",
     "TextCollection": "collection.texts",
     "TextGallery": "widgets.text_gallery",

@@ -8,6 +8,7 @@ import click
 
 from similar_images.collection.base import BaseCollection
 from similar_images.collection.column_files import EXIF_COLUMNS, is_behind
+from similar_images.collection.columns import Filter
 from similar_images.collection.searcher import Hit
 from similar_images.collection.session import ResultPage, describe_missing
 from similar_images.inputs.names import escape_line
@@ -53,7 +54,7 @@ def print_json(answers: list[Answer], paths: bool = False) -> None:
 
 def parse_where(
     collection: BaseCollection[Any], conditions: tuple[str, ...], read_exif: Callable[[], None] = lambda: None
-) -> dict[str, Any] | None:
+) -> Filter | None:
     """Return the conditions of --where as `nearest` takes them; None if there are none.
 
     `read_exif` reads the columns of EXIF if a condition needs them. Raises ValueError if nothing matches.

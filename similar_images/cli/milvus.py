@@ -62,4 +62,4 @@ def filter_columns(vectors: Vectors) -> dict[str, np.ndarray]:
         return {}
     names = vectors.names
     has_folders = vectors.network is None or not reads_text(vectors.network)
-    return name_columns(names, has_folders) | file_columns(list_path(vectors.path), names)
+    return {**name_columns(names, has_folders), **file_columns(list_path(vectors.path), names)}

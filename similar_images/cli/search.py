@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from similar_images.cli.answers import Answer
+    from similar_images.collection.encoder import Query
     from similar_images.collection.images import Collection
-    from similar_images.collection.queries import Query
     from similar_images.collection.searcher import Hit
     from similar_images.collection.session import QueryState, SearchRequest, SearchSession
 
@@ -229,7 +229,7 @@ def _search(session: "SearchSession", request: "SearchRequest", min_percentile: 
 
 def check_prompt(collection: "Collection", prompt: str) -> None:
     """Raise ValueError for a prompt without {}, or a network that reads none."""
-    from similar_images.collection.queries import WORDS_REMEDY
+    from similar_images.collection.encoder import WORDS_REMEDY
     from similar_images.networks.description import reads_words
 
     fill_prompt("", prompt)

@@ -2,23 +2,22 @@
 
 import copy
 from abc import ABC
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 import numpy as np
 
-from similar_images.collection.column_files import file_columns
-from similar_images.collection.columns import Columns, Where, matching_rows, name_columns
-from similar_images.collection.encoder import E, QueryEncoder
+from similar_images.collection.columns import Columns, Where
+from similar_images.collection.encoder import WORDS_REMEDY, E, Query, QueryEncoder
 from similar_images.collection.overview import MAX_NEIGHBOURS, Overview
-from similar_images.collection.queries import WORDS_REMEDY, Query
-from similar_images.collection.searcher import Hit, Searcher, SearchOptions, Subset
+from similar_images.collection.searcher import Hit, Searcher, SearchOptions
 from similar_images.collection.store import Store
 from similar_images.collection.table import Table, check_suffix, export, hits_frame
 from similar_images.events import report_counts
 from similar_images.index import index as indexes
 from similar_images.index.index import Index
+from similar_images.index.manifest import Measurement
 from similar_images.index.neighbours import Neighbours
 from similar_images.index.similarity import Similarity, fit
 from similar_images.inputs.sources import Source
@@ -26,7 +25,7 @@ from similar_images.inputs.texts import PROMPT_SLOT
 from similar_images.milvus.manifest import is_milvus, milvus_path
 from similar_images.milvus.opening import check_content, open_milvus
 from similar_images.networks.description import NetworkDescription
-from similar_images.vectors.store import Vectors, index_path, list_path
+from similar_images.vectors.store import Vectors, index_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +54,6 @@ class BaseCollection(ABC, Generic[E]):
         self.store, self.encoder = store, encoder
         self.vectors: Vectors = store.vectors
         self.names: list[str] = store.names
-        self._columns: Columns | None = None
         self._set_searcher(Searcher(store, encoder, index))
 
     def _set_searcher(self, searcher: Searcher) -> None:
@@ -94,7 +92,7 @@ class BaseCollection(ABC, Generic[E]):
     @property
     def recipe(self) -> str:
         """The recipe of the index, or "exact"."""
-        return self.index.recipe if self.index else "exact"
+        return self.searcher.recipe
 
     @property
     def similarity(self) -> Similarity:
@@ -112,14 +110,14 @@ class BaseCollection(ABC, Generic[E]):
         return self.searcher.not_indexed
 
     @property
-    def measured(self) -> dict[str, Any] | None:
+    def measured(self) -> Measurement | None:
         """Measurements of the index when it was built or changed: recall (at 10), interval, milliseconds, bytes."""
         return self.searcher.measured
 
     @property
     def recall(self) -> float | None:
         """The recall@10 of a default search, measured when the index was built; None if unknown."""
-        return self.searcher.recall
+        return self.measured.recall if self.measured else None
 
     @property
     def is_loaded(self) -> bool:
@@ -160,7 +158,7 @@ class BaseCollection(ABC, Generic[E]):
 
     def vector(self, row: int) -> np.ndarray:
         """Return the vector (d,) of a row. Raises IndexError, and ValueError for a skipped row."""
-        return self.store.vector(row)
+        return self.searcher.vector(row)
 
     @property
     def columns(self) -> Columns:
@@ -171,10 +169,7 @@ class BaseCollection(ABC, Generic[E]):
         (`numpy.ma`); other numbers are floats or NaN, dates datetime64[s] or NaT, in UTC if they had a time zone. Warns
         of skipped columns of other kinds. Raises ValueError, with the remedy, if the table does not fit the names.
         """
-        if self._columns is None:
-            own = name_columns(self.names, folders=self.noun == "image")
-            self._columns = Columns(own | file_columns(list_path(self.vectors.path), self.names))
-        return self._columns
+        return self.store.columns
 
     def matching(self, where: Where) -> np.ndarray:
         """Return which rows match, bool (n,).
@@ -186,17 +181,7 @@ class BaseCollection(ABC, Generic[E]):
         Or `where` is a bool array (n,), or rows.
         Raises ValueError for an unknown column or an invalid value, IndexError for an unknown row.
         """
-        if isinstance(where, Mapping):
-            return self.columns.matching(where)
-        return matching_rows(where, len(self))
-
-    def _subset(self, where: Where | None) -> Subset | None:
-        if where is None:
-            return None
-        columns, conditions = self.columns, None
-        if isinstance(where, Mapping) and self.index is not None and not self.index.is_local:
-            conditions = {column: (columns[column], some) for column, some in columns.conditions(where).items()}
-        return self.searcher.subset(self.matching(where), conditions)
+        return self.store.matching(where)
 
     # Search
 
@@ -236,7 +221,7 @@ class BaseCollection(ABC, Generic[E]):
         if words:
             given = query if isinstance(query, list) else [] if query is None else [query]
             query = [*given, *words] if len(given) + len(words) > 1 else words[0]
-        return self.searcher.nearest(query, negatives, SearchOptions(k, exact, reranked, self._subset(where)))
+        return self.searcher.nearest(query, negatives, SearchOptions(k, exact, reranked, where))
 
     def nearest_many(
         self,
@@ -251,7 +236,7 @@ class BaseCollection(ABC, Generic[E]):
             raise ValueError(f"expected vectors (q, d) or a list of queries, got an array of shape {queries.shape}")
         if not len(queries):
             return []
-        return self.searcher.nearest_many(queries, SearchOptions(k, exact, reranked, self._subset(where)))
+        return self.searcher.nearest_many(queries, SearchOptions(k, exact, reranked, where))
 
     def compare(self, query: Any, rows: Sequence[int], negatives: Sequence[Any] = ()) -> list[Hit]:
         """Return rows, in this order, as hits of a query as `nearest` takes it.
@@ -287,7 +272,7 @@ class BaseCollection(ABC, Generic[E]):
         The share is 98% (centred) or 96% (whitened) with these similarities, which detect less. After a search with
         `where`, only matching rows count. False if unknown, or if there are too few rows.
         """
-        return self.searcher.has_no_close_match(hits, self._subset(where))
+        return self.searcher.has_no_close_match(hits, where)
 
     # Tables
 

@@ -13,6 +13,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from similar_images import forks
+from similar_images.index.backend import Conditions
 from similar_images.inputs.names import compose, fold_case
 
 NAME, FOLDER = "name", "folder"
@@ -20,11 +21,13 @@ VECTOR = "vector"  # of an export; no filter uses it
 LOOSE = "."  # the folder of a name without one
 ISO = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d)?)?)?)?")
 WHOLE = re.compile(r"[+-]?\d+")
-KEPT = 16  # masks of conditions
+MAX_MASKS = 16  # cached, of conditions
 KINDS = {"O": "text", "f": "number", "i": "number", "u": "number", "M": "date"}  # by the kind of NumPy's dtype
 EXPECTED = {"number": "a number", "date": "a date such as 2019, 2019-07 or 2019-07-31"}
 
-Where = Mapping[str, Any] | np.ndarray | Sequence[int]  # columns with values, bool (n,), or rows
+Arrays = Mapping[str, np.ndarray]  # columns (n,) by name
+Filter = Mapping[str, Any]  # columns with values: see `Collection.matching`
+Where = Filter | np.ndarray | Sequence[int]  # or bool (n,), or rows
 
 
 class Within(NamedTuple):
@@ -34,16 +37,19 @@ class Within(NamedTuple):
     high: float
 
 
+Condition = str | Within | None  # a text, or a range; None: an empty value
+
+
 class Columns(Mapping[str, np.ndarray]):
     """Arrays (n,) by name: texts as str in objects, whole numbers as int64 or uint64, others as floats, dates as datetime64[s].
 
     A row without a value has "", NaN or NaT. An array of whole numbers is masked there (`numpy.ma`).
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray]):
+    def __init__(self, arrays: Arrays):
         self._arrays = arrays
         self._codes: dict[str, tuple[dict[str, int], np.ndarray]] = {}
-        self._masks: LRUCache = LRUCache(KEPT)
+        self._masks: LRUCache[tuple[str, tuple[Condition, ...]], np.ndarray] = LRUCache(MAX_MASKS)
         self._lock = forks.new_lock()
 
     def __getitem__(self, column: str) -> np.ndarray:
@@ -64,9 +70,9 @@ class Columns(Mapping[str, np.ndarray]):
         """Return whether a column holds text, number or date. Raises ValueError, with the known ones, if it is unknown."""
         return KINDS[self[column].dtype.kind]
 
-    def parsed(self, conditions: Sequence[str]) -> dict[str, Any]:
+    def parsed(self, conditions: Sequence[str]) -> Filter:
         """Return `where` of conditions such as folder=cats or date=2019-01..2019-03; those of one column are alternatives."""
-        where: dict[str, Any] = {}
+        where: dict[str, list[Any]] = {}
         for condition in conditions:
             column, equals, value = condition.partition("=")
             if not equals:
@@ -76,14 +82,14 @@ class Columns(Mapping[str, np.ndarray]):
             where.setdefault(column, []).append((low or None, high or None) if is_range else value or None)
         return where
 
-    def matching(self, where: Mapping[str, Any]) -> np.ndarray:
+    def matching(self, where: Filter) -> np.ndarray:
         """Return which rows match all conditions, bool (n,), as `Collection.matching` takes them."""
         conditions = {column: self._conditions(column, value) for column, value in where.items()}
         masks = [self._matching(column, some) for column, some in conditions.items()]
         return np.logical_and.reduce(masks) if masks else np.ones(len(self[NAME]), bool)
 
-    def conditions(self, where: Mapping[str, Any]) -> dict[str, tuple]:
-        """Return the alternatives of each column for other engines.
+    def conditions(self, where: Filter) -> Conditions:
+        """Return the values (n,) and the alternatives of each column, for other engines.
 
         For `name` parts, compared ignoring case, or None for an empty name; for other texts the matching values; for
         numbers, and dates in seconds, (low, high) with both ends, or None for empty rows.
@@ -93,23 +99,23 @@ class Columns(Mapping[str, np.ndarray]):
             conditions = self._conditions(column, value)
             if self.kind(column) == "text" and column != NAME:
                 conditions = tuple(text for text in self._coded(column)[0] if _is_one_of(text, conditions, column))
-            found[column] = conditions
+            found[column] = self[column], conditions
         return found
 
-    def _conditions(self, column: str, value: Any) -> tuple:
+    def _conditions(self, column: str, value: Any) -> tuple[Condition, ...]:
         """Return the alternatives of a column in comparable form. Raises ValueError for another value."""
         dtype = self[column].dtype
         several = list(value) if isinstance(value, (list, set, frozenset, np.ndarray)) else [value]
         return tuple(_condition(column, dtype, one) for one in several)
 
-    def _matching(self, column: str, conditions: tuple) -> np.ndarray:
+    def _matching(self, column: str, conditions: tuple[Condition, ...]) -> np.ndarray:
         with self._lock:
             key = (column, conditions)
             if key not in self._masks:
                 self._masks[key] = self._mask(column, conditions)
             return self._masks[key]
 
-    def _mask(self, column: str, conditions: tuple) -> np.ndarray:
+    def _mask(self, column: str, conditions: tuple[Condition, ...]) -> np.ndarray:
         values, kind = self[column], self.kind(column)
         if kind == "text":
             if column == NAME:
@@ -120,7 +126,10 @@ class Columns(Mapping[str, np.ndarray]):
         numbers = values.astype(np.int64) if kind == "date" else np.ma.getdata(values)
         mask = np.zeros(len(values), bool)
         for condition in conditions:
-            mask |= empty if condition is None else (numbers >= condition.low) & (numbers <= condition.high) & ~empty
+            if isinstance(condition, Within):
+                mask |= (numbers >= condition.low) & (numbers <= condition.high) & ~empty
+            else:
+                mask |= empty
         return mask
 
     def _coded(self, column: str) -> tuple[dict[str, int], np.ndarray]:
@@ -154,7 +163,7 @@ def matching_rows(where: np.ndarray | Sequence[int], n: int) -> np.ndarray:
     return matching
 
 
-def name_columns(names: list[str], folders: bool) -> dict[str, np.ndarray]:
+def name_columns(names: list[str], folders: bool) -> Arrays:
     """Return the columns that the names themselves give."""
     columns = {NAME: texts(names)}
     if folders:
@@ -173,27 +182,29 @@ def is_empty(values: np.ndarray) -> np.ndarray:
     """Return which values (n,) of a column are none, bool (n,)."""
     match values.dtype.kind:
         case "O":
-            return values == ""
+            empty = values == ""
         case "M":
-            return np.isnat(values)
+            empty = np.isnat(values)
         case "f":
-            return np.isnan(values)
-    return np.ma.getmaskarray(values)
+            empty = np.isnan(values)
+        case _:
+            empty = np.ma.getmaskarray(values)
+    return np.asarray(empty)
 
 
-def _is_one_of(text: str, wanted: tuple, column: str) -> bool:
+def _is_one_of(text: str, wanted: tuple[Condition, ...], column: str) -> bool:
     text = compose(text)
     if text in wanted:
         return True
     return column == FOLDER and any(text.startswith(f"{folder}/") for folder in wanted if folder)
 
 
-def _has_part(name: str, parts: tuple) -> bool:
+def _has_part(name: str, parts: tuple[Condition, ...]) -> bool:
     whole = fold_case(name)
-    return any(part in whole if part is not None else not name for part in parts)
+    return any(part in whole if isinstance(part, str) else not name for part in parts)
 
 
-def _condition(column: str, dtype: np.dtype, value: Any) -> Any:
+def _condition(column: str, dtype: np.dtype, value: Any) -> Condition:
     kind = KINDS[dtype.kind]
     if isinstance(value, tuple):
         if kind == "text" or len(value) != 2:

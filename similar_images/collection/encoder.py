@@ -1,11 +1,26 @@
-"""Encoder of queries: the network of a collection, loaded for the first new query."""
+"""Queries and their encoder: the network of a collection, loaded for the first new query."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+import numpy as np
 
 from similar_images import forks
-from similar_images.collection.queries import Query
 from similar_images.networks.description import NetworkDescription, is_same_network
+
+WORDS_REMEDY = (
+    "make the collection with a network that does, such as `similar-images extract -d FOLDER --network "
+    "hf:openai/clip-vit-base-patch32`"
+)
+
+
+class Query(NamedTuple):
+    """A vector (d,) with the description of the network that made it."""
+
+    vector: np.ndarray
+    network: NetworkDescription
+    words: str | None = None  # the text of a query for images by words
 
 
 class Described(Protocol):
@@ -30,6 +45,10 @@ class QueryEncoder(ABC, Generic[E]):
     @abstractmethod
     def encode(self, new: Any) -> Query:
         """Return the query of a new image or text."""
+
+    def encode_names(self, names: Sequence[str]) -> np.ndarray:
+        """Return the vectors (b, d) of texts without stored vectors: their names are the texts themselves."""
+        raise NotImplementedError
 
     @abstractmethod
     def _open(self) -> E:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,11 +12,10 @@ from PIL import Image
 from similar_images.collection.base import BaseCollection, Counts, ignore_counts, open_index
 from similar_images.collection.column_files import update_exif
 from similar_images.collection.columns import Where
-from similar_images.collection.encoder import QueryEncoder
+from similar_images.collection.encoder import Query, QueryEncoder
 from similar_images.collection.explanation import Explanation, explain
 from similar_images.collection.phrases import PHRASES, described_better
-from similar_images.collection.queries import Query, is_row, is_vector
-from similar_images.collection.searcher import Hit
+from similar_images.collection.searcher import Hit, is_row, is_vector
 from similar_images.collection.store import Store
 from similar_images.events import report_counts
 from similar_images.files import relative_path
@@ -187,7 +187,7 @@ class Collection(BaseCollection[Encoder]):
         if the image is missing, or if its name leads out of the folder.
         """
         source = self._known_source()
-        self.store.check_row(row)
+        self.searcher.check_row(row)
         return source.image(self.names[row])
 
     def path(self, row: int) -> Location:
@@ -197,7 +197,7 @@ class Collection(BaseCollection[Encoder]):
         UnreadableImage if the name leads out of it.
         """
         source = self._known_source()
-        self.store.check_row(row)
+        self.searcher.check_row(row)
         return source.locate(self.names[row])
 
     def _known_source(self) -> Source:
@@ -216,7 +216,7 @@ class Collection(BaseCollection[Encoder]):
         if not source.exists():
             raise FileNotFoundError(f"the images are not in {source.path}: give their folder with images=FOLDER (-d)")
         update_exif(list_path(self.vectors.path), self.names, source, report_counts(progress))
-        self._columns = None
+        self.store.forget_columns()
 
     def row(self, image: str | Path) -> int | None:
         """Return the row of an image by its name, or by its path in the collection's folder; None if unknown.
@@ -288,7 +288,7 @@ class Collection(BaseCollection[Encoder]):
         better = described_better(found, normalise(query.vector[None])[0], self.encoder.phrases)
         return better > MAX_BETTER_PHRASES
 
-    def explain(self, query: images.ImageSource | np.ndarray | int | Query | list, row: int) -> Explanation:
+    def explain(self, query: images.ImageSource | np.ndarray | int | Query | list[Any], row: int) -> Explanation:
         """Return why the image of a row is similar to a query: a heat map of the matching parts over each.
 
         >>> why = collection.explain("holiday.jpg", 12)

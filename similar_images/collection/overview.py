@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from similar_images import forks
+from similar_images.collection.columns import Arrays
 from similar_images.collection.searcher import Hit, Searcher
 from similar_images.collection.store import Store
 from similar_images.events import Event, Progress, ignore
 from similar_images.files import NoSpace, hold_lock, replace_file
-from similar_images.index.neighbours import MAX_EXACT_ROWS, Neighbours, check_k, find_neighbours
+from similar_images.index.exact import check_k
+from similar_images.index.neighbours import MAX_EXACT_ROWS, Neighbours, find_neighbours
 from similar_images.index.similarity import COSINE
 from similar_images.inputs.names import names_digest
 from similar_images.vectors.store import fingerprint, index_path, sample
@@ -73,8 +75,10 @@ class Overview:
                 return kept
             earlier = None if fresh else self._earlier_map(seed)
             neighbours = self.neighbours(progress=lambda event: progress(Event(MAP, event.done, 2 * n)))
-            share = lambda event: n + n * event.done // (event.total or 1)  # noqa: E731
-            report = lambda event: progress(Event(MAP, share(event), 2 * n))  # noqa: E731
+
+            def report(event: Event) -> None:
+                progress(Event(MAP, n + n * event.done // (event.total or 1), 2 * n))
+
             made = lay_out(neighbours, self._searcher.compared, seed, report, earlier)
             rows = self._rows_digest(made.places)
             removed = self._searcher.removed
@@ -114,7 +118,7 @@ class Overview:
         kept = self._read_kept(CLUSTERS, self._digest())
         return None if kept is None else Clusters(kept["table"], self._store.names)
 
-    def columns(self) -> dict[str, np.ndarray]:
+    def columns(self) -> Arrays:
         """Return the kept coordinates and clusters as columns (n,)."""
         places, clusters = self.kept_map(), self.kept_clusters()
         columns = {} if places is None else {"x": places[:, 0], "y": places[:, 1]}

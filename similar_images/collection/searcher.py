@@ -7,29 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from cachetools import LRUCache
 
 from similar_images import forks
-from similar_images.collection.encoder import QueryEncoder
-from similar_images.collection.queries import (
-    Query,
-    QueryPart,
-    check_vector,
-    has_words,
-    is_row,
-    is_vector,
-    split_weight,
-    weighted_mean,
-)
+from similar_images.collection.columns import Where
+from similar_images.collection.encoder import Query, QueryEncoder
 from similar_images.collection.store import Store
-from similar_images.index.backend import find_ivf, is_better_exact, rerank_depth, search
+from similar_images.index.backend import Searchable, find_ivf, is_better_exact, rerank_depth, search
 from similar_images.index.exact import (
     MAX_EXACT_ELEMENTS,
     ExactSearch,
     ExactSubset,
+    check_k,
     cosines,
     normalise,
     rank,
@@ -38,11 +30,10 @@ from similar_images.index.exact import (
     unit_rows,
 )
 from similar_images.index.index import Index
-from similar_images.index.neighbours import check_k
+from similar_images.index.manifest import Measurement
 from similar_images.index.quality import PERCENTILES, percentiles, random_pairs
 from similar_images.index.similarity import COSINE, SEED, Similarity, transform_all
 from similar_images.inputs.sources import Location
-from similar_images.records import to_json
 
 # Of the mean of the negatives, subtracted from the mean of several positives, or from one: benchmarks/similarity.py.
 NEGATIVE_SHARE, NEGATIVE_SHARE_OF_ONE = 0.5, 0.25
@@ -56,7 +47,9 @@ SAME = 1 - 1e-5  # similarity; higher ones are of the same pixels
 # (EfficientNet-Lite0).
 UNLIKE_PERCENTS = {"cosine": 1, "centred": 2, "whitened": 4}
 
-Conditions = Mapping[str, tuple[np.ndarray, tuple[Any, ...]]]  # values (n,) and conditions by column, for engines
+MAX_WEIGHT = 1e9
+MIN_NUMBER, MAX_NUMBER = 1e-15, 1e15  # float32 holds the squares of numbers between them
+
 Found = tuple[np.ndarray, np.ndarray]  # similarities and rows (q, <= k), row -1: none
 
 
@@ -77,7 +70,16 @@ class SearchOptions:
     k: int = 8
     exact: bool = False
     reranked: bool = True
-    subset: "Subset | None" = None  # search these rows only
+    where: Where | None = None  # search matching rows only
+
+
+class QueryPart(NamedTuple):
+    """One of several combined queries."""
+
+    unit: np.ndarray  # transformed, (c,)
+    weight: float
+    row: int | None  # in the collection
+    is_words: bool
 
 
 class KnownSimilarities(NamedTuple):
@@ -102,7 +104,10 @@ class Searcher:
         """`similarity` replaces the one of the index; `removed` rows count without an index only."""
         self.store, self.encoder, self.index, self.tried_similarity = store, encoder, index, similarity
         self.similarity = similarity or (index.similarity if index else COSINE)
+        self._memmap = store.vectors.memmap  # None: there are only names
         self.removed: list[int] = index.removed if index else list(removed)
+        self.recipe = index.recipe if index else "exact"
+        self.reranked = index.reranked if index else 0  # hits of the index to rank by their exact similarity
         self._subsets: LRUCache[bytes, Subset] = LRUCache(MAX_SUBSETS)
         self.lock = forks.new_lock()
         known = index.manifest.similarities if index and index.manifest else None
@@ -124,7 +129,7 @@ class Searcher:
         for i, query in enumerate(queries):
             try:
                 vector, row = self.encode(query)
-                encoded.append((self._check(vector), [] if row is None else [row], has_words(query)))
+                encoded.append((self._check_vector(vector), [] if row is None else [row], has_words(query)))
             except (ValueError, TypeError, IndexError) as error:
                 raise type(error)(f"query {i}: {error}") from error
         hits: dict[int, list[Hit]] = {}
@@ -138,8 +143,8 @@ class Searcher:
     def compare(self, query: Any, rows: Sequence[int], negatives: Sequence[Any]) -> list[Hit]:
         """Return rows, in this order, as hits of a query. Raises IndexError for an unknown row."""
         unit, _ = self.combine(query, negatives)
-        if wrong := [row for row in rows if not 0 <= row < len(self.store)]:
-            raise IndexError(f"expected rows from 0 to {len(self.store) - 1}, got {wrong[0]}")
+        for row in rows:
+            self.check_row(row)
         if not len(rows):
             return []
         compared = np.array(rows, dtype=np.int64)
@@ -152,16 +157,16 @@ class Searcher:
         """Return the hits of transformed unit vectors (q, c), without each query's own rows."""
         check_k(options.k)
         if are_words:  # the index, and the percentiles, were measured with images
-            options = replace(options, exact=options.exact or self.store.has_vectors)
+            options = replace(options, exact=options.exact or self._memmap is not None)
         encodes_hits = self._encodes_hits(options)
-        k = rerank_depth(options.k, self.index.reranked) if self.index and encodes_hits else options.k
-        wanted = min(k + max(map(len, own_rows)), len(self.store))
-        similarities, rows = self.find(unit, replace(options, k=wanted))
-        if options.subset is None and not (rows >= 0).any():
+        k = rerank_depth(options.k, self.reranked) if encodes_hits else options.k
+        n = len(self.store.names)
+        similarities, rows = self.find(unit, replace(options, k=min(k + max(map(len, own_rows)), n)))
+        if options.where is None and not (rows >= 0).any():
             self.store.check_any_vector(self.removed)
         hits = []
         for vector, scores, found, own in zip(unit, similarities, rows, own_rows, strict=True):
-            kept = [i for i, row in enumerate(found.tolist()) if 0 <= row < len(self.store) and row not in own][:k]
+            kept = [i for i, row in enumerate(found.tolist()) if 0 <= row < n and row not in own][:k]
             scores, found = scores[kept], found[kept]
             if encodes_hits and len(found):
                 scores, found = self._rerank_encoded(vector, found)
@@ -171,7 +176,7 @@ class Searcher:
     def encode(self, query: Any) -> tuple[np.ndarray, int | None]:
         """Return the vector (d,) of a query, and its row if it is one of the collection."""
         if is_row(query):
-            return self.store.vector(int(query)), int(query)
+            return self.vector(int(query)), int(query)
         if is_vector(query):
             return query, None
         if not isinstance(query, Query):
@@ -179,13 +184,53 @@ class Searcher:
         self.encoder.check(query.network)
         return query.vector, None
 
+    def vector(self, row: int) -> np.ndarray:
+        """Return the vector (d,) of a row. Raises IndexError, and ValueError for a skipped row."""
+        self.check_row(row)
+        name = self.store.names[row]
+        if self._memmap is not None:
+            vector = np.array(self._memmap[row], np.float32)
+            if vector.any():
+                return vector
+        elif not self.store.was_skipped(row):
+            return np.asarray(self.encoder.encode_names([name])[0])
+        raise ValueError(f"{name} has no vector, it was skipped: {self.store.skip_reason(row)}")
+
+    def check_row(self, row: int) -> None:
+        """Raise IndexError for an unknown row."""
+        if not 0 <= row < len(self.store.names):
+            raise IndexError(f"expected a row from 0 to {len(self.store.names) - 1}, got {row}")
+
     def transform(self, vectors: Sequence[np.ndarray]) -> np.ndarray:
         """Return vectors (d,) as transformed unit vectors (q, c)."""
-        return self.similarity.transform(normalise(np.stack([self._check(vector) for vector in vectors])))
+        return self.similarity.transform(normalise(np.stack([self._check_vector(vector) for vector in vectors])))
 
-    def _check(self, vector: np.ndarray) -> np.ndarray:
-        d = self.index.d if self.index else self.store.array.shape[1]
-        return check_vector(vector, d, self.encoder.name)
+    @cached_property
+    def _d(self) -> int:
+        """The dimension of the network's vectors."""
+        return self.index.d if self.index else self.store.array.shape[1]
+
+    def _check_vector(self, vector: np.ndarray) -> np.ndarray:
+        """Return a vector (d,) whose squares float32 holds; its length may change.
+
+        Raises ValueError for another shape, for NaN and infinity, and for zeros.
+        """
+        if vector.ndim != 1:
+            raise ValueError(
+                f"expected one vector ({self._d},), got {vector.dtype} {vector.shape}: nearest_many takes several"
+            )
+        if vector.shape != (self._d,):
+            raise ValueError(
+                f"expected a vector of shape ({self._d},), made by {self.encoder.name}, got {vector.shape}"
+            )
+        if vector.dtype.kind not in "fiu":
+            raise ValueError(f"expected a vector of numbers, got {vector.dtype}")
+        if not (finite := np.isfinite(vector)).all():
+            raise ValueError(f"expected a vector of numbers, got NaN or infinity at position {int(np.argmin(finite))}")
+        largest = np.abs(vector).max()
+        if largest == 0:
+            raise ValueError("expected a vector with a direction, got zeros")
+        return vector if MIN_NUMBER < largest < MAX_NUMBER else vector / largest
 
     def combine(self, query: Any, negatives: Sequence[Any]) -> tuple[np.ndarray, list[int]]:
         """Return a query, or the mean of several minus a share of the negatives' mean, (1, c), and its own rows.
@@ -226,46 +271,41 @@ class Searcher:
 
     def find(self, unit: np.ndarray, options: SearchOptions) -> Found:
         """Return similarities and rows (q, <= k) for transformed unit vectors (q, c), re-ranked exactly."""
-        k, index = options.k, self.index
-        if options.subset is not None:
-            return options.subset.search(unit, options)
-        if options.exact or index is None or (options.reranked and self.is_better_exact(k, index.ntotal)):
+        if options.where is not None:
+            return self.subset(options.where).search(unit, options)
+        k, backend = options.k, self.index and self.index.backend
+        if options.exact or backend is None or (options.reranked and self.is_better_exact(k, backend.ntotal)):
             return self.exact.search(unit, k, self.removed_mask)
         array = self.reranking if options.reranked else None
-        found = search(index.backend, unit, min(k, index.ntotal), array, index.reranked)
-        if (
-            options.reranked and self.store.has_vectors and (found[1] < 0).any()
-        ):  # the index does not reach all its rows
+        found = search(backend, unit, min(k, backend.ntotal), array, self.reranked)
+        if options.reranked and self._memmap is not None and (found[1] < 0).any():  # it does not reach all its rows
             return self.exact.search(unit, k, self.removed_mask)
         return found
 
     def is_better_exact(self, k: int, m: int) -> bool:
         """Return whether exact search of m rows is faster than the index, or the index cannot return k hits."""
-        if self.index is None or not self.store.has_vectors:
+        if self.index is None or self._memmap is None:
             return False
-        return is_better_exact(k, self.index.reranked, m) or min(k, m) > self.index.backend.max_hits
+        return is_better_exact(k, self.reranked, m) or min(k, m) > self.index.backend.max_hits
 
     def _encodes_hits(self, options: SearchOptions) -> bool:
         """Return whether hits without stored vectors are encoded to re-rank them."""
-        if self.store.has_vectors or not self.store.encodes_rows or self.index is None:
-            return False
-        return bool(options.reranked and self.index.reranked and not options.exact)
+        return self._memmap is None and options.reranked and self.reranked > 0 and not options.exact
 
     def _rerank_encoded(self, unit: np.ndarray, rows: np.ndarray) -> Found:
-        encoded = self.similarity.transform(normalise(self.store.encode_rows(rows.tolist())))
+        names = [self.store.names[row] for row in rows.tolist()]
+        encoded = self.similarity.transform(normalise(self.encoder.encode_names(names)))
         similarities, rows = rank((encoded @ unit)[None], rows[None], len(rows))
         return similarities[0], rows[0]
 
     def describe(self, similarities: Iterable[Any], rows: Iterable[Any], with_percentiles: bool = True) -> list[Hit]:
         """Return similarities and rows (k,) as hits."""
         scores, found = np.asarray(similarities, float), np.asarray(rows, np.int64).tolist()
-        known = self.known if with_percentiles else None
+        known, source = self.known if with_percentiles else None, self.store.source
         shares = np.interp(scores, known.random_pairs, known.percentiles).tolist() if known else [None] * len(found)
-        return [
-            Hit(row, name, similarity, self.store.locate(name), percentile)
-            for row, similarity, percentile in zip(found, scores.tolist(), shares, strict=True)
-            for name in (self.store.names[row],)
-        ]
+        names = [self.store.names[row] for row in found]
+        paths = [source.join(name) if source else None for name in names]
+        return list(map(Hit, found, names, scores.tolist(), paths, shares))
 
     @cached_property
     def compared(self) -> np.ndarray:
@@ -279,7 +319,7 @@ class Searcher:
     def reranking(self) -> np.ndarray | None:
         """The vectors (n, c) for re-ranking hits of the index, without rows that the index lacks; None: none."""
         kept = self.index.vectors if self.index else None
-        return self.compared if kept is None and self.store.has_vectors else kept
+        return self.compared if kept is None and self._memmap is not None else kept
 
     @cached_property
     def exact(self) -> ExactSearch:
@@ -289,34 +329,24 @@ class Searcher:
     def removed_mask(self) -> np.ndarray:
         return row_mask(self.removed, len(self.store))
 
-    @property
+    @cached_property
     def not_indexed(self) -> int:
         """Number of rows with a vector that the index lacks; only exact search finds them."""
-        return 0 if self.index is None else max(0, len(self.store) - self._absent_rows - self.index.ntotal)
-
-    @cached_property
-    def _absent_rows(self) -> int:
-        """Number of skipped and removed rows."""
+        if self.index is None:
+            return 0
         store = self.store
-        if not store.has_vectors:
+        if self._memmap is None:
             skipped = {row for row in range(len(store)) if store.was_skipped(row)}
         else:
-            built = self.index.manifest.vectors.skipped if self.index and self.index.manifest else []
-            skipped = {row for row in built if not store.array[row].any()}
+            built = self.index.manifest.vectors.skipped if self.index.manifest else []
+            skipped = {row for row in built if not self._memmap[row].any()}
             skipped |= {entry.row for entry in store.vectors.skipped}
-        return len(skipped.union(self.removed))
+        return max(0, len(store) - len(skipped.union(self.removed)) - self.index.ntotal)
 
     @property
-    def measured(self) -> dict[str, Any] | None:
-        """Recall at 10, its interval, milliseconds and bytes when the index was built or changed."""
-        measured = self.index.manifest.measured if self.index and self.index.manifest else None
-        return to_json(measured) if measured else None
-
-    @property
-    def recall(self) -> float | None:
-        """The recall@10 of a default search when the index was built; None if unknown."""
-        reranks = self.store.has_vectors or self.store.encodes_rows
-        return self.measured["recall" if reranks else "recall_alone"] if self.measured else None
+    def measured(self) -> Measurement | None:
+        """Measurements of the index when it was built or changed."""
+        return self.index.manifest.measured if self.index and self.index.manifest else None
 
     def percentile(self, similarity: float) -> float | None:
         """Return the percentage of less similar random pairs; None if unknown."""
@@ -331,40 +361,45 @@ class Searcher:
     def unlike_percent(self) -> int:
         return UNLIKE_PERCENTS[self.similarity.name]
 
-    def has_no_close_match(self, hits: Sequence[Hit], subset: "Subset | None" = None) -> bool:
+    def has_no_close_match(self, hits: Sequence[Hit], where: Where | None = None) -> bool:
         """Return whether the best hit is less similar than the best hits of nearly all rows; False if unknown."""
         if not hits or hits[0].similarity >= SAME:
             return False
-        if subset is not None:
-            return subset.close_similarity is not None and hits[0].similarity < subset.close_similarity
-        if self.known is None or self.known.nearest is None or not self.measured:
-            return False
-        if self.measured["queries"] < MIN_MEASURED_QUERIES:
-            return False
-        close = np.interp(self.unlike_percent, self.known.percentiles, self.known.nearest)
-        return bool(hits[0].similarity < close)
+        close = self._close_similarity if where is None else self.subset(where).close_similarity
+        return close is not None and hits[0].similarity < close
 
-    def subset(self, matching: np.ndarray, conditions: Conditions | None = None) -> "Subset":
-        """Return the rows that match, bool (n,), prepared once for many queries."""
+    @property
+    def _close_similarity(self) -> float | None:
+        """The similarity below which a best hit is no close match; None if unknown."""
+        if self.known is None or self.known.nearest is None or self.measured is None:
+            return None
+        if self.measured.queries < MIN_MEASURED_QUERIES:
+            return None
+        return float(np.interp(self.unlike_percent, self.known.percentiles, self.known.nearest))
+
+    def subset(self, where: Where) -> "Subset":
+        """Return the rows that match, prepared once for many queries."""
+        matching = self.store.matching(where)
         key = np.packbits(matching).tobytes()
         with self.lock:
             if key not in self._subsets:
-                self._subsets[key] = Subset(self, matching, conditions)
+                self._subsets[key] = Subset(self, matching, where)
             return self._subsets[key]
 
 
 class Subset:
     """The rows that match a filter, and how they are searched."""
 
-    def __init__(self, searcher: Searcher, matching: np.ndarray, conditions: Conditions | None = None):
+    def __init__(self, searcher: Searcher, matching: np.ndarray, where: Where):
         self._searcher, store, index = searcher, searcher.store, searcher.index
         self._matching = matching.copy()
         self._matching[searcher.removed] = False
         self._rows, self._absent = np.flatnonzero(self._matching), ~self._matching
         probes_all = not store.has_vectors
         self._are_few = store.has_vectors and len(self._rows) * self._c <= MAX_EXACT_ELEMENTS
-        self.index: Any = None
+        self.index: Searchable | None = None
         if index is not None and not index.is_local:
+            conditions = store.columns.conditions(where) if isinstance(where, Mapping) else None
             if conditions is not None or not self._are_few:
                 self.index = index.backend.restrict(self._matching, conditions, probes_all)
         elif index is not None and not self._are_few and (probes_all or find_ivf(index.backend) is not None):
@@ -383,7 +418,7 @@ class Subset:
             if not k:
                 return np.empty((len(unit), 0), np.float32), np.empty((len(unit), 0), np.int64)
             array = searcher.reranking if options.reranked else None
-            found = search(self.index, unit, k, array, searcher.index.reranked if searcher.index else 0)
+            found = search(self.index, unit, k, array, searcher.reranked)
             if not searcher.store.has_vectors or (found[1] >= 0).all():
                 return found  # otherwise the probed lists hold less than k matching rows
         return searcher.exact.search(unit, k, self._absent)
@@ -422,3 +457,43 @@ class Subset:
             return unit_rows(kept, rows)
         rows, unit = unit_rows(searcher.store.array, rows)
         return rows, searcher.similarity.transform(unit)
+
+
+def is_row(query: object) -> TypeGuard[int | np.integer]:
+    """Return whether a query is a row; True and False are none."""
+    return isinstance(query, int | np.integer) and not isinstance(query, bool)
+
+
+def is_vector(query: object) -> bool:
+    """Return whether a query is an array of numbers, not the pixels of an image."""
+    return isinstance(query, np.ndarray) and query.dtype != np.uint8 and query.ndim < 3
+
+
+def has_words(*queries: Any) -> bool:
+    """Return whether words are among queries, lists of them, and (query, weight)."""
+    return any(
+        query.words is not None if isinstance(query, Query) else isinstance(query, list | tuple) and has_words(*query)
+        for query in queries
+    )
+
+
+def split_weight(entry: Any) -> tuple[Any, float]:
+    """Return the query and the weight of an entry, a query or (query, weight).
+
+    Raises ValueError for a weight of 0 or less, or above MAX_WEIGHT.
+    """
+    if not isinstance(entry, tuple) or isinstance(entry, Query):
+        return entry, 1.0
+    query, weight = entry
+    if not (isinstance(weight, (int, float, np.number)) and 0 < weight <= MAX_WEIGHT):
+        raise ValueError(f"expected a weight above 0 in (query, weight), at most {MAX_WEIGHT:g}, got {weight!s:.60}")
+    return query, float(weight)
+
+
+def weighted_mean(parts: Sequence[QueryPart]) -> np.ndarray:
+    """Return the weighted mean (c,) of parts, 0 if there are none."""
+    if not parts:
+        return np.zeros(1, np.float32)
+    largest = max(part.weight for part in parts)  # float32 would lose the smallest weights
+    weights = [part.weight / largest for part in parts]
+    return np.average([part.unit for part in parts], axis=0, weights=weights).astype(np.float32)

@@ -7,12 +7,13 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from similar_images.collection.base import BaseCollection
 from similar_images.collection.columns import Where
+from similar_images.collection.encoder import Query
 from similar_images.collection.images import Collection
-from similar_images.collection.queries import Query, has_words
-from similar_images.collection.searcher import SAME, Hit
+from similar_images.collection.searcher import SAME, Hit, SearchOptions, has_words
 from similar_images.index.exact import rows_except
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
@@ -59,6 +60,15 @@ class QueryState:
     @property
     def marks(self) -> tuple[Mark, ...]:
         return (*self.positives, *self.negatives)
+
+    @property
+    def positive_queries(self) -> Any:
+        """The query, or a list of it and its positives, as `Collection.nearest` takes it."""
+        return [self.query, *(mark.query for mark in self.positives)] if self.positives else self.query
+
+    @property
+    def negative_queries(self) -> list[Any]:
+        return [mark.query for mark in self.negatives]
 
     @property
     def rows(self) -> list[int]:
@@ -152,6 +162,8 @@ class SearchSession:
 
     def __init__(self, collection: BaseCollection[Any], seed: int | None = None):
         self.collection, self.history = collection, History()
+        self._searcher, self._store = collection.searcher, collection.store
+        self._assumption = collection.vectors.assumption
         self._random_rows = shuffle_rows(collection, seed)
 
     def random_row(self) -> int | None:
@@ -160,9 +172,9 @@ class SearchSession:
 
     def query_row(self, row: int) -> QueryState:
         """Return the query of a row. Raises ValueError for a skipped row."""
-        _, seconds = _timed(lambda: self.collection.vector(row))
-        name = self.collection.names[row]
-        return QueryState(name, row, row=row, seconds=None if self.collection.has_vectors else seconds)
+        _, seconds = _timed(lambda: self._searcher.vector(row))
+        is_stored = self._store.vectors.memmap is not None
+        return QueryState(self._store.names[row], row, row=row, seconds=None if is_stored else seconds)
 
     def query_text(self, text: str, provisional: bool = False) -> QueryState:
         """Return the query of a new text. Raises ValueError for an empty or huge text, and network errors."""
@@ -216,7 +228,7 @@ class SearchSession:
         """Return the query of the whole image of a query by a part."""
         return state if state.whole is None else replace(state, query=state.whole, box=None, whole=None)
 
-    def query_picture(self, state: QueryState) -> images.Image.Image | None:
+    def query_picture(self, state: QueryState) -> Image.Image | None:
         """Return the image of a query, cropped to its box; None for a text or vector. Raises UnreadableImage."""
         if state.picture is not None:
             image = images.open_image(state.picture)
@@ -239,7 +251,7 @@ class SearchSession:
         """Return the first k hits of a request. Raises as `Collection.nearest`."""
         hits, seconds = _timed(lambda: self._nearest(request, request.exact))
         missed, changes = frozenset[int](), ""
-        if request.compares and request.exact and self.collection.index is not None:
+        if request.compares and request.exact and self._searcher.index is not None:
             missed, changes = self._compare_with_index(request, hits)
         return ResultPage(
             request,
@@ -264,7 +276,7 @@ class SearchSession:
 
     def compare(self, state: QueryState, rows: Sequence[int]) -> list[Hit]:
         """Return rows, in this order, as hits of a query. Raises as `Collection.compare`."""
-        return self.collection.compare(_positives(state), rows, [mark.query for mark in state.negatives])
+        return self._searcher.compare(state.positive_queries, rows, state.negative_queries)
 
     def describe_similarity(self, page: ResultPage, hit: Hit) -> str:
         """Return the meaning of a hit's similarity in this collection; an empty string if unknown."""
@@ -299,11 +311,8 @@ class SearchSession:
         return caveat.strip()
 
     def _nearest(self, request: SearchRequest, exact: bool) -> list[Hit]:
-        state = request.state
-        negatives = [mark.query for mark in state.negatives]
-        return self.collection.nearest(
-            _positives(state), request.k, exact, request.reranked, negatives=negatives, where=request.where
-        )
+        state, options = request.state, SearchOptions(request.k, exact, request.reranked, request.where)
+        return self._searcher.nearest(state.positive_queries, state.negative_queries, options)
 
     def _compare_with_index(self, request: SearchRequest, hits: list[Hit]) -> tuple[frozenset[int], str]:
         """Return the rows that the index misses, and a sentence about the changes."""
@@ -323,24 +332,28 @@ class SearchSession:
         state, collection = request.state, self.collection
         if state.words is not None and isinstance(collection, Collection):
             return collection.is_like_nothing(hits, request.where, state.words)
-        return not state.has_words and collection.is_like_nothing(hits, request.where)
+        return not state.has_words and self._searcher.has_no_close_match(hits, request.where)
 
     def _summarise(self, request: SearchRequest, seconds: float) -> str:
         """Return network, search, times, measured recall, and rows missing from the index."""
-        collection, state, index = self.collection, request.state, self.collection.index
-        exact = request.exact or index is None or (state.has_words and collection.has_vectors)
-        count = len(collection) - len(collection.removed) if exact or index is None else index.ntotal
-        searched = f"{'exact search in' if exact else f'{collection.recipe} index of'} {count:,} {collection.noun}s"
+        searcher, store, state = self._searcher, self._store, request.state
+        index = None if request.exact or (state.has_words and store.vectors.memmap is not None) else searcher.index
+        if index is None:
+            searched = f"exact search in {len(store.names) - len(searcher.removed):,} {store.noun}s"
+        else:
+            searched = f"{searcher.recipe} index of {index.backend.ntotal:,} {store.noun}s"
         if request.where is not None:
-            searched = f"{int(collection.matching(request.where).sum()):,} that match of the {searched}"
+            searched = f"{int(store.matching(request.where).sum()):,} that match of the {searched}"
         encoding = "stored vector" if state.seconds is None else f"network {_milliseconds(state.seconds)}"
         if state.marks:
             encoding += f", like {1 + len(state.positives)} and unlike {len(state.negatives)}"
-        similarity = "" if collection.similarity.is_cosine else f"{collection.similarity.name} similarity, "
-        summary = f"{network_name(collection)}, {similarity}{searched}: {encoding}, search {_milliseconds(seconds)}"
-        if not exact and collection.recall is not None:
-            summary += f", recall {collection.recall:.3f} when built"
-        notes = (collection.vectors.assumption, "" if exact else describe_missing(collection))
+        similarity = "" if searcher.similarity.is_cosine else f"{searcher.similarity.name} similarity, "
+        summary = (
+            f"{network_name(self.collection)}, {similarity}{searched}: {encoding}, search {_milliseconds(seconds)}"
+        )
+        if index is not None and searcher.measured is not None:
+            summary += f", recall {searcher.measured.recall:.3f} when built"
+        notes = (self._assumption, describe_missing(self.collection) if index is not None else "")
         return ". ".join([summary, *filter(None, notes)])
 
     def _encode(self, new: Any) -> tuple[Query, float]:
@@ -362,26 +375,23 @@ def shuffle_rows(collection: BaseCollection[Any], seed: int | None = None) -> It
 
 def network_name(collection: BaseCollection[Any]) -> str:
     """Return the name of the network of a collection, for sentences."""
-    return collection.network.name if collection.network else "an unknown network"
+    network = collection.vectors.network
+    return network.name if network else "an unknown network"
 
 
 def describe_missing(collection: BaseCollection[Any]) -> str:
     """Return how many rows the index lacks and the command that adds them; an empty string if none."""
-    n = collection.not_indexed
-    if not n or collection.index is None:
+    n, index = collection.searcher.not_indexed, collection.searcher.index
+    if not n or index is None:
         return ""
-    change = "--add" if collection.index.manifest else "--overwrite"
-    command = f"similar-images build -i {collection.vectors.path} -o {collection.index.path} {change}"
+    change = "--add" if index.manifest else "--overwrite"
+    command = f"similar-images build -i {collection.vectors.path} -o {index.path} {change}"
     verb = "is" if n == 1 else "are"
     counted = f"{n:,} of {len(collection):,} {collection.noun}s {verb}"
     return f"{counted} not in the index and not searched: add with {command}"
 
 
-def _positives(state: QueryState) -> Any:
-    return [state.query, *(mark.query for mark in state.positives)] if state.positives else state.query
-
-
-def _to_pixels(box: Box, image: images.Image.Image) -> tuple[int, int, int, int]:
+def _to_pixels(box: Box, image: Image.Image) -> tuple[int, int, int, int]:
     """Return left, top, right and bottom of a part of an image, in pixels."""
     left, right = (round(share * image.width) for share in box[::2])
     top, bottom = (round(share * image.height) for share in box[1::2])

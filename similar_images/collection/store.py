@@ -1,20 +1,21 @@
-"""Store: the names and vectors of a collection. Row i is line i."""
+"""Store: the names, vectors and columns of a collection. Row i is line i."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 
+from similar_images.collection.column_files import file_columns
+from similar_images.collection.columns import Columns, Where, matching_rows, name_columns
 from similar_images.index.exact import unit_blocks
-from similar_images.inputs.names import compose
-from similar_images.inputs.sources import Location, Source
+from similar_images.inputs.names import NameRows
+from similar_images.inputs.sources import Source
+from similar_images.inputs.texts import rejection_reason
 from similar_images.vectors.store import Vectors, list_path
 
 
 class Store:
-    """Names and vectors, and the folder or archive of the images if known."""
-
-    encodes_rows = False  # whether rows without stored vectors are encoded again
+    """Names, vectors and columns, and the folder or archive of the images if known."""
 
     def __init__(self, vectors: Vectors, noun: str, source: Source | None = None):
         """Raises ValueError if there are no names."""
@@ -24,6 +25,7 @@ class Store:
             )
         self.vectors, self.noun, self.source = vectors, noun, source
         self.names: list[str] = vectors.names
+        self._columns: Columns | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -39,51 +41,45 @@ class Store:
             raise ValueError(f"an exact search needs the vectors {self.vectors.path}: extract them first")
         return self.vectors.memmap
 
+    @property
+    def columns(self) -> Columns:
+        """The columns of the names and of the files beside the list, read when first used."""
+        if self._columns is None:
+            own = name_columns(self.names, folders=self.noun == "image")
+            self._columns = Columns({**own, **file_columns(list_path(self.vectors.path), self.names)})
+        return self._columns
+
+    def forget_columns(self) -> None:
+        """Read the columns again when they are next used: their files have changed."""
+        self._columns = None
+
+    def matching(self, where: Where) -> np.ndarray:
+        """Return which rows match, bool (n,): see `Collection.matching`."""
+        return self.columns.matching(where) if isinstance(where, Mapping) else matching_rows(where, len(self))
+
     def find_row(self, name: str) -> int | None:
         """Return the row of a name, the first of several; None if it is unknown."""
-        row = self._rows.get(name)
-        if row is None and not name.isascii():  # composed accents here may be decomposed there
-            row = self._composed_rows.get(compose(name))
-        return row
+        return next(iter(self._rows[name]), None)
 
     @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {name: row for row, name in reversed(list(enumerate(self.names)))}
-
-    @cached_property
-    def _composed_rows(self) -> dict[str, int]:
-        return {compose(name): row for name, row in reversed(self._rows.items()) if not name.isascii()}
-
-    def check_row(self, row: int) -> None:
-        """Raise IndexError for an unknown row."""
-        if not 0 <= row < len(self):
-            raise IndexError(f"expected a row from 0 to {len(self) - 1}, got {row}")
+    def _rows(self) -> NameRows:
+        return NameRows(self.names)
 
     def was_skipped(self, row: int) -> bool:
         """Return whether a row has no vector."""
-        return not self.array[row].any()
+        if self.vectors.memmap is None:  # texts, encoded when needed
+            return rejection_reason(self.names[row]) is not None
+        return not self.vectors.memmap[row].any()
 
-    def vector(self, row: int) -> np.ndarray:
-        """Return the vector (d,) of a row. Raises IndexError, and ValueError for a skipped row."""
-        self.check_row(row)
-        vector = np.array(self.array[row], dtype=np.float32)
-        if not vector.any():
-            reasons = [entry.reason for entry in self.vectors.skipped if entry.row == row]
-            raise ValueError(
-                f"{self.names[row]} has no vector, it was skipped: {', '.join(reasons) or 'reason unknown'}"
-            )
-        return vector
-
-    def encode_rows(self, rows: Sequence[int]) -> np.ndarray:
-        """Return the vectors (b, d) of rows, encoded from their names."""
-        raise NotImplementedError
+    def skip_reason(self, row: int) -> str:
+        """Return why a row was skipped."""
+        if self.vectors.memmap is None:
+            return rejection_reason(self.names[row]) or ""
+        reasons = [entry.reason for entry in self.vectors.skipped if entry.row == row]
+        return ", ".join(reasons) or "reason unknown"
 
     def check_any_vector(self, removed: Sequence[int]) -> None:
         """Raise ValueError if every row was skipped or removed."""
         if not self.has_vectors or any(not {*rows.tolist()} <= {*removed} for rows, _ in unit_blocks(self.array)):
             return
         raise ValueError(f"no {self.noun} of this collection has a vector: all {len(self)} were skipped or removed")
-
-    def locate(self, name: str) -> Location | None:
-        """Return the path of an image; None for texts, if the folder is unknown, or if the name leads out of it."""
-        return self.source.join(name) if self.source else None

@@ -8,8 +8,7 @@ from cachetools import LRUCache
 
 from similar_images import forks
 from similar_images.collection.base import BaseCollection, open_index
-from similar_images.collection.encoder import QueryEncoder
-from similar_images.collection.queries import Query
+from similar_images.collection.encoder import Query, QueryEncoder
 from similar_images.collection.store import Store
 from similar_images.index.index import Index
 from similar_images.inputs.texts import (
@@ -28,7 +27,7 @@ from similar_images.vectors.store import Vectors, open_vectors, vectors_path
 TWEETS = Path("tweets/texts_20k.csv")  # by scripts/get_sentiment140.sh
 TWEETS_INDEX = Path("tweets/tweets_20000.faiss.index")
 DOCSTRINGS = Path("docstrings_list.txt")  # by make sample-text
-MAX_ENCODED_ROWS = 10_000  # cached vectors of rows without stored vectors
+MAX_ENCODED_NAMES = 10_000  # cached vectors of texts without stored vectors
 
 
 class TextQueryEncoder(QueryEncoder[TextEncoder]):
@@ -40,6 +39,8 @@ class TextQueryEncoder(QueryEncoder[TextEncoder]):
         """`source` is the name or the folder of the network, as text_networks.load_text_network takes it."""
         super().__init__(network)
         self.source = source
+        self._encoded: LRUCache[str, np.ndarray] = LRUCache(MAX_ENCODED_NAMES)
+        self._encoded_lock = forks.new_lock()
 
     def encode(self, new: str) -> Query:
         if not isinstance(new, str):
@@ -49,40 +50,17 @@ class TextQueryEncoder(QueryEncoder[TextEncoder]):
         encoder = self.load()
         return Query(encoder.encode_text(to_one_line(new)), encoder.description)
 
+    def encode_names(self, names: Sequence[str]) -> np.ndarray:
+        encoder = self.load()
+        with self._encoded_lock:
+            vectors = {name: self._encoded[name] for name in names if name in self._encoded}
+            if missing := [name for name in dict.fromkeys(names) if name not in vectors]:
+                vectors.update(zip(missing, encoder.encode(missing), strict=True))
+                self._encoded.update(vectors)  # which may drop names of this very call
+        return np.stack([vectors[name] for name in names])
+
     def _open(self) -> TextEncoder:
         return text_networks.load_text_network(self.source)
-
-
-class TextStore(Store):
-    """Texts; missing vectors are encoded again."""
-
-    encodes_rows = True
-
-    def __init__(self, vectors: Vectors, encoder: TextQueryEncoder):
-        super().__init__(vectors, "text")
-        self._encoder = encoder
-        self._encoded: LRUCache[int, np.ndarray] = LRUCache(MAX_ENCODED_ROWS)
-        self._lock = forks.new_lock()
-
-    def was_skipped(self, row: int) -> bool:
-        return super().was_skipped(row) if self.has_vectors else rejection_reason(self.names[row]) is not None
-
-    def vector(self, row: int) -> np.ndarray:
-        if self.has_vectors or not 0 <= row < len(self):
-            return super().vector(row)
-        if reason := rejection_reason(self.names[row]):
-            raise ValueError(f"{self.names[row]} has no vector, it was skipped: {reason}")
-        return np.asarray(self.encode_rows([row])[0])
-
-    def encode_rows(self, rows: Sequence[int]) -> np.ndarray:
-        encoder = self._encoder.load()
-        with self._lock:
-            vectors = {row: self._encoded[row] for row in rows if row in self._encoded}
-            if missing := [row for row in rows if row not in vectors]:
-                encoded = encoder.encode([self.names[row] for row in missing])
-                vectors.update(zip(missing, encoded, strict=True))
-                self._encoded.update(vectors)  # which may drop rows of this very call
-        return np.stack([vectors[row] for row in rows])
 
 
 class TextCollection(BaseCollection[TextEncoder]):
@@ -105,7 +83,7 @@ class TextCollection(BaseCollection[TextEncoder]):
         folder = vectors.manifest and vectors.manifest.files.get("model")
         source = str(vectors.path.parent / folder) if folder else vectors.network.name
         encoder = TextQueryEncoder(vectors.network, source)
-        super().__init__(TextStore(vectors, encoder), encoder, index)
+        super().__init__(Store(vectors, self.noun), encoder, index)
 
     @classmethod
     def open(

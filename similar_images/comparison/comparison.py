@@ -21,7 +21,7 @@ from similar_images.comparison.votes import (
 )
 from similar_images.evaluation.evaluation import SearchConfig
 from similar_images.files import check_writeable
-from similar_images.index.neighbours import check_k
+from similar_images.index.exact import check_k
 from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.sources import open_source, parse_location
 from similar_images.networks.extras import need

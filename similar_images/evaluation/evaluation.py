@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from similar_images.collection.base import BaseCollection
+from similar_images.collection.encoder import Query
 from similar_images.collection.images import Collection
 from similar_images.collection.opening import open_collection
-from similar_images.collection.queries import Query
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.labels import Labels, Relevance, relevance, unlabelled
 from similar_images.events import Event, Progress, ignore, track

@@ -275,6 +275,14 @@ forks.run_in_child(_threads.cache_clear)
 forks.run_in_child(lambda: faiss.omp_set_num_threads(1))  # a forked child has no OpenMP threads: see forks
 
 
+def check_k(k: int) -> None:
+    """Raise ValueError for a k below 1, TypeError unless it is a whole number."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer):
+        raise TypeError(f"expected k as a whole number, got {k!r:.60}")
+    if k < 1:
+        raise ValueError(f"expected k of at least 1, got {k}")
+
+
 def normalise(block: np.ndarray) -> np.ndarray:
     """Return float32 unit vectors for vectors (b, d), zeros for rows of zeros.
 

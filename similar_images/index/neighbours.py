@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from similar_images.index.backend import search
-from similar_images.index.exact import ExactSearch, cosines, row_mask, unit_blocks
+from similar_images.index.exact import ExactSearch, check_k, cosines, row_mask, unit_blocks
 from similar_images.index.index import Index
 from similar_images.index.quality import columns_without_self
 from similar_images.vectors.store import BLOCK_BYTES
@@ -29,14 +29,6 @@ class Neighbours(NamedTuple):
     def has_any(self) -> np.ndarray:
         """Which rows have a neighbour, bool (n,): not skipped or removed rows."""
         return self.rows[:, 0] >= 0
-
-
-def check_k(k: int) -> None:
-    """Raise ValueError for a k below 1, TypeError unless it is a whole number."""
-    if isinstance(k, bool) or not isinstance(k, int | np.integer):
-        raise TypeError(f"expected k as a whole number, got {k!r:.60}")
-    if k < 1:
-        raise ValueError(f"expected k of at least 1, got {k}")
 
 
 def find_neighbours(

@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 from traitlets import Bool, Int, List, observe, validate
 
+from similar_images.collection.encoder import Query
 from similar_images.collection.images import Collection
-from similar_images.collection.queries import Query
 from similar_images.collection.searcher import Hit
 from similar_images.collection.session import Box, QueryState, ResultPage, network_name
 from similar_images.inputs import images

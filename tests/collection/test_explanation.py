@@ -11,8 +11,8 @@ from pasted_objects import pairs, thing
 from PIL import Image
 
 from similar_images import Collection
+from similar_images.collection.encoder import Query
 from similar_images.collection.explanation import GRID, HeatMap
-from similar_images.collection.queries import Query
 from similar_images.inputs.images import Preparation, resize_to_square
 
 PHOTOGRAPHS = Path(os.environ.get("SIMILAR_IMAGES_DATA", ROOT.parent / "shared")) / "photos" / "coco"

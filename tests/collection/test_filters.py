@@ -78,7 +78,7 @@ def test_few_rows_that_match_are_searched_exactly(collection, where):
 @pytest.mark.parametrize("where", [*WHERES, {"name": "town"}])
 def test_the_index_finds_nearly_all_that_match(collection, where, many):
     matching = expected(collection, where)
-    assert collection._subset(where).index is not None
+    assert collection.searcher.subset(where).index is not None
     found = rows_of(collection.nearest_many(QUERIES, K, where=where))
     assert matching[np.concatenate(found)].all()
     assert shared(found, oracle(collection, QUERIES, matching)) >= 0.95

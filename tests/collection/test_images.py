@@ -9,7 +9,7 @@ from collection_files import save_indexed, save_vectors
 from PIL import Image
 
 from similar_images import Collection
-from similar_images.collection.queries import Query
+from similar_images.collection.encoder import Query
 from similar_images.collection.searcher import SAME
 from similar_images.evaluation.evaluation import precision
 from similar_images.evaluation.labels import folder_labels

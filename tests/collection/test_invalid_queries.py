@@ -8,7 +8,7 @@ from colour_network import saved
 from PIL import Image
 
 from similar_images import Collection
-from similar_images.collection.queries import Query
+from similar_images.collection.encoder import Query
 from similar_images.index.exact import normalise
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks.description import NetworkDescription

@@ -5,7 +5,7 @@ from arrays import clustered
 from collection_files import Letters, save_indexed, save_texts
 
 from similar_images import Collection, TextCollection
-from similar_images.collection.queries import Query
+from similar_images.collection.encoder import Query
 from similar_images.collection.session import History, QueryState, SearchRequest, SearchSession, network_name
 from similar_images.networks import text as text_networks
 

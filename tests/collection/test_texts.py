@@ -31,7 +31,7 @@ def without_vectors(tmp_path, words, network, monkeypatch) -> TextCollection:
     vectors = vectors_path(list_file)
     build(open_vectors(vectors), index_path(vectors), BuildRequest("PCA8,SQ8"))
     vectors.unlink()
-    monkeypatch.setattr(texts, "MAX_ENCODED_ROWS", 150)  # rows in the cache, fewer than a few queries need
+    monkeypatch.setattr(texts, "MAX_ENCODED_NAMES", 150)  # rows in the cache, fewer than a few queries need
     return TextCollection.open(list_file)
 
 

@@ -9,7 +9,7 @@ from collection_files import save_vectors
 
 from similar_images import Collection
 from similar_images.collection import searcher
-from similar_images.collection.queries import Query
+from similar_images.collection.encoder import Query
 from similar_images.evaluation.alterations import ALTERATIONS
 from similar_images.evaluation.evaluation import AlteredCopy, SearchConfig, _rank_copies, evaluate
 from similar_images.index import backend as backends
@@ -117,13 +117,13 @@ def test_equal_hits_of_an_index_alone_are_ordered_by_row(opened, rows, recipe):
 @pytest.mark.parametrize("rows", REPEATED)
 def test_the_recall_of_an_exact_index_is_1(opened, rows):
     measured = opened(rows, "flat").measured
-    assert (measured["recall"], measured["recall_alone"]) == (1, 1)
+    assert (measured.recall, measured.recall_alone) == (1, 1)
 
 
 @pytest.mark.parametrize("recipe", ["reduced", "mapped", "reduced in parts"])
 @pytest.mark.parametrize("rows", ["243 identical rows", "20 photos x 15 copies"])
 def test_the_recall_of_an_approximate_index_counts_every_copy(opened, rows, recipe):
-    assert opened(rows, recipe).measured["recall"] == 1
+    assert opened(rows, recipe).measured.recall == 1
 
 
 @pytest.mark.parametrize("rows", REPEATED)

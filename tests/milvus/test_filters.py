@@ -93,7 +93,7 @@ def test_milvus_filter_matches_exact_search(collection, where):
 
 @pytest.mark.parametrize("where", [where for where in WHERES if "name" not in where], ids=str)
 def test_filter_without_names_becomes_an_expression(collection, where):
-    part = collection._subset(where).index
+    part = collection.searcher.subset(where).index
     assert part is not None and "row in" not in part.where
     assert collection.index.backend.count(part.where) == part.ntotal == collection.matching(where).sum()
 
@@ -114,16 +114,16 @@ def test_changed_columns_reach_milvus_with_add(milvus, tmp_path):
     table = tmp_path / "v.columns.csv"
     table.write_text("name,stars\n" + "".join(f"{row % 10}/image {row}.jpg,{row % 5}\n" for row in range(300)))
     later = opened(vectors, manifest)
-    assert later._subset({"stars": 2}).index.where.startswith("row in")
+    assert later.searcher.subset({"stars": 2}).index.where.startswith("row in")
     rebuilt = milvus.build(vectors, "changed")
-    assert opened(vectors, rebuilt)._subset({"stars": 2}).index.where.startswith("((c")
+    assert opened(vectors, rebuilt).searcher.subset({"stars": 2}).index.where.startswith("((c")
     table.write_text("name,stars\n" + "".join(f"{row % 10}/image {row}.jpg,{row % 3}\n" for row in range(300)))
     changed = opened(vectors, rebuilt)
-    assert changed._subset({"stars": 2}).index.where.startswith("row in")
+    assert changed.searcher.subset({"stars": 2}).index.where.startswith("row in")
     assert all(row % 3 == 2 for row in rows_of(changed.nearest(0, 20, where={"stars": 2})))
     add(vectors, rebuilt)
     added = opened(vectors, rebuilt)
-    assert added._subset({"stars": 2}).index.where.startswith("((c")
+    assert added.searcher.subset({"stars": 2}).index.where.startswith("((c")
     assert all(row % 3 == 2 for row in rows_of(added.nearest(0, 20, where={"stars": 2})))
 
 
@@ -137,7 +137,7 @@ def test_values_unknown_to_milvus_have_no_expression():
     columns = Columns({"name": texts(["a.jpg", "b.jpg"]), "size": np.array([1.0, np.nan])})
 
     def given(**where):
-        return {column: (columns[column], some) for column, some in columns.conditions(where).items()}
+        return columns.conditions(where)
 
     assert match_conditions(given(size=1), {}, True) is None
     assert match_conditions(given(size=(1, 2)), {"size": "c1_size"}, True).endswith(

@@ -10,7 +10,7 @@ from PIL import Image
 from sample_images import encoded
 
 from similar_images import Collection, Gallery
-from similar_images.collection.searcher import Hit
+from similar_images.collection.searcher import Hit, Searcher
 from similar_images.collection.session import QueryState, SearchSession
 from similar_images.inputs.images import UnreadableImage
 from similar_images.widgets import export
@@ -103,7 +103,7 @@ def test_exported_page_escapes_names(collection, shown):
 
 def test_query_without_close_match_is_shown(shown, monkeypatch):
     for answer in (True, False):
-        monkeypatch.setattr(Collection, "is_like_nothing", lambda *_, answer=answer: answer)
+        monkeypatch.setattr(Searcher, "has_no_close_match", lambda *_, answer=answer: answer)
         tell(shown, do="row", row=0)
         assert shown.shown["unlike"] is answer
 

@@ -186,7 +186,7 @@ def test_hits_without_vectors_are_reranked_by_encoding_them(alone):
     expected = stored.nearest(QUERY, exact=True)
     vectors_path(names).unlink()
     collection = TextCollection.open(TWEETS, index_path(vectors_path(names)))
-    assert collection.recall > collection.measured["recall_alone"]
+    assert collection.recall > collection.measured.recall_alone
     assert [hit.row for hit in collection.nearest(QUERY, reranked=False)] != [hit.row for hit in expected]
     found = collection.nearest(QUERY)
     assert [hit.row for hit in found] == [hit.row for hit in expected]

@@ -9,7 +9,7 @@ from galleries import GREEN, refusal, tell, upload
 from PIL import Image
 
 from similar_images import Collection, Gallery
-from similar_images.collection.queries import Query
+from similar_images.collection.encoder import Query
 
 
 @pytest.fixture
