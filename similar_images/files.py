@@ -21,6 +21,7 @@ import psutil
 
 FULL_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 STALE_SECONDS = 24 * 3600  # since the last change; a killed run left a partial file of that age
+JsonObject = dict[str, Any]
 
 
 class NoSpace(OSError):
@@ -165,18 +166,13 @@ def hold_lock(path: Path, wait: bool = False) -> Iterator[None]:
         file.close()
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_json(path: Path, content: JsonObject) -> None:
     """Write `content` to `path` atomically."""
     with replace_file(path) as partial:
-        write_json_to(partial, content)
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_json_to(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` to a new file."""
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: Path, form: str, remedy: str = "remove it and create it again") -> dict[str, Any]:
+def read_json(path: Path, form: str, remedy: str = "remove it and create it again") -> JsonObject:
     """Return the content of `path`, whose "format" must be `form`.
 
     Raises ValueError, with the remedy, if the file is damaged or has another format.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from similar_images.collection.columns import ISO, NAME, VECTOR, texts
+from similar_images.collection.columns import ISO, NAME, VECTOR, Arrays, texts
 from similar_images.events import Event, Progress, report_counts
 from similar_images.files import hold_lock, replace_file
 from similar_images.inputs.exif import MAX_CHARS, Exif, read_exif
@@ -42,7 +42,7 @@ def beside(list_file: Path, suffix: str) -> Path:
     return list_file.with_name(list_file.name.removesuffix(".txt") + suffix)
 
 
-def read_table(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:
+def read_table(list_file: Path, names: list[str]) -> Arrays:
     """Return the columns (n,) of the table beside a list; none if there is no table.
 
     Warns of skipped columns. Raises ValueError for a table without a column `name`, and for repeated or unknown names.
@@ -128,14 +128,13 @@ def _write_exif(path: Path, names: list[str], exif: Exif) -> None:
         )
 
 
-def file_columns(list_file: Path, names: list[str]) -> dict[str, np.ndarray]:
+def file_columns(list_file: Path, names: list[str]) -> Arrays:
     """Return the columns (n,) of the files beside a list; columns of the table replace EXIF."""
-    exif, n = known_exif(list_file, names), len(names)
-    columns: dict[str, np.ndarray] = {}
+    exif, n, columns = known_exif(list_file, names), len(names), {}
     if exif is not None:
         rows = np.arange(len(exif.dates))
         columns = {column: _spread(values, rows, rows, n) for column, values in zip(EXIF_COLUMNS, exif, strict=True)}
-    return columns | read_table(list_file, names)
+    return {**columns, **read_table(list_file, names)}
 
 
 def _spread(values: np.ndarray, lines: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
@@ -276,20 +275,20 @@ def _value_type(kind: "pa.DataType") -> "pa.DataType":
 def _is_text(kind: "pa.DataType") -> bool:
     import pyarrow as pa
 
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _is_number(kind: "pa.DataType") -> bool:
     import pyarrow as pa
 
     types = pa.types
-    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind))
 
 
 def _is_moment(kind: "pa.DataType") -> bool:
     import pyarrow as pa
 
-    return pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
 
 
 def _column_bytes(metadata: "pq.FileMetaData") -> Counter[str]:
@@ -313,9 +312,9 @@ def _array(column: "pa.ChunkedArray", kind: "pa.DataType") -> np.ndarray:
         return _typed(["" if value is None else f"{value:f}" for value in column.to_pylist()])
     if _is_moment(kind):
         moments = column.cast(pa.timestamp("s", tz=getattr(kind, "tz", None)), safe=False)
-        return moments.to_numpy().astype("datetime64[s]")  # in UTC if they have a time zone
+        return np.asarray(moments.to_numpy(), "datetime64[s]")  # in UTC if they have a time zone
     if pa.types.is_floating(kind):
-        return column.to_numpy()
+        return np.asarray(column.to_numpy())
     whole = column.cast(pa.uint64() if pa.types.is_uint64(kind) else pa.int64())
     values = whole.fill_null(0).to_numpy()
     if values.dtype == np.uint64 and (values <= np.iinfo(np.int64).max).all():

@@ -217,10 +217,10 @@ def _condition(column: str, dtype: np.dtype, value: Any) -> Condition:
     if kind == "text":
         if not isinstance(value, str):
             raise ValueError(f"{column}: expected a text or a list of texts, got {value!r}")
-        value = compose(value)
-        if column == FOLDER and value:
-            return value.rstrip("/") or value
-        return fold_case(value) if column == NAME else value
+        text = compose(value)
+        if column == FOLDER and text:
+            return text.rstrip("/") or text
+        return fold_case(text) if column == NAME else text
     return None if isinstance(value, str) and not value else _within(column, dtype, value)
 
 

@@ -8,7 +8,8 @@ from similar_images.collection.images import Collection
 from similar_images.collection.texts import TextCollection
 from similar_images.inputs.texts import TABLES, text_list_path
 from similar_images.networks.description import reads_text
-from similar_images.vectors.store import manifest_path, read_manifest, vectors_path
+from similar_images.vectors.manifest import manifest_path, read_manifest
+from similar_images.vectors.store import vectors_path
 
 
 def is_of_texts(path: Path) -> bool:
@@ -19,10 +20,10 @@ def is_of_texts(path: Path) -> bool:
     return manifest.is_file() and reads_text(read_manifest(manifest.with_suffix(".npy")).network)
 
 
-def open_collection(path: str | Path, index: str | Path | None = None, **opening: Any) -> BaseCollection:
+def open_collection(path: str | Path, index: str | Path | None = None, **opening: Any) -> BaseCollection[Any]:
     """Open a collection of images or of texts, whichever it is. `opening` is what Collection.open takes.
 
-    Raises as Collection.open and TextCollection.open do, and ValueError where texts get options of images.
+    Raises as Collection.open and TextCollection.open do, and ValueError if texts get options of images.
     """
     if not is_of_texts(Path(path)):
         return Collection.open(path, index, **opening)

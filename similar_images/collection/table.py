@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from similar_images.collection.columns import VECTOR, is_empty, texts
+from similar_images.collection.columns import VECTOR, Arrays, is_empty, texts
 from similar_images.collection.searcher import Hit
 from similar_images.events import Event, Progress
 from similar_images.files import replace_file
@@ -31,11 +31,11 @@ MAX_EXACT_FLOAT = 2**53  # up to it, floats hold every whole number
 class Table:
     """Columns (n,) of every row, for pandas, Arrow and files."""
 
-    def __init__(self, columns: dict[str, np.ndarray], n: int, removed: Sequence[int] = ()):
+    def __init__(self, columns: Arrays, n: int, removed: Sequence[int] = ()):
         """If rows were removed, a column marks them."""
         self._columns, self._n = columns, n
         if len(removed):
-            self._columns = columns | {REMOVED: np.isin(np.arange(n), removed)}
+            self._columns = {**columns, REMOVED: np.isin(np.arange(n), removed)}
 
     def to_pandas(self) -> "pd.DataFrame":
         return _frame(self._columns, range(self._n))
@@ -109,9 +109,9 @@ def export(table: Table, n: int, path: Path, array: np.ndarray | None, progress:
             progress(Event("export", done, n))
 
 
-def hits_frame(hits: Sequence[Hit] | Sequence[Sequence[Hit]], columns: dict[str, np.ndarray]) -> "pd.DataFrame":
+def hits_frame(hits: Sequence[Hit] | Sequence[Sequence[Hit]], columns: Arrays) -> "pd.DataFrame":
     """Return hits, or lists of hits, as a data frame with the columns (n,) of their rows. Raises TypeError."""
-    found: dict[str, Any] = {}
+    found: dict[str, np.ndarray] = {}
     are_lists = any(isinstance(each, list) for each in hits)
     groups: Sequence[Any] = hits if are_lists else [hits]
     flat = [hit for group in groups for hit in (group if isinstance(group, Sequence) else [group])]
@@ -140,7 +140,7 @@ class _UnixLines:
         return self._file.write(row.removesuffix("\r\n") + "\n")
 
 
-def _frame(columns: dict[str, Any], rows: Sequence[int] | None = None) -> "pd.DataFrame":
+def _frame(columns: Arrays, rows: Sequence[int] | None = None) -> "pd.DataFrame":
     need("pandas", "table", "a data frame")
     import pandas as pd
 

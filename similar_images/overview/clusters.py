@@ -6,7 +6,7 @@ Source: Blondel, Guillaume, Lambiotte & Lefebvre, "Fast unfolding of communities
 Shape letters: n rows, d numbers in a vector, k neighbours of a row, m rows of a cluster, c clusters.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +38,7 @@ class Cluster(NamedTuple):
         return int(self.rows[0])
 
 
-class Clusters(Sequence):
+class Clusters(list[Cluster]):
     """The clusters of a collection, the largest first."""
 
     def __init__(self, table: np.ndarray, names: Sequence[str]):
@@ -48,16 +48,7 @@ class Clusters(Sequence):
         inside = order[np.searchsorted(self.labels[order], 0) :]
         sizes = np.bincount(self.labels[inside])
         parts = np.split(inside, np.cumsum(sizes)[:-1]) if len(inside) else []
-        self._all = [Cluster(number, names[rows[0]], rows) for number, rows in enumerate(parts)]
-
-    def __len__(self) -> int:
-        return len(self._all)
-
-    def __getitem__(self, number):  # as a list's: a Cluster, or a list of them
-        return self._all[number]
-
-    def __iter__(self) -> Iterator[Cluster]:
-        return iter(self._all)
+        super().__init__(Cluster(number, names[rows[0]], rows) for number, rows in enumerate(parts))
 
     def __repr__(self) -> str:
         return f"{len(self)} clusters of {int((self.labels >= 0).sum())} rows, {int((self.labels < 0).sum())} in none"
@@ -81,7 +72,8 @@ def communities(neighbours: Neighbours, k: int = NEAREST, resolution: float | No
     graph = csr_matrix((neighbours.similarities[:, :k][linked], ends), shape=(n, n))
     if resolution is None:
         resolution = min(RESOLUTION, max(1.0, neighbours.has_any.sum() / ROWS))
-    return Louvain(resolution=resolution, random_state=0).fit_predict(graph.maximum(graph.T).tocsr())
+    louvain = Louvain(resolution=resolution, random_state=0)
+    return np.asarray(louvain.fit_predict(graph.maximum(graph.T).tocsr()))
 
 
 def find_clusters(neighbours: Neighbours, vectors: np.ndarray) -> np.ndarray:

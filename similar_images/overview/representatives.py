@@ -23,7 +23,9 @@ def isolation(neighbours: Neighbours) -> np.ndarray:
     """Return the mean similarity float32 (n,) of each row to its nearest, at most NEAREST; NaN for rows without any."""
     known = neighbours.rows[:, :NEAREST] >= 0
     total = np.where(known, neighbours.similarities[:, :NEAREST], 0).sum(axis=1)
-    return np.divide(total, known.sum(axis=1), out=np.full(len(total), np.nan, np.float32), where=known.any(axis=1))
+    means = np.full(len(total), np.nan, np.float32)
+    np.divide(total, known.sum(axis=1), out=means, where=known.any(axis=1))
+    return means
 
 
 def popularity(neighbours: Neighbours) -> tuple[np.ndarray, np.ndarray]:
