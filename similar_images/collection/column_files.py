@@ -234,61 +234,50 @@ def _parquet(path: Path, most_rows: int) -> Table:
         _check_header(path, schema.names)
         if metadata.num_rows > most_rows:
             raise _too_many_rows(path, most_rows, f"{metadata.num_rows:,}")
-        kinds = {field.name: _value_type(field.type) for field in schema}
-        found = Table({}, _unusable(kinds, metadata))
-        as_codes = [name for name, kind in kinds.items() if _is_text(kind)]
+        types = {
+            field.name: field.type.value_type if pa.types.is_dictionary(field.type) else field.type for field in schema
+        }
+        found = Table({}, _unusable(types, metadata))
+        as_codes = [name for name, held in types.items() if _kind(held) == "text"]
         with pq.ParquetFile(path, metadata=metadata, read_dictionary=as_codes) as file:
-            for name in (name for name in kinds if name not in found.skipped):
+            for name in (name for name in types if name not in found.skipped):
                 column = file.read(columns=[name]).column(name)
                 try:
-                    found.columns[name] = _array(column, kinds[name])
+                    found.columns[name] = _array(column, types[name])
                 except (ValueError, pa.ArrowException) as error:
                     found.skipped[name] = str(error).splitlines()[0]
     except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{path} is damaged or not a Parquet file: {str(error).splitlines()[0]}") from error
-    if NAME in found.skipped or not _is_text(kinds[NAME]):
-        raise ValueError(f"{path}: expected texts in the column name, got {found.skipped.get(NAME, kinds[NAME])}")
-    if VECTOR in kinds and pa.types.is_nested(kinds[VECTOR]):
+    if NAME in found.skipped or _kind(types[NAME]) != "text":
+        raise ValueError(f"{path}: expected texts in the column name, got {found.skipped.get(NAME, types[NAME])}")
+    if VECTOR in types and pa.types.is_nested(types[VECTOR]):
         del found.skipped[VECTOR]  # an export has them
     return found
 
 
-def _unusable(kinds: "dict[str, pa.DataType]", metadata: "pq.FileMetaData") -> dict[str, str]:
+def _unusable(types: "dict[str, pa.DataType]", metadata: "pq.FileMetaData") -> dict[str, str]:
     """Return why columns of a Parquet file are not read: they have another kind than filters, or too much text."""
     most = MAX_TEXT_BYTES + MAX_TEXT_BYTES_PER_ROW * metadata.num_rows
     sizes = _column_bytes(metadata)
     found = {}
-    for name, kind in kinds.items():
-        if not (_is_text(kind) or _is_number(kind) or _is_moment(kind)):
-            found[name] = str(kind)
-        elif _is_text(kind) and sizes[name] > most:
+    for name, held in types.items():
+        if not _kind(held):
+            found[name] = str(held)
+        elif _kind(held) == "text" and sizes[name] > most:
             found[name] = f"{sizes[name]:,} bytes of text, expected at most {most:,}"
     return found
 
 
-def _value_type(kind: "pa.DataType") -> "pa.DataType":
-    import pyarrow as pa
+def _kind(held: "pa.DataType") -> str:
+    """Return whether a type holds text, number or date; an empty string for other types."""
+    from pyarrow import types
 
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_text(kind: "pa.DataType") -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
-
-
-def _is_number(kind: "pa.DataType") -> bool:
-    import pyarrow as pa
-
-    types = pa.types
-    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind))
-
-
-def _is_moment(kind: "pa.DataType") -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind))
+    checks = {
+        "text": (types.is_string, types.is_large_string, types.is_string_view),
+        "number": (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal),
+        "date": (types.is_timestamp, types.is_date),
+    }
+    return next((kind for kind, some in checks.items() if any(check(held) for check in some)), "")
 
 
 def _column_bytes(metadata: "pq.FileMetaData") -> Counter[str]:
@@ -300,22 +289,22 @@ def _column_bytes(metadata: "pq.FileMetaData") -> Counter[str]:
     return sizes
 
 
-def _array(column: "pa.ChunkedArray", kind: "pa.DataType") -> np.ndarray:
+def _array(column: "pa.ChunkedArray", held: "pa.DataType") -> np.ndarray:
     """Return the values of a column that holds values of a kind. Raises ValueError or ArrowException if they do not fit."""
     import pyarrow as pa
 
-    if _is_text(kind):
+    if _kind(held) == "text":
         return texts(_known_texts(column))
     if pa.types.is_dictionary(column.type):
-        column = column.cast(kind)
-    if pa.types.is_decimal(kind):
+        column = column.cast(held)
+    if pa.types.is_decimal(held):
         return _typed(["" if value is None else f"{value:f}" for value in column.to_pylist()])
-    if _is_moment(kind):
-        moments = column.cast(pa.timestamp("s", tz=getattr(kind, "tz", None)), safe=False)
+    if _kind(held) == "date":
+        moments = column.cast(pa.timestamp("s", tz=getattr(held, "tz", None)), safe=False)
         return np.asarray(moments.to_numpy(), "datetime64[s]")  # in UTC if they have a time zone
-    if pa.types.is_floating(kind):
+    if pa.types.is_floating(held):
         return np.asarray(column.to_numpy())
-    whole = column.cast(pa.uint64() if pa.types.is_uint64(kind) else pa.int64())
+    whole = column.cast(pa.uint64() if pa.types.is_uint64(held) else pa.int64())
     values = whole.fill_null(0).to_numpy()
     if values.dtype == np.uint64 and (values <= np.iinfo(np.int64).max).all():
         values = values.astype(np.int64)
