@@ -13,6 +13,7 @@ import pytest
 from browser import (
     barriers,
     chromium_path,
+    reload_notebook,
     run_all,
     set_hits,
     wait_for_gallery,
@@ -483,11 +484,11 @@ def test_keyboard_reaches_every_control(gallery):
     expect(query(gallery)).to_have_attribute("title", name)
 
 
-def test_reloaded_page_shows_the_last_query(page, gallery):
+def test_reloaded_page_shows_the_last_query(page, gallery, opened):
     before = name_of(gallery), names(gallery)
     with page.expect_response(lambda response: response.request.method == "PUT"):
         gallery.get_by_role("button", name="Random image").press("Control+s")  # saves the notebook
-    page.reload()
+    reload_notebook(*opened)
     gallery = page.locator(".similar-images").first
     expect(query(gallery)).to_have_attribute("title", before[0], timeout=60_000)
     wait_for_pictures(page)
