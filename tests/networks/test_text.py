@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hub_networks import edit
 
 pytest.importorskip("sentence_transformers", reason="texts are not installed: make install-text")
 
@@ -15,6 +16,7 @@ from similar_images.networks import text as text_networks
 from similar_images.networks import text_openvino
 from similar_images.networks.catalog import NetworkUnavailable
 from similar_images.networks.text import DEFAULT, load_text_network, split_batches
+from similar_images.networks.text_openvino import TextExport
 
 TEXTS = ["a cat", "", "two dogs run after each other", "שלום 😀", "word " * 1000, "a cat sits"]
 
@@ -54,7 +56,7 @@ def test_threads_encode_at_once(openvino):
             np.testing.assert_allclose(vector, expected[TEXTS.index(text)], atol=1e-5)
 
 
-def test_export_is_reused_unless_damaged(copied, monkeypatch, tmp_path):
+def test_export_is_reused(copied, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = []
     export = text_openvino._export
@@ -62,16 +64,16 @@ def test_export_is_reused_unless_damaged(copied, monkeypatch, tmp_path):
     expected = load_text_network(str(copied)).encode_text("a cat")
     np.testing.assert_array_equal(load_text_network(str(copied)).encode_text("a cat"), expected)
     assert len(made) == 1
-    (folder,) = (tmp_path / "cache" / "similar-images").iterdir()
-    content = folder.joinpath("model.bin").read_bytes()
-    for damage in (content[:-100], b"x" + content[1:]):
-        folder.joinpath("model.bin").write_bytes(damage)
-        np.testing.assert_allclose(load_text_network(str(copied)).encode_text("a cat"), expected, atol=1e-6)
-    assert len(made) == 3
-    settings = json.loads((copied / "sentence_bert_config.json").read_text())
-    (copied / "sentence_bert_config.json").write_text(json.dumps(settings | {"max_seq_length": 64}))
+    edit(copied / "sentence_bert_config.json", max_seq_length=64)
     assert load_text_network(str(copied)).tokens == 64  # another network with the same weights
-    assert len(made) == 4 and len(list(folder.parent.iterdir())) == 2
+    assert len(made) == 2 and len(list((tmp_path / "cache" / "similar-images").iterdir())) == 2
+
+
+@pytest.fixture
+def export(openvino, tmp_path) -> TextExport:
+    """A copy of the default's export."""
+    found = text_openvino.find_or_create_export(text_networks._folder(DEFAULT), DEFAULT)
+    return found._replace(folder=Path(shutil.copytree(found.folder, tmp_path / "export")))
 
 
 @pytest.mark.parametrize(
@@ -86,27 +88,27 @@ def test_export_is_reused_unless_damaged(copied, monkeypatch, tmp_path):
     ],
     ids=str,
 )
-def test_export_with_damaged_manifest_is_ignored(openvino, tmp_path, damage):
-    (good,) = (
-        path
-        for path in Path(os.environ["XDG_CACHE_HOME"], "similar-images").glob("all-MiniLM-L6-v2-*")
-        if path.is_dir()
-    )
-    folder = Path(shutil.copytree(good, tmp_path / "export"))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    assert text_openvino._find_export(folder, manifest["source"]) is not None
-    (folder / "manifest.json").write_text(json.dumps(manifest | damage))
-    assert text_openvino._find_export(folder, manifest["source"]) is None
+def test_export_with_damaged_manifest_is_ignored(export, damage):
+    assert text_openvino._find_export(export.folder, export.manifest.source) is not None
+    edit(export.folder / "manifest.json", **damage)
+    assert text_openvino._find_export(export.folder, export.manifest.source) is None
+
+
+@pytest.mark.parametrize("change", [lambda content: content[:-100], lambda content: b"x" + content[1:]])
+def test_damaged_export_is_ignored(export, change):
+    weights = export.folder / "model.bin"
+    weights.write_bytes(change(weights.read_bytes()))
+    assert text_openvino._find_export(export.folder, export.manifest.source) is None
 
 
 def test_file_at_the_path_of_the_export_is_replaced(copied, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    load_text_network(str(copied), engine="openvino")
-    (folder,) = (tmp_path / "cache" / "similar-images").iterdir()
-    shutil.rmtree(folder)
+    cache = tmp_path / "cache" / "similar-images"
+    cache.mkdir(parents=True)
+    folder = cache / f"copied-{text_openvino._digest_files(copied)[:16]}"
     folder.write_text("no folder")
     assert load_text_network(str(copied), engine="openvino").engine.name == "openvino"
-    assert list(folder.parent.iterdir()) == [folder] and folder.is_dir()
+    assert list(cache.iterdir()) == [folder] and folder.is_dir()
 
 
 def test_pytorch_is_used_if_the_export_cannot_be_written(copied, monkeypatch, tmp_path):
@@ -164,7 +166,7 @@ def test_foreign_file_is_refused_as_benchmark(tmp_path, content, said):
 
 
 def test_description_names_the_folder(copied, minilm):
-    other = load_text_network(str(copied))
+    other = load_text_network(str(copied), engine="torch")
     assert other.description == replace(minilm.description, name="copied")
     np.testing.assert_allclose(other.encode(["a cat"]), minilm.encode(["a cat"]), atol=1e-6)
 
