@@ -19,7 +19,7 @@ class MissingExtra(OSError):
 
 
 def need(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import and return `module` for a `purpose`, such as "the map"; `extra` is one of pyproject.toml.
+    """Import and return `module` for a `purpose`, such as "the map"; `extra` is one of the extras in pyproject.toml.
 
     Raises MissingExtra if the module, or a package that it imports, is not installed.
     """
