@@ -67,7 +67,7 @@ def test_every_kind_of_query_is_explained(collection, folder):
     file = folder / "pictures" / "a.png"
     expected = collection.explain(0, 1)
     pixels = np.asarray(Image.open(file))
-    for query in (str(file), file, file.read_bytes(), Image.open(file), pixels, [file, 2], [(0, 2.0), 2]):
+    for query in (file, file.read_bytes(), pixels, [str(file), 2], [(0, 2.0), 2]):
         why = collection.explain(query, 1)
         np.testing.assert_allclose(why.hit.values, expected.hit.values, atol=1e-4)
         np.testing.assert_allclose(why.query.values, expected.query.values, atol=1e-4)

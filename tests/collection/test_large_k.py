@@ -48,14 +48,14 @@ def recall_at(k: int, collection: Collection, queries: list[int], where: np.ndar
     """Return recall@k of rows as queries, after checks of their hits."""
     left_out = np.zeros(len(collection), bool) if where is None else ~where
     left_out[collection.removed] = True
+    units = unit_rows(collection.compared, np.array(queries))[1]
+    true = exact_search(collection.compared, units, k + 1, left_out)[1]
     shares = []
-    for query in queries:
+    for query, rows in zip(queries, true, strict=True):
         hits = [hit.row for hit in collection.nearest(query, k, where=where)]
         available = np.count_nonzero(~left_out) - (not left_out[query])
         assert len(hits) == len({*hits}) == min(k, available)
         assert query not in hits and not left_out[hits].any()
-        unit = unit_rows(collection.compared, np.array([query]))[1]
-        rows = exact_search(collection.compared, unit, k + 1, np.flatnonzero(left_out))[1][0]
         shares.append(len({*hits} & {*rows[rows != query][: len(hits)].tolist()}) / len(hits))
     return float(np.mean(shares))
 
