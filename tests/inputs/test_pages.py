@@ -33,7 +33,6 @@ def tiff(*pages: tuple[np.ndarray, int | dict], **options: object) -> bytes:
         [(FULL, 0), (SMALL, PREVIEW)],
         [(SMALL, PREVIEW), (FULL, 0)],
         [(SMALL[::2], PREVIEW), (SMALL, PREVIEW), (FULL, 0), (SMALL, 0)],
-        [(SMALL, {"subfiletype": PREVIEW, "subifds": 1}), (FULL, 0)],  # the full image is in a SubIFD
         [(SMALL, {"extratags": [(255, 3, 1, 2, True)]}), (FULL, {"extratags": [(255, 3, 1, 1, True)]})],  # SubfileType
     ],
 )
@@ -41,6 +40,12 @@ def test_previews_are_passed_over(pages, options):
     content = tiff(*pages, **options)
     assert np.array_equal(np.asarray(images.open_image(content)), FULL)
     assert images.read_original(content)[2] == (60, 40)
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_sub_ifd_is_read(order):
+    content = tiff((SMALL, {"subfiletype": PREVIEW, "subifds": 1}), (FULL, 0), byteorder=order)
+    assert np.array_equal(np.asarray(images.open_image(content)), FULL)
 
 
 def test_preview_is_read_without_a_full_image():
