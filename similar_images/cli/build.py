@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from similar_images.cli.options import FILE, MILVUS_INDEXES, SIMILARITIES, Bytes, Command
+from similar_images.cli.options import FILE, MILVUS_INDEXES, SIMILARITIES, SIZE, Command
 from similar_images.events import Event, Progress
 from similar_images.inputs.names import escape_controls
 
@@ -67,11 +67,11 @@ HEADER = "recipe                      nprobe  re-ranked  recall@10  95% interval
     type=click.FloatRange(0, 1, min_open=True),
     help="Choose the fastest index whose recall@10 is at least this, with 95% confidence.",
 )
-@click.option("--max-bytes", type=Bytes(), help="Choose an index of at most this size, such as 500k, 8M or 2G.")
+@click.option("--max-bytes", type=SIZE, help="Choose an index of at most this size, such as 500k, 8M or 2G.")
 @click.option("--max-ms", type=click.FloatRange(0, min_open=True), help="Choose an index of at most this query time.")
 @click.option(
     "--part-size",
-    type=Bytes(),
+    type=SIZE,
     metavar="ROWS",
     help="Build the index in parts of so many vectors, such as 10M: if it is interrupted, the same command resumes, and "
     "--add and --remove write only the parts that change.",

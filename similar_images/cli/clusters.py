@@ -1,14 +1,11 @@
 """The command that shows a collection as clusters."""
 
-import io
-import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
 import click
 
-from similar_images.cli.options import FILE, Command, collection_options, report_assumption
+from similar_images.cli.options import FILE, Command, collection_options, open_csv, report_assumption
 
 
 @click.command("clusters", cls=Command)
@@ -36,32 +33,19 @@ def main(
     Examples:
       similar-images clusters photos_file_list.txt --html clusters.html > clusters.csv
     """
-    from tqdm import tqdm
-
+    from similar_images.cli.progress import show_counts
     from similar_images.collection.images import Collection
     from similar_images.evaluation import cluster_page
-    from similar_images.files import check_new, replace_file
-    from similar_images.inputs.names import escape_line
+    from similar_images.files import check_new
 
     for file in filter(None, (csv_file, html_file)):
         check_new(file, overwrite)
     collection = Collection.open(vectors_file, **opening)
     report_assumption(collection.vectors)
-    with (
-        tqdm(total=len(collection), unit=" images", disable=None) as bar,
-        warnings.catch_warnings(record=True) as caught,
-    ):
-        warnings.simplefilter("always")
-        clusters = collection.clusters(lambda done, n: bar.update(done - bar.n))
-    for warning in caught:  # they cannot be kept
-        click.echo(escape_line(str(warning.message)), err=True)
-    if csv_file:
-        with replace_file(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
-            cluster_page.write_csv(table, collection, clusters)
-    else:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8")
-        cluster_page.write_csv(sys.stdout, collection, clusters)
+    with show_counts("clusters") as progress:
+        clusters = collection.clusters(progress)
+    with open_csv(csv_file) as table:
+        cluster_page.write_csv(table, collection, clusters)
     summary = cluster_page.summary(clusters, collection.removed)
     if html_file:
         cluster_page.write_html(html_file, collection, clusters, summary, k)

@@ -6,19 +6,19 @@ from pathlib import Path
 import click
 
 from similar_images.cli import notebook
-from similar_images.cli.options import Command, NetworkName, Place
+from similar_images.cli.options import NETWORK, PLACE, Command
 from similar_images.networks.catalog import DEFAULT_NETWORK
 
 
 @click.command("demo", cls=Command)
-@click.argument("folder", type=Place(), required=False)
+@click.argument("folder", type=PLACE, required=False)
 @click.option(
     "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder of the collection, outside FOLDER.  [default: one per FOLDER in the user's data folder]",
 )
-@click.option("--network", type=NetworkName(), default=DEFAULT_NETWORK, show_default=True)
+@click.option("--network", type=NETWORK, default=DEFAULT_NETWORK, show_default=True)
 @click.option("--app", is_flag=True, help="Show the notebook as a page without code.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8888, show_default=True, help="Port on this machine.")
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening a browser.")

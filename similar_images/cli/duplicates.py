@@ -1,13 +1,11 @@
 """The command that finds the near-duplicates of a collection."""
 
-import io
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from similar_images.cli.options import FILE, SIMILARITIES, Command, collection_options, report_assumption
+from similar_images.cli.options import FILE, SIMILARITIES, Command, collection_options, open_csv, report_assumption
 from similar_images.inputs.names import escape_line
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ def main(
     from similar_images.cli.progress import show_progress
     from similar_images.collection.images import Collection
     from similar_images.evaluation import duplicates
-    from similar_images.files import check_new, replace_file
+    from similar_images.files import check_new
     from similar_images.index.similarity import COSINE
 
     if threshold is not None and calibrate is not None:
@@ -97,13 +95,8 @@ def main(
     summary = duplicates.summary(collection, members, threshold)
     if html_file:
         duplicates.write_html(html_file, collection, members, summary)
-    if csv_file:
-        with replace_file(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
-            duplicates.write_csv(table, members)
-    else:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(encoding="utf-8")
-        duplicates.write_csv(sys.stdout, members)
+    with open_csv(csv_file) as table:
+        duplicates.write_csv(table, members)
     click.echo(escape_line(summary), err=True)
 
 

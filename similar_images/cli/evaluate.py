@@ -3,17 +3,18 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 
 from similar_images.cli.options import (
     FILE,
+    PLACE,
     SIMILARITIES,
     Command,
-    NetworkName,
-    Place,
+    Parsed,
     collection_options,
+    parse_network,
     report_assumption,
     sigterm_interrupts,
 )
@@ -40,27 +41,24 @@ class CollectionOrPlace(click.ParamType[Path | Address]):
 
     name = "collection"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | Address:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path | Address:
         is_place = ctx is not None and ctx.params.get("networks")
-        return (Place() if is_place else FILE).convert(value, param, ctx)
+        kind: click.ParamType[Path | Address] = PLACE if is_place else FILE
+        return kind.convert(value, param, ctx)
 
 
-class Networks(click.ParamType[tuple[str, ...]]):
-    """Names of networks, separated by commas; for Keras networks also NAME=FILE, with the file of weights."""
-
-    name = "networks"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        names = [value] if Path(value).is_dir() else [one.strip() for one in value.split(",") if one.strip()]
-        for name in names:
-            table, _, file = name.partition("=")
-            if file and table in NETWORKS:
-                FILE.convert(file, param, ctx)
-            else:
-                NetworkName().convert(name, param, ctx)
-        return tuple(names) or self.fail("expected names of networks, separated by commas", param, ctx)
+def parse_networks(text: str) -> list[str]:
+    """Return names of networks, separated by commas; for Keras networks also NAME=FILE, with the file of weights."""
+    names = [text] if Path(text).is_dir() else [one.strip() for one in text.split(",") if one.strip()]
+    if not names:
+        raise ValueError("expected names of networks, separated by commas")
+    for name in names:
+        table, _, file = name.partition("=")
+        if file and table in NETWORKS:
+            FILE.convert(file, None, None)
+        else:
+            parse_network(name)
+    return names
 
 
 @click.command("evaluate", cls=Command)
@@ -69,7 +67,7 @@ class Networks(click.ParamType[tuple[str, ...]]):
     "--networks",
     multiple=True,
     is_eager=True,  # decides the kind of COLLECTION
-    type=Networks(),
+    type=Parsed("networks", parse_networks),
     metavar="NAME,...",
     help="Compare networks on the images of the folder or archive given as COLLECTION: names as in extract, separated "
     "by commas; NAME=FILE sets the weights of a Keras network.",
@@ -126,7 +124,7 @@ def main(
     ctx: click.Context,
     /,
     collections: tuple[Path, ...],
-    networks: tuple[tuple[str, ...], ...],
+    networks: tuple[list[str], ...],
     sample: int,
     index: tuple[Path, ...],
     k: int | None,

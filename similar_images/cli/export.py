@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, Command, progress_bar, read_exif
+from similar_images.cli.options import FILE, Command
 
 
 @click.command("export", cls=Command)
@@ -26,6 +26,7 @@ def main(collection_file: Path, output: Path, vectors: bool, exif: bool, overwri
       similar-images export photos_file_list.txt -o photos.csv --exif
       similar-images export photos_file_list.txt -o photos.parquet --vectors
     """
+    from similar_images.cli.progress import read_exif, show_counts
     from similar_images.collection.images import Collection
     from similar_images.collection.opening import open_collection
     from similar_images.files import check_new
@@ -36,6 +37,6 @@ def main(collection_file: Path, output: Path, vectors: bool, exif: bool, overwri
         if not isinstance(collection, Collection):
             raise click.UsageError("a collection of texts has no EXIF: omit --exif")
         read_exif(collection)
-    with progress_bar(" rows") as progress:
+    with show_counts("rows") as progress:
         collection.export(output, vectors, progress)
     click.echo(f"{output}: {len(collection):,} rows")

@@ -5,17 +5,10 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli.options import (
-    FILE,
-    Bytes,
-    Command,
-    NetworkName,
-    Place,
-    allow_outside_option,
-)
+from similar_images.cli.options import FILE, NETWORK, PLACE, SIZE, Command, allow_outside_option
 from similar_images.inputs.images import LIMITS, PILLOW_MAX_PIXELS, RESAMPLINGS, Limits
 from similar_images.networks.catalog import DEFAULT_NETWORK, ENGINES, LEGACY_NETWORK, NETWORKS, PRECISIONS
-from similar_images.vectors.store import DTYPES
+from similar_images.vectors.manifest import DTYPES
 
 
 @click.command("extract", cls=Command)
@@ -30,7 +23,7 @@ from similar_images.vectors.store import DTYPES
     "-d",
     "--images",
     "place",
-    type=Place(),
+    type=PLACE,
     help="The images' folder, a .zip, .tar or .tar.gz, read in place, or an address such as s3://bucket/photos.  [default with -l: the current folder]",
 )
 @allow_outside_option
@@ -42,7 +35,7 @@ from similar_images.vectors.store import DTYPES
 )
 @click.option(
     "--network",
-    type=NetworkName(),
+    type=NETWORK,
     help=f"Embedding network: {', '.join(NETWORKS)}, a name on the Hugging Face hub, hf:OWNER/NAME[@REVISION], or a "
     f"folder with such a network.  [default: the network of the existing vectors; for new vectors {DEFAULT_NETWORK}, but "
     f"{LEGACY_NETWORK}, as in 2022, with -l, -m or --weights]",
@@ -106,7 +99,7 @@ from similar_images.vectors.store import DTYPES
     type=click.IntRange(min=1),
     help="Images per batch of the network.  [default: the fastest for the backend]",
 )
-@click.option("--max-memory", type=Bytes(), default="2G", show_default=True, help="Memory for the default batch.")
+@click.option("--max-memory", type=SIZE, default="2G", show_default=True, help="Memory for the default batch.")
 @click.option(
     "--dtype", type=click.Choice(DTYPES), help="The number format of the vectors on disk.  [default: float32]"
 )
@@ -119,7 +112,7 @@ from similar_images.vectors.store import DTYPES
 )
 @click.option(
     "--max-bytes",
-    type=Bytes(),
+    type=SIZE,
     default="200M",
     show_default=True,
     help="Larger files are skipped before they are read.",

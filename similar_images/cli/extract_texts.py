@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, Command, Encoding
+from similar_images.cli.options import ENCODING, FILE, Command
 from similar_images.events import Skipped
 from similar_images.networks.text import DEFAULT, ENGINES, PRECISIONS
-from similar_images.vectors.store import DTYPES
+from similar_images.vectors.manifest import DTYPES
 
 MAX_SHOWN_CHARS = 80  # of a skipped text
 
@@ -15,7 +15,7 @@ MAX_SHOWN_CHARS = 80  # of a skipped text
 @click.command("extract-texts", cls=Command)
 @click.argument("file", metavar="FILE", type=FILE)
 @click.option("--column", help="The column of the texts.  [default: text, or the only one]")
-@click.option("--encoding", type=Encoding(), default="utf-8", show_default=True, help="How the file is encoded.")
+@click.option("--encoding", type=ENCODING, default="utf-8", show_default=True, help="How the file is encoded.")
 @click.option(
     "-o",
     "--output",

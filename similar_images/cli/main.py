@@ -29,7 +29,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return import_module(f"similar_images.cli.{COMMANDS[cmd_name]}").main
+        command: click.Command = import_module(f"similar_images.cli.{COMMANDS[cmd_name]}").main
+        return command
 
 
 @click.group(cls=Commands)

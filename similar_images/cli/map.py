@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from similar_images.cli.options import FILE, Command, collection_options, report_assumption
+from similar_images.cli.options import FILE, Command, collection_options, open_csv, report_assumption
 
 
 @click.command("map", cls=Command)
@@ -27,10 +27,9 @@ def main(collection_file: Path, seed: int, fresh: bool, csv_file: Path | None, o
       similar-images map photos_file_list.txt
       similar-images map photos_file_list.txt --csv places.csv
     """
-    from tqdm import tqdm
-
+    from similar_images.cli.progress import show_counts
     from similar_images.collection.opening import open_collection
-    from similar_images.files import check_new, check_writeable, replace_file
+    from similar_images.files import check_new, check_writeable
     from similar_images.inputs.names import to_csv_cell
 
     if csv_file:
@@ -39,18 +38,15 @@ def main(collection_file: Path, seed: int, fresh: bool, csv_file: Path | None, o
     report_assumption(collection.vectors)
     if fresh or collection.kept_map(seed) is None:
         check_writeable(collection.map_file())
-    with (
-        tqdm(total=2 * len(collection), unit=" steps", disable=None) as bar,
-        warnings.catch_warnings(record=True) as caught,
-    ):
+    with show_counts("map") as progress, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        places = collection.map(seed, lambda done, n: bar.update(done - bar.n), fresh)
+        places = collection.map(seed, progress, fresh)
     for warning in caught:  # it cannot be kept
         if not csv_file:
             raise OSError(str(warning.message))
         click.echo(warning.message, err=True)
     if csv_file:
-        with replace_file(csv_file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
+        with open_csv(csv_file) as table:
             writer = csv.writer(table, lineterminator="\n")
             writer.writerow(("name", "x", "y"))
             for name, (x, y) in zip(collection.names, places.tolist(), strict=True):

@@ -2,6 +2,7 @@
 
 import builtins
 import codecs
+import io
 import os
 import shlex
 import signal
@@ -10,19 +11,22 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from similar_images.files import FULL_DISK_ERRORS, NoSpace
+from similar_images.files import FULL_DISK_ERRORS, NoSpace, replace_file
 from similar_images.inputs.names import escape_line
-from similar_images.inputs.sources import Address, check_source, parse_location
+from similar_images.inputs.sources import Location, check_source, parse_location
 from similar_images.networks import hub_files
 from similar_images.networks.catalog import NETWORKS
+from similar_images.networks.hub_checks import CONFIG
 
 if TYPE_CHECKING:
-    from similar_images.collection.images import Collection
     from similar_images.vectors.store import Vectors
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 PACKAGE = Path(__file__).parents[1]
 EXISTING = click.Path(exists=True, path_type=Path)
@@ -34,41 +38,63 @@ MILVUS_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW")  # as in milv
 NAMED = 5  # collections in a message
 
 
-class Place(click.ParamType):
-    """Location of images: a folder, an archive, a folder in an archive, or an address that fsspec opens."""
+class Parsed(click.ParamType[T]):
+    """A text that a function parses; its ValueError becomes the message."""
 
-    name = "place"
+    def __init__(self, name: str, parse: Callable[[str], T]):
+        self.name, self._parse = name, parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Path | Address":
-        place = parse_location(str(value))
-        if isinstance(place, Path):
-            place = place.expanduser()  # zsh does not expand the tilde in FOLDER=~/Pictures
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> T:
         try:
-            check_source(place)
+            return self._parse(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        return place
 
 
-class NetworkName(click.ParamType):
-    """A network of the table, one of the hub by its name, or a folder with one of the hub's form."""
+def parse_place(text: str) -> Location:
+    """Return the location of images: a folder, an archive, a folder in an archive, or an address that fsspec opens."""
+    place = parse_location(text)
+    if isinstance(place, Path):
+        place = place.expanduser()  # zsh does not expand the tilde in FOLDER=~/Pictures
+    check_source(place)
+    return place
 
-    name = "network"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        network = str(value)
-        try:
-            if network.startswith(hub_files.PREFIX):
-                hub_files.split_name(network)
-            elif network not in NETWORKS and not hub_files.is_hub_network(network):
-                raise ValueError(
-                    f"expected {', '.join(NETWORKS)}, a name of the hub (hf:OWNER/NAME), or a folder with "
-                    f"{hub_files.CONFIG}, got {network}"
-                )
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return network
+def parse_network(name: str) -> str:
+    """Return the name of a network of the table or the hub, or a folder with a network in the hub's form."""
+    if name.startswith(hub_files.PREFIX):
+        hub_files.split_name(name)
+    elif name not in NETWORKS and not hub_files.is_hub_network(name):
+        raise ValueError(
+            f"expected {', '.join(NETWORKS)}, a name of the hub (hf:OWNER/NAME), or a folder with {CONFIG}, got {name}"
+        )
+    return name
 
+
+def parse_size(text: str) -> int:
+    """Return a size such as 8M: bytes, or thousands (k), millions (M), thousands of millions (G) of them."""
+    factor = {"K": 10**3, "M": 10**6, "G": 10**9}.get(text[-1:].upper())
+    try:
+        size = int(float(text[:-1]) * factor) if factor else int(text)
+    except (ValueError, OverflowError):  # OverflowError: infinity
+        size = 0
+    if size < 1:
+        raise ValueError(f"expected a size such as 500k, 8M or 2G, got {text}")
+    return size
+
+
+def parse_encoding(name: str) -> str:
+    """Return Python's name of an encoding."""
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        raise ValueError(f"expected an encoding such as utf-8, latin-1 or utf-16, got {name}") from None
+
+
+PLACE = Parsed("place", parse_place)
+NETWORK = Parsed("network", parse_network)
+SIZE = Parsed("size", parse_size)
+ENCODING = Parsed("encoding", parse_encoding)
 
 allow_outside_option = click.option(
     "--allow-outside",
@@ -77,7 +103,7 @@ allow_outside_option = click.option(
     help="Also read images that the list, or a symbolic link, places outside -d.",
 )
 COLLECTION = (  # what Collection.open takes beside the list or the vectors, and the index
-    click.option("-d", "--images", type=Place(), help=f"The folder or archive of its images.  {AS_EXTRACTED}"),
+    click.option("-d", "--images", type=PLACE, help=f"The folder or archive of its images.  {AS_EXTRACTED}"),
     allow_outside_option,
     click.option("--network", type=click.Choice(list(NETWORKS)), help="The network of vectors without a manifest."),
     click.option("-m", "--model", type=EXISTING, help=f"The file of the network, or its folder.  {AS_EXTRACTED}"),
@@ -85,7 +111,7 @@ COLLECTION = (  # what Collection.open takes beside the list or the vectors, and
 )
 
 
-def collection_options(command: Callable, several: bool = False) -> Callable:
+def collection_options(command: F, several: bool = False) -> F:
     """Add --index, which `several` allows to repeat, and the options of COLLECTION, named as in Collection.open."""
     about = "An index to compare; repeat it for several." if several else "The collection's index."
     index = click.option("--index", type=FILE, multiple=several, help=f"{about}  [default: the one beside the vectors]")
@@ -102,37 +128,6 @@ where_option = click.option(
     help="Search only matching images: name=PART, folder=FOLDER, date=2019-07, date=LOW..HIGH, camera=MODEL, or a column "
     "of the table beside the list, LIST.columns.csv or .parquet. All columns must match, of one column any value.",
 )
-
-
-class Bytes(click.ParamType):
-    """A size such as 8M: bytes, or thousands (k), millions (M), thousands of millions (G) of them."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        number, unit = str(value)[:-1], str(value)[-1:].upper()
-        factor = {"K": 10**3, "M": 10**6, "G": 10**9}.get(unit)
-        try:
-            size = int(float(number) * factor) if factor else int(str(value))
-        except (ValueError, OverflowError):  # OverflowError: infinity
-            size = 0
-        if size < 1:
-            self.fail(f"expected a size such as 500k, 8M or 2G, got {value}", param, ctx)
-        return size
-
-
-class Encoding(click.ParamType):
-    """How a file of text is encoded: a name that Python knows."""
-
-    name = "encoding"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return codecs.lookup(str(value)).name
-        except LookupError:
-            self.fail(f"expected an encoding such as utf-8, latin-1 or utf-16, got {value}", param, ctx)
 
 
 class Command(click.Command):
@@ -229,30 +224,22 @@ def silent_decoders() -> Iterator[None]:
         os.close(kept)
 
 
+@contextmanager
+def open_csv(file: Path | None) -> Iterator[TextIO]:
+    """Yield the CSV to write: a file, replaced whole or not at all, or stdout, in UTF-8."""
+    if file is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
+        yield sys.stdout
+    else:
+        with replace_file(file) as partial, partial.open("w", encoding="utf-8", newline="") as table:
+            yield table
+
+
 def report_assumption(vectors: "Vectors") -> None:
     """Say on stderr if the network of vectors is assumed, and how to name another."""
     if vectors.assumption:
         click.echo(f"{escape_line(vectors.assumption)}; use --network to name another", err=True)
-
-
-def read_exif(collection: "Collection") -> None:
-    """Read the dates and cameras of a collection's photographs, with a progress bar on stderr."""
-    with progress_bar(" photographs read") as progress:
-        collection.read_exif(progress)
-
-
-@contextmanager
-def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function of how many are done, and of how many, that shows them in a bar on stderr."""
-    from tqdm import tqdm
-
-    with tqdm(unit=unit, disable=None) as bar:
-
-        def progress(done: int, n: int) -> None:
-            bar.total = n
-            bar.update(done - bar.n)
-
-        yield progress
 
 
 def in_kernel() -> bool:

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from similar_images.cli.options import sigterm_interrupts, this_command
 from similar_images.events import Event, Skipped
 from similar_images.inputs.names import escape_line, is_blank
+
+if TYPE_CHECKING:
+    from similar_images.collection.images import Collection
+
+Counts = Callable[[int, int], None]  # gets the number of finished items, and of all
 
 
 def describe_skipped(item: Skipped) -> str:
@@ -64,6 +69,19 @@ def show_progress(leave: bool = False) -> Iterator[ProgressBar]:
     """Yield a `progress`; with `leave`, finished bars stay on the terminal."""
     with closing(ProgressBar(leave=leave)) as progress:
         yield progress
+
+
+@contextmanager
+def show_counts(step: str) -> Iterator[Counts]:
+    """Yield a `progress(done, n)`, as the Python functions take it, that shows a bar."""
+    with show_progress(leave=True) as progress:
+        yield lambda done, n: progress(Event(step, done, n))
+
+
+def read_exif(collection: "Collection") -> None:
+    """Read the dates and cameras of a collection's photographs, with a progress bar on stderr."""
+    with show_counts("photographs read") as progress:
+        collection.read_exif(progress)
 
 
 @contextmanager

@@ -4,11 +4,12 @@ import shlex
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
 
-def command(name):
+def command(name: str) -> Any:
     """Return the command of a file in this folder. Ends the program with one line if a package is missing."""
     try:
         return import_module("similar_images.cli." + name).main
@@ -18,7 +19,7 @@ def command(name):
         sys.exit(f"Error: {error.name} is not installed for {sys.executable}: {_remedy()}")
 
 
-def _remedy():
+def _remedy() -> str:
     python = ROOT / ".venv" / "bin" / "python"
     typed = " ".join(map(shlex.quote, [str(python), *sys.argv]))
     activate = "`source {}`".format(shlex.quote(str(python.with_name("activate"))))

@@ -15,7 +15,6 @@ from similar_images.cli.options import (
     Command,
     collection_options,
     only_collection_here,
-    read_exif,
     report_assumption,
     silent_decoders,
     where_option,
@@ -103,6 +102,7 @@ def main(
       similar-images search --paths holiday.jpg | xargs -d '\\n' cp -t similar/
     """
     from similar_images.cli.answers import Answer, parse_where, print_hits, print_json, warn_not_indexed
+    from similar_images.cli.progress import read_exif
     from similar_images.collection.images import Collection
     from similar_images.collection.session import SearchRequest, SearchSession
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from similar_images.cli.options import FILE, Command, Encoding, only_collection_here, where_option
+from similar_images.cli.options import ENCODING, FILE, Command, only_collection_here, where_option
 
 
 @click.command("search-texts", cls=Command)
@@ -19,7 +19,7 @@ from similar_images.cli.options import FILE, Command, Encoding, only_collection_
 )
 @click.option("--index", type=FILE, help="The collection's index.  [default: the one beside the vectors]")
 @click.option("--column", help="The column of the texts.  [default: text, or the only one]")
-@click.option("--encoding", type=Encoding(), default="utf-8", show_default=True, help="How the texts are encoded.")
+@click.option("--encoding", type=ENCODING, default="utf-8", show_default=True, help="How the texts are encoded.")
 @where_option
 @click.option("--exact", is_flag=True, help="Compare with every vector instead of using the index.")
 @click.option("--rerank", is_flag=True, help="Re-rank the hits of an index without vectors, by encoding them.")
