@@ -20,7 +20,7 @@ from similar_images.events import Event, Progress, ignore, track
 from similar_images.index.backend import MEASURED_K, find_ivf
 from similar_images.index.exact import ROUNDING, exact_search, rows_except, unit_rows
 from similar_images.index.index import Index
-from similar_images.index.quality import columns_without_self, confidence_interval, recall
+from similar_images.index.quality import Interval, columns_without_self, confidence_interval, recall
 from similar_images.index.similarity import SEED
 from similar_images.index.tuning import PROBE_STEPS
 from similar_images.inputs.images import open_image
@@ -98,9 +98,9 @@ class Evaluation(NamedTuple):
     relevance: Relevance | None
     ranks: dict[str, np.ndarray] | None  # alteration -> rank int (m,) of the original, from 1; 0: not a hit
 
-    def recall_interval(self, size: int) -> tuple[float, float, float]:
+    def recall_interval(self, size: int) -> Interval:
         """Return the mean recall at a size with its 95% interval; the recall of exact search is 1 by definition."""
-        return (1.0, 1.0, 1.0) if self.config.exact else confidence_interval(self.recalls[size])
+        return Interval(1.0, 1.0, 1.0) if self.config.exact else confidence_interval(self.recalls[size])
 
 
 def precision(unit: np.ndarray, labels: np.ndarray, k: int) -> float:
@@ -156,7 +156,9 @@ def evaluate(
     copies = []
     if altered and isinstance(collection, Collection):
         copies = altered_copies(collection, rows[:altered], progress)
-    exact = {config.truth: _search_exact(config, rows, unit, max(k, *RECALL_AT), progress) for config in configs}
+    exact = {}
+    for config in track(configs, progress, "exact search", len(configs)):
+        exact[config.truth] = _time_search(config._replace(exact=True), rows, unit, max(k, *RECALL_AT))
     k = min(k, *(one.rows.shape[1] for one in exact.values()))
     queried = Queries(rows, unit, k, labels, copies)
     return [_evaluate(config, queried, exact[config.truth], progress) for config in configs]
@@ -286,13 +288,6 @@ def _time_search(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, k: in
     began = time.perf_counter()
     similarities, found = config.others(rows, unit, k)
     return Found(similarities, found, time.perf_counter() - began)
-
-
-def _search_exact(config: SearchConfig, rows: np.ndarray, unit: np.ndarray, k: int, progress: Progress) -> Found:
-    (found,) = [
-        _time_search(config._replace(exact=True), rows, unit, k) for _ in track([None], progress, "exact search", 1)
-    ]
-    return found
 
 
 def _recall(config: SearchConfig, found: np.ndarray, true: np.ndarray, unit: np.ndarray) -> np.ndarray:

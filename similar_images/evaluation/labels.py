@@ -5,7 +5,7 @@ Shape letters: n images, q queries, b in a block of them, k hits, c classes.
 
 import csv
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -21,6 +21,9 @@ LOOSE = "."  # the folder of an image that lies in no subfolder: it has no label
 BLOCK_BYTES = 64 * 2**20  # of gains at once
 MIN_FOLDER_IMAGES = 20  # drawn from one folder
 SEED = 1234
+
+
+Measures = Mapping[str, np.ndarray]  # name -> a value from 0 to 1 for each query
 
 
 class Labels(NamedTuple):
@@ -156,7 +159,7 @@ def relevance(
     return Relevance(labels, queries, rows, relevant > 0, gains, ideal, relevant)
 
 
-def measures(found: Relevance) -> dict[str, np.ndarray]:
+def measures(found: Relevance) -> Measures:
     """Return each measure at k, from 0 to 1, of the counting queries; empty without any.
 
     Precision is the share of matching hits among the k hits.

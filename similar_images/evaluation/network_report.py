@@ -1,26 +1,27 @@
 """A comparison of networks in words, as a table, as JSON and as an HTML page."""
 
+from collections.abc import Mapping
 from math import log2
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from similar_images.evaluation.encoding import split_weights
 from similar_images.evaluation.labels import unlabelled
 from similar_images.evaluation.networks import NetworkComparison, NetworkQuality
-from similar_images.evaluation.report import aligned, as_interval, load_plots, mean_interval
+from similar_images.evaluation.report import Row, Summary, aligned, as_interval, load_plots
 from similar_images.evaluation.similarities import K as DEEP
-from similar_images.index.quality import MIN_VERDICT_QUERIES, confidence_interval
+from similar_images.index.quality import MIN_VERDICT_QUERIES, Interval, confidence_interval
 from similar_images.index.recipes import REDUCED_DIMENSION, list_count
 from similar_images.index.similarity import COMPONENTS, COSINE
 from similar_images.inputs.names import escape_line
 from similar_images.inputs.texts import PROMPT_SLOT
 from similar_images.networks.description import reads_words
+from similar_images.records import to_json
 from similar_images.templates import pages
 
 MILLION = 1_000_000
-NO_DIFFERENCE = {"mean": 0.0, "low": 0.0, "high": 0.0}  # of a network or a prompt to itself
+NO_DIFFERENCE = Interval(0.0, 0.0, 0.0)  # of a network or a prompt to itself
 MIN_GAIN = 0.05  # of the measure, 0 to 1, for twice the time
 
 
@@ -57,12 +58,12 @@ def names(found: NetworkComparison) -> list[str]:
     ]
 
 
-def titles(found: NetworkComparison) -> dict[str, str]:
+def titles(found: NetworkComparison) -> Mapping[str, str]:
     """Return the displayed names of the measures."""
     return {"precision": f"precision@{found.k}", "mAP": f"mAP@{DEEP}", "copies": "copies found first"}
 
 
-def lines(found: NetworkComparison) -> list[tuple[str, list[str]]]:
+def lines(found: NetworkComparison) -> list[Row]:
     """Return the rows of the table: a measure and its value for each network, as text."""
     networks, first = found.networks, found.networks[0]
     rows = [("similarity", [one.similarity for one in networks])]
@@ -92,7 +93,7 @@ def prompt_lines(found: NetworkComparison) -> list[tuple[str, str, str, str]]:
     return [
         (
             *(name, prompt, as_interval(each)),
-            "" if prompt == PROMPT_SLOT else as_interval(each - one.prompts[PROMPT_SLOT], least=-1),
+            "" if prompt == PROMPT_SLOT else as_interval(each - one.prompts[PROMPT_SLOT], minimum=-1),
         )
         for name, one in zip(names(found), found.networks, strict=True)
         for prompt, each in one.prompts.items()
@@ -114,7 +115,7 @@ def prompt_verdict(found: NetworkComparison) -> list[str]:
         elif best == PROMPT_SLOT or not confidence_interval(lead, minimum=-1)[1] > 0:
             sentences.append(f"{name}: no prompt is better than the plain words beyond chance.")
         else:
-            gain = as_interval(lead, least=-1)
+            gain = as_interval(lead, minimum=-1)
             sentences.append(f'{name}: search with --prompt "{best}", {gain} more than the plain words.')
     return sentences
 
@@ -132,14 +133,14 @@ def as_text(found: NetworkComparison) -> str:
     return "\n\n".join(parts)
 
 
-def summary(found: NetworkComparison) -> dict[str, Any]:
+def summary(found: NetworkComparison) -> Summary:
     """Return the comparison for JSON, each mean with its 95% interval."""
     first = found.networks[0]
-    return {
+    content = {
         "folder": str(found.folder),
         "images": found.images,
         "total": found.total,
-        "skipped": [one._asdict() for one in found.skipped],
+        "skipped": found.skipped,
         "k": found.k,
         "labels": found.labels.source if found.labels else None,
         "unlabelled": unlabelled(found.labels) if found.labels else found.images,
@@ -147,6 +148,8 @@ def summary(found: NetworkComparison) -> dict[str, Any]:
         "failed": found.failed,
         "verdict": [*verdict(found), *prompt_verdict(found)],
     }
+    values: Summary = to_json(content)
+    return values
 
 
 def write(path: Path, found: NetworkComparison) -> None:
@@ -172,7 +175,7 @@ def write(path: Path, found: NetworkComparison) -> None:
     )
 
 
-def _summary(one: NetworkQuality, first: NetworkQuality) -> dict[str, Any]:
+def _summary(one: NetworkQuality, first: NetworkQuality) -> Summary:
     encoded, plain, d = one.encoded, one.prompts.get(PROMPT_SLOT), one.encoded.description.dimension
     return {
         "network": encoded.network,
@@ -180,11 +183,11 @@ def _summary(one: NetworkQuality, first: NetworkQuality) -> dict[str, Any]:
         "engine": encoded.engine,
         "similarity": one.similarity,
         "measures": {
-            similarity: {name: mean_interval(each) for name, each in values.items()}
+            similarity: {name: confidence_interval(each) for name, each in values.items()}
             for similarity, values in one.values.items()
         },
         "less_the_first": {
-            name: mean_interval(each - first.values[first.similarity][name], least=-1)
+            name: confidence_interval(each - first.values[first.similarity][name], minimum=-1)
             if one is not first
             else NO_DIFFERENCE
             for name, each in one.values[one.similarity].items()
@@ -196,8 +199,8 @@ def _summary(one: NetworkQuality, first: NetworkQuality) -> dict[str, Any]:
         "reads_words": reads_words(encoded.description),
         "prompts": {
             prompt: {
-                "precision": mean_interval(each),
-                "less_plain": NO_DIFFERENCE if prompt == PROMPT_SLOT else mean_interval(each - plain, least=-1),
+                "precision": confidence_interval(each),
+                "less_plain": NO_DIFFERENCE if prompt == PROMPT_SLOT else confidence_interval(each - plain, minimum=-1),
             }
             for prompt, each in one.prompts.items()
         },

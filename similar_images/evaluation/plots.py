@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from similar_images.evaluation.evaluation import Evaluation
 from similar_images.index.backend import MEASURED_K
-from similar_images.index.quality import confidence_interval
+from similar_images.index.quality import Interval, confidence_interval
 
 T = TypeVar("T")
 
@@ -52,25 +52,15 @@ def costs(titles: list[str], evaluations: list[Evaluation]) -> Markup | None:
     axes = figure.subplots(1, 2, sharey=True)
     said = []
     for number, (title, one) in enumerate(zip(titles, evaluations, strict=True)):
-        middle, low, high = one.recall_interval(MEASURED_K)
+        interval = one.recall_interval(MEASURED_K)
         ms, size = float(np.median(one.milliseconds)), one.bytes / 1e6
-        said.append(f"{title}: {middle:.3f} at {ms:.2f} ms and {size:.2f} MB")
+        said.append(f"{title}: {interval.mean:.3f} at {ms:.2f} ms and {size:.2f} MB")
         colour = COLOURS[number % len(COLOURS)]
         if one.curve:
             points = [(point.p50_ms, point.recall) for point in one.curve]
             axes[0].plot(*zip(*points, strict=True), ".-", color=colour, alpha=0.5, linewidth=1)
         for axis, cost in zip(axes, (ms, size), strict=True):
-            axis.errorbar(
-                cost,
-                middle,
-                [[middle - low], [high - middle]],
-                fmt=MARKERS[number % len(MARKERS)],
-                markersize=8,
-                capsize=4,
-                color=colour,
-                clip_on=False,
-                label=title if axis is axes[0] else None,
-            )
+            _draw_interval(axis, number, cost, interval, title if axis is axes[0] else None)
     for axis, name in zip(axes, ("ms a query, median", "MB"), strict=True):
         _set_log_scale(axis, name)
     axes[0].set_ylabel(f"recall@{MEASURED_K}")
@@ -110,18 +100,16 @@ def copy_shares(titles: list[str], evaluations: list[Evaluation]) -> Markup | No
     return as_svg(figure, f"share of altered copies whose original is the first hit. {said}")
 
 
-def speeds(points: list[tuple[str, float, tuple[float, float, float]]], measure: str) -> Markup:
+def speeds(points: list[tuple[str, float, Interval]], measure: str) -> Markup:
     """Draw a measure, its mean and interval, against images per second for each named network."""
     figure = new_figure(3.8)
     axis = figure.subplots()
-    for number, (name, rate, (middle, low, high)) in enumerate(points):
-        error = [[middle - low], [high - middle]]
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        axis.errorbar(rate, middle, error, fmt=marker, markersize=8, capsize=4, color=colour, label=name)
+    for number, (name, rate, interval) in enumerate(points):
+        _draw_interval(axis, number, rate, interval, name)
     _set_log_scale(axis, "images/s")
     axis.set_ylabel(measure)
     figure.legend(loc="outside lower center", ncols=3)
-    said = "; ".join(f"{name}: {middle:.3f} at {rate:,.0f} images/s" for name, rate, (middle, _, _) in points)
+    said = "; ".join(f"{name}: {interval.mean:.3f} at {rate:,.0f} images/s" for name, rate, interval in points)
     return as_svg(figure, f"{measure} against images per second. {said}")
 
 
@@ -178,6 +166,22 @@ def in_page_style(draw: Callable[..., T], *arguments: object) -> T:
     """Return the result of a plot function, drawn in the style of the page."""
     with matplotlib.rc_context(STYLE):
         return draw(*arguments)
+
+
+def _draw_interval(axis: Axes, number: int, cost: float, interval: Interval, label: str | None) -> None:
+    """Draw a mean with its interval at a cost; the number of the system gives colour and marker."""
+    mean, low, high = interval
+    axis.errorbar(
+        cost,
+        mean,
+        [[mean - low], [high - mean]],
+        fmt=MARKERS[number % len(MARKERS)],
+        markersize=8,
+        capsize=4,
+        color=COLOURS[number % len(COLOURS)],
+        clip_on=False,
+        label=label,
+    )
 
 
 def _set_log_scale(axis: Axes, label: str) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +26,7 @@ from similar_images.evaluation.labels import (
 from similar_images.index.quality import confidence_interval
 from similar_images.inputs.names import escape_line, to_csv_cell
 from similar_images.networks.extras import need
+from similar_images.records import to_json
 from similar_images.templates import pages
 
 WORST = 8  # classes, each with its worst query
@@ -32,6 +34,10 @@ SAMPLES = 6  # other queries
 SHOWN = 8  # hits per query
 SIDE = 144  # pixels, of a thumbnail
 MEASURES = ("precision", "mAP", "nDCG", "kNN accuracy")
+
+
+Summary = Mapping[str, Any]  # of JSON values
+Row = tuple[str, list[str]]  # of a table: a name and its cells
 
 
 class Tile(NamedTuple):
@@ -57,7 +63,7 @@ class WorstClass(NamedTuple):
         return cls(label, queries, f"{precision:.2f}", mistaken_for(found, label), _tiles(one, worst))
 
 
-def summary(one: Evaluation) -> dict[str, Any]:
+def summary(one: Evaluation) -> Summary:
     """Return the measures by name, each mean with its 95% interval, for JSON."""
     collection, k = one.config.collection, one.rows.shape[1]
     p50, p95, p99 = np.percentile(one.milliseconds, [50, 95, 99]).tolist()
@@ -74,7 +80,7 @@ def summary(one: Evaluation) -> dict[str, Any]:
         "k": k,
         "ms": {"p50": p50, "p95": p95, "p99": p99, "queries": len(one.milliseconds)},
         "queries_per_second": one.queries_per_second,
-        "recall": {str(size): as_json(one.recall_interval(size)) for size in one.recalls},
+        "recall": {str(size): one.recall_interval(size) for size in one.recalls},
         "curve": [point._asdict() for point in one.curve],
         "labels": None,
         "alterations": None,
@@ -85,7 +91,7 @@ def summary(one: Evaluation) -> dict[str, Any]:
             "classes": len(one.relevance.labels.classes),
             "unlabelled": unlabelled(one.relevance.labels),
             "queries": int(one.relevance.counts.sum()),
-            **{name: mean_interval(values) for name, values in measures(one.relevance).items()},
+            **{name: confidence_interval(values) for name, values in measures(one.relevance).items()},
             "by_class": [
                 {"label": label, "queries": count, "precision": share}
                 for label, count, share in class_precisions(one.relevance)
@@ -93,10 +99,15 @@ def summary(one: Evaluation) -> dict[str, Any]:
         }
     if one.ranks:
         content["alterations"] = {
-            name: {"images": len(ranks), "recall_1": mean_interval(ranks == 1), f"recall_{k}": mean_interval(ranks > 0)}
+            name: {
+                "images": len(ranks),
+                "recall_1": confidence_interval(ranks == 1),
+                f"recall_{k}": confidence_interval(ranks > 0),
+            }
             for name, ranks in one.ranks.items()
         }
-    return content
+    values: Summary = to_json(content)
+    return values
 
 
 def as_csv(evaluations: list[Evaluation]) -> str:
@@ -117,7 +128,7 @@ def as_table(evaluations: list[Evaluation]) -> str:
     return aligned([("", titles(evaluations)), *lines(evaluations)])
 
 
-def aligned(rows: list[tuple[str, list[str]]]) -> str:
+def aligned(rows: list[Row]) -> str:
     """Return rows for a terminal, each a name and its cells, with their columns aligned."""
     rows = [(escape_line(name), list(map(escape_line, cells))) for name, cells in rows]
     first = max(len(name) for name, _ in rows)
@@ -144,7 +155,7 @@ def titles(evaluations: list[Evaluation]) -> list[str]:
     ]
 
 
-def lines(evaluations: list[Evaluation]) -> list[tuple[str, list[str]]]:
+def lines(evaluations: list[Evaluation]) -> list[Row]:
     """Return the rows of the table: a measure and its value in each evaluation, as text."""
     k = max(one.rows.shape[1] for one in evaluations)
     rows = [
@@ -244,17 +255,7 @@ def _tile(collection: BaseCollection[Any], row: int, caption: str, match: bool |
     return Tile(collection.names[row], caption, match, address)
 
 
-def mean_interval(values: np.ndarray, least: float = 0.0) -> dict[str, float]:
-    """Return the mean of values from `least` to 1 with its 95% interval, for JSON."""
-    return as_json(confidence_interval(values, least))
-
-
-def as_json(found: tuple[float, float, float]) -> dict[str, float]:
-    """Return a mean with its interval by name."""
-    return dict(zip(("mean", "low", "high"), found, strict=True))
-
-
-def _flatten(content: dict[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+def _flatten(content: Summary, prefix: str = "") -> list[tuple[str, object]]:
     pairs = []
     for key, value in content.items():
         if isinstance(value, dict):
@@ -264,12 +265,12 @@ def _flatten(content: dict[str, Any], prefix: str = "") -> list[tuple[str, objec
     return pairs
 
 
-def as_interval(values: np.ndarray | None, least: float = 0.0) -> str:
-    """Return the mean of values from `least` to 1 with its 95% interval as text, with signs if they are differences."""
+def as_interval(values: np.ndarray | None, minimum: float = 0.0) -> str:
+    """Return the mean of values from `minimum` to 1 with its 95% interval as text, with signs if they are differences."""
     if values is None:
         return ""
-    sign = "+" if least < 0 else ""
-    middle, low, high = (format(one, f"{sign}.3f") for one in confidence_interval(values, least))
+    sign = "+" if minimum < 0 else ""
+    middle, low, high = (format(one, f"{sign}.3f") for one in confidence_interval(values, minimum))
     return f"{middle} [{low}, {high}]"
 
 

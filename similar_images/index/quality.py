@@ -6,6 +6,7 @@ Shape letters: n vectors in all, q queries, k hits, d numbers in a vector, p pai
 from collections.abc import Sequence
 from functools import cached_property
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import betaincinv, stdtrit
@@ -198,7 +199,15 @@ def columns_without_self(rows: np.ndarray, queries: np.ndarray, k: int) -> np.nd
     return self_last[:, : min(k, rows.shape[1] - 1)]
 
 
-def confidence_interval(values: np.ndarray, minimum: float = 0.0) -> tuple[float, float, float]:
+class Interval(NamedTuple):
+    """A mean with its 95% confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def confidence_interval(values: np.ndarray, minimum: float = 0.0) -> Interval:
     """Return the mean of shares (q,), or with `minimum` -1 of differences of shares, with its 95% interval.
 
     Shares: Clopper & Pearson (1934), with a coverage of at least 95% for samples of 0 and 1, for the effective number
@@ -212,11 +221,12 @@ def confidence_interval(values: np.ndarray, minimum: float = 0.0) -> tuple[float
     variance = (float(np.square(values, dtype=float).sum()) + 1) / (n + 2) - middle**2
     if minimum < 0:
         error = float(stdtrit(max(1, n - 1), 1 - TAIL)) * (variance / (n + 2)) ** 0.5
-        return mean, max(minimum, middle - error), min(1.0, middle + error)
+        return Interval(mean, max(minimum, middle - error), min(1.0, middle + error))
     effective = n * middle * (1 - middle) / variance
     hits, misses = effective * mean, effective * (1 - mean)
     low = float(betaincinv(hits, misses + 1, TAIL)) if hits > 0 else 0.0
-    return mean, low, float(betaincinv(hits + 1, misses, 1 - TAIL)) if misses > 0 else 1.0
+    high = float(betaincinv(hits + 1, misses, 1 - TAIL)) if misses > 0 else 1.0
+    return Interval(mean, low, high)
 
 
 def random_pairs(array: np.ndarray, removed: Sequence[int]) -> np.ndarray:
