@@ -3,12 +3,11 @@
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
 from similar_images.collection.images import Collection
-from similar_images.collection.searcher import Hit
 from similar_images.inputs.names import csv_cell_for
 from similar_images.overview.clusters import Clusters
 from similar_images.templates import pages
@@ -16,6 +15,20 @@ from similar_images.templates import pages
 SHOWN = 8  # thumbnails of a cluster
 CLUSTERS = 300  # on the page
 THUMBNAIL = 240  # pixels
+
+
+class Card(NamedTuple):
+    name: str
+    picture: str | None  # data: URL of the thumbnail; None: the image cannot be read
+    facts: list[str]
+    link: str | None
+
+
+class Section(NamedTuple):
+    title: str
+    about: str
+    cards: list[Card]
+    is_cluster: bool = False
 
 
 def summary(clusters: Clusters, removed: Sequence[int] = ()) -> str:
@@ -41,38 +54,28 @@ def write_html(path: Path, collection: Collection, clusters: Clusters, title: st
     pages.write(path, "clusters.html", title=title, shown=SHOWN, sections=_sections(path, collection, clusters, k))
 
 
-def _sections(page: Path, collection: Collection, clusters: Clusters, k: int) -> Iterator[dict[str, Any]]:
+def _sections(page: Path, collection: Collection, clusters: Clusters, k: int) -> Iterator[Section]:
     """Yield the sections of the page one at a time: all thumbnails together may not fit into memory."""
     for cluster in clusters[:CLUSTERS]:
-        cards = [_card(page, collection, row) for row in cluster.rows[:SHOWN].tolist()]
-        yield {"title": cluster.name, "about": f"{cluster.size} images", "cards": cards, "is_cluster": True}
+        cards = [_card(page, collection, row, []) for row in cluster.rows[:SHOWN].tolist()]
+        yield Section(cluster.name, f"{cluster.size} images", cards, is_cluster=True)
     if len(clusters) > CLUSTERS:
-        yield {
-            "title": f"{len(clusters) - CLUSTERS} smaller clusters",
-            "about": "only in the CSV",
-            "cards": [],
-            "is_cluster": False,
-        }
+        yield Section(f"{len(clusters) - CLUSTERS} smaller clusters", "only in the CSV", [])
+    cover = "they cover the collection; the mean similarity to the images each represents"
     for title, about, hits in (
         ("Outliers", "the most isolated; the mean similarity to the 8 nearest", collection.outliers(k)),
         ("Typical", "near to most others; the mean similarity to these", collection.typical(k)),
-        (
-            "Spread",
-            "they cover the collection; the mean similarity to the images each represents",
-            collection.spread(k),
-        ),
+        ("Spread", cover, collection.spread(k)),
     ):
-        yield {"title": title, "about": about, "cards": _cards(page, collection, hits), "is_cluster": False}
+        yield Section(
+            title, about, [_card(page, collection, hit.row, [f"similarity {hit.similarity:.3f}"]) for hit in hits]
+        )
 
 
-def _cards(page: Path, collection: Collection, hits: list[Hit]) -> list[dict[str, Any]]:
-    return [_card(page, collection, hit.row) | {"facts": [f"similarity {hit.similarity:.3f}"]} for hit in hits]
-
-
-def _card(page: Path, collection: Collection, row: int) -> dict[str, Any]:
+def _card(page: Path, collection: Collection, row: int, facts: list[str]) -> Card:
     name = collection.names[row]
     try:
         picture = pages.picture(collection.image(row), THUMBNAIL)
     except (OSError, ValueError):  # moved or damaged since its vector was made
-        return {"name": name, "picture": None, "facts": [], "link": None}
-    return {"name": name, "picture": picture, "facts": [], "link": pages.link(page, collection.source, name)}
+        return Card(name, None, [], None)
+    return Card(name, picture, facts, pages.link(page, collection.source, name))

@@ -7,7 +7,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import numpy as np
 
@@ -44,6 +44,26 @@ class Group(NamedTuple):
 
     rows: np.ndarray  # int64 (m,), the centre, then the most similar first
     similarities: np.ndarray  # float32 (m,), cosine, to the centre
+
+
+class Choosable(NamedTuple):
+    """An image of a group, with the fields that the JavaScript of a choice needs."""
+
+    row: int
+    name: str
+    bytes: int
+    sha256: str
+    cell: str  # the name, for a CSV
+    quoted: str  # name, bytes and SHA-256, for a shell
+    facts: list[str]
+
+
+class Card(NamedTuple):
+    """An image on the page."""
+
+    image: Choosable
+    picture: str | None  # data: URL of the thumbnail
+    link: str | None
 
 
 def find_pairs(
@@ -219,40 +239,34 @@ def _read_member(collection: Collection, number: int, row: int, similarity: floa
     return member._replace(width=width, height=height)
 
 
-def _cards(page: Path, collection: Collection, members: list[Member]) -> Iterator[list[dict[str, Any]]]:
-    """Yield the groups of the page one at a time: all thumbnails together may not fit into memory."""
-    for _, members_of_group in groupby(members, lambda member: member.group):
-        yield [_card(page, collection, member, place == 0) for place, member in enumerate(members_of_group)]
-
-
-def facts(member: Member, is_first: bool) -> list[str]:
-    """Return the facts about an image of a group, in words; the others are similar to the first."""
-    known = ["most similar to the others" if is_first else f"similarity {member.similarity:.3f}"]
+def choosable(member: Member, is_first: bool) -> Choosable:
+    """Return an image of a group as its pages show it; the others are similar to the first."""
+    facts = ["most similar to the others" if is_first else f"similarity {member.similarity:.3f}"]
     if member.same_file_as:
-        known = ["same file"]
+        facts = ["same file"]
     if member.width and member.height and member.bytes is not None:
-        known.append(f"{member.width} x {member.height}, {_size(member.bytes)}")
-    return known
+        facts.append(f"{member.width} x {member.height}, {_size(member.bytes)}")
+    return Choosable(
+        row=member.row,
+        name=member.name,
+        bytes=member.bytes or 0,
+        sha256=member.sha256 or "",
+        cell=duplicate_choice.csv_cell(member.name),
+        quoted=duplicate_choice.quoted(member),
+        facts=facts,
+    )
 
 
-def choice(member: Member) -> dict[str, Any]:
-    """Return the fields of an image for the JavaScript that writes a choice."""
-    return {
-        "row": member.row,
-        "name": member.name,
-        "bytes": member.bytes or 0,
-        "sha256": member.sha256 or "",
-        "cell": duplicate_choice.csv_cell(member.name),
-        "quoted": duplicate_choice.quoted(member),
-    }
+def _cards(page: Path, collection: Collection, members: list[Member]) -> Iterator[list[Card]]:
+    """Yield the groups of the page one at a time: all thumbnails together may not fit into memory."""
+    for _, images_of_group in groupby(members, lambda member: member.group):
+        yield [_card(page, collection, member, place == 0) for place, member in enumerate(images_of_group)]
 
 
-def _card(page: Path, collection: Collection, member: Member, is_first: bool) -> dict[str, Any]:
-    return choice(member) | {
-        "picture": pages.picture(collection.image(member.row), THUMBNAIL) if member.width else None,
-        "facts": facts(member, is_first),
-        "link": pages.link(page, collection.source, member.name) if member.bytes is not None else None,
-    }
+def _card(page: Path, collection: Collection, member: Member, is_first: bool) -> Card:
+    picture = pages.picture(collection.image(member.row), THUMBNAIL) if member.width else None
+    link = pages.link(page, collection.source, member.name) if member.bytes is not None else None
+    return Card(choosable(member, is_first), picture, link)
 
 
 def _size(size: int) -> str:

@@ -187,4 +187,4 @@ def _warn(event: Event) -> None:
 
 def _cards(group: Iterable[Member]) -> Iterable[dict[str, Any]]:
     for place, member in enumerate(group):
-        yield duplicates.choice(member) | {"facts": duplicates.facts(member, place == 0)}
+        yield duplicates.choosable(member, place == 0)._asdict()
