@@ -34,13 +34,6 @@ class Inseparable(ValueError):
     """No threshold separates altered copies from other images of a collection."""
 
 
-class Calibration(NamedTuple):
-    threshold: float
-    precision: float  # share of true pairs among those at the threshold
-    recalls: dict[str, float]  # alteration -> share of its copies that the threshold finds
-    images: int  # altered images without a copy in the collection
-
-
 class Choice(NamedTuple):
     """A threshold and its source."""
 
@@ -82,11 +75,11 @@ def choose_threshold(
     Raises ValueError, with the alternatives, if there is no threshold.
     """
     if count:
-        return _choice(calibrate(collection, count, index, progress))
+        return calibrate(collection, count, index, progress)
     reason = "images or network not available for a calibration"
     if can_encode(collection):
         try:
-            return _choice(calibrate(collection, CALIBRATION_IMAGES, index, progress))
+            return calibrate(collection, CALIBRATION_IMAGES, index, progress)
         except Inseparable as error:
             return Choice(1.0, f"threshold 1, only equal images: {error}", {})
         except (OSError, ValueError, ImportError) as error:
@@ -104,21 +97,12 @@ def choose_threshold(
     )
 
 
-def _choice(found: Calibration) -> Choice:
-    return Choice(
-        found.threshold,
-        f"threshold {found.threshold:.4f}: precision {found.precision:.3f} on {found.images} images without a copy in the "
-        f"collection, share of their altered copies found:",
-        found.recalls,
-    )
-
-
 def calibrate(
     collection: Collection,
     count: int,
     index: Index | None = None,
     progress: Progress = ignore,
-) -> Calibration:
+) -> Choice:
     """Return the lowest threshold with a precision of MIN_PRECISION on altered copies of `count` images.
 
     The precision assumes one altered copy of every image: a pair of an image and its copy is true, a pair of either
@@ -145,8 +129,11 @@ def calibrate(
         false_pairs = (false >= threshold).sum(axis=2).mean(axis=0)  # of an image, of each of its copies
         precision = recalls.mean() / (recalls.mean() + false_pairs[0] + false_pairs[1:].mean())
         if precision >= MIN_PRECISION:
-            recalls = dict(zip(ALTERATIONS, recalls.tolist(), strict=True))
-            return Calibration(float(threshold), float(precision), recalls, len(true))
+            note = (
+                f"threshold {threshold:.4f}: precision {precision:.3f} on {len(true)} images without a copy in the "
+                f"collection, share of their altered copies found:"
+            )
+            return Choice(float(threshold), note, dict(zip(ALTERATIONS, recalls.tolist(), strict=True)))
     raise Inseparable(
         f"no threshold separates copies from other images of {collection.vectors.path} with a precision of {MIN_PRECISION}: "
         f"the images are too similar for this network; set --threshold and check the result"
