@@ -37,19 +37,13 @@ def warn_not_indexed(collection: BaseCollection[Any], exact: bool) -> None:
 
 def print_json(answers: list[Answer], paths: bool = False) -> None:
     """Print queries and hits as JSON; each hit with its percentile, null if unknown, and with `paths` with its path."""
-    fields = ("row", "name", "similarity", "percentile")
-    found = [
-        {
-            "query": query,
-            "hits": [
-                {field: getattr(hit, field) for field in fields}
-                | ({"path": hit.path and str(hit.path)} if paths else {})
-                for hit in hits
-            ],
-        }
-        for query, hits in answers
-    ]
+    found = [{"query": query, "hits": [_as_json(hit, paths) for hit in hits]} for query, hits in answers]
     click.echo(json.dumps(found))
+
+
+def _as_json(hit: Hit, path: bool) -> dict[str, object]:
+    fields = {"row": hit.row, "name": hit.name, "similarity": hit.similarity, "percentile": hit.percentile}
+    return fields | ({"path": hit.path and str(hit.path)} if path else {})
 
 
 def parse_where(

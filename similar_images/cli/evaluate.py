@@ -3,7 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -22,18 +22,10 @@ from similar_images.inputs.names import escape_controls, escape_line
 from similar_images.inputs.sources import Address
 from similar_images.networks.catalog import NETWORKS
 
-# The parameters that --networks takes.
-NETWORK_PARAMETERS = {
-    "collections",
-    "networks",
-    "sample",
-    "k",
-    "labels",
-    "alterations",
-    "as_json",
-    "report_file",
-    "overwrite",
-}
+if TYPE_CHECKING:
+    from similar_images.evaluation.evaluation import Evaluation, SearchConfig
+
+NETWORK_PARAMETERS = "collections networks sample k labels alterations as_json report_file overwrite"
 
 
 class CollectionOrPlace(click.ParamType[Path | Address]):
@@ -157,6 +149,8 @@ def main(
       similar-images evaluate --sts sts-dev.tsv
       similar-images evaluate --networks efficientnetlite0,hf:google/siglip2-base-patch16-224 photos --report networks.html
     """
+    from similar_images.evaluation.evaluation import open_configs
+
     output = Output(as_json, as_csv, report_file, overwrite)
     if networks:
         _check_network_options(ctx)
@@ -166,8 +160,11 @@ def main(
         _print_agreement(sts_file, collections, as_json)
     else:
         _check_collections(collections, index, output)
-        measures = Measures(k or 10, queries, labels, alterations)
-        _evaluate_collections(collections, measures, output, index, similarities, opening)
+        evaluations = []
+        for path in collections:
+            configs = open_configs(path, index, similarities, **opening)
+            evaluations += _evaluate(configs, k or 10, queries, labels, alterations)
+        _print_evaluations(evaluations, output)
 
 
 class Output(NamedTuple):
@@ -188,15 +185,6 @@ class Output(NamedTuple):
             load_plots()
 
 
-class Measures(NamedTuple):
-    """The options of an evaluation."""
-
-    k: int
-    queries: int
-    labels: str | None
-    alterations: int | None
-
-
 def _check_collections(collections: tuple[Path, ...], index: tuple[Path, ...], output: Output) -> None:
     if not collections:
         raise ValueError("expected a COLLECTION (its list or its vectors) or --sts with a file, got neither")
@@ -209,29 +197,27 @@ def _check_collections(collections: tuple[Path, ...], index: tuple[Path, ...], o
     output.check_report()
 
 
-def _evaluate_collections(
-    collections: tuple[Path, ...],
-    measures: Measures,
-    output: Output,
-    index: tuple[Path, ...],
-    similarities: tuple[str, ...],
-    opening: dict[str, Path | str | None],
-) -> None:
+def _evaluate(
+    configs: "list[SearchConfig]", k: int, queries: int, labels: str | None, altered: int | None
+) -> "list[Evaluation]":
+    """Measure the search configurations of one collection."""
     from similar_images.cli.progress import show_progress
-    from similar_images.evaluation import report
-    from similar_images.evaluation.evaluation import evaluate, open_configs
+    from similar_images.evaluation.evaluation import evaluate
     from similar_images.evaluation.labels import choose_labels
     from similar_images.networks.description import reads_text
 
-    evaluations = []
-    for path in collections:
-        configs = open_configs(path, index, similarities, **opening)
-        report_assumption(configs[0].collection.vectors)
-        of_texts = reads_text(configs[0].collection.network)  # they have no folders
-        chosen = choose_labels(measures.labels or ("none" if of_texts else None), configs[0].collection.names)
-        altered = 0 if of_texts and measures.alterations is None else measures.alterations
-        with show_progress() as progress:
-            evaluations += evaluate(configs, measures.k, measures.queries, chosen, altered, progress)
+    collection = configs[0].collection
+    report_assumption(collection.vectors)
+    if reads_text(collection.network):  # they have no folders
+        labels, altered = labels or "none", altered or 0
+    chosen = choose_labels(labels, collection.names)
+    with show_progress() as progress:
+        return evaluate(configs, k, queries, chosen, altered, progress)
+
+
+def _print_evaluations(evaluations: "list[Evaluation]", output: Output) -> None:
+    from similar_images.evaluation import report
+
     if output.as_json:
         click.echo(json.dumps([report.summary(one) for one in evaluations], indent=1))
     elif output.as_csv:
@@ -247,7 +233,7 @@ def _check_network_options(ctx: click.Context) -> None:
     """Raise ValueError for an option of collections."""
     for parameter in ctx.command.params:
         is_given = ctx.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
-        if is_given and parameter.name not in NETWORK_PARAMETERS:
+        if is_given and parameter.name not in NETWORK_PARAMETERS.split():
             raise ValueError(f"{parameter.opts[-1]} applies to collections: omit it with --networks")
 
 

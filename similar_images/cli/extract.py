@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -133,17 +134,10 @@ def main(
     allow_outside: bool | None,
     output: Path | None,
     network: str | None,
-    model_file: Path | None,
-    weights_file: Path | None,
-    resampling: str | None,
     engine: str,
-    precision: str | None,
-    threads: int | None,
     workers: int | None,
     cluster: str | None,
     gpus: float,
-    batch: int | None,
-    max_memory: int,
     dtype: str | None,
     max_pixels: int,
     max_bytes: int,
@@ -151,6 +145,7 @@ def main(
     retry_skipped: bool,
     overwrite: bool,
     verbose: bool,
+    **choice: Any,
 ) -> None:
     """Turn images into vectors, one row per image.
 
@@ -177,18 +172,14 @@ def main(
     images = list_images(list_file, place, output, bool(allow_outside), Limits(max_pixels, max_bytes, timeout))
     output = output or vectors_path(images.list_file)
     if network is None:
-        network = read_network_name(output) or (
-            LEGACY_NETWORK if list_file or model_file or weights_file else DEFAULT_NETWORK
-        )
-    backend = None if engine == "auto" else engine
-    choice = NetworkChoice(
-        network, model_file, weights_file, resampling, backend, precision, threads, batch, max_memory
-    )
-    executor: Executor = LocalExecutor(choice, workers)
+        is_as_in_2022 = list_file or choice["model_file"] or choice["weights_file"]
+        network = read_network_name(output) or (LEGACY_NETWORK if is_as_in_2022 else DEFAULT_NETWORK)
+    network_choice = NetworkChoice(network, engine=None if engine == "auto" else engine, **choice)
+    executor: Executor = LocalExecutor(network_choice, workers)
     if cluster:
         from similar_images.ray.executor import RayExecutor
 
-        executor = RayExecutor(choice, workers, cluster, gpus)
+        executor = RayExecutor(network_choice, workers, cluster, gpus)
     with resumable("images") as progress:
         extract(images, output, executor, Options(dtype, overwrite, retry_skipped, verbose=verbose), progress)
     click.echo(output)

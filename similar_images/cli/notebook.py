@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -107,7 +108,7 @@ def _sources() -> tuple[Path, Path]:
     return package.parent, package.parent / "app"
 
 
-def _serve(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+def _serve(command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
     """Run a server until it ends or this process is interrupted or terminated, which ends the server too."""
     with sigterm_interrupts():
         server = subprocess.Popen(command, cwd=folder, env=environment)

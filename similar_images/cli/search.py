@@ -134,17 +134,12 @@ def main(
     if as_json:
         print_json(answers, paths)
     elif paths:
-        _print_paths(answers)
+        for path in (hit.path for answer in answers for hit in answer.hits if hit.path):
+            click.echo(_path_to_print(path))
     else:
         print_hits(answers, len(parsed) > 1)
     if failed:
         raise click.exceptions.Exit(1)
-
-
-def _print_paths(answers: list["Answer"]) -> None:
-    for hit in (hit for answer in answers for hit in answer.hits):
-        if hit.path is not None:
-            click.echo(_path_to_print(hit.path))
 
 
 def _locate(collection: "Collection", hits: list["Hit"]) -> list["Hit"]:
