@@ -2,20 +2,45 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, NamedTuple
 
 from similar_images.comparison.comparison import Comparison
 from similar_images.comparison.votes import UnblindedTrial, Vote, append, check, read, timestamp
-from similar_images.files import check_writeable, read_json, write_json
+from similar_images.files import check_writeable
 from similar_images.inputs.images import UnreadableImage
+from similar_images.records import read_record, to_json, write_record
 from similar_images.templates import pages
 
-KEY_FORMAT = "similar-images questionnaire 1"
-ANSWERS_FORMAT = "similar-images answers 1"
 SIDE = 240  # pixels, of a thumbnail: twice its size on the page, for high-resolution screens
+
+
+@dataclass(frozen=True)
+class Key:
+    """The systems behind each list of a page."""
+
+    FORMAT: ClassVar[str] = "similar-images questionnaire 1"
+    id: str  # digest of the trials
+    trials: tuple[UnblindedTrial, ...]
+
+
+class Answer(NamedTuple):
+    trial: int  # from 1
+    vote: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The file that a page's button downloads."""
+
+    FORMAT: ClassVar[str] = "similar-images answers 1"
+    questionnaire: str  # id of the key
+    voter: str
+    answers: tuple[Answer, ...]
 
 
 def export_questionnaire(
@@ -42,13 +67,14 @@ def export_questionnaire(
     trials = list(comparison.trials(n, seed, queries, again=True))
     if not trials:
         raise ValueError("nothing to ask: the two lists of every query are identical")
-    unblinded = [comparison.unblind(trial)._asdict() for trial in trials]
+    unblinded = tuple(comparison.unblind(trial) for trial in trials)
     names = {name for trial in trials for name in (trial.query, *trial.left, *trial.right)}
     pictures = {name: _picture(comparison, name) for name in names}
     if not any(pictures.values()):
         raise ValueError("no image can be read: give the comparison the folder or archive of the images with images=")
-    write_json(key, {"format": KEY_FORMAT, "id": _id(unblinded), "trials": unblinded})
-    pages.write(page, "questionnaire.html", id=_id(unblinded), format=ANSWERS_FORMAT, trials=trials, pictures=pictures)
+    record = Key(_id(unblinded), unblinded)
+    write_record(key, record)
+    pages.write(page, "questionnaire.html", id=record.id, format=Answers.FORMAT, trials=trials, pictures=pictures)
     return key
 
 
@@ -57,19 +83,17 @@ def import_answers(comparison: Comparison, answers: str | Path, key: str | Path)
 
     Raises OSError, and ValueError if the answers are damaged or belong to another page or to other systems.
     """
-    answers, key = Path(answers), Path(key)
-    known = read_json(key, KEY_FORMAT, "use the key written with the page")
-    given = read_json(answers, ANSWERS_FORMAT, "use the file that the page's button downloads")
-    if known.get("id") != _id(known.get("trials")):
+    known = read_record(Path(key), Key, "use the key written with the page")
+    given = read_record(Path(answers), Answers, "use the file that the page's button downloads")
+    if known.id != _id(known.trials):
         raise ValueError(f"{key} was altered: use the key written with the page")
-    if given.get("questionnaire") != known["id"]:
+    if given.questionnaire != known.id:
         raise ValueError(f"{answers} does not belong to the page of {key}: use the key written with its page")
-    trials = known["trials"]
-    if systems := {name for trial in trials for name in (trial["a"], trial["b"])} - set(comparison.names):
+    if systems := {name for trial in known.trials for name in (trial.a, trial.b)} - set(comparison.names):
         raise ValueError(f"expected answers on {' and '.join(comparison.names)}, got answers on {', '.join(systems)}")
     try:
-        votes = [_vote(given["voter"], answer, trials) for answer in given["answers"]]
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        votes = [_vote(given.voter, answer, known.trials) for answer in given.answers]
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{answers} was altered ({error}): use the file that the page's button downloads") from error
     there = set(read(comparison.file)) if comparison.file.exists() else set()
     new = [vote for vote in votes if vote not in there]
@@ -78,14 +102,11 @@ def import_answers(comparison: Comparison, answers: str | Path, key: str | Path)
     return len(new)
 
 
-def _vote(voter: str, answer: dict[str, Any], trials: list[dict[str, Any]]) -> Vote:
-    """Return an answer as a vote. Raises KeyError, TypeError, ValueError or OverflowError for an unknown trial."""
-    number = answer["trial"]
-    if number not in range(1, len(trials) + 1):
-        raise ValueError(f"expected a trial from 1 to {len(trials)}, got {number!r}")
-    lists = {name: tuple(trials[number - 1][name]) for name in ("list_a", "list_b")}
-    trial = UnblindedTrial(**trials[number - 1] | lists)
-    vote = trial.as_vote(timestamp(datetime.fromisoformat(answer["time"])), voter, answer["vote"])
+def _vote(voter: str, answer: Answer, trials: Sequence[UnblindedTrial]) -> Vote:
+    """Return an answer as a vote. Raises ValueError or OverflowError for an unknown trial or an invalid vote."""
+    if not 1 <= answer.trial <= len(trials):
+        raise ValueError(f"expected a trial from 1 to {len(trials)}, got {answer.trial}")
+    vote = trials[answer.trial - 1].as_vote(timestamp(datetime.fromisoformat(answer.time)), voter, answer.vote)
     check(vote)
     return vote
 
@@ -97,6 +118,6 @@ def _picture(comparison: Comparison, name: str) -> str | None:
         return None
 
 
-def _id(trials: object) -> str:
+def _id(trials: Sequence[UnblindedTrial]) -> str:
     """Return a digest of the trials, which identifies the questionnaire and detects an altered key."""
-    return hashlib.sha256(json.dumps(trials, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(to_json(trials), sort_keys=True).encode()).hexdigest()[:16]

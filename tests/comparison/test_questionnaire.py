@@ -94,14 +94,14 @@ def test_page_includes_queries_with_votes(comparison, folder):
         ({"format": "holiday"}, "expected the format .* use the file that the page's button downloads"),
         ({"questionnaire": "0"}, "does not belong to the page of"),
         ({"voter": "=1+1"}, "altered .*expected a voter's name"),
-        ({"voter": None}, "altered"),
+        ({"voter": None}, "damaged, voter: expected str, got None; use the file"),
         ({"answers": [{"trial": 0, "vote": "tie", "time": "2030-01-01T00:00:00Z"}]}, "a trial from 1 to 12, got 0"),
-        ({"answers": [{"trial": "1", "vote": "tie", "time": "2030-01-01T00:00:00Z"}]}, "a trial from 1 to 12"),
+        ({"answers": [{"trial": "1", "vote": "tie", "time": "2030-01-01T00:00:00Z"}]}, "trial: expected int"),
         ({"answers": [{"trial": 1, "vote": "up", "time": "2030-01-01T00:00:00Z"}]}, "expected one of left"),
-        ({"answers": [{"trial": 1, "vote": ["tie"], "time": "2030-01-01T00:00:00Z"}]}, "altered"),
+        ({"answers": [{"trial": 1, "vote": ["tie"], "time": "2030-01-01T00:00:00Z"}]}, "vote: expected str"),
         ({"answers": [{"trial": 1, "vote": "tie", "time": "soon"}]}, "altered"),
         ({"answers": [{"trial": 1, "vote": "tie", "time": "0001-01-01T00:00:00+14:00"}]}, "altered"),
-        ({"answers": 3}, "altered"),
+        ({"answers": 3}, "answers: expected a list, got 3"),
     ],
 )
 def test_foreign_answers_are_refused_without_a_vote(comparison, folder, changes, reason):
