@@ -20,32 +20,14 @@ from conftest import ROOT
 from similar_images.vectors.store import open_vectors
 
 DATASET, VECTORS, TWEETS = "get_ms_coco_dataset.sh", "get_ms_coco_vectors.sh", "scripts/get_sentiment140.sh"
-
-
 TOOLS = "awk bash cat cmp comm cp cut df dirname env find grep head md5sum mkdir mv rm sed sh sleep sort unzip wc"
-
-
 LIST = "ms_coco_file_list.txt"
-
-
 NPY, MANIFEST = f"{LIST}.saved_predictions.npy", f"{LIST}.saved_predictions.json"
-
-
 PREDICTIONS = "ms_coco_predictions_vgg.zip"
-
-
 NAMES = [f"COCO_val2014_{number:012d}.jpg" for number in (42, 73, 74, 133, 136)]
-
-
 SORTED = "".join(f"{name}\n" for name in NAMES)
-
-
 IMAGES = {name: np.random.default_rng(row).bytes(40_000) for row, name in enumerate(NAMES)}
-
-
 ROWS = np.random.default_rng(0).random((5, 4096), dtype=np.float32)
-
-
 LIMIT = 120  # seconds for one run of a script
 
 

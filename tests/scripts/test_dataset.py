@@ -34,28 +34,24 @@ from similar_images import Collection
 from similar_images.vectors.store import open_vectors
 
 
-def test_the_dataset_is_downloaded_unpacked_and_listed_sorted(folder, path, server):
+def test_the_dataset_is_downloaded_unpacked_and_listed_sorted_once(folder, path, server):
     server.content = images_zip()
     result = run(DATASET, folder, path, server)
     assert_dataset_is_complete(result, folder)
     assert server.requests == [("GET", "/zips/val2014.zip", None)]
     assert "removed val2014.zip; KEEP_ZIP=1 keeps it" in result.stderr
-
-
-def test_complete_files_are_not_downloaded_again(folder, path, server):
-    server.content = images_zip()
-    run(DATASET, folder, path, server)
     server.requests.clear()
-    result = run(DATASET, folder, path, server)
-    assert_dataset_is_complete(result, folder)
-    assert "already complete" in result.stderr
+    again = run(DATASET, folder, path, server)
+    assert_dataset_is_complete(again, folder)
+    assert "already complete" in again.stderr
     assert server.requests == []
 
 
-def test_val2017_has_a_list_of_its_own(folder, curl, server):
+def test_val2017_has_a_list_of_its_own_and_its_zip_is_kept_on_request(folder, curl, server):
     server.content = images_zip({"000000000139.jpg": b"one", "000000000285.jpg": b"two"}, "val2017")
-    result = run(DATASET, folder, curl, server, "val2017", COCO_COUNT="2")
+    result = run(DATASET, folder, curl, server, "val2017", COCO_COUNT="2", KEEP_ZIP="1")
     assert result.returncode == 0, result.stderr
+    assert (folder / "val2017.zip").read_bytes() == server.content
     assert (folder / "ms_coco_val2017_file_list.txt").read_text() == "000000000139.jpg\n000000000285.jpg\n"
     assert server.requests == [("GET", "/zips/val2017.zip", None)]
     assert not (folder / LIST).exists()
@@ -94,12 +90,6 @@ def test_a_zip_that_someone_put_there_is_checked_too_and_not_removed(folder, cur
     assert server.requests == []
 
 
-def test_the_zip_is_kept_on_request(folder, curl, server):
-    server.content = images_zip()
-    assert run(DATASET, folder, curl, server, KEEP_ZIP="1").returncode == 0
-    assert (folder / "val2014.zip").read_bytes() == server.content
-
-
 def test_a_zip_with_other_images_is_refused(folder, curl, server):
     server.content = images_zip()
     assert_fails(run(DATASET, folder, curl, server, COCO_COUNT="6"), "expected 6 images in val2014/, got 5")
@@ -125,31 +115,19 @@ def test_incomplete_folder_is_filled_without_loss(folder, curl, server):
 
 
 def test_a_complete_folder_without_a_list_gets_one_without_a_download(folder, curl, server):
+    server.content = images_zip()
     (folder / "val2014").mkdir()
     for name, content in IMAGES.items():
         (folder / "val2014" / name).write_bytes(content)
     assert_dataset_is_complete(run(DATASET, folder, curl, server), folder)
     assert server.requests == []
-
-
-def test_an_empty_image_does_not_count(folder, curl, server):
-    server.content = images_zip()
-    assert run(DATASET, folder, curl, server).returncode == 0
-    (folder / "val2014" / NAMES[2]).write_bytes(b"")
+    (folder / "val2014" / NAMES[2]).write_bytes(b"")  # does not count
     (folder / LIST).unlink()
     assert_dataset_is_complete(run(DATASET, folder, curl, server), folder)
-    assert len(server.requests) == 2
+    assert len(server.requests) == 1
 
 
-def test_order_of_an_existing_list_is_kept(folder, curl, server):
-    server.content = images_zip()
-    reverse = "".join(f"{name}\n" for name in reversed(NAMES))
-    (folder / LIST).write_text(reverse)
-    assert run(DATASET, folder, curl, server).returncode == 0
-    assert (folder / LIST).read_text() == reverse
-
-
-def test_a_list_of_other_images_is_never_overwritten(folder, curl, server):
+def test_a_list_keeps_its_order_and_a_list_of_other_images_is_never_overwritten(folder, curl, server):
     server.content = images_zip()
     (folder / LIST).write_text("mine.jpg\n")
     assert_fails(run(DATASET, folder, curl, server), f"{LIST}: expected 5 lines, got 1; move it away")
@@ -158,6 +136,10 @@ def test_a_list_of_other_images_is_never_overwritten(folder, curl, server):
     (folder / LIST).write_text(other)
     assert_fails(run(DATASET, folder, curl, server), f"{LIST} names mine.jpg, but val2014/ lacks it")
     assert (folder / LIST).read_text() == other
+    reverse = "".join(f"{name}\n" for name in reversed(NAMES))
+    (folder / LIST).write_text(reverse)
+    assert run(DATASET, folder, curl, server).returncode == 0
+    assert (folder / LIST).read_text() == reverse
 
 
 def test_full_disk_keeps_the_download(folder, path, server, small_disk):

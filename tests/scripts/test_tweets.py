@@ -9,11 +9,7 @@ from conftest import ROOT
 from downloads import TWEETS, assert_fails, files, make_zip, ranges, run, write_tool
 
 TEXTS = "tweets/texts_20k.csv"
-
-
 TABLE = "training.1600000.processed.noemoticon.csv"
-
-
 SAID = ["Need a hug ", 'she said "hi", twice', "two\nlines", "caf\xe9 \xa3 5", "@you &lt;3", "one too many"]
 
 
