@@ -1,21 +1,21 @@
-"""Commands that several tests run."""
+"""Commands as users start them, and their refusals."""
 
 import sys
+from subprocess import CompletedProcess
 
 
-def extraction_command(*options: str, names: str = "list.txt") -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "similar_images",
-        "extract",
-        "-l",
-        names,
-        "-d",
-        "photos",
-        "--network",
-        "hog-colour",
-        "-b",
-        "8",
-        *options,
-    ]
+def program(*arguments: object) -> list[str]:
+    """Return `similar-images` with arguments, for a process of its own."""
+    return [sys.executable, "-m", "similar_images", *map(str, arguments)]
+
+
+def extraction_command(*options: object, names: str = "list.txt") -> list[str]:
+    return program("extract", "-l", names, "-d", "photos", "--network", "hog-colour", "-b", "8", *options)
+
+
+def one_line(done: CompletedProcess) -> str:
+    """Return the one line that a failed command prints."""
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
+    return done.stderr

@@ -4,8 +4,8 @@ import importlib.util
 import os
 import signal
 import subprocess
-import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -67,12 +67,22 @@ def committed(name: str) -> str:
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Run `similar-images COMMAND` in `tmp_path`, in a separate process."""
+def run(tmp_path, monkeypatch):
+    """Run `similar-images COMMAND` in `tmp_path`: in this process, or with an `env` in a process of its own."""
+    from commands import program
 
-    def run(command: str, *arguments: object, cwd: Path = tmp_path, **options: object) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "similar_images", command, *map(str, arguments)]
-        return subprocess.run(command, **{"cwd": cwd, "capture_output": True, "text": True, "timeout": 300} | options)
+    def run(command: str, *arguments: object, cwd: Path = tmp_path, env: Mapping[str, str] | None = None):
+        if env is not None:
+            words = program(command, *arguments)
+            return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+        from click.testing import CliRunner
+
+        from similar_images.cli.main import main
+
+        monkeypatch.chdir(cwd)
+        words = [command, *map(str, arguments)]
+        done = CliRunner().invoke(main, words, prog_name="similar-images", catch_exceptions=False)
+        return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
     return run
 
@@ -80,18 +90,19 @@ def run(tmp_path):
 @pytest.fixture
 def photos(tmp_path) -> Path:
     """A folder of 12 pictures of three kinds, four each: red, green, blue, with some texture of their own."""
-    folder = tmp_path / "photos"
-    import numpy as np
-    from PIL import Image
+    from sample_images import write_photos
 
-    random = np.random.default_rng(0)
-    for channel, kind in enumerate(("red", "green", "blue")):
-        (folder / kind).mkdir(parents=True)
-        for number in range(4):
-            pixels = random.integers(0, 90, (60, 80, 3), dtype=np.uint8)
-            pixels[..., channel] += 150
-            Image.fromarray(pixels).save(folder / kind / f"{number}.jpg")
-    return folder
+    write_photos(tmp_path / "photos")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def indexed(tmp_path) -> Path:
+    """The list of these photographs in `tmp_path`, with their vectors of hog-colour and their index."""
+    from sample_images import make_indexed_photos
+
+    make_indexed_photos(tmp_path)
+    return tmp_path / "photos_file_list.txt"
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,30 @@ def _write_sample(folder: Path, network: str) -> None:
     extract_and_index(folder / "sample", folder / "sample_file_list.txt", network)
 
 
+def write_photos(folder: Path) -> None:
+    """Write 12 pictures of three kinds, four each, in a folder per kind."""
+    random = np.random.default_rng(0)
+    for channel, kind in enumerate(("red", "green", "blue")):
+        (folder / kind).mkdir(parents=True)
+        for number in range(4):
+            pixels = random.integers(0, 90, (60, 80, 3), dtype=np.uint8)
+            pixels[..., channel] += 150
+            Image.fromarray(pixels).save(folder / kind / f"{number}.jpg")
+
+
+def make_indexed_photos(folder: Path) -> None:
+    """Write these pictures, their list, their vectors and their index into a folder."""
+    shutil.copytree(_make_indexed_photos(), folder, dirs_exist_ok=True)
+
+
+@cache
+def _make_indexed_photos() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    write_photos(folder / "photos")
+    extract_and_index(folder / "photos", folder / "photos_file_list.txt")
+    return folder
+
+
 def make_pictures(random: np.random.Generator, count: int) -> Iterator[tuple[str, np.ndarray]]:
     """Yield `count` pictures of each colour with its name, RGB uint8 (60, 80, 3), with some noise."""
     for kind, colour in COLOURS.items():

@@ -8,11 +8,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import nbformat
 import pytest
+from commands import one_line, program
 from conftest import ROOT
 from nbclient import NotebookClient
 
@@ -20,30 +23,29 @@ from similar_images.cli import notebook
 from similar_images.cli.notebook import default_copy, write_copy
 from similar_images.vectors.store import manifest_path, vectors_path
 
-STARTED = [sys.executable, "-m", "similar_images", "notebook"]
 SECONDS = 300
-
-
-@pytest.fixture
-def collection(photos, run, tmp_path):
-    done = run("extract", "-d", photos, "--network", "hog-colour")
-    assert done.returncode == 0, done.stderr
-    return tmp_path / "photos_file_list.txt"
 
 
 def code(path) -> list[str]:
     return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
-def start(*arguments: object, cwd, **environment: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [*STARTED, *map(str, arguments)],
-        cwd=cwd,
+@contextmanager
+def started(collection, *arguments: object, **environment: str) -> Iterator[subprocess.Popen]:
+    """Start the server of a notebook, and end it after the block."""
+    server = subprocess.Popen(
+        program("notebook", collection.name, "--no-browser", *arguments),
+        cwd=collection.parent,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+    try:
+        yield server
+    finally:
+        server.kill()
+        server.wait()
 
 
 def free_port() -> int:
@@ -64,18 +66,13 @@ def answer(address: str, server: subprocess.Popen) -> bytes:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_server_on_loopback_offers_the_copy_and_ends_cleanly(collection, sent):
+def test_a_server_on_loopback_offers_the_copy_and_ends_cleanly(indexed, sent):
     port, token = free_port(), secrets.token_hex()
-    arguments = (collection.name, "--no-browser", "--port", port)
-    server = start(*arguments, cwd=collection.parent, JUPYTER_TOKEN=token)
-    try:
+    with started(indexed, "--port", port, JUPYTER_TOKEN=token) as server:
         api = f"http://127.0.0.1:{port}/api/contents/photos.ipynb?token={token}"
         served = json.loads(answer(api, server))["content"]["cells"]
         server.send_signal(sent)
         said, _ = server.communicate(timeout=SECONDS)
-    finally:
-        server.kill()
-        server.wait()
     assert server.returncode == 0 and "Traceback" not in said
     assert f"http://127.0.0.1:{port}/notebooks/photos.ipynb" in said
     assert said.endswith("Notebook server stopped\n")
@@ -85,25 +82,21 @@ def test_a_server_on_loopback_offers_the_copy_and_ends_cleanly(collection, sent)
         pass
 
 
-def test_the_app_is_a_page_of_voila(collection):
+def test_the_app_is_a_page_of_voila(indexed):
     port = free_port()
-    server = start(collection.name, "--app", "--no-browser", "--port", port, cwd=collection.parent)
-    try:
+    with started(indexed, "--app", "--port", port) as server:
         answer(f"http://127.0.0.1:{port}/voila/static/voila.js", server)
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=SECONDS)
-    finally:
-        server.kill()
-        server.wait()
     assert server.returncode == 0
 
 
-def test_the_copy_opens_the_collection_and_shows_its_gallery_and_a_blind_test(collection, monkeypatch):
+def test_the_copy_opens_the_collection_and_shows_its_gallery_and_a_blind_test(indexed, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    copy = default_copy(collection)
-    write_copy(collection, copy)
+    copy = default_copy(indexed)
+    write_copy(indexed, copy)
     client = NotebookClient(nbformat.read(copy, as_version=4), timeout=300, allow_errors=True)
-    done = client.execute(cwd=str(collection.parent))
+    done = client.execute(cwd=str(indexed.parent))
     by_id = {cell.id: cell for cell in done.cells}
     assert [output.output_type for output in by_id["open"].outputs] == []
     for cell in ("search", "blind-test"):
@@ -111,20 +104,20 @@ def test_the_copy_opens_the_collection_and_shows_its_gallery_and_a_blind_test(co
         assert "application/vnd.jupyter.widget-view+json" in shown.data
 
 
-def test_the_copy_may_lie_in_another_folder(collection, tmp_path):
+def test_the_copy_may_lie_in_another_folder(indexed, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     copy = tmp_path / "elsewhere" / "mine.ipynb"
-    write_copy(collection, copy)
+    write_copy(indexed, copy)
     assert 'Collection.open("../photos_file_list.txt")' in code(copy)[0]
 
 
-def test_texts_get_the_notebook_of_texts(collection, tmp_path):
-    manifest = manifest_path(vectors_path(collection))
+def test_texts_get_the_notebook_of_texts(indexed, tmp_path):
+    manifest = manifest_path(vectors_path(indexed))
     content = json.loads(manifest.read_text())
     content["network"]["reads"] = "text"
     manifest.write_text(json.dumps(content))
     (tmp_path / "reviews.csv").write_text("text\nGood\n")
-    for name in (collection.name, vectors_path(collection).name, "reviews.csv"):
+    for name in (indexed.name, vectors_path(indexed).name, "reviews.csv"):
         copy = tmp_path / "copy.ipynb"
         write_copy(tmp_path / name, copy)
         assert f'collection = TextCollection.open("{name}")' in code(copy)[0]
@@ -145,33 +138,22 @@ def test_the_copy_is_named_after_the_collection(name, copy, tmp_path):
     assert default_copy(tmp_path / name) == tmp_path / copy
 
 
-def test_an_existing_copy_is_kept(collection, monkeypatch):
-    from click.testing import CliRunner
-
-    mine = default_copy(collection)
+def test_an_existing_copy_is_kept(indexed, run, monkeypatch):
+    mine = default_copy(indexed)
     mine.write_text("mine")
     monkeypatch.setattr(notebook, "_serve", lambda *arguments: None)
-    done = CliRunner().invoke(notebook.main, [str(collection)])
-    assert done.exit_code == 0 and "is opened unchanged" in done.output
+    done = run("notebook", indexed)
+    assert done.returncode == 0 and "is opened unchanged" in done.stderr
     assert mine.read_text() == "mine"
 
 
-def test_without_jupyter_one_line_names_the_extra(collection, monkeypatch):
-    from click.testing import CliRunner
-
+def test_without_jupyter_one_line_names_the_extra(indexed, run, monkeypatch):
     monkeypatch.setitem(sys.modules, "notebook", None)
-    done = CliRunner().invoke(notebook.main, [str(collection)])
-    assert (done.exit_code, done.output) == (
-        1,
-        "Error: this command needs notebook: pip install 'similar-images[notebook]'\n",
-    )
-    assert not default_copy(collection).exists()
+    refused = one_line(run("notebook", indexed))
+    assert refused == "Error: this command needs notebook: pip install 'similar-images[notebook]'\n"
+    assert not default_copy(indexed).exists()
 
 
-def test_a_list_without_vectors_is_one_line(tmp_path):
-    from click.testing import CliRunner
-
+def test_a_list_without_vectors_is_one_line(run, tmp_path):
     (tmp_path / "new_file_list.txt").write_text("a.jpg\n")
-    done = CliRunner().invoke(notebook.main, [str(tmp_path / "new_file_list.txt")])
-    assert done.exit_code == 1 and "run `similar-images extract` first" in done.output
-    assert done.output.count("\n") == 1
+    assert "run `similar-images extract` first" in one_line(run("notebook", "new_file_list.txt"))

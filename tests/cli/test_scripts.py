@@ -1,3 +1,5 @@
+"""The commands for images, from a folder to hits, with broken files, bad input and interrupts."""
+
 import builtins
 import csv
 import hashlib
@@ -10,6 +12,8 @@ import sys
 
 import numpy as np
 import pytest
+from collection_files import save_vectors
+from commands import one_line, program
 from conditions import rows_done, wait_until
 from PIL import Image
 
@@ -22,14 +26,6 @@ EXTRACT = ("extract", "-d", "photos", "--network", "hog-colour")
 
 def listing(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
-def one_line(done: subprocess.CompletedProcess) -> str:
-    """Return the one line that a failed command says."""
-    assert done.returncode != 0
-    assert done.stdout == ""
-    assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
 
 
 def test_the_whole_way(photos, run, tmp_path):
@@ -100,24 +96,7 @@ def test_a_grown_folder_costs_only_its_new_images(photos, run, tmp_path):
     assert again.returncode == 0 and "already complete" in again.stderr
 
 
-def test_json_and_several_queries(photos, run, tmp_path):
-    run(*EXTRACT)
-    done = run("search", "--json", "-k", "2", "red/0.jpg", photos / "blue" / "3.jpg")
-    answers = json.loads(done.stdout)
-    assert [answer["query"] for answer in answers] == ["red/0.jpg", str(photos / "blue" / "3.jpg")]
-    assert [hit["name"].split("/")[0] for answer in answers for hit in answer["hits"]] == ["red", "red", "blue", "blue"]
-    assert answers[0]["hits"][0].keys() == {"row", "name", "similarity", "percentile"}
-
-
-def test_one_bad_query_does_not_cost_the_others(photos, run):
-    run(*EXTRACT)
-    done = run("search", "absent.jpg", "red/0.jpg")
-    assert done.returncode == 1
-    assert done.stderr == "Error: absent.jpg: no such file\n"
-    assert "red/1.jpg" in done.stdout
-
-
-def test_bad_input_gives_one_line_and_changes_no_file(photos, run, tmp_path):
+def test_bad_input_gives_one_line_and_changes_no_file(indexed, run, tmp_path):
     (tmp_path / "empty.txt").touch()
     (tmp_path / "list.txt").write_text("red/0.jpg\n")
     (tmp_path / "elsewhere.txt").write_text("nowhere/0.jpg\n")
@@ -127,38 +106,26 @@ def test_bad_input_gives_one_line_and_changes_no_file(photos, run, tmp_path):
     np.save(tmp_path / "pickled.npy", np.array([{}], dtype=object), allow_pickle=True)
     np.save(tmp_path / "nan.npy", np.full((9, 4), np.nan, dtype=np.float32))
     (tmp_path / "hollow").mkdir()
-    assert run(*EXTRACT).returncode == 0
-    assert run("build", "-i", VECTORS).returncode == 0
     (tmp_path / "cut.index").write_bytes((tmp_path / INDEX).read_bytes()[:200])
     (tmp_path / "cut.npy").write_bytes((tmp_path / VECTORS).read_bytes()[:-5])
     before = listing(tmp_path)
-    weightless = ("--network", "hog-colour")
+    hog = ("--network", "hog-colour")
+    listed = ("extract", "-l", "list.txt", "-d", "photos", *hog, "-o")
+    build = ("build", "-i", VECTORS, "-o")
     for arguments, said in (
         (("extract",), "expected a list of images (-l), a folder or archive of images (-d), or both"),
         (("extract", "-l", "absent.txt"), "'absent.txt' does not exist"),
-        (("extract", "-l", "empty.txt", *weightless), "empty.txt is empty"),
-        (("extract", "-l", "latin.txt", *weightless), "expected UTF-8"),
-        (("extract", "-l", "elsewhere.txt", *weightless), "name their folder with -d"),
-        (("extract", "-d", "hollow", *weightless), "no image in hollow"),
+        (("extract", "-l", "empty.txt", *hog), "empty.txt is empty"),
+        (("extract", "-l", "latin.txt", *hog), "expected UTF-8"),
+        (("extract", "-l", "elsewhere.txt", *hog), "name their folder with -d"),
+        (("extract", "-d", "hollow", *hog), "no image in hollow"),
         (("extract", "-d", "photos", "--gpus-per-worker", "1"), "--gpus-per-worker is for --ray"),
         (("extract", "-d", "absent"), "absent does not exist: expected a folder or an archive"),
-        (
-            ("extract", "-l", "list.txt", "-d", "photos", "-o", "there.npy", *weightless),
-            "use --overwrite",
-        ),
-        (
-            ("extract", "-l", "list.txt", "-d", "photos", "-o", "no/o.npy", *weightless),
-            "there is no folder",
-        ),
-        (
-            ("extract", "-l", "list.txt", "-d", "photos", "-o", "/proc/o.npy", *weightless),
-            "cannot write /proc/o.npy",
-        ),
-        (("extract", "-l", "list.txt", "-d", "photos", "-o", "hollow", *weightless), "is a folder"),
-        (
-            ("extract", "-d", "photos", "--network", "alexnet"),
-            "or a folder with config.json, got alexnet",
-        ),
+        ((*listed, "there.npy"), "use --overwrite"),
+        ((*listed, "no/o.npy"), "there is no folder"),
+        ((*listed, "/proc/o.npy"), "cannot write /proc/o.npy"),
+        ((*listed, "hollow"), "is a folder"),
+        (("extract", "-d", "photos", "--network", "alexnet"), "or a folder with config.json, got alexnet"),
         ((*EXTRACT, "--resampling", "nearest"), "was made with resampling box instead of nearest"),
         ((*EXTRACT, "--weights", "list.txt"), "hog-colour has no weights"),
         (("extract", "-d", "photos", "-o", "new.npy", "-m", "list.txt"), "is not an HDF5 file"),
@@ -166,9 +133,9 @@ def test_bad_input_gives_one_line_and_changes_no_file(photos, run, tmp_path):
         (("build",), "Missing option '-i'"),
         (("build", "-i", "absent.npy"), "does not exist"),
         (("build", "-i", VECTORS), "use --overwrite"),
-        (("build", "-i", VECTORS, "-o", "o.index", "-d", "4096"), "expected vectors of 4096 numbers (-d)"),
-        (("build", "-i", VECTORS, "-o", "o.index", "--recipe", "best"), "expected a recipe of auto"),
-        (("build", "-i", VECTORS, "-o", "no/o.index"), "there is no folder"),
+        ((*build, "o.index", "-d", "4096"), "expected vectors of 4096 numbers (-d)"),
+        ((*build, "o.index", "--recipe", "best"), "expected a recipe of auto"),
+        ((*build, "no/o.index"), "there is no folder"),
         (("build", "-i", "nan.npy", "-o", "o.index"), "NaN or infinity in row 0"),
         (("build", "-i", "text.npy", "-o", "o.index"), "not a .npy file"),
         (("build", "-i", "pickled.npy", "-o", "o.index"), "cannot be read as vectors"),
@@ -188,18 +155,7 @@ def test_bad_input_gives_one_line_and_changes_no_file(photos, run, tmp_path):
 def test_interrupt_names_the_command_to_resume(photos, tmp_path, sent):
     names = "".join(f"{path.relative_to(photos)}\n" for path in sorted(photos.rglob("*.jpg")))
     (tmp_path / "list.txt").write_text(names * 2000)  # so many that it is still at work when it is stopped
-    command = [
-        sys.executable,
-        "-m",
-        "similar_images",
-        "extract",
-        "-l",
-        "list.txt",
-        "-d",
-        "photos",
-        "--network",
-        "hog-colour",
-    ]
+    command = program("extract", "-l", "list.txt", "-d", "photos", "--network", "hog-colour")
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     manifest = tmp_path / "list.txt.saved_predictions.json"
     wait_until(lambda: process.poll() is not None or rows_done(manifest))
@@ -226,8 +182,7 @@ def test_resume_command_keeps_finished_rows(monkeypatch):
 
 def test_assumed_network_is_reported(run, tmp_path):
     vectors = np.random.default_rng(0).normal(size=(20, 4096)).astype(np.float32)
-    np.save(tmp_path / "v.npy", vectors)
-    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(20)))
+    save_vectors(tmp_path / "v.npy", vectors)
     assumed = "v.npy has no manifest: vectors of 4,096 numbers are assumed to be from VGG16"
     assert assumed in run("build", "-i", "v.npy").stderr
     for script in ("search", "evaluate", "duplicates"):

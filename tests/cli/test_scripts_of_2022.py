@@ -10,6 +10,8 @@ import pytest
 from arrays import clustered
 from conftest import ROOT
 
+from similar_images.cli.script import command
+
 SCRIPTS = ("extract_image_vectors.py", "build_search_db.py")
 
 
@@ -18,10 +20,22 @@ def run_script(tmp_path):
     """Run a script of the project's root in `tmp_path`."""
 
     def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess:
-        command = [sys.executable, str(ROOT / script), *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1800)
+        words = [sys.executable, str(ROOT / script), *map(str, arguments)]
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=1800)
 
     return run_script
+
+
+def save_vgg16(file: Path):
+    """Save VGG16 with random weights up to fc2, as in 2022, and return it."""
+    from similar_images.networks.keras import import_keras
+
+    keras = import_keras()
+    keras.utils.set_random_seed(0)
+    whole = keras.applications.VGG16(weights=None)
+    model = keras.Model(whole.inputs, whole.get_layer("fc2").output)
+    model.save(file)
+    return model
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -32,8 +46,8 @@ def test_help_names_the_script(script, run_script):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_missing_packages_are_reported_with_the_remedy(script):
     """Run the script in a Python without packages, from another folder."""
-    command = [sys.executable, "-S", str(ROOT / script), "my photo.jpg"]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True)
+    words = [sys.executable, "-S", str(ROOT / script), "my photo.jpg"]
+    done = subprocess.run(words, cwd="/", capture_output=True, text=True)
     python = ROOT / ".venv" / "bin" / "python"
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert done.stderr.startswith(f"Error: click is not installed for {sys.executable}: run ")
@@ -42,41 +56,24 @@ def test_missing_packages_are_reported_with_the_remedy(script):
 
 
 def test_other_missing_modules_are_not_reported_as_packages():
-    code = "from similar_images.cli.script import command; command('absent')"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert "ModuleNotFoundError: No module named 'similar_images.cli.absent'" in done.stderr
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'similar_images\.cli\.absent'"):
+        command("absent")
 
 
 def test_the_command_lines_of_2022_run_unchanged(photos, run, run_script, tmp_path):
-    from similar_images.networks.keras import import_keras
+    model = save_vgg16(tmp_path / "vgg_4096.h5")
+    import keras
 
-    keras = import_keras()
-    keras.utils.set_random_seed(0)
-    whole = keras.applications.VGG16(weights=None)
-    keras.Model(whole.inputs, whole.get_layer("fc2").output).save(tmp_path / "vgg_4096.h5")
     (tmp_path / "list.txt").write_text("red/0.jpg\nblue/1.jpg\ngreen/2.jpg\n")
-    done = run_script(
-        "extract_image_vectors.py",
-        "-l",
-        "list.txt",
-        "-o",
-        "o.npy",
-        "-m",
-        "vgg_4096.h5",
-        "-d",
-        "photos",
-        "-b",
-        "2",
-        "-v",
-    )
+    command_line = "-l list.txt -o o.npy -m vgg_4096.h5 -d photos -b 2 -v"
+    done = run_script("extract_image_vectors.py", *command_line.split())
     assert done.returncode == 0, done.stderr
     vectors = np.load(tmp_path / "o.npy")
     assert vectors.shape == (3, 4096) and vectors.dtype == np.float32
     for row, name in enumerate(("red/0.jpg", "blue/1.jpg", "green/2.jpg")):
         image = keras.utils.load_img(photos / name, target_size=(224, 224), interpolation="nearest")
         pixels = keras.applications.vgg16.preprocess_input(keras.utils.img_to_array(image)[None])
-        expected = whole.get_layer("fc2").output
-        expected = keras.Model(whole.inputs, expected).predict(pixels, verbose=0)[0]
+        expected = model.predict(pixels, verbose=0)[0]
         np.testing.assert_allclose(vectors[row], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
     done = run_script("build_search_db.py", "-i", "o.npy", "-o", "o.faiss.index", "-d", "4096", "-v")
     assert done.returncode == 0, done.stderr
@@ -103,14 +100,9 @@ def test_the_notebook_of_2022_reads_an_index_of_vgg16_vectors(run_script, tmp_pa
 
 @pytest.mark.slow
 def test_the_notebook_of_2022_finds_each_of_256_photos_by_vgg16(run_script, data, tmp_path):
-    from similar_images.networks.keras import import_keras
-
     photos = sorted((data / "photos" / "coco").rglob("*.jpg"))[:256]
     assert len(photos) == 256
-    keras = import_keras()
-    keras.utils.set_random_seed(0)
-    whole = keras.applications.VGG16(weights=None)
-    keras.Model(whole.inputs, whole.get_layer("fc2").output).save(tmp_path / "vgg_4096.h5")
+    save_vgg16(tmp_path / "vgg_4096.h5")
     (tmp_path / "list.txt").write_text("".join(f"{photo.relative_to(data)}\n" for photo in photos))
     done = run_script("extract_image_vectors.py", "-l", "list.txt", "-o", "o.npy", "-m", "vgg_4096.h5", "-d", data)
     assert done.returncode == 0, done.stderr

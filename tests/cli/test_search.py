@@ -2,36 +2,24 @@
 
 import json
 import shutil
-import subprocess
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from collection_files import save_texts
+from collection_files import save_texts, save_vectors
+from commands import one_line
 from PIL import Image
 from sample_images import encoded
 
-from similar_images.cli import search
-from similar_images.cli.main import main
-from similar_images.index.builder import BuildRequest, build
 from similar_images.inputs import web
-from similar_images.vectors.store import index_path, open_vectors
+from similar_images.vectors.store import index_path
 
 VECTORS = "photos_file_list.txt.saved_predictions.npy"
 
 
 @pytest.fixture
-def collection(photos, run, tmp_path):
-    assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
-    build(open_vectors(tmp_path / VECTORS), index_path(tmp_path / VECTORS), BuildRequest("flat"))
-    return tmp_path
-
-
-def one_line(done: subprocess.CompletedProcess) -> str:
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
-    return done.stderr
+def collection(indexed):
+    return indexed.parent
 
 
 def test_printed_paths_open_in_the_next_command(collection, run):
@@ -56,14 +44,16 @@ def test_paths_in_an_archive_lead_back_to_its_images(photos, run, tmp_path):
 
 
 def test_paths_need_the_folder_of_the_images(run, tmp_path):
-    np.save(tmp_path / "v.npy", np.eye(2, dtype=np.float32))
-    (tmp_path / "v.txt").write_text("a.jpg\nb.jpg\n")
+    save_vectors(tmp_path / "v.npy", np.eye(2, dtype=np.float32), ["a.jpg", "b.jpg"])
     assert "folder of the images is unknown: give it" in one_line(run("search", "-i", "v.npy", "--paths", "a.jpg"))
     assert run("search", "-i", "v.npy", "-d", ".", "--paths", "a.jpg").stdout == "b.jpg\n"
 
 
 def test_json_has_percentiles_and_with_paths_the_paths(collection, run):
-    ((answer),) = json.loads(run("search", "--json", "-k", "11", "red/0.jpg").stdout)
+    queries = ["red/0.jpg", str(collection / "photos" / "blue" / "3.jpg")]
+    answer, other = json.loads(run("search", "--json", "-k", "11", *queries).stdout)
+    assert [answer["query"], other["query"]] == queries
+    assert [hit["name"].split("/")[0] for hit in other["hits"][:3]] == ["blue"] * 3
     percentiles = [hit["percentile"] for hit in answer["hits"]]
     assert percentiles == sorted(percentiles, reverse=True) and 0 <= percentiles[-1] < percentiles[0] <= 100
     assert answer["hits"][0].keys() == {"row", "name", "similarity", "percentile"}
@@ -94,11 +84,9 @@ def test_no_collection_says_how_to_make_one(run):
     assert "found 0: make one with similar-images extract-texts FILE" in one_line(run("search-texts", "train"))
 
 
-def test_an_address_is_fetched_and_searched_for(collection, photos, monkeypatch):
-    monkeypatch.chdir(collection)
-    monkeypatch.setattr(web, "fetch", lambda address: (photos / "blue" / "1.jpg").read_bytes())
-    done = CliRunner().invoke(search.main, ["-k", "1", "https://example.org/1.jpg"])
-    assert done.output == "1.0000  blue/1.jpg\n"
+def test_an_address_is_fetched_and_searched_for(collection, run, monkeypatch):
+    monkeypatch.setattr(web, "fetch", lambda address: (collection / "photos" / "blue" / "1.jpg").read_bytes())
+    assert run("search", "-k", "1", "https://example.org/1.jpg").stdout == "1.0000  blue/1.jpg\n"
 
 
 def test_texts_and_images_are_refused_by_each_others_commands(collection, run):
@@ -117,13 +105,16 @@ def test_texts_and_images_are_refused_by_each_others_commands(collection, run):
     assert "omit --alterations" in one_line(run("evaluate", "said.txt", "--alterations", "2"))
 
 
-def test_a_damaged_query_is_one_line_without_the_noise_of_its_decoder(collection, run, tmp_path):
+def test_a_damaged_query_is_one_line_and_costs_no_other_query(collection, run, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (60, 60), dtype=np.uint8)
     content = bytearray(encoded(Image.fromarray(noise), "TIFF", compression="tiff_lzw"))
     content[30:200] = bytes(170)
     (tmp_path / "noisy.tiff").write_bytes(content)
     assert "Error: noisy.tiff: damaged or truncated" in one_line(run("search", "noisy.tiff"))
-    assert run("search", "noisy.tiff", "absent.jpg", "red/0.jpg").stderr.count("\n") == 2  # stderr is back
+    several = run("search", "noisy.tiff", "absent.jpg", "red/0.jpg")
+    assert several.returncode == 1 and "red/1.jpg" in several.stdout
+    assert several.stderr.endswith("\nError: absent.jpg: no such file\n")  # stderr is back
+    assert several.stderr.count("\n") == 2
 
 
 def test_limits_are_options_of_some_commands_only(collection, run, tmp_path):
@@ -147,20 +138,17 @@ def test_a_weight_of_the_only_query_changes_nothing(collection, run):
     assert (weighted.returncode, weighted.stdout, weighted.stderr) == (0, plain.stdout, "")
 
 
-def test_a_collection_is_found_by_its_manifest_whatever_its_name(photos, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(main, ["extract", "-d", "photos", "-o", "v.npy", "--network", "hog-colour"])
-    assert done.exit_code == 0, done.output
-    np.save("foreign.npy", np.eye(3, dtype=np.float32))  # neither of these is a collection
-    np.save("other.npy", np.eye(3, dtype=np.float32))
-    Path("other.json").write_text('{"format": "of somebody else"}')
-    Path("text.npy").write_text("no array")
-    found = CliRunner().invoke(main, ["search", "red/0.jpg", "-k", "3"])
-    assert found.exit_code == 0 and len(found.stdout.splitlines()) == 3, found.output
+def test_a_collection_is_found_by_its_manifest_whatever_its_name(photos, run, tmp_path):
+    assert run("extract", "-d", "photos", "-o", "v.npy", "--network", "hog-colour").returncode == 0
+    np.save(tmp_path / "foreign.npy", np.eye(3, dtype=np.float32))  # neither of these is a collection
+    np.save(tmp_path / "other.npy", np.eye(3, dtype=np.float32))
+    (tmp_path / "other.json").write_text('{"format": "of somebody else"}')
+    (tmp_path / "text.npy").write_text("no array")
+    found = run("search", "red/0.jpg", "-k", "3")
+    assert found.returncode == 0 and len(found.stdout.splitlines()) == 3, found.stderr
     for path in (*tmp_path.glob("v.*"),):
         (tmp_path / path.name.replace("v.", "w.txt.saved_predictions.", 1)).write_bytes(path.read_bytes())
-    several = CliRunner().invoke(main, ["search", "red/0.jpg"])
-    assert several.exit_code == 1 and "found 2: v.npy, w.txt.saved_predictions.npy" in several.stderr, several.output
+    assert "found 2: v.npy, w.txt.saved_predictions.npy" in one_line(run("search", "red/0.jpg"))
 
 
 def test_the_manifest_of_a_large_collection_is_not_read_to_find_it(tmp_path):

@@ -2,15 +2,11 @@
 
 import csv
 
-import numpy as np
 import pytest
 from arrays import clustered
-from click.testing import CliRunner, Result
+from collection_files import save_indexed
 
-from similar_images.cli.main import main
 from similar_images.collection import overview
-from similar_images.index.builder import BuildRequest, build
-from similar_images.vectors.store import open_vectors
 
 N = 240
 HOSTILE = "\x1b[31m\x9b5m\x07\u200d"  # the last is a joiner, which belongs to names and emoji
@@ -18,21 +14,10 @@ ESCAPES = {"\x1b", "\x9b", "\x07", "\r"}
 
 
 @pytest.fixture
-def listed(tmp_path, monkeypatch) -> str:
+def listed(tmp_path) -> str:
     """A collection whose names, folders and table have control characters."""
-    monkeypatch.chdir(tmp_path)
-    np.save("v.npy", clustered(N, 24))
-    names = [f"{HOSTILE}{row % 2}/{HOSTILE}{row}.jpg" for row in range(N)]
-    (tmp_path / "v.txt").write_text("".join(f"{name}\n" for name in names))
-    (tmp_path / "v.columns.csv").write_text(f"name,{HOSTILE},=cmd()\n{names[0]},{HOSTILE},=1\n")
-    build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest("flat"))
-    return "v.npy"
-
-
-def run(*arguments: str) -> Result:
-    done = CliRunner().invoke(main, list(arguments), prog_name="similar-images")
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
-    return done
+    (tmp_path / "v.columns.csv").write_text(f"name,{HOSTILE},=cmd()\n{name(0)},{HOSTILE},=1\n")
+    return save_indexed(tmp_path / "v.npy", clustered(N, 24), list(map(name, range(N))), recipe="flat").name
 
 
 def name(row: int) -> str:
@@ -64,13 +49,14 @@ REFUSED = [
     [*((one, 0) for one in FOUND), *((one, 1) for one in REFUSED)],
     ids=[" ".join(one[:1] + one[2:]).encode("unicode_escape").decode() for one in FOUND + REFUSED],
 )
-def test_no_command_prints_control_characters(listed, arguments, code):
+def test_no_command_prints_control_characters(run, listed, arguments, code):
     done = run(*(listed if argument == "LIST" else argument for argument in arguments))
-    assert done.exit_code == code and done.output and not ESCAPES.intersection(done.output), done.output
+    said = done.stdout + done.stderr
+    assert done.returncode == code and said and not ESCAPES.intersection(said), said
 
 
-def test_a_table_on_stdout_has_no_control_characters_but_a_file_has_exact_names(listed, tmp_path):
-    assert run("duplicates", listed, "-t", "0.2", "--csv", "out.csv").exit_code == 0
+def test_a_table_on_stdout_has_no_control_characters_but_a_file_has_exact_names(run, listed, tmp_path):
+    assert run("duplicates", listed, "-t", "0.2", "--csv", "out.csv").returncode == 0
     exact = {line["name"] for line in csv.DictReader((tmp_path / "out.csv").read_text().splitlines())}
     printed = {line["name"] for line in csv.DictReader(run("duplicates", listed, "-t", "0.2").stdout.splitlines())}
     assert name(0) in exact and printed == {
@@ -78,14 +64,14 @@ def test_a_table_on_stdout_has_no_control_characters_but_a_file_has_exact_names(
     }
 
 
-def test_paths_are_exact_for_other_commands_but_not_in_a_terminal(listed, monkeypatch):
+def test_paths_are_exact_for_other_commands_but_not_in_a_terminal(run, listed, monkeypatch):
     paths = run("search", "-i", listed, "-d", ".", "--paths", "-k", "3", name(0)).stdout.splitlines()
     assert len(paths) == 3 and all(path.startswith(HOSTILE) for path in paths)
     monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda self: True)
-    assert not ESCAPES.intersection(run("search", "-i", listed, "-d", ".", "--paths", name(0)).output)
+    assert not ESCAPES.intersection(run("search", "-i", listed, "-d", ".", "--paths", name(0)).stdout)
 
 
-def test_skipped_columns_give_one_line(listed, tmp_path):
+def test_skipped_columns_give_one_line(run, listed, tmp_path):
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
     (tmp_path / "v.columns.csv").unlink()
@@ -95,10 +81,10 @@ def test_skipped_columns_give_one_line(listed, tmp_path):
     expected = "v.columns.parquet: skipped columns: \\x1b[31m\\x9b5m\\x07\\u200dtook (duration[s])\n"
     for arguments in (("search", "-i", listed, name(0), "--where", "stars=5"), ("export", listed, "-o", "out.csv")):
         done = run(*arguments)
-        assert done.exit_code == 0 and done.stderr.count(expected) == 1 and "Warning" not in done.stderr
+        assert done.returncode == 0 and done.stderr.count(expected) == 1 and "Warning" not in done.stderr
 
 
-def test_a_map_that_cannot_be_kept_is_one_line(listed, monkeypatch):
+def test_a_map_that_cannot_be_kept_is_one_line(run, listed, monkeypatch):
     def fail(*_):
         raise PermissionError(13, "not writable")
 

@@ -1,13 +1,10 @@
 """--where and export: the commands as they are run."""
 
 import json
-import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from PIL import ExifTags, Image
 from sample_images import extract_and_index
 
@@ -75,25 +72,24 @@ def test_json_and_paths_with_a_filter(collection, run):
     assert list(answer["hits"][0]) == ["row", "name", "similarity", "percentile", "path"]
 
 
-def export(folder, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "similar_images", "export", "photos_file_list.txt", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+@pytest.fixture
+def export(run):
+    return lambda *arguments: run("export", "photos_file_list.txt", *arguments)
 
 
-def test_export_writes_the_table(collection):
-    done = export(collection, "-o", "out.csv", "--exif")
+def test_export_writes_the_table(collection, export):
+    done = export("-o", "out.csv", "--exif")
     assert done.stdout == "out.csv: 12 rows\n", done.stderr
     lines = (collection / "out.csv").read_text().splitlines()
     assert lines[0] == "name,folder,date,camera,stars" and lines[9] == "red/0.jpg,red,2019-07-31T18:30:00,,"
-    assert "out.csv exists: choose another name, or use --overwrite" in export(collection, "-o", "out.csv").stderr
-    assert export(collection, "-o", "out.csv", "--overwrite").returncode == 0
+    assert "out.csv exists: choose another name, or use --overwrite" in export("-o", "out.csv").stderr
+    assert export("-o", "out.csv", "--overwrite").returncode == 0
 
 
-def test_export_writes_vectors(collection):
+def test_export_writes_vectors(collection, export):
     pq = pytest.importorskip("pyarrow.parquet")
-    assert export(collection, "-o", "out.parquet", "--vectors").returncode == 0
+    assert export("-o", "out.parquet", "--vectors").returncode == 0
     vectors = pq.read_table(collection / "out.parquet")["vector"].to_pylist()
     assert np.allclose(vectors, np.load(collection / "photos_file_list.txt.saved_predictions.npy"))
-    refused = export(collection, "-o", "out.csv", "--vectors")
+    refused = export("-o", "out.csv", "--vectors")
     assert (refused.returncode, refused.stderr) == (1, "Error: out.csv cannot hold vectors: export to a .parquet\n")

@@ -4,13 +4,12 @@ import re
 
 import numpy as np
 import pytest
+from collection_files import save_indexed, save_vectors
 
 from similar_images import Collection, Comparison
 from similar_images.comparison.votes import append, read
 from similar_images.evaluation.evaluation import SearchConfig
-from similar_images.index.builder import BuildRequest, build
 from similar_images.inputs.images import UnreadableImage, open_image
-from similar_images.vectors.store import open_vectors
 
 NAMES = [f"{number}.jpg" for number in range(40)]
 
@@ -36,11 +35,7 @@ def collections(photos) -> tuple[Collection, Collection]:
     for name, listed in (("one", names), ("two", names[::-1])):
         array = random.normal(size=(len(names), 8)).astype(np.float32)
         array[0] = 0 if name == "two" else array[0]
-        np.save(photos.parent / f"{name}.npy", array)
-        (photos.parent / f"{name}.txt").write_text("\n".join(listed) + "\n")
-        opened.append(
-            Collection.open(photos.parent / f"{name}.npy", names=photos.parent / f"{name}.txt", images=photos)
-        )
+        opened.append(Collection.open(save_vectors(photos.parent / f"{name}.npy", array, listed), images=photos))
     return tuple(opened)
 
 
@@ -128,11 +123,8 @@ def test_undo_removes_only_the_voters_last_vote(compare):
 
 
 def test_identical_lists_are_skipped_and_counted(tmp_path):
-    same_from_20 = {
-        "hog": step(1),
-        "net": lambda query, k: step(1 if NAMES.index(query) >= 20 else 2)(query, k),
-    }
-    comparison = Comparison(same_from_20, tmp_path / "votes.csv", "ann")
+    same_from_20 = lambda query, k: step(1 if NAMES.index(query) >= 20 else 2)(query, k)  # noqa: E731
+    comparison = Comparison({"hog": step(1), "net": same_from_20}, tmp_path / "votes.csv", "ann")
     assert [trial.query for trial in comparison.trials(queries=NAMES)] == NAMES[:20]
     assert comparison.result().skipped_identical == 20
 
@@ -153,10 +145,8 @@ def test_random_queries_have_vectors_in_both_collections(collections, tmp_path, 
 
 
 def test_an_index_is_compared_with_exact_search_and_a_callable(tmp_path):
-    np.save(tmp_path / "v.npy", np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32))
-    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(500)))
-    build(open_vectors(tmp_path / "v.npy"), tmp_path / "coarse.index", BuildRequest("IVF8,Flat"))
-    collection = Collection.open(tmp_path / "v.npy", index=tmp_path / "coarse.index", names=tmp_path / "v.txt")
+    array = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
+    collection = Collection.open(save_indexed(tmp_path / "v.npy", array, recipe="IVF8,Flat"))
     comparison = Comparison({"index": collection, "exact": SearchConfig(collection, True)}, tmp_path / "v.csv", "ann")
     exact = {row: tuple(hit.name for hit in collection.nearest(row, 8, exact=True)) for row in range(500)}
     trials = list(comparison.trials(n=30))
@@ -216,11 +206,8 @@ def test_votes_of_several_voters_count(compare):
 
 
 def test_an_index_is_compared_with_and_without_re_ranking(tmp_path):
-    random = np.random.default_rng(0)
-    np.save(tmp_path / "v.npy", random.normal(size=(400, 16)).astype(np.float32))
-    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(400)))
-    build(open_vectors(tmp_path / "v.npy"), tmp_path / "v.faiss.index", BuildRequest("PCA4,SQ8"))
-    collection = Collection.open(tmp_path / "v.npy")
+    array = np.random.default_rng(0).normal(size=(400, 16)).astype(np.float32)
+    collection = Collection.open(save_indexed(tmp_path / "v.npy", array, recipe="PCA4,SQ8"))
     exact = [hit.name for hit in collection.nearest(0, 4, exact=True)]
     assert [hit.name for hit in collection.nearest(0, 4)] == exact
     alone = [hit.name for hit in collection.nearest(0, 4, reranked=False)]

@@ -1,31 +1,25 @@
 """The report of an evaluation, with any names and with moved images."""
 
-import os
 import shutil
 import sys
 import zipfile
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from collection_files import save_indexed
+from commands import one_line
 
-from similar_images.cli.evaluate import main
 from similar_images.collection.images import Collection
 from similar_images.evaluation import plots, report
 from similar_images.evaluation.evaluation import evaluate, open_configs
 from similar_images.evaluation.labels import choose_labels
-from similar_images.index.builder import BuildRequest, build
 from similar_images.networks.description import NetworkDescription
-from similar_images.vectors.store import open_vectors
 
 
 def vectors(folder, names: list[str]):
     """Write random vectors of these names with an index; return the file of the vectors."""
     array = np.random.default_rng(0).normal(size=(len(names), 8)).astype(np.float32)
-    np.save(folder / "v.npy", array)
-    (folder / "v.txt").write_text("".join(f"{name}\n" for name in names))
-    build(open_vectors(folder / "v.npy"), folder / "v.faiss.index", BuildRequest("IVF2,Flat"))
-    return folder / "v.npy"
+    return save_indexed(folder / "v.npy", array, names, recipe="IVF2,Flat")
 
 
 @pytest.mark.parametrize("kind", ["folder", "archive"])
@@ -106,24 +100,10 @@ def test_table_escapes_control_characters(tmp_path):
     assert "\x1b" not in table and "\\x1b[31mred" in table
 
 
-def test_report_without_matplotlib_fails_at_once(tmp_path, monkeypatch):
-    file = vectors(tmp_path, [f"{row}.jpg" for row in range(9)])
+def test_report_without_matplotlib_fails_at_once(run, tmp_path, monkeypatch):
+    vectors(tmp_path, [f"{row}.jpg" for row in range(9)])
     monkeypatch.delitem(sys.modules, "similar_images.evaluation.plots")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    done = CliRunner().invoke(main, [str(file), "--report", str(tmp_path / "r.html")])
-    assert done.exit_code == 1 and done.stdout == ""
-    assert done.stderr == "Error: a report needs matplotlib: pip install 'similar-images[evaluate]'\n"
-    assert CliRunner().invoke(main, [str(file), "--csv"]).exit_code == 0, "the table needs none"
-
-
-def test_altered_vectors_are_refused(run, photos, tmp_path):
-    assert run("extract", "-d", photos, "--network", "hog-colour").returncode == 0
-    file = tmp_path / "photos_file_list.txt.saved_predictions.npy"
-    time = file.stat().st_mtime_ns
-    array = np.load(file)
-    array[[3, 5]] = array[[5, 3]]
-    np.save(file, array)
-    os.utime(file, ns=(time, time))  # as if it were unchanged
-    done = run("evaluate", "photos_file_list.txt")
-    assert done.returncode == 1 and done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1 and "was altered after it was made" in done.stderr
+    refused = one_line(run("evaluate", "v.npy", "--report", "r.html"))
+    assert refused == "Error: a report needs matplotlib: pip install 'similar-images[evaluate]'\n"
+    assert run("evaluate", "v.npy", "--csv").returncode == 0, "the table needs none"

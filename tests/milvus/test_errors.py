@@ -171,7 +171,7 @@ def test_file_open_in_another_process_is_reported(run, tmp_path):
     saved(tmp_path, clustered(60, 8))
     connection = Connection(str(tmp_path / "v.milvus.db"))
     connection.call("list_collections")
-    done = run("build", "-i", "v.npy", "--milvus")
+    done = run("build", "-i", "v.npy", "--milvus", env=os.environ)
     assert done.returncode == 1 and "is open in another process" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
 
