@@ -101,17 +101,14 @@ def main(
       similar-images search "dog on a beach" --prompt "a photo of a {}"
       similar-images search --paths holiday.jpg | xargs -d '\\n' cp -t similar/
     """
-    from similar_images.cli.answers import Answer, parse_where, print_hits, print_json, warn_not_indexed
+    from similar_images.cli.answers import Answer, parse_where, warn_not_indexed
     from similar_images.cli.progress import read_exif
     from similar_images.collection.images import Collection
     from similar_images.collection.session import SearchRequest, SearchSession
 
     collection = Collection.open(vectors_file or only_collection_here(), **opening)
     report_assumption(collection.vectors)
-    if prompt is not None:
-        check_prompt(collection, prompt)
-    if paths and collection.source is None:
-        raise ValueError("the folder of the images is unknown: give it with -d")
+    check_options(collection, prompt, paths)
     if similarity and similarity != collection.similarity.name:
         collection = collection.with_similarity(similarity)
     if min_percentile and collection.index is None:
@@ -131,15 +128,22 @@ def main(
         answers.append(Answer(query.name, hits))
     if paths:
         answers = [answer._replace(hits=_locate(collection, answer.hits)) for answer in answers]
+    _print(answers, as_json, paths, headed=len(parsed) > 1)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _print(answers: list["Answer"], as_json: bool, paths: bool, headed: bool) -> None:
+    from similar_images.cli.answers import print_hits, print_json
+
     if as_json:
         print_json(answers, paths)
     elif paths:
         for path in (hit.path for answer in answers for hit in answer.hits if hit.path):
-            click.echo(_path_to_print(path))
+            # A command gets the exact path as bytes, which click does not change; a terminal no control characters.
+            click.echo(escape_line(str(path)) if sys.stdout.isatty() else os.fsencode(str(path)))
     else:
-        print_hits(answers, len(parsed) > 1)
-    if failed:
-        raise click.exceptions.Exit(1)
+        print_hits(answers, headed)
 
 
 def _locate(collection: "Collection", hits: list["Hit"]) -> list["Hit"]:
@@ -222,15 +226,17 @@ def _search(session: "SearchSession", request: "SearchRequest", min_percentile: 
     return hits
 
 
-def check_prompt(collection: "Collection", prompt: str) -> None:
-    """Raise ValueError for a prompt without {}, or a network that reads none."""
+def check_options(collection: "Collection", prompt: str | None, paths: bool) -> None:
+    """Raise ValueError for a prompt without {} or that the network does not read, and for paths in an unknown folder."""
     from similar_images.collection.encoder import WORDS_REMEDY
     from similar_images.networks.description import reads_words
 
-    fill_prompt("", prompt)
-    if not reads_words(collection.network):
+    fill_prompt("", PROMPT_SLOT if prompt is None else prompt)
+    if prompt is not None and not reads_words(collection.network):
         name = collection.network.name if collection.network else "the network of the collection"
         raise ValueError(f"--prompt is for words, which {name} does not read: omit it, or {WORDS_REMEDY}")
+    if paths and collection.source is None:
+        raise ValueError("the folder of the images is unknown: give it with -d")
 
 
 def _resolve(collection: "Collection", query: str, prompt: str) -> "int | bytes | Image.Image | Query":
@@ -267,11 +273,6 @@ def _resolve(collection: "Collection", query: str, prompt: str) -> "int | bytes 
             raise ValueError(f"no such file; {error}") from error
     with silent_decoders():
         return open_image(Path(query))
-
-
-def _path_to_print(path: object) -> str | bytes:
-    """Return a path without control characters for a terminal, and as bytes, which click does not change, for a command."""
-    return escape_line(str(path)) if sys.stdout.isatty() else os.fsencode(str(path))
 
 
 def is_path(query: str) -> bool:
