@@ -7,17 +7,13 @@ import { change, listen, send } from "./model.js";
 import { StatusLine } from "./status.js";
 
 /** @import { RenderProps } from "@anywidget/types" */
-/** @import { Duplicate, Pictures, ReviewTraits, SavedChoice } from "./messages.js" */
+/** @import { Duplicate, ExportedFile, Pictures, ReviewTraits } from "./messages.js" */
 
 const AHEAD = 600; // pixels
 const MAX_PICTURES = 1000; // of one request
 const PAUSE_MILLISECONDS = 50; // pictures that come into view together are one request
 const KEYS =
   "Keys on an image: arrows go to others, 1 to 9 keeps only that one of its group, A keeps all, P the proposed one.";
-const FILES = /** @type {Record<string, [name: string, type: string]>} */ ({
-  csv: ["duplicates-choice.csv", "text/csv"],
-  script: ["move-duplicates.sh", "text/x-shellscript"],
-});
 
 class ReviewPage {
   /** @type {Map<number, { img: HTMLImageElement, absent: HTMLElement }>} */
@@ -119,12 +115,9 @@ class ReviewPage {
     }, PAUSE_MILLISECONDS);
   }
 
-  /** @param {SavedChoice | Pictures} message @param {DataView[]} buffers */
+  /** @param {ExportedFile | Pictures} message @param {DataView<ArrayBuffer>[]} buffers */
   #receive(message, buffers) {
-    if (message.show === "file") {
-      const [name, type] = FILES[message.form];
-      saveFile(name, message.text, type);
-    }
+    if (message.show === "file") saveFile(message.name, buffers[0], message.type);
     if (message.show !== "pictures") return;
     message.pictures.forEach((row, i) => {
       const place = this.#pictures.get(row);

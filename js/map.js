@@ -12,10 +12,10 @@ import { toggleRow } from "./selection.js";
 import { StatusLine } from "./status.js";
 
 /** @import { RenderProps } from "@anywidget/types" */
-/** @import { Description, LegendEntry, MapPictures, MapTraits } from "./messages.js" */
+/** @import { Description, LegendEntry, MapTraits, Pictures } from "./messages.js" */
 /** @import { PlacedPicture, Scene } from "./map_layers.js" */
 /** @import { Place } from "./points.js" */
-/** @typedef {{ name: string, value: string, absent: string, picture: DataView }} Described */
+/** @typedef {{ name: string, value: string, absent: string, picture?: DataView }} Described */
 
 export const ZOOM = 1.5; // of a key or a button
 const REACH_PIXELS = 10; // to the dot under the pointer
@@ -318,8 +318,8 @@ export class MapPage {
     const described = this.#described.get(this.current);
     if (!described) return;
     const { name, value, absent, picture } = described;
-    setPicture(this.image, picture.byteLength ? picture : null);
-    this.image.hidden = !picture.byteLength;
+    setPicture(this.image, picture);
+    this.image.hidden = !picture;
     this.name.textContent = name;
     this.value.textContent = absent || value;
     this.card.hidden = false;
@@ -332,12 +332,12 @@ export class MapPage {
     this.line.text.textContent = text;
   }
 
-  /** @param {MapPictures | Description} message @param {DataView<ArrayBuffer>[]} buffers */
+  /** @param {Pictures | Description} message @param {DataView<ArrayBuffer>[]} buffers */
   #receive(message, buffers) {
-    if (message.show === "pictures") this.pictures.receive(message.rows, buffers);
+    if (message.show === "pictures") this.pictures.receive(message, buffers);
     if (message.show !== "described") return;
     const { row, name, value, absent } = message;
-    this.#described.set(row, { name, value, absent: absent[0], picture: buffers[0] });
+    this.#described.set(row, { name, value, absent, picture: buffers[0] });
     const [oldest] = this.#described.keys();
     if (this.#described.size > MAX_DESCRIPTIONS) this.#described.delete(oldest);
     if (row === this.current) this.#describe();

@@ -3,7 +3,7 @@
 import { clamp } from "./geometry.js";
 import { drawPoints, findRowsInView, pixelOf, spreadRows } from "./points.js";
 
-/** @import { Legend } from "./messages.js" */
+/** @import { Legend, Pictures } from "./messages.js" */
 /** @import { Place, Points, View } from "./points.js" */
 /** @typedef {number[]} Colour red, green, blue */
 /** @typedef {{ row: number, x: number, y: number, w: number, h: number }} PlacedPicture */
@@ -98,9 +98,10 @@ export class PictureCache {
     if (missing.length) this.#timer = setTimeout(() => this.request(missing), PAUSE_MILLISECONDS);
   }
 
-  /** @param {number[]} rows @param {DataView<ArrayBuffer>[]} buffers */
-  async receive(rows, buffers) {
-    await Promise.all(rows.map((row, i) => this.#add(row, buffers[i])));
+  /** @param {Pictures} message @param {DataView<ArrayBuffer>[]} buffers */
+  async receive({ pictures, absent }, buffers) {
+    for (const [row] of absent) this.#absent.add(row);
+    await Promise.all(pictures.map((row, i) => this.#add(row, buffers[i])));
     for (const [row, bitmap] of this.#kept) {
       if (this.#kept.size <= MAX_PICTURES) break;
       bitmap.close();
@@ -117,7 +118,6 @@ export class PictureCache {
 
   /** @param {number} row @param {DataView<ArrayBuffer>} bytes */
   async #add(row, bytes) {
-    if (!bytes.byteLength) return this.#absent.add(row);
     try {
       const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
       this.#kept.get(row)?.close();

@@ -1,5 +1,6 @@
 // Types of the messages between a page and Python, and of the traits that both share.
-// similar_images/widgets/messages.py declares the same messages; a test compares the two.
+// The requests are the `_answer_...` methods of the Python widgets, the replies the classes of
+// similar_images/widgets/replies.py; a test compares them.
 
 /** @typedef {[left: number, top: number, right: number, bottom: number]} Box shares of the width and height */
 /** @typedef {string | number | null | (string | number | null)[]} Condition */
@@ -43,9 +44,7 @@
 /** @typedef {{ show: "original", row: number, name?: string, size?: string, text?: string }} Original */
 /** @typedef {{ show: "why", number: number, row: number, name: string, says: string, alts: string[] }} Explanation */
 /** @typedef {{ show: "file", name: string, type: string }} ExportedFile */
-/** @typedef {{ show: "file", form: string, text: string }} SavedChoice */
-/** @typedef {{ show: "pictures", rows: number[], absent: string[] }} MapPictures */
-/** @typedef {{ show: "described", row: number, name: string, value: string, absent: string[] }} Description */
+/** @typedef {{ show: "described", row: number, name: string, value: string, absent: string }} Description */
 
 // Traits.
 /** @typedef {{ kind: "busy" | "done" | "failure" | "offer", text: string, share?: number }} Status */

@@ -1,15 +1,21 @@
-"""Base of the widgets: messages of the page, work off the kernel's thread, and a line of status."""
+"""Base of the widgets: requests of the page, work off the kernel's thread, and a line of status."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from inspect import signature
 from threading import Thread, current_thread, main_thread
 from typing import Any, ClassVar
 
 import anywidget
 from traitlets import Dict, TraitError
 
-from similar_images.widgets.messages import Buffers, Request, parse, shorten
+from similar_images.collection.session import Box
+from similar_images.widgets.replies import Reply
 
 MAX_UNASKED_IMAGES = 200_000  # larger collections take minutes: the page offers to start the work
+MAX_SHOWN_CHARACTERS = 100  # of a wrong message
+
+Buffers = Sequence[memoryview | bytes]
 
 
 class Stopped(Exception):
@@ -19,6 +25,7 @@ class Stopped(Exception):
 class BackgroundWidget(anywidget.AnyWidget):
     """A widget whose work has no caller to raise to: every failure is shown to the user.
 
+    A request of the page {do: "row", row: 3} calls `_answer_row(row=3)`; the annotations of its parameters are checked.
     Work stops at its next report of progress once the widget is closed or Python ends. Python waits for the work:
     native code still running at its end would abort the process.
     """
@@ -27,9 +34,19 @@ class BackgroundWidget(anywidget.AnyWidget):
     status: Any = Dict({"kind": "busy", "text": ""}).tag(sync=True)
     # Traits that a page may set.
     _settable: ClassVar[frozenset[str]] = frozenset({"layout", "tabbable", "tooltip", "_view_count"})
-    _is_closed = True  # until it is set up
+    _is_closed = True  # until `__init__` has set it up
     _threads: tuple[Thread, ...] = ()
     _offered: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Close the widget, and free its threads and memory."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._free()
+        super().close()
+
+    def _free(self) -> None:
+        """End threads and free memory, once."""
 
     def wait(self, seconds: float = 60) -> None:
         """Wait until all work is done. Raises TimeoutError."""
@@ -64,16 +81,25 @@ class BackgroundWidget(anywidget.AnyWidget):
             case _:
                 self.log.warning("%s ignores a message: %s", type(self).__name__, shorten(msg))
 
-    def _on_message(self, _: object, message: object, buffers: Buffers) -> None:
-        """Handle a request of the page; show a failure."""
-        try:
-            self._handle(parse(message), buffers)
-        except Exception as error:  # a message has no caller to raise to
-            self._show_failure(error)
+    def _handle_custom_msg(self, content: object, buffers: Buffers) -> None:
+        """Answer a request of the page; show a failure."""
+        super()._handle_custom_msg(content, buffers)
+        if not self._is_closed:
+            try:
+                self._answer(content, buffers)
+            except Exception as error:  # a message has no caller to raise to
+                self._show_failure(error)
 
-    def _handle(self, request: Request, buffers: Buffers) -> None:
-        """Handle a request of the page. Raises ValueError for a request of other widgets."""
-        raise ValueError(f"expected a request of {type(self).__name__}'s page, got {shorten(request)}")
+    def _answer(self, message: object, buffers: Buffers) -> None:
+        """Call the method that answers a request. Raises ValueError for any other message, or a wrong field."""
+        do = message.get("do") if isinstance(message, dict) else None
+        answer = getattr(self, f"_answer_{do}", None) if isinstance(do, str) else None
+        if answer is None or not isinstance(message, dict):
+            raise ValueError(f"expected a request of {type(self).__name__}'s page, got {shorten(message)}")
+        answer(**read_fields(answer, message, buffers))
+
+    def _reply(self, reply: Reply, buffers: Buffers = ()) -> None:
+        self.send(reply.to_message(), [*buffers])
 
     def _show_failure(self, error: Exception) -> None:
         """Show that a request failed; if the page shows an offer, keep that and log the failure."""
@@ -88,9 +114,9 @@ class BackgroundWidget(anywidget.AnyWidget):
         if n > MAX_UNASKED_IMAGES:
             self._set_status("offer", text)
         else:
-            self._start_offered()
+            self._answer_begin()
 
-    def _start_offered(self) -> None:
+    def _answer_begin(self) -> None:
         """Start the offered work, once."""
         work, self._offered = self._offered, None
         if work is not None:
@@ -153,3 +179,69 @@ def check_rows(rows: Sequence[int], n: int, name: str = "row", most: int = 1) ->
     for row in rows:
         if not 0 <= row < n:
             raise ValueError(f"expected a {name} from 0 to {n - 1}, got {shorten(row)}")
+
+
+def read_fields(target: Callable[..., object], message: Mapping[str, object], buffers: Buffers) -> dict[str, object]:
+    """Return the arguments of `target` from the fields of a message, and bytes from its first buffer.
+
+    Raises ValueError for a missing field, or one of another type than the annotation.
+    """
+    found: dict[str, object] = {}
+    for name, parameter in signature(target).parameters.items():
+        kind = parameter.annotation
+        default = None if parameter.default is parameter.empty else parameter.default
+        is_record = is_dataclass(kind)
+        if kind is bytes:
+            found[name] = _read_buffer(buffers)
+        elif is_record:
+            found[name] = kind(**read_fields(kind, message, buffers))
+        else:
+            found[name] = _read_field(name, kind, message.get(name, default))
+    return found
+
+
+def shorten(value: object) -> str:
+    """Return a value as one short line."""
+    try:
+        return " ".join(repr(value).split())[:MAX_SHOWN_CHARACTERS]
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or endlessly nested lists
+        return type(value).__name__
+
+
+def _read_buffer(buffers: Buffers) -> bytes:
+    if not buffers:
+        raise ValueError("expected a message with bytes, got none")
+    return bytes(buffers[0])
+
+
+def _read_field(name: str, kind: Any, value: object) -> object:
+    title, is_valid = _FIELDS[kind]
+    if not is_valid(value):
+        raise ValueError(f"expected {name} to be {title}, got {'none' if value is None else shorten(value)}")
+    return value
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_rows(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_integer, value))
+
+
+def _is_box(value: object) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 4
+        and all(isinstance(share, int | float) and 0 <= share <= 1 for share in value)
+    )
+
+
+_FIELDS: dict[Any, tuple[str, Callable[[object], bool]]] = {  # by the annotation of a parameter
+    str: ("text", lambda value: isinstance(value, str)),
+    int: ("an integer", _is_integer),
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    list[int]: ("a list of integers", _is_rows),
+    dict[str, Any]: ("a mapping", lambda value: isinstance(value, dict)),
+    Box: ("4 numbers from 0 to 1", _is_box),
+}

@@ -11,10 +11,8 @@ from similar_images import forks
 from similar_images.comparison.comparison import Comparison, Trial
 from similar_images.comparison.statistics import Result
 from similar_images.inputs import images
-from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget
 from similar_images.widgets.bundles import read_bundle
-from similar_images.widgets.messages import Buffers, Request
 
 THUMBNAIL_SIDE = 320  # pixels
 
@@ -46,7 +44,6 @@ class BlindTest(BackgroundWidget):
         self._lock = forks.new_lock()
         self._is_closed = False
         self.set_trait("n", n if queries is None else len(queries))
-        self.on_msg(self._on_message)
         super()._run(lambda: self._search_ahead(comparison.plan(n, seed, queries)))
         self._run(self._show_next)
 
@@ -64,24 +61,14 @@ class BlindTest(BackgroundWidget):
         """Show the result of the votes, with the names of the systems."""
         self._run(self._show_result)
 
-    def close(self) -> None:
-        """Close the widget and free its memory."""
-        self._is_closed = True
-        self.on_msg(self._on_message, remove=True)
+    def _free(self) -> None:
         self.unobserve_all()
-        super().close()
         self._trial = None
 
-    def _handle(self, request: Request, buffers: Buffers) -> None:
-        match request:
-            case messages.CastVote(_, choice, number):
-                self.vote(choice, number)
-            case messages.Command("undo"):
-                self.undo()
-            case messages.Command("result"):
-                self.show_result()
-            case _:
-                super()._handle(request, buffers)
+    def _answer_vote(self, vote: str, number: int) -> None:
+        self.vote(vote, number)
+
+    _answer_undo, _answer_result = undo, show_result
 
     def _vote(self, choice: str, trial: Trial, number: int | None) -> None:
         if trial is self._trial and number in (None, self.asked.get("number")):  # not a second click

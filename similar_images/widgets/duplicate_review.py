@@ -14,15 +14,18 @@ from similar_images.evaluation.duplicate_choice import Member
 from similar_images.events import Event, Progress
 from similar_images.index.index import Index
 from similar_images.index.similarity import COSINE
-from similar_images.widgets import messages
-from similar_images.widgets.background import BackgroundWidget, check_rows
+from similar_images.widgets.background import BackgroundWidget, check_rows, shorten
 from similar_images.widgets.bundles import read_bundle
-from similar_images.widgets.messages import Buffers, Request
+from similar_images.widgets.replies import ExportedFile
 from similar_images.widgets.selection import unique_rows
-from similar_images.widgets.thumbnails import Thumbnails, as_message
+from similar_images.widgets.thumbnails import Thumbnails, as_reply
 
 SIDE = 320  # pixels, of a picture
 MAX_PICTURES = 1000  # in a request of the page
+FILES = {  # by the form of the saved choice
+    "csv": ExportedFile("duplicates-choice.csv", "text/csv"),
+    "script": ExportedFile("move-duplicates.sh", "text/x-shellscript"),
+}
 STEPS = {
     "altered images": "Choosing a threshold on altered copies …",
     "near-duplicates": "Finding near-duplicates …",
@@ -61,7 +64,6 @@ class DuplicateReview(BackgroundWidget):
         self._thumbnails = Thumbnails(collection, SIDE)
         self._can_move = duplicate_choice.script_parts(collection.source) is not None
         self._is_closed = False
-        self.on_msg(self._on_message)
         self._run(lambda: self._find_or_fail(threshold, searched))
         self._search = self._threads[-1]
 
@@ -100,7 +102,7 @@ class DuplicateReview(BackgroundWidget):
         return duplicate_choice.drop_changed(self.members, set(self.kept), self.collection.source, progress)
 
     def _save(self, form: str) -> None:
-        """Send the choice to the page, as "csv" or "script"; the status names the images left out."""
+        """Send the choice to the page in a form of FILES; the status names the images left out."""
         left_out: list[str] = []
         self._set_status("busy", "Checking the files …")
         members, kept = self._drop_changed(lambda event: left_out.append(event.note)), set(self.kept)
@@ -108,16 +110,11 @@ class DuplicateReview(BackgroundWidget):
             text = duplicate_choice.to_csv(members, kept)
         else:
             text = duplicate_choice.to_script(members, kept, self.collection.source)
-        self.send(messages.SavedChoice(form, text).to_message())
+        self._reply(FILES[form], [text.encode()])
         self._set_status("done", "; ".join([self._summary, *left_out]))
 
-    def close(self) -> None:
-        """Close the widget and the threads of its pictures."""
-        if not self._is_closed:
-            self._is_closed = True
-            self.on_msg(self._on_message, remove=True)
-            self._thumbnails.close()
-        super().close()
+    def _free(self) -> None:
+        self._thumbnails.close()
 
     def _find_or_fail(self, threshold: float | None, searched: Index | None) -> None:
         try:
@@ -162,23 +159,19 @@ class DuplicateReview(BackgroundWidget):
         else:
             self.log.warning("there are no near-duplicates to choose from yet")
 
-    def _handle(self, request: Request, buffers: Buffers) -> None:
-        match request:
-            case messages.ShowPictures(_, rows):
-                check_rows(rows, len(self.collection), most=MAX_PICTURES)
-                known = sorted({one.row for one in self._members}.intersection(rows))
-                self._run(lambda: self._send_pictures(known))
-            case messages.SaveChoice(_, form):
-                if form not in ("csv", "script") or not self._groups:
-                    raise ValueError(f"expected csv or script of near-duplicates, got {messages.shorten(form)}")
-                self._run(lambda: self._save(form))
-            case _:
-                super()._handle(request, buffers)
+    def _answer_pictures(self, rows: list[int]) -> None:
+        check_rows(rows, len(self.collection), most=MAX_PICTURES)
+        known = sorted({one.row for one in self._members}.intersection(rows))
+        self._run(lambda: self._send_pictures(known))
+
+    def _answer_save(self, form: str) -> None:
+        if form not in FILES or not self._groups:
+            raise ValueError(f"expected csv or script of near-duplicates, got {shorten(form)}")
+        self._run(lambda: self._save(form))
 
     def _send_pictures(self, rows: list[int]) -> None:
         for made in self._thumbnails.get(rows):
-            pictures, buffers = as_message(made)
-            self.send(pictures.to_message(), buffers)
+            self._reply(*as_reply(made))
 
 
 def _warn(event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from threading import Thread, main_thread
 from typing import Any
 
@@ -17,13 +18,13 @@ from similar_images.inputs import web as fetching
 from similar_images.inputs.images import UnreadableImage
 from similar_images.networks import loader
 from similar_images.networks.description import reads_text, reads_words
-from similar_images.widgets import export, messages, why
-from similar_images.widgets.background import check_rows
+from similar_images.widgets import export, why
+from similar_images.widgets.background import check_rows, shorten
 from similar_images.widgets.bundles import read_bundle
-from similar_images.widgets.messages import Buffers, MoreHits, Request
+from similar_images.widgets.replies import MoreHits, Names, Original
 from similar_images.widgets.search import SearchWidget, Step
-from similar_images.widgets.thumbnails import Thumbnail, Thumbnails, as_message
-from similar_images.widgets.uploads import MAX_BYTES, MAX_TOTAL_BYTES, File, Upload
+from similar_images.widgets.thumbnails import Thumbnail, Thumbnails, as_reply
+from similar_images.widgets.uploads import MAX_BYTES, MAX_TOTAL_BYTES, File, Upload, UploadPart
 
 THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page chooses the one for its cards
 BROWSER_FORMATS = {"JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"}
@@ -60,12 +61,10 @@ class Gallery(SearchWidget):
         self.search_random()
         Thread(target=_load_network, args=(collection, list(self._threads)), name=NETWORK_THREAD).start()
 
-    def close(self) -> None:
-        """Close the widget, and the threads of its thumbnails."""
-        if not self._is_closed:
-            for thumbnails in self._thumbnails.values():
-                thumbnails.close()
-        super().close()
+    def _free(self) -> None:
+        super()._free()
+        for thumbnails in self._thumbnails.values():
+            thumbnails.close()
 
     def search_address(self, address: str) -> None:
         """Search by an image on the web, http or https."""
@@ -160,31 +159,36 @@ class Gallery(SearchWidget):
     def _replace_thumbnails(self, _: object) -> None:
         self.go(0)
 
-    def _handle(self, request: Request, buffers: Buffers) -> None:
-        match request:
-            case messages.SearchTyped(_, text):
-                self.search_text(text.strip())
-            case messages.ProposeNames(_, text):
-                self._run(lambda: self._send_names(text))
-            case messages.SearchPart(_, box, number):
-                if self._displayed and number not in (-1, self._displayed.number):
-                    raise ValueError("the query has changed since the box was drawn: draw it again")
-                self.search_part(box)
-            case messages.Command("whole"):
-                self.search_whole()
-            case messages.UploadPart():
-                if files := self._upload.receive(request, buffers):
-                    self.search_files(files)
-            case messages.RowCommand("original" | "why" as do, row):
-                check_rows([row], len(self.collection))
-                send = self._send_original if do == "original" else self._send_explanation
-                self._run(lambda: send(row))
-            case _:
-                super()._handle(request, buffers)
+    def _answer_address(self, address: str) -> None:
+        self.search_text(address.strip())
+
+    def _answer_names(self, text: str) -> None:
+        self._run(lambda: self._send_names(text))
+
+    def _answer_part(self, box: Box, number: int = -1) -> None:
+        """Search by a part of the query of answer `number`; -1: unknown."""
+        if self._displayed and number not in (-1, self._displayed.number):
+            raise ValueError("the query has changed since the box was drawn: draw it again")
+        left, top, right, bottom = box  # a list in JSON
+        self.search_part((left, top, right, bottom))
+
+    _answer_whole = search_whole
+
+    def _answer_upload(self, part: UploadPart) -> None:
+        if files := self._upload.receive(part):
+            self.search_files(files)
+
+    def _answer_original(self, row: int) -> None:
+        check_rows([row], len(self.collection))
+        self._run(lambda: self._send_original(row))
+
+    def _answer_why(self, row: int) -> None:
+        check_rows([row], len(self.collection))
+        self._run(lambda: self._send_explanation(row))
 
     def _send_names(self, text: str) -> None:
         rows = self.session.find_names(text, MAX_PROPOSED_NAMES) if text else []
-        self.send(messages.Names(text, [self.collection.names[row] for row in rows]).to_message())
+        self._reply(Names(text, [self.collection.names[row] for row in rows]))
 
     def _offer_filters(self) -> None:
         """Offer the known columns, then also the columns from EXIF, after reading it once."""
@@ -229,9 +233,9 @@ class Gallery(SearchWidget):
     def _send_more(self, more: MoreHits) -> None:
         is_first = True
         for made in self._thumbnails[self.side].get([hit["row"] for hit in more.hits]):
-            pictures, buffers = as_message(made, more.number)
-            content = pictures.to_message()
-            self.send(content | more.to_message() if is_first else content, buffers)
+            pictures, buffers = as_reply(made, more.number)
+            first = replace(more, pictures=pictures.pictures, absent=pictures.absent)
+            self._reply(first if is_first else pictures, buffers)
             is_first = False
 
     def _send_original(self, row: int) -> None:
@@ -239,7 +243,7 @@ class Gallery(SearchWidget):
         content, form, (width, height) = images.read_original(self.collection.image(row))
         if len(content) > MAX_BYTES or form not in BROWSER_FORMATS:
             content = images.make_thumbnail(content, ORIGINAL_SIDE)
-        self.send(messages.Original(row, name, f"{width} x {height} pixels").to_message(), [content])
+        self._reply(Original(row, name, f"{width} x {height} pixels"), [content])
 
     def _send_explanation(self, row: int) -> None:
         if displayed := self._displayed:
@@ -248,7 +252,7 @@ class Gallery(SearchWidget):
             step = "Comparing with the query …" if self.collection.is_loaded else loading
             self._set_status("busy", step)
             explanation, pictures = why.explain(self.session, displayed.page.state, displayed.number, row)
-            self.send(explanation.to_message(), pictures)
+            self._reply(explanation, pictures)
             if self.status["text"] == step:
                 self._set_status("done", before["text"] if before["kind"] == "done" else "")
 
@@ -264,7 +268,7 @@ class Gallery(SearchWidget):
                 return export.contact_picture(hits, pictures), "image/png"
             case "html":
                 return export.contact_page(name, hits, pictures), "text/html"
-        raise ValueError(f"expected csv, png or html, got {messages.shorten(form)}")
+        raise ValueError(f"expected csv, png or html, got {shorten(form)}")
 
 
 def _load_network(collection: Collection, searches: list[Thread]) -> None:

@@ -9,13 +9,13 @@ import traitlets
 from traitlets import Bytes, Dict, Int, List, TraitError, Unicode, observe, validate
 
 from similar_images.collection.images import Collection
-from similar_images.widgets import map_colours, messages
-from similar_images.widgets.background import BackgroundWidget, check_rows
+from similar_images.widgets import map_colours
+from similar_images.widgets.background import BackgroundWidget, Buffers, check_rows
 from similar_images.widgets.bundles import read_bundle
 from similar_images.widgets.gallery import Gallery
-from similar_images.widgets.messages import Buffers, Request
+from similar_images.widgets.replies import Description
 from similar_images.widgets.selection import unique_rows
-from similar_images.widgets.thumbnails import Thumbnail, Thumbnails
+from similar_images.widgets.thumbnails import Thumbnails, as_reply
 
 SIDES = (160, 320)  # pixels; of the pictures on the map, and of the one under the mouse
 MAX_PICTURES = 1000  # in a request of the page
@@ -76,22 +76,16 @@ class Map(BackgroundWidget):
         self._offer_colours({})
         if gallery is not None:
             self._follow(gallery)
-        self.on_msg(self._on_message)
         for name, value in settings.items():
             self.set_trait(name, value)
 
-    def close(self) -> None:
-        """Close the widget, its threads, and its link to the gallery."""
-        if not self._is_closed:
-            self._is_closed = True
-            self.on_msg(self._on_message, remove=True)
-            if self._link is not None:
-                self._link.unlink()
-            if self.gallery is not None:
-                self.gallery.unobserve(self._take_query, "shown")
-            for thumbnails in self._thumbnails.values():
-                thumbnails.close()
-        super().close()
+    def _free(self) -> None:
+        if self._link is not None:
+            self._link.unlink()
+        if self.gallery is not None:
+            self.gallery.unobserve(self._take_query, "shown")
+        for thumbnails in self._thumbnails.values():
+            thumbnails.close()
 
     def search(self, row: int) -> None:
         """Search by an image, in the gallery if there is one."""
@@ -178,44 +172,35 @@ class Map(BackgroundWidget):
             if self.color_by == QUERY:
                 self._run(self._paint_by_query)
 
-    def _handle(self, request: Request, buffers: Buffers) -> None:
+    def _answer(self, message: object, buffers: Buffers) -> None:
         if self.status["kind"] == "failure":
             self._set_status("done")
-        n = len(self.collection)
-        match request:
-            case messages.Command("begin"):
-                self._start_offered()
-            case messages.RowCommand("search", row):
-                check_rows([row], n)
-                self._run(lambda: self.search(row))
-            case messages.RowCommand("describe", row):
-                check_rows([row], n)
-                self._run(lambda: self._describe(row))
-            case messages.ShowPictures(_, rows):
-                check_rows(rows, n, most=MAX_PICTURES)
-                self._newest += 1
-                number = self._newest
-                self._run(lambda: self._send_pictures(rows, number))
-            case _:
-                super()._handle(request, buffers)
+        super()._answer(message, buffers)
+
+    def _answer_search(self, row: int) -> None:
+        check_rows([row], len(self.collection))
+        self._run(lambda: self.search(row))
+
+    def _answer_describe(self, row: int) -> None:
+        check_rows([row], len(self.collection))
+        self._run(lambda: self._describe(row))
+
+    def _answer_pictures(self, rows: list[int]) -> None:
+        check_rows(rows, len(self.collection), most=MAX_PICTURES)
+        self._newest += 1
+        number = self._newest
+        self._run(lambda: self._send_pictures(rows, number))
 
     def _describe(self, row: int) -> None:
         """Send the name of an image, its value, and its picture."""
         for made in self._thumbnails[SIDES[1]].get([row]):
-            absent, buffers = _split(made)
-            name, value = self.collection.names[row], self._shown.describe(row)
-            self.send(messages.Description(row, name, value, absent).to_message(), buffers)
+            pictures, buffers = as_reply(made)
+            absent = "".join(reason for _, reason in pictures.absent)
+            self._reply(Description(row, self.collection.names[row], self._shown.describe(row), absent), buffers)
 
     def _send_pictures(self, rows: list[int], number: int) -> None:
         """Send pictures as they are made, until the page requests others."""
         for made in self._thumbnails[SIDES[0]].get(rows):
-            absent, buffers = _split(made)
-            self.send(messages.MapPictures(list(made), absent).to_message(), buffers)
+            self._reply(*as_reply(made))
             if number != self._newest or self._is_closed:
                 return
-
-
-def _split(made: dict[int, Thumbnail]) -> tuple[list[str], list[bytes]]:
-    """Return the reasons of missing pictures, empty for the others, and the pictures, empty if missing."""
-    reasons = ["" if isinstance(one, bytes) else one for one in made.values()]
-    return reasons, [one if isinstance(one, bytes) else b"" for one in made.values()]

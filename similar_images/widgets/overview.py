@@ -7,13 +7,11 @@ import traitlets
 from traitlets import Int, List, validate
 
 from similar_images.collection.images import Collection
-from similar_images.widgets import messages
 from similar_images.widgets.background import BackgroundWidget, check_rows
 from similar_images.widgets.bundles import read_bundle
 from similar_images.widgets.gallery import Gallery
-from similar_images.widgets.messages import Buffers, Request
 from similar_images.widgets.selection import unique_rows
-from similar_images.widgets.thumbnails import Thumbnails, as_message
+from similar_images.widgets.thumbnails import Thumbnails, as_reply
 
 SIDE = 320  # pixels
 ROW_IMAGES = 24  # of a group
@@ -39,19 +37,13 @@ class Overview(BackgroundWidget):
         self._thumbnails = Thumbnails(collection, SIDE)
         self._link = traitlets.link((gallery, "selection"), (self, "selection")) if gallery is not None else None
         self._is_closed = False
-        self.on_msg(self._on_message)
         text = f"The clusters of {len(collection):,} images take minutes to find."
         self._start_or_offer(self._find_groups, len(collection), text)
 
-    def close(self) -> None:
-        """Close the widget, its threads, and its link to the gallery."""
-        if not self._is_closed:
-            self._is_closed = True
-            if self._link is not None:
-                self._link.unlink()
-            self.on_msg(self._on_message, remove=True)
-            self._thumbnails.close()
-        super().close()
+    def _free(self) -> None:
+        if self._link is not None:
+            self._link.unlink()
+        self._thumbnails.close()
 
     @validate("selection")
     def _check_selection(self, proposal: dict[str, Any]) -> list[int]:
@@ -82,27 +74,21 @@ class Overview(BackgroundWidget):
     def _named(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         return [{"row": row, "name": self.collection.names[row]} for row in rows]
 
-    def _handle(self, request: Request, buffers: Buffers) -> None:
-        n = len(self.collection)
-        match request:
-            case messages.Command("begin"):
-                self._start_offered()
-            case messages.RowCommand("row", row):
-                check_rows([row], n)
-                if self.gallery is not None:
-                    self.gallery.search_row(row)
-            case messages.TickGroup(_, group, on):
-                check_rows([group], len(self._members), "group")
-                members = self._members[group]
-                others = [row for row in self.selection if row not in set(members)]
-                self.selection = others + members if on else others
-            case messages.ShowPictures(_, rows):
-                check_rows(rows, n, most=n)
-                self._run(lambda: self._send_pictures(rows))
-            case _:
-                super()._handle(request, buffers)
+    def _answer_row(self, row: int) -> None:
+        check_rows([row], len(self.collection))
+        if self.gallery is not None:
+            self.gallery.search_row(row)
+
+    def _answer_tick(self, group: int, on: bool = False) -> None:
+        check_rows([group], len(self._members), "group")
+        members = self._members[group]
+        others = [row for row in self.selection if row not in set(members)]
+        self.selection = others + members if on else others
+
+    def _answer_pictures(self, rows: list[int]) -> None:
+        check_rows(rows, len(self.collection), most=len(self.collection))
+        self._run(lambda: self._send_pictures(rows))
 
     def _send_pictures(self, rows: list[int]) -> None:
         for made in self._thumbnails.get(rows):
-            pictures, buffers = as_message(made)
-            self.send(pictures.to_message(), buffers)
+            self._reply(*as_reply(made))

@@ -26,9 +26,9 @@ from similar_images.collection.session import (
     SearchSession,
     network_name,
 )
-from similar_images.widgets import filters, messages
-from similar_images.widgets.background import BackgroundWidget, check_rows, describe_error
-from similar_images.widgets.messages import Buffers, MoreHits, Request
+from similar_images.widgets import filters
+from similar_images.widgets.background import BackgroundWidget, check_rows, describe_error, shorten
+from similar_images.widgets.replies import Card, ExportedFile, MoreHits
 from similar_images.widgets.selection import Hits, Query, Rows, unique_rows
 
 MAX_HITS = 200
@@ -82,7 +82,6 @@ class SearchWidget(BackgroundWidget):
         self.set_trait("caveat", self.session.caveat)
         for name in ("selection", "positives", "negatives", "among"):
             self.set_trait(name, [])
-        self.on_msg(self._on_message)
 
     @property
     def hits(self) -> Hits:
@@ -132,16 +131,10 @@ class SearchWidget(BackgroundWidget):
             self.positives = [one for one in self.positives if one != row] + [row] * (sign > 0)
             self.negatives = [one for one in self.negatives if one != row] + [row] * (sign < 0)
 
-    def close(self) -> None:
-        """Close the widget, drop running searches and free memory."""
-        if self._is_closed:
-            return
+    def _free(self) -> None:
         with self._lock:
-            self._newest += 1
-            self._is_closed = True
-        self.on_msg(self._on_message, remove=True)
+            self._newest += 1  # a running search is not shown
         self.unobserve_all()
-        super().close()
         self._displayed, self.session.history = None, History()
 
     @validate("k")
@@ -192,30 +185,46 @@ class SearchWidget(BackgroundWidget):
         matching[list(self.among)] = True
         return np.asarray(matching & self.collection.matching(self.where))
 
-    def _handle(self, request: Request, buffers: Buffers) -> None:
-        match request:
-            case messages.Command("random"):
-                self.search_random()
-            case messages.RowCommand("row", row):
-                check_rows([row], len(self.collection))
-                self.search_row(row)
-            case messages.GoInHistory(_, steps):
-                self.go(steps)
-            case messages.MarkRow(_, row, sign):
-                check_rows([row], len(self.collection))
-                self.mark(row, sign)
-            case messages.Unmark(_, name, at):
-                self._unmark(name, at)
-            case messages.ShowMore(_, number, start):
-                self._run(lambda: self._show_more(number, start))
-            case messages.Command("filters"):
-                self._run(self._offer_filters)
-            case messages.SetFilters(_, where):
-                self._set_filters(where)
-            case messages.Export(_, form):
-                self._run(lambda: self._send_export(form))
-            case _:
-                super()._handle(request, buffers)
+    _answer_random, _answer_go = search_random, go
+
+    def _answer_row(self, row: int) -> None:
+        check_rows([row], len(self.collection))
+        self.search_row(row)
+
+    def _answer_mark(self, row: int, sign: int) -> None:
+        check_rows([row], len(self.collection))
+        self.mark(row, sign)
+
+    def _answer_unmark(self, name: str, at: int) -> None:
+        """Remove a mark from the displayed positives or negatives."""
+        if name not in ("positives", "negatives"):
+            raise ValueError(f"expected positives or negatives, got {shorten(name)}")
+        if displayed := self._displayed:
+            marks = getattr(displayed.page.state, name)
+            if not 0 <= at < len(marks):
+                raise ValueError(f"expected one of {len(marks)} marks, got {shorten(at)}")
+            if marks[at].row is not None:
+                self.mark(marks[at].row, 0)
+            else:
+                left: dict[str, Any] = {name: (*marks[:at], *marks[at + 1 :])}
+                state = replace(displayed.page.state, **left)
+                self._search(lambda step: state)
+
+    def _answer_more(self, number: int, start: int) -> None:
+        self._run(lambda: self._show_more(number, start))
+
+    def _answer_filters(self) -> None:
+        self._run(self._offer_filters)
+
+    def _answer_where(self, where: dict[str, Any]) -> None:
+        """Restrict the search to the page's filters. Raises ValueError if nothing matches."""
+        try:
+            self.where = filters.read_choice(where)
+        except TraitError as error:
+            raise ValueError(str(error)) from error
+
+    def _answer_export(self, form: str) -> None:
+        self._run(lambda: self._send_export(form))
 
     def _encode(self, step: Step, make: Callable[[], QueryState]) -> QueryState:
         """Make a query from a new item, which the network encodes."""
@@ -292,7 +301,7 @@ class SearchWidget(BackgroundWidget):
             "forward": history.can_go_forward,
         }
 
-    def _card(self, hit: Hit, page: ResultPage) -> dict[str, Any]:
+    def _card(self, hit: Hit, page: ResultPage) -> Card:
         """Return the content of a hit's card."""
         return {
             "row": hit.row,
@@ -303,31 +312,9 @@ class SearchWidget(BackgroundWidget):
             "missed": hit.row in page.missed,
         }
 
-    def _unmark(self, name: str, at: int) -> None:
-        """Remove a mark from the displayed positives or negatives."""
-        if name not in ("positives", "negatives"):
-            raise ValueError(f"expected positives or negatives, got {messages.shorten(name)}")
-        if displayed := self._displayed:
-            marks = getattr(displayed.page.state, name)
-            if not 0 <= at < len(marks):
-                raise ValueError(f"expected one of {len(marks)} marks, got {messages.shorten(at)}")
-            if marks[at].row is not None:
-                self.mark(marks[at].row, 0)
-            else:
-                left: dict[str, Any] = {name: (*marks[:at], *marks[at + 1 :])}
-                state = replace(displayed.page.state, **left)
-                self._search(lambda step: state)
-
     def _offer_filters(self) -> None:
         """Offer the page a filter for each column."""
         self.filters = filters.offer(self.collection.columns)
-
-    def _set_filters(self, where: dict[str, Any]) -> None:
-        """Restrict the search to the page's filters. Raises ValueError if nothing matches."""
-        try:
-            self.where = filters.read_choice(where)
-        except TraitError as error:
-            raise ValueError(str(error)) from error
 
     def _show_more(self, number: int, start: int) -> None:
         """Send the hits from `start` on; search for more if necessary."""
@@ -338,7 +325,7 @@ class SearchWidget(BackgroundWidget):
                 return
             page, known = displayed.page, len(displayed.page.hits)
             if not 0 <= start <= known:
-                raise ValueError(f"expected a start from 0 to {known}, got {messages.shorten(start)}")
+                raise ValueError(f"expected a start from 0 to {known}, got {shorten(start)}")
             if known < start + MORE_HITS and not page.is_all:
                 page = self.session.extend(page, max(start + MORE_HITS, 2 * known))
                 with self._unless_superseded(number):
@@ -348,7 +335,7 @@ class SearchWidget(BackgroundWidget):
             self._send_more(MoreHits(number, start, cards, is_all))
 
     def _send_more(self, more: MoreHits) -> None:
-        self.send(more.to_message())
+        self._reply(more)
 
     def _send_export(self, form: str) -> None:
         """Send the selection as a file. Raises ValueError if it is empty."""
@@ -357,7 +344,7 @@ class SearchWidget(BackgroundWidget):
             raise ValueError("expected ticked hits, got none")
         content, kind = self._export(form, self._displayed.page.state.name, hits)
         name = f"similar-{self.collection.noun}s.{form}"
-        self.send(messages.ExportedFile(name, kind).to_message(), [content])
+        self._reply(ExportedFile(name, kind), [content])
 
     def _export(self, form: str, name: str, hits: list[Hit]) -> tuple[bytes, str]:
         """Return the hits of a query as a file, and its MIME type."""

@@ -7,7 +7,7 @@ from traitlets import TraitError
 
 from similar_images.collection.base import BaseCollection
 from similar_images.collection.searcher import Hit
-from similar_images.widgets.messages import shorten
+from similar_images.widgets.background import shorten
 
 if TYPE_CHECKING:
     import pandas as pd

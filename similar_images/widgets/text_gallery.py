@@ -2,7 +2,6 @@
 
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from traitlets import Int
 
@@ -12,10 +11,10 @@ from similar_images.collection.session import QueryState, ResultPage
 from similar_images.collection.texts import TextCollection
 from similar_images.index.exact import rows_except
 from similar_images.inputs.texts import MAX_CHARACTERS
-from similar_images.widgets import export, messages
+from similar_images.widgets import export
 from similar_images.widgets.background import check_rows
 from similar_images.widgets.bundles import read_bundle
-from similar_images.widgets.messages import Buffers, Request
+from similar_images.widgets.replies import Card, Original
 from similar_images.widgets.search import SearchWidget, Step
 from similar_images.widgets.words import Piece, Words
 
@@ -55,17 +54,13 @@ class TextGallery(SearchWidget):
         with suppress(Exception):  # the first query shows it
             self.collection.load_network()
 
-    def _handle(self, request: Request, buffers: Buffers) -> None:
-        match request:
-            case messages.SearchText(_, text, provisional):
-                self.search_text(text, provisional)
-            case messages.RowCommand("original", row):
-                check_rows([row], len(self.collection))
-                self.send(messages.Original(row, text=self.collection.names[row]).to_message())
-            case _:
-                super()._handle(request, buffers)
+    _answer_text = search_text
 
-    def _card(self, hit: Hit, page: ResultPage) -> dict[str, Any]:
+    def _answer_original(self, row: int) -> None:
+        check_rows([row], len(self.collection))
+        self._reply(Original(row, text=self.collection.names[row]))
+
+    def _card(self, hit: Hit, page: ResultPage) -> Card:
         pieces = self._mark_words(hit.name, page.state.name)
         return super()._card(hit, page) | {"pieces": pieces, "is_cut": len(hit.name) > CARD_CHARACTERS}
 

@@ -8,7 +8,7 @@ from cachetools import LRUCache
 
 from similar_images.collection.images import Collection
 from similar_images.inputs import images
-from similar_images.widgets.messages import Pictures
+from similar_images.widgets.replies import Pictures
 
 CACHE_BYTES = 64_000_000  # some 5,000 thumbnails
 PATIENCE = 0.25  # seconds; slower thumbnails come later
@@ -17,8 +17,8 @@ WORKERS = 2  # Pillow decodes without Python's lock
 Thumbnail = bytes | str  # a JPEG, or the reason of its absence
 
 
-def as_message(made: dict[int, Thumbnail], number: int | None = None) -> tuple[Pictures, list[bytes]]:
-    """Return thumbnails as a message to the page, and its buffers."""
+def as_reply(made: dict[int, Thumbnail], number: int | None = None) -> tuple[Pictures, list[bytes]]:
+    """Return thumbnails as a reply to the page, and its buffers."""
     pictures = {row: one for row, one in made.items() if isinstance(one, bytes)}
     absent = [(row, one) for row, one in made.items() if isinstance(one, str)]
     return Pictures([*pictures], absent, number), [*pictures.values()]

@@ -1,7 +1,8 @@
 """Uploads of images in parts, several images together; the newest upload replaces an unfinished one."""
 
+from dataclasses import dataclass
+
 from similar_images.inputs.images import UnreadableImage
-from similar_images.widgets.messages import Buffers, UploadPart, read_buffer
 
 MAX_BYTES = 25_000_000  # of an image, which arrives in parts: Jupyter's server drops messages above 10 MiB
 MAX_TOTAL_BYTES = 100_000_000  # of the images of an upload
@@ -9,6 +10,19 @@ MAX_IMAGES = 1_000  # of an upload
 MAX_NAME = 255  # characters
 
 File = tuple[str, bytes]  # an image's name and content
+
+
+@dataclass(frozen=True)
+class UploadPart:
+    """A part of an uploaded file."""
+
+    name: str
+    start: int  # of the part in the file
+    size: int  # of the file
+    content: bytes
+    upload: str = ""  # id of the upload
+    at: int = 0  # place of the file in the upload
+    of: int = 1  # files of the upload
 
 
 class Upload:
@@ -19,7 +33,7 @@ class Upload:
         self._files: list[File] = []
         self._part = bytearray()  # of the next file
 
-    def receive(self, part: UploadPart, buffers: Buffers) -> list[File] | None:
+    def receive(self, part: UploadPart) -> list[File] | None:
         """Add a part; return the files of a complete upload, else None.
 
         The first part of the first file starts an upload. Parts of a replaced or refused one are dropped. Raises
@@ -30,7 +44,7 @@ class Upload:
         elif part.upload != self._id:
             return None
         try:
-            return self._add(part, read_buffer(buffers))
+            return self._add(part)
         except ValueError:
             self._reset(None)
             raise
@@ -38,7 +52,7 @@ class Upload:
     def _reset(self, upload: str | None) -> None:
         self._id, self._files, self._part = upload, [], bytearray()
 
-    def _add(self, part: UploadPart, content: bytes) -> list[File] | None:
+    def _add(self, part: UploadPart) -> list[File] | None:
         name = part.name[:MAX_NAME]
         if part.size < 1:
             raise UnreadableImage(f"{name} is empty (0 bytes)")
@@ -48,11 +62,11 @@ class Upload:
             raise UnreadableImage(f"the images are larger than {MAX_TOTAL_BYTES / 1e6:.0f} MB together")
         if not 1 <= part.of <= MAX_IMAGES:
             raise ValueError(f"expected 1 to {MAX_IMAGES} images, got {part.of}")
-        end = part.start + len(content)
+        end = part.start + len(part.content)
         is_next = part.at == len(self._files) < part.of and part.start == len(self._part)
         if not is_next or not part.start < end <= part.size:
             raise ValueError(f"{name}: its parts came out of order")
-        self._part += content
+        self._part += part.content
         if end < part.size:
             return None
         self._files.append((name, bytes(self._part)))

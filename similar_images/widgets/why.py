@@ -8,7 +8,7 @@ from similar_images.collection.explanation import HeatMap
 from similar_images.collection.images import Collection
 from similar_images.collection.session import QueryState, SearchSession
 from similar_images.inputs import images
-from similar_images.widgets.messages import Explanation
+from similar_images.widgets.replies import Explanation
 
 SIDE = 800  # pixels; the longer one of the pictures
 PLACES = (("upper left", "top", "upper right"), ("left", "middle", "right"), ("lower left", "bottom", "lower right"))

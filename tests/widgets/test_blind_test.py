@@ -193,10 +193,10 @@ def test_undone_vote_repeats_its_query(comparison):
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
-        ({}, "expected a request, got {}"),
+        ({}, "expected a request of BlindTest's page, got {}"),
         ({"do": "vote", "vote": "left"}, "expected number to be an integer, got none"),
         ({"do": "vote", "number": 1}, "expected vote to be text, got none"),
-        ({"do": "random"}, "expected a request of BlindTest's page, got Command(do='random')"),
+        ({"do": "random"}, "expected a request of BlindTest's page, got {'do': 'random'}"),
     ],
 )
 def test_malformed_request_is_shown_as_failure(comparison, message, reason):

@@ -93,7 +93,7 @@ def test_changed_file_is_left_out_with_a_warning(folder, tmp_path):
     review = DuplicateReview(Collection.open(tmp_path / "sample_file_list.txt"), THRESHOLD)
     review.wait()
     before, sent = review.to_csv(), []
-    review.send = lambda message, buffers=None: sent.append(message)
+    review.send = lambda message, buffers: sent.append((message["show"], buffers[0].decode()))
     (tmp_path / "sample" / SAME).write_bytes(b"another picture")
     for made in (review.to_csv, review.to_script):
         with pytest.warns(UserWarning, match=f"left out {SAME}: it has changed since the comparison"):
@@ -103,7 +103,7 @@ def test_changed_file_is_left_out_with_a_warning(folder, tmp_path):
     for form in ("csv", "script"):
         review._handle_custom_msg({"do": "save", "form": form}, [])
         review.wait()
-        assert sent[-1]["show"] == "file" and SAME not in sent[-1]["text"]
+        assert sent[-1][0] == "file" and SAME not in sent[-1][1]
         assert review.status["kind"] == "done" and f"left out {SAME}" in review.status["text"]
     review.close()
 

@@ -118,9 +118,9 @@ def test_long_text_is_cut_and_sent_on_request(tmp_path):
     cut = next(hit for hit in shown.shown["hits"] if hit["row"] == 0)
     assert cut["is_cut"] and len(cut["pieces"][0][0]) == 600 and cut["pieces"][0][0].endswith("…")
     out = []
-    shown.send = out.append
+    shown.send = lambda *sent: out.append(sent)
     tell(shown, do="original", row=0)
-    assert out == [{"show": "original", "row": 0, "text": long}]
+    assert out == [({"show": "original", "row": 0, "text": long}, [])]
 
 
 def test_ticked_texts_are_exported(shown):

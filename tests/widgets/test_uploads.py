@@ -5,23 +5,18 @@ import random
 import pytest
 
 from similar_images.inputs.images import UnreadableImage
-from similar_images.widgets.messages import UploadPart, parse
-from similar_images.widgets.uploads import MAX_BYTES, MAX_IMAGES, MAX_NAME, MAX_TOTAL_BYTES, Upload
+from similar_images.widgets.background import read_fields
+from similar_images.widgets.uploads import MAX_BYTES, MAX_IMAGES, MAX_NAME, MAX_TOTAL_BYTES, Upload, UploadPart
 
 FILES = [("a.png", b"aaaaa"), ("b.png", b"bbbbbbbb"), ("c.png", b"c")]
 
 
-def part(
-    upload: str, files: list[tuple[str, bytes]], at: int, start: int, step: int = 3
-) -> tuple[UploadPart, list[bytes]]:
-    name, content = files[at]
-    request = UploadPart("upload", name, start, len(content), upload, at, len(files))
-    return request, [content[start : start + step]]
-
-
-def parts(upload: str, files: list[tuple[str, bytes]], step: int = 3) -> list[tuple[UploadPart, list[bytes]]]:
-    places = [(at, start) for at, (_, content) in enumerate(files) for start in range(0, len(content), step)]
-    return [part(upload, files, *place, step) for place in places]
+def parts(upload: str, files: list[tuple[str, bytes]], step: int = 3) -> list[UploadPart]:
+    return [
+        UploadPart(name, start, len(content), content[start : start + step], upload, at, len(files))
+        for at, (name, content) in enumerate(files)
+        for start in range(0, len(content), step)
+    ]
 
 
 def kept(upload: Upload) -> int:
@@ -31,7 +26,7 @@ def kept(upload: Upload) -> int:
 
 def test_files_are_returned_after_the_last_part():
     upload, sent = Upload(), parts("1", FILES)
-    found = [upload.receive(*one) for one in sent]
+    found = [upload.receive(one) for one in sent]
     assert found[:-1] == [None] * (len(sent) - 1) and found[-1] == FILES and kept(upload) == 0
 
 
@@ -45,7 +40,7 @@ def test_mixed_uploads_return_only_complete_files(seed):
         name = draw.choice(sorted(left))
         if name not in begun:
             begun.append(name)
-        if found := upload.receive(*left[name].pop(0)):
+        if found := upload.receive(left[name].pop(0)):
             whole.append(found)
         if not left[name]:
             del left[name]
@@ -57,7 +52,7 @@ def test_buffered_bytes_are_limited():
     upload, block, most = Upload(), bytes(MAX_BYTES), 0
     for at in range(40):  # 1 GB
         try:
-            upload.receive(UploadPart("upload", "x", 0, MAX_BYTES, "1", at, 900), [block])
+            upload.receive(UploadPart("x", 0, MAX_BYTES, block, "1", at, 900))
         except UnreadableImage as error:
             assert str(error) == "the images are larger than 100 MB together"
         most = max(most, kept(upload))
@@ -67,10 +62,10 @@ def test_buffered_bytes_are_limited():
 def test_growing_size_does_not_raise_the_limit():
     upload = Upload()
     for at in range(4):
-        upload.receive(UploadPart("upload", "x", 0, MAX_BYTES - 1, at=at, of=9), [bytes(MAX_BYTES - 1)])
-    upload.receive(UploadPart("upload", "x", 0, 4, at=4, of=9), [b"12"])
+        upload.receive(UploadPart("x", 0, MAX_BYTES - 1, bytes(MAX_BYTES - 1), at=at, of=9))
+    upload.receive(UploadPart("x", 0, 4, b"12", at=4, of=9))
     with pytest.raises(UnreadableImage, match="larger than 100 MB together"):
-        upload.receive(UploadPart("upload", "x", 2, MAX_BYTES, at=4, of=9), [bytes(9)])
+        upload.receive(UploadPart("x", 2, MAX_BYTES, bytes(9), at=4, of=9))
 
 
 @pytest.mark.parametrize(
@@ -91,19 +86,23 @@ def test_growing_size_does_not_raise_the_limit():
     ],
 )
 def test_refused_part_drops_the_rest_of_its_upload(wrong, message):
-    upload, right = Upload(), {"do": "upload", "upload": "1", "name": "x", "start": 0, "size": 9, "at": 0, "of": 1}
+    upload, right = Upload(), {"upload": "1", "name": "x", "start": 0, "size": 9, "at": 0, "of": 1}
+
+    def receive(content: bytes, **fields: object) -> list[tuple[str, bytes]] | None:
+        return upload.receive(UploadPart(**read_fields(UploadPart, right | fields, [content])))
+
     with pytest.raises(ValueError, match=message):
-        upload.receive(parse(right | wrong), [b"123"])
+        receive(b"123", **wrong)
     if "upload" not in wrong:
-        assert upload.receive(parse(right | {"start": 3}), [b"456789"]) is None
+        assert receive(b"456789", start=3) is None
     assert kept(upload) == 0
-    assert upload.receive(parse(right | {"upload": "2"}), [b"123456789"]) == [("x", b"123456789")]
+    assert receive(b"123456789", upload="2") == [("x", b"123456789")]
 
 
 def test_message_without_bytes_is_refused():
     with pytest.raises(ValueError, match="expected a message with bytes, got none"):
-        Upload().receive(UploadPart("upload", "x", 0, 9), [])
+        read_fields(UploadPart, {"name": "x", "start": 0, "size": 9}, [])
 
 
 def test_long_name_is_cut():
-    assert Upload().receive(UploadPart("upload", "x" * 10_000, 0, 1), [b"1"]) == [("x" * MAX_NAME, b"1")]
+    assert Upload().receive(UploadPart("x" * 10_000, 0, 1, b"1")) == [("x" * MAX_NAME, b"1")]
