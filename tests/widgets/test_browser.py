@@ -37,9 +37,12 @@ from PIL import Image
 from playwright.sync_api import Locator, expect
 from sample_images import make_sample
 
+from similar_images import Collection
 from similar_images.comparison.votes import read
 
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
+NETWORK_MILLISECONDS = 60_000  # to load a network and compare, on a busy machine
+SECOND = 'Gallery(Collection.open("deep/sample_file_list.txt"), seed=1, allow_private=True)'
 # Last in this file: pytest then opens each server once.
 also_in_voila = pytest.mark.parametrize(
     "opened", [None, "voila"], ids=["notebook", "voila"], indirect=True, scope="module"
@@ -50,13 +53,14 @@ also_in_voila = pytest.mark.parametrize(
 def folder(served) -> Path:
     """The notebook beside a sample, with two more cells.
 
-    A gallery that may fetch from the tests' server, and a blind test of two different searches.
+    A gallery of a network with feature maps, which may fetch from the tests' server, and a blind test of two searches.
     """
     folder = served / "images"
     folder.mkdir()
     make_sample(folder)
     notebook = nbformat.reads(committed(NOTEBOOK), as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell("Gallery(collection, allow_private=True)"))
+    Collection.create(folder / "sample", folder / "deep", "efficientnetlite0")
+    notebook.cells.append(nbformat.v4.new_code_cell(SECOND))
     notebook.cells.append(nbformat.v4.new_code_cell(BLIND_TEST))
     nbformat.write(notebook, folder / NOTEBOOK)
     return folder
@@ -110,12 +114,6 @@ def test_controls_fit_the_width_of_a_phone(page, gallery):
     gallery.get_by_role("button", name="Untick all").click()
 
 
-def test_random_button_shows_another_query(gallery):
-    before = name_of(gallery)
-    press(gallery, "Random image")
-    assert name_of(gallery) != before
-
-
 def test_uploaded_image_is_searched_and_its_copy_marked(gallery, folder):
     upload(gallery, folder / "sample" / "sea" / "sea-1.jpg")
     expect(query(gallery)).to_have_attribute("title", "sea-1.jpg")
@@ -143,34 +141,39 @@ def test_last_of_two_dropped_images_is_searched(gallery, folder):
         expect(hits(gallery).first).to_contain_text("the same image")
 
 
-def test_loopback_address_needs_permission(page, gallery, web):
-    address, allowed = f"{web}/sample/sun/sun-2.jpg", page.locator(".similar-images", has_text="Hits").nth(1)
+@pytest.fixture
+def deep(page) -> Locator:
+    """The gallery of a network with feature maps."""
+    gallery = page.get_by_role("region", name="Similar images", exact=True).nth(1)  # its cell runs last
+    expect(hits(gallery).first).to_be_visible(timeout=NETWORK_MILLISECONDS)
+    return gallery
+
+
+def test_loopback_address_needs_permission(gallery, deep, web):
+    address = f"{web}/sample/sun/sun-2.jpg"
     before = name_of(gallery)
-    for one in (gallery, allowed):
+    for one in (gallery, deep):
         one.get_by_label("Web address").fill(address)
         one.get_by_label("Web address").press("Enter")
     expect(gallery.get_by_role("alert")).to_contain_text("127.0.0.1 is not on the public internet")
     assert name_of(gallery) == before
-    expect(query(allowed)).to_have_attribute("title", address)
-    settle(allowed)
-    assert names(allowed)[0] == "sun/sun-2.jpg"
+    expect(query(deep)).to_have_attribute("title", address)
+    settle(deep)
+    assert names(deep)[0] == "sun/sun-2.jpg"
+    press(deep, "Random image")
 
 
-def test_failure_keeps_the_status_of_the_hits(gallery):
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [("http://127.0.0.1:9/x.jpg", "cannot be fetched"), ("file:///etc/passwd", "begins with http:// or https://")],
+)
+def test_failure_keeps_the_status_of_the_hits(gallery, address, reason):
     before = gallery.locator(".status").inner_text()
-    gallery.get_by_label("Web address").fill("http://127.0.0.1:9/x.jpg")
+    gallery.get_by_label("Web address").fill(address)
     gallery.get_by_role("button", name="Search", exact=True).click()
-    expect(gallery.get_by_role("alert")).to_contain_text("cannot be fetched")
+    expect(gallery.get_by_role("alert")).to_contain_text(reason)
     expect(gallery.locator(".status")).to_have_text(before)  # not "Fetching"
     expect(gallery.get_by_role("progressbar")).to_be_hidden()
-
-
-def test_file_address_is_refused(gallery):
-    gallery.get_by_label("Web address").fill("file:///etc/passwd")
-    gallery.get_by_role("button", name="Search", exact=True).click()
-    expect(gallery.get_by_role("alert")).to_contain_text("begins with http:// or https://")
-    press(gallery, "Random image")
-    expect(gallery.get_by_role("alert")).to_have_count(0)
 
 
 def test_box_searches_by_a_part_and_a_button_by_the_entire_image(gallery):
@@ -351,6 +354,7 @@ def test_history_goes_back_and_forward(gallery):
     first = name_of(gallery)
     press(gallery, "Random image")
     second, found = name_of(gallery), names(gallery)
+    assert second != first
     press(gallery, "← Back")
     assert name_of(gallery) == first
     press(gallery, "Forward →")
@@ -423,6 +427,52 @@ def test_hits_are_opened_copied_and_exported(gallery):
     assert lines[0] == "name,similarity" and [line.split(",")[0] for line in lines[1:]] == names(gallery)[:3]
     assert Image.open(io.BytesIO(taken["PNG"])).width > 700
     assert taken["HTML"].count(b"data:image/jpeg") == 3
+
+
+def test_heat_maps_are_shown_and_arrows_move_to_the_next_hit(page, deep):
+    name, asked = names(deep)[0], name_of(deep)
+    deep.get_by_role("button", name=f"Why {name} is similar").click()
+    dialog = deep.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"{name}: most alike: the ", timeout=NETWORK_MILLISECONDS)
+    pictures = dialog.get_by_role("img")
+    expect(pictures).to_have_count(2)
+    assert pictures.first.get_attribute("alt").startswith(f"Query {asked}, with a heat map: most alike in the ")
+    assert pictures.last.get_attribute("alt").startswith(f"Hit {name}, with a heat map: most alike in the ")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('dialog[open] img')].every(one => one.naturalWidth === 80)"
+    )
+    for theme in ("light", "dark"):
+        assert not barriers(page, theme)
+    page.keyboard.press("ArrowRight")
+    expect(dialog).to_contain_text(f"{names(deep)[1]}: most alike", timeout=NETWORK_MILLISECONDS)
+    dialog.get_by_role("button", name="Open", exact=True).click()
+    expect(dialog).to_contain_text(f"{names(deep)[1]}, 80 x 60 pixels")
+    expect(pictures).to_have_count(1)
+    dialog.get_by_role("button", name="Why similar").click()
+    expect(pictures).to_have_count(2, timeout=NETWORK_MILLISECONDS)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(deep).to_have_attribute("aria-busy", "false")
+    expect(deep.locator(".status")).to_contain_text("stored vector")
+
+
+def test_key_w_opens_the_heat_maps(page, deep):
+    hits(deep).nth(2).get_by_role("button", name="Search by").focus()
+    page.keyboard.press("w")
+    dialog = deep.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"{names(deep)[2]}: most alike", timeout=NETWORK_MILLISECONDS)
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_network_without_feature_maps_is_reported(gallery):
+    gallery.get_by_role("button", name=f"Why {names(gallery)[0]} is similar").click()
+    expect(gallery.get_by_role("alert")).to_have_text(
+        "Failed: hog-colour has no feature map to show similar parts: use another network, such as efficientnetlite0",
+        timeout=NETWORK_MILLISECONDS,
+    )
+    expect(gallery.get_by_role("dialog")).to_be_hidden()
+    press(gallery, "Random image")
 
 
 def test_ten_quick_clicks_end_with_one_answer(gallery):

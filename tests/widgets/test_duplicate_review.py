@@ -1,4 +1,4 @@
-"""The review of near-duplicates: in Python, in the notebook, and as the written page."""
+"""The review of near-duplicates: in Python, and as the written page."""
 
 import hashlib
 import shutil
@@ -8,55 +8,21 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import SERIOUS, barriers, chromium_path
-from browser_gallery import write_notebook
-from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
-from sample_images import extract_and_index, make_sample
+from browser import SERIOUS, chromium_path
+from near_duplicates import COPY, LARGE, OTHER, SAME, THRESHOLD, keeps, make_copies, saved
+from playwright.sync_api import Browser, Page, expect
 from traitlets import TraitError
 
 from similar_images import Collection, DuplicateReview
 from similar_images.evaluation import duplicate_threshold, duplicates
 
 in_browser = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
-THRESHOLD = 0.9
-CELLS = (
-    "from similar_images import Collection, DuplicateReview, Gallery\nimport ipywidgets\n"
-    'collection = Collection.open("sample_file_list.txt")\nGallery(collection, seed=1)',
-    f"review = DuplicateReview(collection, {THRESHOLD})\nreview",
-    """told = ipywidgets.Label("none").add_class("told")
-review.observe(lambda _: setattr(told, "value", ",".join(collection.names[row] for row in review.moved)), "kept")
-button = ipywidgets.Button(description="Keep all")
-button.on_click(lambda _: setattr(review, "kept", [one.row for one in review.members]))
-ipywidgets.VBox([told, button])""",
-)
-OTHER = "sea/sea-1.jpg"
-LARGE, COPY, SAME = "grass/grass-0.jpg", "grass/it's -a copy.png", "grass/same.jpg"
-
-
-def make_copies(folder: Path) -> None:
-    """Write the sample with a smaller copy and a same file of one picture, and a PNG copy of another."""
-    make_sample(folder)
-    pictures = folder / "sample"
-    with Image.open(pictures / LARGE) as image:
-        image.load()
-    smooth = image.resize((8, 6)).resize((320, 240), Image.Resampling.BICUBIC)
-    smooth.save(pictures / LARGE, quality=95)
-    smooth.resize((160, 120)).save(pictures / COPY)
-    (pictures / SAME).write_bytes((pictures / LARGE).read_bytes())
-    with Image.open(pictures / OTHER) as other:
-        other.save(pictures / "sea/-copy.png")
-    for file in folder.glob("sample_file_list*"):
-        file.unlink()
-    extract_and_index(pictures, folder / "sample_file_list.txt")
 
 
 @pytest.fixture(scope="module")
-def folder(served) -> Path:
-    folder = served / "review"
-    folder.mkdir()
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("review")
     make_copies(folder)
-    write_notebook(folder, CELLS)
     return folder
 
 
@@ -131,53 +97,6 @@ def test_status_summarises_the_groups(review):
     assert review.status["text"].startswith(
         "5 of 15 images are near-duplicates (similarity 0.900 or more), in 2 groups"
     )
-
-
-def keeps(place: Page | Locator, name: str) -> Locator:
-    return place.get_by_role("checkbox", name=f"Keep {name}", exact=True)
-
-
-def saved(page: Page, place: Page | Locator, button: str) -> str:
-    with page.expect_download() as download:
-        place.get_by_role("button", name=button).click()
-    return Path(download.value.path()).read_bytes().decode()
-
-
-@pytest.fixture
-def shown(page) -> Locator:
-    """The review in the notebook, with the proposal."""
-    shown = page.get_by_role("region", name="Near-duplicates")
-    for name in (LARGE, OTHER):
-        keeps(shown, name).press("p")
-    expect(keeps(shown, COPY)).not_to_be_checked()
-    return shown
-
-
-@in_browser
-def test_choice_on_page_reaches_python(page, shown):
-    told = page.locator(".told")
-    expect(shown.locator("li img:visible")).to_have_count(5)
-    keeps(shown, COPY).check()
-    expect(told).to_contain_text(SAME)
-    expect(told).not_to_contain_text(COPY)
-    page.get_by_role("button", name="Keep all").click()
-    expect(shown.get_by_role("checkbox", checked=True)).to_have_count(5)
-    expect(shown.get_by_role("status").last).to_have_text("0 images to move, 0.0 MB")
-    keeps(shown, SAME).focus()
-    page.keyboard.press("a")
-    expect(keeps(shown, SAME)).to_be_focused()
-
-
-@in_browser
-def test_saved_files_match_python(page, shown, review):
-    assert saved(page, shown, "Save as CSV") == review.to_csv()
-    assert saved(page, shown, "Save as shell script") == review.to_script()
-
-
-@in_browser
-def test_axe_finds_nothing_serious(page, shown):
-    for theme in ("light", "dark"):
-        assert not barriers(page, theme)
 
 
 @pytest.fixture

@@ -130,11 +130,6 @@ def test_refused_upload_is_shown_and_keeps_the_hits(shown):
     assert shown.status["kind"] == "done"
 
 
-def test_refused_address_is_shown_as_failure(shown):
-    tell(shown, do="address", address="http://127.0.0.1/a.jpg")
-    assert "cannot be fetched" in refusal(shown)
-
-
 def test_private_addresses_need_permission(collection, monkeypatch):
     seen = []
     monkeypatch.setattr(fetching, "fetch", lambda address, allow_private: seen.append(allow_private) or GREEN)
@@ -159,13 +154,6 @@ def test_failed_network_is_shown_as_failure(shown, monkeypatch, error, sentence)
     monkeypatch.setattr(Collection, "load_network", fail)
     upload(shown, "mine.png", GREEN)
     assert refusal(shown) == f"Not searched: {sentence}"
-
-
-def test_malformed_message_is_shown_as_failure(shown):
-    tell(shown, do="row", row=99)
-    assert "expected a row from 0 to 11" in refusal(shown)
-    tell(shown, do="row")
-    assert refusal(shown) == "Failed: expected row to be an integer, got none"
 
 
 def test_new_query_cancels_the_last_one(collection, shown, monkeypatch):

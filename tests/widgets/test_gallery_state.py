@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from galleries import hits, query, refusal, tell
-from PIL import Image
 from sample_images import extract_and_index
 
 from similar_images import Collection, Gallery
@@ -115,23 +114,6 @@ def test_closed_gallery_ignores_a_running_search(shown, monkeypatch):
     waiting.set()
     shown.wait()
     assert shown.status["kind"] != "failure"
-
-
-def test_status_counts_images_missing_in_the_index(collection, tmp_path):
-    pictures = collection.source.path
-    Image.new("RGB", (80, 60), "red").save(pictures / "zz.jpg")
-    names = tmp_path / "sample_file_list.txt"
-    index = (tmp_path / "sample_file_list.faiss.index").read_bytes()
-    manifest = (tmp_path / "sample_file_list.faiss.index.json").read_bytes()
-    names.write_text(names.read_text() + "zz.jpg\n")
-    extract_and_index(pictures, names)
-    (tmp_path / "sample_file_list.faiss.index").write_bytes(index)
-    (tmp_path / "sample_file_list.faiss.index.json").write_bytes(manifest)
-    shown = Gallery(Collection.open(names), seed=1)
-    shown.wait()
-    text = shown.status["text"]
-    said = "1 of 13 images is not in the index and not searched: add with similar-images build -i "
-    assert said in text and text.endswith(" --add") and "index of 12 images" in text
 
 
 def test_status_names_the_assumed_network(tmp_path):

@@ -28,11 +28,6 @@ def sent(one: Map, monkeypatch) -> list[tuple[dict, list]]:
     return messages
 
 
-def done(one: Map) -> None:
-    """Wait until the map is idle."""
-    one.wait()
-
-
 def test_places_are_sent_as_float32_with_nan(collection):
     places = PLACES.copy()
     places[3, 1] = np.nan
@@ -110,7 +105,7 @@ def test_clusters_are_named_by_typical_images(collection, monkeypatch):
     shown = Map(collection, PLACES, color={"kind": ["a"] * 12})
     assert shown._choices == ["", "kind", "cluster"]
     shown.color_by = "cluster"
-    done(shown)
+    shown.wait()
     assert list(shown._codes) == [2, 1, 1, 0, *[1] * 8]
     assert [one["label"] for one in shown._legend["entries"]] == ["1: sea.jpg", "2: sun.jpg"]
 
@@ -118,20 +113,20 @@ def test_clusters_are_named_by_typical_images(collection, monkeypatch):
 def test_default_coordinates_are_computed_once_in_the_background(collection):
     pytest.importorskip("openTSNE")
     shown, seen = Map(collection), []
-    done(shown)
+    shown.wait()
     assert shown.status == {"kind": "done", "text": ""}
     assert np.array_equal(np.frombuffer(shown._positions, "<f4").reshape(-1, 2), collection.kept_map())
     again = Map(collection)  # at once
     again.observe(seen.append, "_positions")
     assert again._positions == shown._positions
-    done(again)
+    again.wait()
     assert not seen
 
 
 def test_missing_package_is_shown_as_failure(collection, monkeypatch):
     monkeypatch.setitem(sys.modules, "openTSNE", None)
     shown = Map(collection)
-    done(shown)
+    shown.wait()
     text = "Failed: a map needs openTSNE: pip install 'similar-images[map]'"
     assert shown.status == {"kind": "failure", "text": text}
 
@@ -140,7 +135,7 @@ def test_similarity_to_the_query_matches_exact_search(collection, shown, shown_m
     shown.search_row(4)
     shown.wait()
     shown_map.color_by = QUERY
-    done(shown_map)
+    shown_map.wait()
     expected = {hit.row: hit.similarity for hit in collection.nearest(4, 12, exact=True)} | {4: 1.0}
     values = shown_map._shown.values
     assert [values[row] for row in range(12)] == pytest.approx([expected[row] for row in range(12)], abs=1e-6)
@@ -149,7 +144,7 @@ def test_similarity_to_the_query_matches_exact_search(collection, shown, shown_m
 
 def test_click_searches_in_the_gallery(shown, shown_map):
     shown_map._handle_custom_msg({"do": "search", "row": 7}, [])
-    done(shown_map)
+    shown_map.wait()
     shown.wait()
     assert shown.shown["query"]["row"] == shown_map.query == 7
     shown.search_row(2)
@@ -187,7 +182,7 @@ def test_requested_pictures_and_names_are_sent(shown_map, monkeypatch):
     messages = sent(shown_map, monkeypatch)
     shown_map._handle_custom_msg({"do": "pictures", "rows": [0, 11]}, [])
     shown_map._handle_custom_msg({"do": "describe", "row": 3}, [])
-    done(shown_map)
+    shown_map.wait()
     pictures = {
         row: one
         for said, buffers in messages
@@ -203,7 +198,7 @@ def test_missing_image_has_a_reason(collection, shown_map, monkeypatch):
     messages = sent(shown_map, monkeypatch)
     collection.image(0).unlink()
     shown_map._handle_custom_msg({"do": "pictures", "rows": [0]}, [])
-    done(shown_map)
+    shown_map.wait()
     ((said, buffers),) = messages
     assert (said["pictures"], said["absent"], buffers) == ([], [(0, "no such file")], [])
 

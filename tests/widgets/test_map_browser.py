@@ -1,4 +1,4 @@
-"""The map and the overview beside a gallery, in Chromium."""
+"""The map, the overview and the review of near-duplicates beside a gallery, in Chromium."""
 
 import re
 from collections.abc import Callable
@@ -8,15 +8,18 @@ import pytest
 from browser import barriers, chromium_path
 from browser_gallery import hits, name_of, names, settle, write_notebook
 from conditions import wait_until
+from near_duplicates import COPY, LARGE, OTHER, SAME, THRESHOLD, keeps, make_copies, saved
 from playwright.sync_api import Locator, Page, expect
 from sample_images import make_sample
+
+from similar_images import Collection, DuplicateReview
 
 pytest.importorskip("sknetwork")
 pytestmark = pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
 
 # Images 0 to 10 in rows of four, the first row lowest; the last one has no place.
 CELLS = (
-    """from similar_images import Collection, Gallery, Map, Overview
+    """from similar_images import Collection, DuplicateReview, Gallery, Map, Overview
 import ipywidgets, numpy as np
 collection = Collection.open("sample_file_list.txt")
 gallery = Gallery(collection, seed=1)
@@ -31,6 +34,14 @@ button = ipywidgets.Button(description="Select in Python")
 button.on_click(lambda _: setattr(map, "selection", [2, 5]))
 ipywidgets.VBox([told, button])""",
     "Overview(collection, gallery, k=4)",
+    f"""copies = Collection.open("copies/sample_file_list.txt")
+review = DuplicateReview(copies, {THRESHOLD})
+review""",
+    """moved = ipywidgets.Label("none").add_class("moved-names")
+review.observe(lambda _: setattr(moved, "value", ",".join(copies.names[row] for row in review.moved)), "kept")
+keep = ipywidgets.Button(description="Keep all")
+keep.on_click(lambda _: setattr(review, "kept", [one.row for one in review.members]))
+ipywidgets.VBox([moved, keep])""",
 )
 TITLES = ("A spread", "The most typical")
 NAMES = [f"{kind}/{kind}-{number}.jpg" for kind in ("grass", "sea", "sun", "wine") for number in range(3)]
@@ -42,6 +53,8 @@ def folder(served) -> Path:
     folder = served / "map"
     folder.mkdir()
     make_sample(folder)
+    (folder / "copies").mkdir()
+    make_copies(folder / "copies")
     write_notebook(folder, CELLS)
     return folder
 
@@ -267,7 +280,38 @@ def test_filter_is_chosen_with_the_keyboard_and_cleared(gallery):
     row.locator("summary").click()
 
 
-def test_axe_finds_nothing_serious(page, gallery, mapped, overview):
+@pytest.fixture
+def reviewed(page) -> Locator:
+    """The review with the proposal."""
+    reviewed = page.get_by_role("region", name="Near-duplicates")
+    for name in (LARGE, OTHER):
+        keeps(reviewed, name).press("p")
+    expect(keeps(reviewed, COPY)).not_to_be_checked()
+    return reviewed
+
+
+def test_choice_on_page_reaches_python(page, reviewed):
+    moved = page.locator(".moved-names")
+    expect(reviewed.locator("li img:visible")).to_have_count(5)
+    keeps(reviewed, COPY).check()
+    expect(moved).to_contain_text(SAME)
+    expect(moved).not_to_contain_text(COPY)
+    page.get_by_role("button", name="Keep all").click()
+    expect(reviewed.get_by_role("checkbox", checked=True)).to_have_count(5)
+    expect(reviewed.get_by_role("status").last).to_have_text("0 images to move, 0.0 MB")
+    keeps(reviewed, SAME).focus()
+    page.keyboard.press("a")
+    expect(keeps(reviewed, SAME)).to_be_focused()
+
+
+def test_saved_files_match_python(page, reviewed, folder):
+    review = DuplicateReview(Collection.open(folder / "copies" / "sample_file_list.txt"), THRESHOLD)
+    assert saved(page, reviewed, "Save as CSV") == review.to_csv()
+    assert saved(page, reviewed, "Save as shell script") == review.to_script()
+    review.close()
+
+
+def test_axe_finds_nothing_serious(page, gallery, mapped, overview, reviewed):
     page.get_by_role("button", name="Select in Python").click()
     expect(mapped).to_have_attribute("data-selected", "2")
     gallery.locator(".similar-images-filters summary").click()
