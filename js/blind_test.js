@@ -1,7 +1,8 @@
 // Blind test: two lists side by side, a vote by click or key.
 
-import { button, consume, createRoot, h, hasModifier, setPicture } from "./dom.js";
+import { button, consume, createRoot, h, hasModifier } from "./dom.js";
 import { listen, send } from "./model.js";
+import { PicturePlace } from "./pictures.js";
 
 /** @import { RenderProps } from "@anywidget/types" */
 /** @import { BlindTestTraits, VotedPicture } from "./messages.js" */
@@ -122,11 +123,10 @@ function fillPart(part, title, pictures, label) {
 }
 
 /** @param {VotedPicture} picture @param {string} alt */
-function createPicture({ picture, absent }, alt) {
-  if (!picture) return h("div", { class: "picture" }, h("span", { class: "absent" }, absent));
-  const img = h("img", { alt });
-  setPicture(img, picture);
-  return h("div", { class: "picture" }, img);
+function createPicture(picture, alt) {
+  const place = new PicturePlace({ alt });
+  place.draw(picture);
+  return h("div", { class: "picture" }, ...place.parts);
 }
 
 export default {

@@ -1,9 +1,10 @@
 // Review of near-duplicates. Pictures are requested when they come into view; Python writes the files.
 
 import { Choice, describeMoves } from "./choice.js";
-import { button, createRoot, cutName, h, observeNear, setPicture } from "./dom.js";
+import { button, createRoot, cutName, h, observeNear } from "./dom.js";
 import { saveFile } from "./files.js";
 import { change, listen, send } from "./model.js";
+import { drawPictures, PicturePlace } from "./pictures.js";
 import { StatusLine } from "./status.js";
 
 /** @import { RenderProps } from "@anywidget/types" */
@@ -16,7 +17,7 @@ const KEYS =
   "Keys on an image: arrows go to others, 1 to 9 keeps only that one of its group, A keeps all, P the proposed one.";
 
 class ReviewPage {
-  /** @type {Map<number, { img: HTMLImageElement, absent: HTMLElement }>} */
+  /** By row. @type {Map<number, PicturePlace>} */
   #pictures = new Map();
   /** Rows whose pictures are to be requested. @type {Set<number>} */
   #wanted = new Set();
@@ -79,15 +80,14 @@ class ReviewPage {
 
   /** @param {Duplicate} image */
   #createCard({ row, name, bytes, facts }) {
-    const img = h("img", { alt: "", hidden: true });
-    const absent = h("span", { class: "absent" });
-    this.#pictures.set(row, { img, absent });
+    const place = new PicturePlace({ hidden: true });
+    this.#pictures.set(row, place);
     const data = { "data-row": row, "data-bytes": bytes };
     const keep = h("input", { type: "checkbox", "aria-label": `Keep ${name}`, ...data });
     return h(
       "li",
       { class: "similar-images-card" },
-      h("div", { class: "picture", "data-row": row }, img, absent),
+      h("div", { class: "picture", "data-row": row }, ...place.parts),
       h("div", { class: "name", title: name }, cutName(name)),
       ...facts.map(fact => h("div", { class: "meaning" }, fact)),
       h("div", { class: "tools" }, h("label", {}, keep, "Keep")),
@@ -119,13 +119,7 @@ class ReviewPage {
   #receive(message, buffers) {
     if (message.show === "file") saveFile(message.name, buffers[0], message.type);
     if (message.show !== "pictures") return;
-    message.pictures.forEach((row, i) => {
-      const place = this.#pictures.get(row);
-      if (!place) return;
-      setPicture(place.img, buffers[i]);
-      place.img.hidden = false;
-    });
-    for (const [row, reason] of message.absent) this.#pictures.get(row)?.absent.replaceChildren(reason);
+    drawPictures(message, buffers, (row, picture) => this.#pictures.get(row)?.draw(picture));
   }
 }
 

@@ -6,6 +6,7 @@ import { Filters } from "./filters.js";
 import { HitList } from "./hits.js";
 import { Marks } from "./marks.js";
 import { send } from "./model.js";
+import { PicturePlace } from "./pictures.js";
 import { QueryFigure } from "./query.js";
 import { SearchPage } from "./search.js";
 import { Uploads } from "./uploads.js";
@@ -115,15 +116,14 @@ class GalleryPage {
 
   /** @param {Card} card */
   #buildCard(card) {
-    const img = h("img", { alt: "", onload: () => setShape(card.item, img) });
-    const absent = h("span", { class: "absent" });
+    const place = new PicturePlace({ onload: () => setShape(card.item, place.img) });
     const name = h("div", { class: "name" });
     const search = () => this.page.ask({ do: "row", row: card.hit.row });
     const explain = () => this.page.ask({ do: "why", row: card.hit.row });
     const why = button("Why", explain, { title: "Why similar (w)" });
-    card.button = h("button", { type: "button", class: "picture", onclick: search }, img, absent);
+    card.button = h("button", { type: "button", class: "picture", onclick: search }, ...place.parts);
     card.tools.insertBefore(why, card.copy);
-    card.parts = { img, absent, name, why };
+    card.parts = { place, name, why };
     card.item.append(card.button, card.ticker, card.tools, name, card.meaning);
   }
 
@@ -142,7 +142,7 @@ class GalleryPage {
     if (number !== shown.number) return;
     for (const one of made) {
       for (const card of this.hits.cards) if (card.hit.row === one.row) card.drawPicture(one);
-      if (shown.query.row === one.row && !shown.query.picture) this.query.drawPicture(one);
+      if (shown.query.row === one.row && !shown.query.picture) this.query.place.draw(one);
       for (const mark of [...shown.positives, ...shown.negatives]) if (mark.row === one.row) mark.picture = one.picture;
     }
     if (made.length) this.marks.draw(shown);
@@ -178,12 +178,9 @@ function fillCard(card, hit) {
 }
 
 /** @param {Card} card @param {Picture} picture */
-function drawPicture(card, { picture, absent = "" }) {
-  const { img } = card.parts;
-  setPicture(img, picture);
-  img.hidden = !picture;
-  img.alt = card.hit.name;
-  card.parts.absent.textContent = absent;
+function drawPicture(card, picture) {
+  card.parts.place.draw(picture);
+  card.parts.place.img.alt = card.hit.name;
 }
 
 /** @param {HTMLElement} button @param {Mark} mark */

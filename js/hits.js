@@ -5,11 +5,12 @@
 import { Card } from "./card.js";
 import { button, emptyList, h, observeNear } from "./dom.js";
 import { change, send } from "./model.js";
+import { drawPictures } from "./pictures.js";
 import { Paging } from "./rows.js";
 import { areAllTicked, tickRange, toggleAll } from "./selection.js";
 
 /** @import { CardKind } from "./card.js" */
-/** @import { MoreHits, Picture, Pictures, SearchTraits, Shown } from "./messages.js" */
+/** @import { MoreHits, Pictures, SearchTraits, Shown } from "./messages.js" */
 /** @import { SearchPage } from "./search.js" */
 /** @typedef {{ start: number, list: HTMLElement, cards: Card[] }} Block */
 
@@ -170,14 +171,10 @@ export class HitList {
   }
 
   /** @param {Pictures | MoreHits} message @param {DataView[]} buffers */
-  #addPictures({ pictures = [], absent = [] }, buffers) {
-    /** @type {Map<number, Picture>} */
-    const made = new Map(absent.map(([row, reason]) => [row, { picture: null, absent: reason }]));
-    for (const [i, row] of pictures.entries()) made.set(row, { picture: buffers[i] });
-    for (const card of this.cards) {
-      const picture = made.get(card.hit.row);
-      if (picture) card.drawPicture(picture);
-    }
+  #addPictures(message, buffers) {
+    drawPictures(message, buffers, (row, picture) => {
+      for (const card of this.cards) if (card.hit.row === row) card.drawPicture(picture);
+    });
   }
 
   /** @param {MoreHits | Pictures} message @param {DataView[]} buffers */

@@ -1,24 +1,14 @@
 // Overview: a row of pictures for each group. Pictures are requested near the visible part, and dropped far from it.
 
-import {
-  button,
-  consume,
-  createRoot,
-  cutName,
-  emptyList,
-  findNeighbour,
-  h,
-  observeNear,
-  setPicture,
-  setShape,
-} from "./dom.js";
+import { button, consume, createRoot, cutName, emptyList, findNeighbour, h, observeNear, setShape } from "./dom.js";
 import { change, listen, send } from "./model.js";
+import { drawPictures, PicturePlace } from "./pictures.js";
 import { areAllTicked, toggleRow } from "./selection.js";
 import { StatusLine } from "./status.js";
 
 /** @import { RenderProps } from "@anywidget/types" */
 /** @import { Group, OverviewTraits, Pictures } from "./messages.js" */
-/** @typedef {{ row: number, item: HTMLElement, img: HTMLImageElement, absent: HTMLElement, button: HTMLElement, tick: HTMLInputElement }} GroupCard */
+/** @typedef {{ row: number, item: HTMLElement, place: PicturePlace, button: HTMLElement, tick: HTMLInputElement }} GroupCard */
 /** @typedef {{ group: Group, section: HTMLElement, list: HTMLElement, all: HTMLElement, cards: GroupCard[] }} Row */
 
 const AHEAD = 800; // pixels
@@ -108,8 +98,7 @@ class OverviewPage {
 
   /** @param {{ row: number, name: string }} image @returns {GroupCard} */
   #createCard({ row, name }) {
-    const img = h("img", { alt: name, onload: () => setShape(item, img) });
-    const absent = h("span", { class: "absent" });
+    const place = new PicturePlace({ alt: name, onload: () => setShape(item, place.img) });
     const onchange = () => change(this.model, { selection: toggleRow(this.model.get("selection"), row) });
     const tick = h("input", { type: "checkbox", "aria-label": `Tick ${name}`, onchange });
     const attributes = {
@@ -118,11 +107,11 @@ class OverviewPage {
       "aria-label": `Search by ${name}`,
       onclick: () => send(this.model, { do: "row", row }),
     };
-    const search = h("button", attributes, img, absent);
+    const search = h("button", attributes, ...place.parts);
     const ticker = h("label", { class: "ticker" }, tick);
     const label = h("div", { class: "name", title: name }, cutName(name));
     const item = h("li", { class: "similar-images-card", "data-row": row }, search, ticker, label);
-    return { row, item, img, absent, button: search, tick };
+    return { row, item, place, button: search, tick };
   }
 
   /** @param {Group} group */
@@ -143,14 +132,11 @@ class OverviewPage {
   }
 
   /** @param {Pictures} message @param {DataView[]} buffers */
-  #receive({ show, pictures, absent }, buffers) {
-    if (show !== "pictures") return;
-    const reasons = new Map(absent);
-    for (const card of this.#cards) {
-      const at = pictures.indexOf(card.row);
-      if (at >= 0) setPicture(card.img, buffers[at]);
-      if (reasons.has(card.row)) card.absent.textContent = reasons.get(card.row) ?? "";
-    }
+  #receive(message, buffers) {
+    if (message.show !== "pictures") return;
+    drawPictures(message, buffers, (row, picture) => {
+      for (const card of this.#cards) if (card.row === row) card.place.draw(picture);
+    });
   }
 }
 

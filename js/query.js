@@ -1,9 +1,10 @@
 // Query of the gallery: its picture, and a box on it that searches by a part.
 
-import { button, consume, h, setPicture } from "./dom.js";
+import { button, consume, h } from "./dom.js";
 import { ARROWS, BOX_STEP, boxBetween, isSearchable, moveBox, pointInArea, resizeBox } from "./geometry.js";
+import { PicturePlace } from "./pictures.js";
 
-/** @import { Box, GalleryTraits, Picture, Query } from "./messages.js" */
+/** @import { Box, GalleryTraits, Query } from "./messages.js" */
 /** @import { SearchPage } from "./search.js" */
 
 const HELP =
@@ -20,11 +21,10 @@ export class QueryFigure {
   /** @param {SearchPage<GalleryTraits>} page @param {Node[]} marks */
   constructor(page, marks) {
     this.page = page;
-    this.picture = h("img", { alt: "", draggable: "false" });
-    this.absent = h("span", { class: "absent" });
+    this.place = new PicturePlace({ draggable: "false" });
     this.outline = h("div", { class: "similar-images-box", hidden: true });
     const frame = { class: "similar-images-frame", tabindex: 0, role: "application", "aria-label": HELP };
-    this.frame = h("div", frame, this.picture, this.absent, this.outline);
+    this.frame = h("div", frame, ...this.place.parts, this.outline);
     this.name = h("span");
     this.note = h("b");
     this.caption = h("figcaption", {}, this.name, this.note);
@@ -43,24 +43,17 @@ export class QueryFigure {
 
   /** @param {Query} query */
   draw(query) {
-    this.drawPicture(query);
+    this.place.draw(query);
     const words = query.words ?? "";
-    if (words) this.absent.textContent = words;
+    if (words) this.place.absent.textContent = words;
     this.frame.classList.toggle("words", Boolean(words));
     this.boxing.hidden = Boolean(words);
-    this.picture.alt = query.name;
+    this.place.img.alt = query.name;
     this.#setBox(query.box ?? null);
     this.whole.hidden = !query.box;
     this.name.textContent = words ? "" : query.name; // words replace the picture
     this.note.textContent = query.box ? "part" : "query";
     this.caption.title = query.name;
-  }
-
-  /** @param {Picture} picture */
-  drawPicture({ picture, absent = "" }) {
-    setPicture(this.picture, picture);
-    this.picture.hidden = !picture;
-    this.absent.textContent = absent;
   }
 
   /** @param {Box | null} box */
@@ -75,7 +68,7 @@ export class QueryFigure {
 
   /** @param {PointerEvent} event */
   #locate(event) {
-    return pointInArea(event.clientX, event.clientY, this.picture.getBoundingClientRect());
+    return pointInArea(event.clientX, event.clientY, this.place.img.getBoundingClientRect());
   }
 
   #searchPart() {
@@ -89,7 +82,7 @@ export class QueryFigure {
 
   /** @param {PointerEvent} event */
   #begin(event) {
-    if (event.button !== 0 || this.picture.hidden) return;
+    if (event.button !== 0 || this.place.img.hidden) return;
     this.#began = this.#locate(event);
     this.frame.setPointerCapture(event.pointerId);
   }
@@ -107,7 +100,7 @@ export class QueryFigure {
 
   /** @param {KeyboardEvent} event */
   #useKey(event) {
-    if (event.altKey || this.picture.hidden) return;
+    if (event.altKey || this.place.img.hidden) return;
     const box = this.#box;
     if (event.key === "Enter") {
       if (box) this.#searchPart();

@@ -21,7 +21,7 @@ from similar_images.networks.catalog import ENGINES
 from similar_images.networks.hub_files import local_folder
 from similar_images.ray.placement import count_slots, cpus_per_worker, default_workers
 from similar_images.ray.session import AUTO, Session, connect
-from similar_images.ray.worker import Job, Row, Trial, Worker, installed_version, try_network
+from similar_images.ray.worker import Job, PartRow, ResultRow, Trial, Worker, installed_version, try_network
 from similar_images.vectors.extract import Block, BlockEncoder, EncodedBlock, LocalExecutor, NetworkChoice
 from similar_images.vectors.items import Items
 from similar_images.vectors.manifest import Runtime
@@ -141,7 +141,7 @@ class RayEncoder:
                 raise OSError(f"expected part {i} from Ray, got {row['part']}: rerun to resume")
             yield from self._split_result(part, row)
 
-    def _split_result(self, part: list[Block], row: Row) -> Iterator[EncodedBlock]:
+    def _split_result(self, part: list[Block], row: ResultRow) -> Iterator[EncodedBlock]:
         """Yield the encoded blocks of a part."""
         vectors = np.frombuffer(row["vectors"], np.float32).reshape(-1, self.description.dimension)
         reasons = dict(json.loads(row["skipped"]))
@@ -152,7 +152,7 @@ class RayEncoder:
             vectors = vectors[len(rows) :]
 
 
-def _watch(dataset: Any, pool: WorkerPool) -> Iterator[Row]:
+def _watch(dataset: Any, pool: WorkerPool) -> Iterator[ResultRow]:
     """Yield the rows of a dataset. Raises LostWorkers if workers do not fit after a lost node: Ray would wait forever."""
     results: Queue[Any] = Queue(PARTS_AHEAD)
     stopped = Flag()
@@ -259,7 +259,7 @@ def _last_line(error: BaseException) -> str:
     return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
 
 
-def _part_row(number: int, part: list[Block]) -> Row:
+def _part_row(number: int, part: list[Block]) -> PartRow:
     rows = json.dumps([list(block.rows) for block in part])
     return {"part": number, "blocks": rows, "names": [name for block in part for name in block.names]}
 

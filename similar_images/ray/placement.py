@@ -1,14 +1,16 @@
-"""Numbers of workers that fit on the nodes of a Ray cluster, and the cores of each.
-
-A node is an entry of ray.nodes(): "Alive" and "Resources", with the numbers of "CPU" and "GPU".
-"""
+"""Numbers of workers that fit on the nodes of a Ray cluster, and the cores of each."""
 
 from math import floor
-from typing import Any
+from typing import TypedDict
 
 RESOLUTION = 1e-4  # smallest part of a CPU or GPU in Ray
 
-Node = dict[str, Any]
+
+class Node(TypedDict):
+    """An entry of ray.nodes()."""
+
+    Alive: bool
+    Resources: dict[str, float]  # "CPU" and "GPU"
 
 
 def count_slots(nodes: list[Node], cpus: float, gpus: float = 0) -> int:
@@ -28,7 +30,7 @@ def cpus_per_worker(nodes: list[Node], workers: int, gpus: float = 0) -> float:
             f"expected GPUs for {workers} workers with {gpus:g} each, got {total:g} on {len(living)} nodes, enough for "
             f"{most}: use fewer --workers, or a smaller --gpus-per-worker"
         )
-    shares: set[float] = {
+    shares = {
         floor(node["Resources"].get("CPU", 0) / k / RESOLUTION) * RESOLUTION
         for node in living
         for k in range(1, workers + 1)
@@ -55,5 +57,4 @@ def _slots_of(node: Node, cpus: float, gpus: float) -> int:
 
 
 def _fit(node: Node, kind: str, each: float) -> int:
-    available: float = node["Resources"].get(kind, 0)
-    return floor(available / each + RESOLUTION)
+    return floor(node["Resources"].get(kind, 0) / each + RESOLUTION)

@@ -7,7 +7,7 @@ import json
 import socket
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -19,7 +19,22 @@ from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.extract import Block, ImageEncoder, NetworkChoice
 from similar_images.vectors.manifest import Runtime
 
-Row = dict[str, Any]  # of Ray Data
+
+class PartRow(TypedDict):
+    """Blocks to encode, as a row of Ray Data."""
+
+    part: int
+    blocks: str  # JSON: the rows of each block
+    names: list[str]
+
+
+class ResultRow(TypedDict):
+    """The encoded blocks of a part, or the failure of its worker."""
+
+    part: int
+    vectors: bytes
+    skipped: str  # JSON: rows and reasons
+    failure: str  # as by `describe_failure`; empty: none
 
 
 @dataclass(frozen=True)
@@ -71,7 +86,7 @@ class Worker:
             raise ValueError(f"the network {encoder.description.name} differs on this node: check its weights")
         self._encoder = ImageEncoder(source, encoder, runtime, job.limits, job.decoders, job.known)
 
-    def __call__(self, part: Row) -> Row:
+    def __call__(self, part: PartRow) -> ResultRow:
         vectors, skipped = [], []
         try:
             if not self._failure:

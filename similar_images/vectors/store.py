@@ -6,6 +6,7 @@ Shape letters: n images, d numbers per vector.
 import hashlib
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,14 +148,11 @@ def block_digests(
         release(array)
 
 
-def content_digests(path: Path) -> dict[str, Any]:
-    """Return the digests of complete vectors, by the fields of a manifest."""
+def add_digests(manifest: Manifest, path: Path) -> Manifest:
+    """Return the manifest of complete vectors with their digests."""
     array = open_array(path)
-    return {
-        "sha256": sha256(path),
-        "sample": sample(array),
-        "blocks": [digest for _, digest in block_digests(array, len(array))],
-    }
+    blocks = [digest for _, digest in block_digests(array, len(array))]
+    return replace(manifest, sha256=sha256(path), sample=sample(array), blocks=blocks)
 
 
 def block_rows(array: np.ndarray) -> int:

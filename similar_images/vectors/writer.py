@@ -31,7 +31,7 @@ from similar_images.networks.description import NetworkDescription, is_same_netw
 from similar_images.networks.hub_files import recorded_name
 from similar_images.records import write_record
 from similar_images.vectors.manifest import Manifest, NameList, Runtime, manifest_path, read_manifest
-from similar_images.vectors.store import check_unaltered, content_digests, open_array
+from similar_images.vectors.store import add_digests, check_unaltered, open_array
 
 
 def adopt(path: Path, names_file: Path, images: Path, network: str = "vgg16") -> None:
@@ -60,7 +60,7 @@ def adopt(path: Path, names_file: Path, images: Path, network: str = "vgg16") ->
         skipped=(),
         sha256=None,
     )
-    write_record(manifest_path(path), replace(manifest, **content_digests(path)))
+    write_record(manifest_path(path), add_digests(manifest, path))
 
 
 class Writer:
@@ -203,7 +203,7 @@ class Writer:
         try:
             self.checkpoint()
             if self.rows_done == self._manifest.n:
-                self._manifest = replace(self._manifest, **content_digests(self.path))
+                self._manifest = add_digests(self._manifest, self.path)
                 self.checkpoint()
         finally:
             _close(self._file)

@@ -12,10 +12,13 @@ MAX_CHOICES = 2_000  # different texts of a list; columns with more are not offe
 MAX_CHOICE_CHARS = 200  # columns with longer texts are not offered
 MAX_SAFE_INTEGER = 2**53 - 1  # of JavaScript; larger whole numbers are sent as texts
 
+Offer = dict[str, Any]  # a filter of one column, as js/messages.js declares it
+Choice = dict[str, Any]  # column -> the value to search for, as `nearest` takes it
 
-def offer(columns: Columns) -> list[dict[str, Any]]:
+
+def offer(columns: Columns) -> list[Offer]:
     """Return the name and kind of each column with different values, with its texts or its ends."""
-    fields: list[dict[str, Any]] = []
+    fields: list[Offer] = []
     for column, values in columns.items():
         kind = columns.kind(column)
         if column == NAME:
@@ -35,13 +38,13 @@ def offer(columns: Columns) -> list[dict[str, Any]]:
     return fields
 
 
-def read_choice(fields: Mapping[str, Any]) -> dict[str, Any]:
+def read_choice(fields: Mapping[str, Any]) -> Choice:
     """Return `where` from the page's value for each column: a text, or low and high, each of them or null."""
     found = {column: tuple(value) if isinstance(value, list) else value for column, value in fields.items()}
     return {column: value for column, value in found.items() if value not in ("", None, (None, None))}
 
 
-def as_json(where: Mapping[str, Any]) -> dict[str, Any]:
+def as_json(where: Mapping[str, Any]) -> Choice:
     """Return `where` with values for JSON."""
     return {column: _plain(value) for column, value in where.items()}
 

@@ -29,15 +29,16 @@ CATEGORIES = (
 SCALE = (OTHER, "#d9a441", "#d1321f")  # from low to high: visible on light and on dark pages
 STEPS = 254  # codes of a scale, from 1
 
+# "entries": label, colour and count of codes 1, 2, ..., or "low", "high" and "colours" of a scale
+Legend = dict[str, Any]
+
 
 class Colouring(NamedTuple):
     """A code for each image, and the meaning of the codes."""
 
     values: Sequence[Any] | np.ndarray  # (n,): labels, numbers, None
     codes: np.ndarray  # uint8 (n,); 0: no value
-    legend: dict[
-        str, Any
-    ]  # "entries": label, colour and count of codes 1, 2, ..., or "low", "high" and "colours" of a scale
+    legend: Legend
 
     def describe(self, row: int) -> str:
         """Return the value of an image as text; empty without a value."""

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 Card = dict[str, Any]  # a hit, as js/messages.js declares it
+Message = dict[str, Any]  # for JSON
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Reply:
 
     show: ClassVar[str]
 
-    def to_message(self) -> dict[str, Any]:
+    def to_message(self) -> Message:
         """Return the message without None, for `send`."""
         return {"show": self.show} | {name: value for name, value in asdict(self).items() if value is not None}
 
