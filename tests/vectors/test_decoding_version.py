@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from similar_images.cli.extract import main
 from similar_images.inputs.images import DECODING_VERSION
 from similar_images.vectors.manifest import manifest_path, read_manifest
 from similar_images.vectors.store import vectors_path
@@ -18,19 +16,19 @@ NOTE = "ignored colour profiles"
 
 
 @pytest.fixture
-def extract(tmp_path, monkeypatch):
+def extract(run, tmp_path, monkeypatch):
     """A function that runs the command on three images, and returns its messages."""
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     for number in range(3):
         Image.new("RGB", (40, 30), (80 * number, 10, 200)).save(f"photos/{number}.png")
 
-    def run(*options: str) -> str:
-        done = CliRunner().invoke(main, ["-d", "photos", "--network", "hog-colour", "--workers", "1", *options])
-        assert done.exit_code == 0, done.output
+    def extract(*options: str) -> str:
+        done = run("extract", "-d", "photos", "--network", "hog-colour", "--workers", "1", *options)
+        assert done.returncode == 0, done.stderr
         return done.stderr
 
-    return run
+    return extract
 
 
 def decoding() -> int | None:

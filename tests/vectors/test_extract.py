@@ -1,17 +1,13 @@
 import csv
 import signal
-import subprocess
 import tarfile
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from commands import extraction_command
 from extraction import extract_images
 from PIL import Image
 
 from similar_images import Collection
-from similar_images.cli.extract import main
 from similar_images.events import Skipped
 from similar_images.inputs.sources import archive, open_source
 from similar_images.networks import hog_colour
@@ -26,20 +22,18 @@ def extract(folder, names, output, batch=4, **options):
     return extract_images(folder, output.with_suffix(".txt"), names, output=output, batch=batch, **options)
 
 
-def test_workers_do_not_change_vectors(photos, tmp_path, monkeypatch):
+def test_workers_do_not_change_vectors(photos, run, tmp_path, monkeypatch):
     started, new_pool = [], extraction.DecodePool
 
     def count(*arguments):
         started.append(arguments[-1])
         return new_pool(*arguments)
 
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(extraction, "DecodePool", count)
     written = []
     for workers in (1, 3):
-        options = ("-d", "photos", "--network", "hog-colour", "-o", f"{workers}.npy", "--workers", str(workers))
-        done = CliRunner().invoke(main, options)
-        assert done.exit_code == 0, done.output
+        options = ("-d", "photos", "--network", "hog-colour", "-o", f"{workers}.npy", "--workers", workers)
+        assert run("extract", *options).returncode == 0
         written.append((tmp_path / f"{workers}.npy").read_bytes())
     assert started == [1, 3] and written[0] == written[1]
 
@@ -84,19 +78,19 @@ def test_listed_images_keep_their_rows_in_a_grown_folder(photos, tmp_path, monke
     assert list_images(None, photos).names == [*first.names, "a.png"]
 
 
-def test_retry_skipped_fills_readable_rows(photos, tmp_path):
+def test_retry_skipped_fills_readable_rows(photos, run, tmp_path):
+    options = ("-l", "list.txt", "-d", "photos", "--network", "hog-colour", "-b", "8")
     good = (photos / "red" / "1.jpg").read_bytes()
     names = open_source(photos).find().names
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
-    subprocess.run(extraction_command("-o", "whole.npy"), cwd=tmp_path, check=True, capture_output=True)
+    assert run("extract", *options, "-o", "whole.npy").returncode == 0
     for name in ("red/1.jpg", "blue/2.jpg"):
         (photos / name).write_text("broken")
-    command = extraction_command("-o", "v.npy")
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert run("extract", *options, "-o", "v.npy").returncode == 0
     assert [entry.name for entry in open_vectors(tmp_path / "v.npy").skipped] == ["blue/2.jpg", "red/1.jpg"]
     (photos / "red" / "1.jpg").write_bytes(good)
-    again = subprocess.run([*command, "--retry-skipped"], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert "11 of 12 images, 1 skipped" in again.stderr
+    again = run("extract", *options, "-o", "v.npy", "--retry-skipped")
+    assert again.returncode == 0 and "11 of 12 images, 1 skipped" in again.stderr
     found = open_vectors(tmp_path / "v.npy")
     assert [entry.name for entry in found.skipped] == ["blue/2.jpg"]
     row = names.index("red/1.jpg")
@@ -154,27 +148,21 @@ def test_the_network_always_gets_a_full_batch(photos, tmp_path, monkeypatch):
     assert sizes == [5, 5, 5] and vectors.array.any(axis=1).sum() == 11
 
 
-def test_an_archive_is_opened_once_in_a_run(photos, tmp_path, monkeypatch):
-    from similar_images.cli.extract import main
-
-    monkeypatch.chdir(tmp_path)
+def test_an_archive_is_opened_once_in_a_run(photos, run, tmp_path, monkeypatch):
     (photos / "bad.jpg").write_text("no image")
-    with tarfile.open("photos.tar.gz", "w:gz") as file:
+    with tarfile.open(tmp_path / "photos.tar.gz", "w:gz") as file:
         file.add(photos, "photos")
     opened, open_archive = [], archive.open_archive
     monkeypatch.setattr(archive, "open_archive", lambda file: opened.append(file) or open_archive(file))
-    done = CliRunner().invoke(main, ["-d", "photos.tar.gz", "--network", "hog-colour"])
-    assert done.exit_code == 0, done.output
-    assert "12 of 13 images, 1 skipped" in done.output and len(opened) == 1
+    done = run("extract", "-d", "photos.tar.gz", "--network", "hog-colour")
+    assert done.returncode == 0, done.stderr
+    assert "12 of 13 images, 1 skipped" in done.stderr and len(opened) == 1
 
 
-def test_the_handler_of_sigterm_is_restored_after_a_run(photos, tmp_path, monkeypatch):
-    from similar_images.cli.extract import main
-
-    monkeypatch.chdir(tmp_path)
+def test_the_handler_of_sigterm_is_restored_after_a_run(photos, run):
     before = signal.getsignal(signal.SIGTERM)
-    done = CliRunner().invoke(main, ["-d", "photos", "--network", "hog-colour"])
-    assert done.exit_code == 0 and signal.getsignal(signal.SIGTERM) is before
+    assert run("extract", "-d", "photos", "--network", "hog-colour").returncode == 0
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_default_batch_depends_on_the_backend_and_the_memory_alone():

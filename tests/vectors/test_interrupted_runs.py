@@ -21,33 +21,10 @@ def test_killed_runs_end_with_the_same_bytes(photos, tmp_path):
     (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
     (photos / "red" / "1.jpg").write_text("broken")
 
-    def command(output: str) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "similar_images",
-            "extract",
-            "-l",
-            "list.txt",
-            "-d",
-            "photos",
-            "-o",
-            output,
-            "--network",
-            "hog-colour",
-            "-b",
-            "8",
-        ]
-
-    subprocess.run(command("whole.npy"), cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(extraction_command("-o", "whole.npy"), cwd=tmp_path, check=True, capture_output=True)
     killed = 0
     for _ in range(30):
-        process = subprocess.Popen(
-            command("killed.npy"),
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = subprocess.Popen(extraction_command("-o", "killed.npy"), cwd=tmp_path, stderr=subprocess.DEVNULL)
         try:
             process.wait(moments.uniform(0.3, 1.9))
         except subprocess.TimeoutExpired:
@@ -55,7 +32,7 @@ def test_killed_runs_end_with_the_same_bytes(photos, tmp_path):
             killed += 1
         process.wait()
     assert killed == 30, "the run was too fast to be killed"
-    subprocess.run(command("killed.npy"), cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(extraction_command("-o", "killed.npy"), cwd=tmp_path, check=True, capture_output=True)
     for suffix in (".npy", ".json"):
         assert (tmp_path / f"whole{suffix}").read_bytes() == (tmp_path / f"killed{suffix}").read_bytes()
 
@@ -105,9 +82,8 @@ def test_full_disk_is_one_line_and_a_rerun_ends_with_the_same_bytes(photos, tmp_
     small = tmp_path / "small"
     small.mkdir()
     size = (tmp_path / "whole.npy").stat().st_size + 100_000
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)], capture_output=True
-    ).returncode:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("nothing can be mounted here")
     try:
         command = extraction_command("-o", str(small / "v.npy"))

@@ -113,7 +113,7 @@ def malformed() -> Iterator[object]:
 def answers(kind: type[BackgroundWidget]) -> dict[str, MethodType]:
     """Return the methods of a widget that answer requests of its page, by the requests' names."""
     names = (name for name in dir(kind) if name.startswith("_answer_"))
-    return {name.removeprefix("_answer_"): MethodType(getattr(kind, name), None) for name in names}
+    return {name.removeprefix("_answer_"): MethodType(getattr(kind, name), object()) for name in names}
 
 
 ANSWERS = [(do, answer) for kind in KINDS for do, answer in answers(kind).items()]
