@@ -88,28 +88,28 @@ class DuplicateReview(BackgroundWidget):
 
         The files are read again: images changed since the comparison are left out, with a warning.
         """
-        return duplicate_choice.to_csv(self._drop_changed(_warn), set(self.kept))
+        return self._write("csv", _warn)
 
     def to_script(self) -> str:
         """Return a script for POSIX sh that moves the other images. Raises ValueError for an archive.
 
         Changed images are left out, as in the CSV; the script verifies each file again before moving it.
         """
-        return duplicate_choice.to_script(self._drop_changed(_warn), set(self.kept), self.collection.source)
+        return self._write("script", _warn)
 
-    def _drop_changed(self, progress: Progress) -> list[Member]:
-        """Return the images whose files are unchanged since the comparison; the others become notes."""
-        return duplicate_choice.drop_changed(self.members, set(self.kept), self.collection.source, progress)
+    def _write(self, form: str, progress: Progress) -> str:
+        """Return the choice of the images whose files are unchanged since the comparison; the others become notes."""
+        kept, source = set(self.kept), self.collection.source
+        members = duplicate_choice.drop_changed(self.members, kept, source, progress)
+        if form == "csv":
+            return duplicate_choice.to_csv(members, kept)
+        return duplicate_choice.to_script(members, kept, source)
 
     def _save(self, form: str) -> None:
         """Send the choice to the page in a form of FILES; the status names the images left out."""
         left_out: list[str] = []
         self._set_status("busy", "Checking the files …")
-        members, kept = self._drop_changed(lambda event: left_out.append(event.note)), set(self.kept)
-        if form == "csv":
-            text = duplicate_choice.to_csv(members, kept)
-        else:
-            text = duplicate_choice.to_script(members, kept, self.collection.source)
+        text = self._write(form, lambda event: left_out.append(event.note))
         self._reply(FILES[form], [text.encode()])
         self._set_status("done", "; ".join([self._summary, *left_out]))
 

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from galleries import tell
 from PIL import Image
 from sample_images import make_sample
 
@@ -31,8 +32,7 @@ def started(comparison, n: int = 5, queries: list[str] | None = None) -> BlindTe
 
 
 def vote(test: BlindTest, choice: str) -> None:
-    test._handle_custom_msg({"do": "vote", "vote": choice, "number": test.asked["number"]}, [])
-    test.wait()
+    tell(test, do="vote", vote=choice, number=test.asked["number"])
 
 
 def test_lists_have_no_names(comparison):
@@ -114,8 +114,7 @@ def test_verdict_uses_the_sequential_bound():
 def test_result_can_be_shown_before_the_end(comparison):
     test = started(comparison())
     vote(test, "left")
-    test._handle_custom_msg({"do": "result"}, [])
-    test.wait()
+    tell(test, do="result")
     assert "more votes" in test.result["sentence"] or "no end" in test.result["sentence"]
 
 
@@ -130,8 +129,7 @@ def test_each_list_is_searched_once_and_votes_are_counted(tmp_path):
     for given in range(7):
         assert (test.voted, test.n, len(test.asked["left"])) == (given, 30, 8)
         vote(test, "tie")
-    test._handle_custom_msg({"do": "undo"}, [])
-    test.wait()
+    tell(test, do="undo")
     assert (test.voted, test.n) == (6, 30) and searched == names
     test.show_result()
     test.wait()
@@ -184,8 +182,7 @@ def test_undone_vote_repeats_its_query(comparison):
     first = test.asked["query"]
     vote(test, "left")
     assert test.can_undo and test.voted == 1
-    test._handle_custom_msg({"do": "undo"}, [])
-    test.wait()
+    tell(test, do="undo")
     assert (test.voted, test.can_undo, test.asked["query"]) == (0, False, first)
     assert comparison().votes() == []
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import SERIOUS, chromium_path
+from galleries import sent
 from near_duplicates import COPY, LARGE, OTHER, SAME, THRESHOLD, keeps, make_copies, saved
 from playwright.sync_api import Browser, Page, expect
 from traitlets import TraitError
@@ -58,8 +59,7 @@ def test_changed_file_is_left_out_with_a_warning(folder, tmp_path):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     review = DuplicateReview(Collection.open(tmp_path / "sample_file_list.txt"), THRESHOLD)
     review.wait()
-    before, sent = review.to_csv(), []
-    review.send = lambda message, buffers: sent.append((message["show"], buffers[0].decode()))
+    before = review.to_csv()
     (tmp_path / "sample" / SAME).write_bytes(b"another picture")
     for made in (review.to_csv, review.to_script):
         with pytest.warns(UserWarning, match=f"left out {SAME}: it has changed since the comparison"):
@@ -67,9 +67,8 @@ def test_changed_file_is_left_out_with_a_warning(folder, tmp_path):
         assert SAME not in text
     assert SAME in before
     for form in ("csv", "script"):
-        review._handle_custom_msg({"do": "save", "form": form}, [])
-        review.wait()
-        assert sent[-1][0] == "file" and SAME not in sent[-1][1]
+        message, (content,) = sent(review, do="save", form=form)
+        assert message["show"] == "file" and SAME not in content.decode()
         assert review.status["kind"] == "done" and f"left out {SAME}" in review.status["text"]
     review.close()
 

@@ -65,11 +65,11 @@ def test_thumbnail_cache_is_limited(collection):
 
 
 def test_original_is_sent_in_a_browser_format(collection, shown):
-    message, content = sent(shown, do="original", row=3)
+    message, (content,) = sent(shown, do="original", row=3)
     assert message == {"show": "original", "row": 3, "name": collection.names[3], "size": "80 x 60 pixels"}
     assert content == collection.image(3).read_bytes()
     collection.image(3).write_bytes(encoded(Image.new("RGB", (50, 40)), "TIFF"))
-    message, content = sent(shown, do="original", row=3)
+    message, (content,) = sent(shown, do="original", row=3)
     assert message["size"] == "50 x 40 pixels" and Image.open(io.BytesIO(content)).format == "JPEG"
     collection.image(3).unlink()
     tell(shown, do="original", row=3)
@@ -78,15 +78,15 @@ def test_original_is_sent_in_a_browser_format(collection, shown):
 
 def test_ticked_hits_are_exported(shown):
     shown.selection = rows = [hits(shown)[i][0] for i in (0, 2)]
-    message, content = sent(shown, do="export", form="csv")
+    message, (content,) = sent(shown, do="export", form="csv")
     assert (message["name"], message["type"]) == ("similar-images.csv", "text/csv")
     assert content.decode().splitlines() == [
         "name,similarity",
         *(f"{name},{similarity:.4f}" for row, name, similarity in hits(shown) if row in rows),
     ]
-    message, content = sent(shown, do="export", form="png")
+    message, (content,) = sent(shown, do="export", form="png")
     assert Image.open(io.BytesIO(content)).size == (12 + 2 * 252, 12 + 268)
-    message, content = sent(shown, do="export", form="html")
+    message, (content,) = sent(shown, do="export", form="html")
     assert content.count(b"data:image/jpeg;base64,") == 2 and query(shown).encode() in content
     shown.selection = []
     tell(shown, do="export", form="csv")

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import traitlets
+from galleries import outbox, sent, tell
 from traitlets import TraitError
 
 from similar_images import Collection, Map
@@ -20,12 +21,6 @@ def shown_map(collection, shown):
     shown_map = Map(collection, PLACES, shown)
     yield shown_map
     shown_map.close()
-
-
-def sent(one: Map, monkeypatch) -> list[tuple[dict, list]]:
-    messages: list[tuple[dict, list]] = []
-    monkeypatch.setattr(one, "send", lambda content, buffers=None: messages.append((content, buffers)))
-    return messages
 
 
 def test_places_are_sent_as_float32_with_nan(collection):
@@ -143,8 +138,7 @@ def test_similarity_to_the_query_matches_exact_search(collection, shown, shown_m
 
 
 def test_click_searches_in_the_gallery(shown, shown_map):
-    shown_map._handle_custom_msg({"do": "search", "row": 7}, [])
-    shown_map.wait()
+    tell(shown_map, do="search", row=7)
     shown.wait()
     assert shown.shown["query"]["row"] == shown_map.query == 7
     shown.search_row(2)
@@ -178,11 +172,10 @@ def test_selection_is_shared_with_the_gallery(collection, shown):
     assert shared.selection == [5]
 
 
-def test_requested_pictures_and_names_are_sent(shown_map, monkeypatch):
-    messages = sent(shown_map, monkeypatch)
-    shown_map._handle_custom_msg({"do": "pictures", "rows": [0, 11]}, [])
-    shown_map._handle_custom_msg({"do": "describe", "row": 3}, [])
-    shown_map.wait()
+def test_requested_pictures_and_names_are_sent(shown_map):
+    messages = outbox(shown_map)
+    tell(shown_map, do="pictures", rows=[0, 11])
+    tell(shown_map, do="describe", row=3)
     pictures = {
         row: one
         for said, buffers in messages
@@ -194,12 +187,9 @@ def test_requested_pictures_and_names_are_sent(shown_map, monkeypatch):
     assert (described["row"], described["name"], described["absent"]) == (3, shown_map.collection.names[3], "")
 
 
-def test_missing_image_has_a_reason(collection, shown_map, monkeypatch):
-    messages = sent(shown_map, monkeypatch)
+def test_missing_image_has_a_reason(collection, shown_map):
     collection.image(0).unlink()
-    shown_map._handle_custom_msg({"do": "pictures", "rows": [0]}, [])
-    shown_map.wait()
-    ((said, buffers),) = messages
+    said, buffers = sent(shown_map, do="pictures", rows=[0])
     assert (said["pictures"], said["absent"], buffers) == ([], [(0, "no such file")], [])
 
 

@@ -3,12 +3,17 @@
 import importlib.util
 import logging
 import math
+import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
+from inspect import signature
 from types import MethodType
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from sample_images import make_sample
 
 from similar_images import (
@@ -22,8 +27,11 @@ from similar_images import (
     TextCollection,
     TextGallery,
 )
+from similar_images.collection.session import Box
 from similar_images.collection.texts import DOCSTRINGS
+from similar_images.widgets import replies
 from similar_images.widgets.background import BackgroundWidget, read_fields
+from similar_images.widgets.uploads import UploadPart
 
 WRONG = [
     *(None, True, -1, 2, 10**30, -(10**30), 10**5000, 1.5, math.nan, math.inf, "", "x", "\n\0", "9" * 10_000),
@@ -55,6 +63,17 @@ REQUESTS = [  # of the pages of all widgets; each field is replaced by each of W
 
 
 KINDS = (Gallery, TextGallery, Map, Overview, DuplicateReview, BlindTest)
+
+
+TYPES = {
+    "string": str,
+    "number": int,
+    "boolean": bool,
+    "number[]": list[int],
+    "Box": Box,
+    "Record<string, Condition>": dict[str, Any],
+}
+SCRIPT = (ROOT / "js" / "messages.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -262,3 +281,28 @@ def test_two_saves_at_once_work(opened, monkeypatch):
         review._handle_custom_msg({"do": "save", "form": form}, [])
     review.wait()
     assert sorted(sent) == ["duplicates-choice.csv", "move-duplicates.sh"] and review.status["kind"] == "done"
+
+
+def declared_fields(declared: str) -> dict[str, str]:
+    """Return name -> type of the fields of a message, such as `row: number, at?: number`."""
+    return dict(re.findall(r"(\w+\??): ((?:[^,<\[{]|<[^>]*>|\[\]|\[[^\]]*\])+)", declared))
+
+
+def test_requests_are_declared_for_the_page():
+    declared = {do: declared_fields(rest) for do, rest in re.findall(r'\{ do: "(\w+)"(?:, )?(.*?) \}', SCRIPT)}
+    assert declared.keys() == {do for do, _ in ANSWERS}
+    for do, answer in ANSWERS:
+        parameters = signature(UploadPart if do == "upload" else answer).parameters
+        types = {name: one.annotation for name, one in parameters.items() if one.annotation is not bytes}
+        assert types == {name: TYPES[kind.strip()] for name, kind in declared[do].items()}, do
+
+
+def test_replies_are_declared_for_the_page():
+    found = re.findall(r'\{\{ show: "(\w+)", (.*?) \}\} (\w+) \*/', SCRIPT)
+    declared = {name: (show, declared_fields(rest).keys()) for show, rest, name in found}
+    kinds = replies.Reply.__subclasses__()
+    assert declared.keys() == {kind.__name__ for kind in kinds}
+    for kind in kinds:
+        optional = {field.name for field in fields(kind) if field.default is not MISSING}
+        names = {f"{field.name}?" if field.name in optional else field.name for field in fields(kind)}
+        assert declared[kind.__name__] == (kind.show, names), kind

@@ -1,6 +1,7 @@
 """The overview without a browser: groups, ticks, pictures."""
 
 import pytest
+from galleries import outbox, tell
 
 from similar_images import Gallery
 from similar_images.widgets.overview import Overview
@@ -33,20 +34,18 @@ def test_groups_match_the_collection(collection, overview):
 def test_ticked_group_is_selected_in_the_gallery(collection, overview, shown):
     rows = [hit.row for hit in collection.spread(4)]
     shown.selection = before = [row for row in range(12) if row not in rows][:1]
-    overview._handle_custom_msg({"do": "tick", "group": 0, "on": True}, [])
+    tell(overview, do="tick", group=0, on=True)
     assert list(overview.selection) == list(shown.selection) == before + rows
-    overview._handle_custom_msg({"do": "tick", "group": 0, "on": False}, [])
+    tell(overview, do="tick", group=0, on=False)
     assert list(shown.selection) == before
 
 
 def test_click_searches_in_the_gallery_and_pictures_are_sent(collection, overview, shown):
-    overview._handle_custom_msg({"do": "row", "row": 5}, [])
+    tell(overview, do="row", row=5)
     shown.wait()
     assert shown.query.row == 5
-    out = []
-    overview.send = lambda message, buffers: out.append((message, buffers))
-    overview._handle_custom_msg({"do": "pictures", "rows": [1, 2]}, [])
-    overview.wait()
+    out = outbox(overview)
+    tell(overview, do="pictures", rows=[1, 2])
     assert sorted(row for message, _ in out for row in message["pictures"]) == [1, 2]
 
 

@@ -1,18 +1,11 @@
 """A gallery and Python: hits, query, ticked rows, marks, names, several images, further hits."""
 
 import pytest
-from galleries import hits, query, refusal, tell
+from galleries import hits, outbox, query, refusal, tell
 from traitlets import TraitError
 
-from similar_images import Collection, Gallery
+from similar_images import Collection
 from similar_images.widgets import search
-
-
-def outbox(shown: Gallery) -> list[tuple[dict, list[bytes]]]:
-    """Return a list of the messages that a gallery sends from now on."""
-    out: list[tuple[dict, list[bytes]]] = []
-    shown.send = lambda content, buffers=(): out.append((content, [bytes(one) for one in buffers]))
-    return out
 
 
 def of(collection: Collection, kind: str) -> list[int]:

@@ -117,15 +117,12 @@ def test_long_text_is_cut_and_sent_on_request(tmp_path):
     tell(shown, do="row", row=1)
     cut = next(hit for hit in shown.shown["hits"] if hit["row"] == 0)
     assert cut["is_cut"] and len(cut["pieces"][0][0]) == 600 and cut["pieces"][0][0].endswith("…")
-    out = []
-    shown.send = lambda *sent: out.append(sent)
-    tell(shown, do="original", row=0)
-    assert out == [({"show": "original", "row": 0, "text": long}, [])]
+    assert sent(shown, do="original", row=0) == ({"show": "original", "row": 0, "text": long}, [])
 
 
 def test_ticked_texts_are_exported(shown):
     shown.selection = [row for row, _, _ in hits(shown)[:2]]
-    message, content = sent(shown, do="export", form="csv")
+    message, (content,) = sent(shown, do="export", form="csv")
     assert (message["name"], message["type"]) == ("similar-texts.csv", "text/csv")
     lines = content.decode().splitlines()
     assert lines[0] == "text,similarity" and len(lines) == 3

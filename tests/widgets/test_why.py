@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from galleries import GREEN, refusal, tell, upload
+from galleries import GREEN, refusal, sent, tell, upload
 from PIL import Image
 
 from similar_images import Collection, Gallery
@@ -20,18 +20,15 @@ def deep(collection, tmp_path) -> Gallery:
     return gallery
 
 
-def sent(shown: Gallery, row: int) -> tuple[dict, list[Image.Image]]:
+def explained(shown: Gallery, row: int) -> tuple[dict, list[Image.Image]]:
     """Return the explanation of a hit, and its pictures."""
-    out = []
-    shown.send = lambda content, buffers: out.append((content, [Image.open(io.BytesIO(one)) for one in buffers]))
-    tell(shown, do="why", row=row)
-    ((content, pictures),) = out
-    return content, pictures
+    content, pictures = sent(shown, do="why", row=row)
+    return content, [Image.open(io.BytesIO(one)) for one in pictures]
 
 
 def test_query_and_hit_are_sent_with_heat_maps(deep):
     before, hit = deep.status, deep.hits[0]
-    content, pictures = sent(deep, hit.row)
+    content, pictures = explained(deep, hit.row)
     assert content["number"] == deep.shown["number"] and content["row"] == hit.row and content["name"] == hit.name
     assert content["says"].startswith("most alike: the ") and content["says"].endswith(" of the hit")
     assert [alt.split()[:2] for alt in content["alts"]] == [["Query", f"{deep.query.name},"], ["Hit", f"{hit.name},"]]
@@ -43,11 +40,11 @@ def test_query_and_hit_are_sent_with_heat_maps(deep):
 
 def test_upload_and_its_part_are_explained(deep):
     upload(deep, "green.png", GREEN)
-    content, pictures = sent(deep, 0)
+    content, pictures = explained(deep, 0)
     assert content["alts"][0].startswith("Query green.png") and pictures[0].size == (80, 60)
     deep.search_part((0, 0, 0.5, 1))
     deep.wait()
-    _, pictures = sent(deep, 0)
+    _, pictures = explained(deep, 0)
     assert pictures[0].size == (40, 60)
 
 
