@@ -5,59 +5,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from vector_files import HOG, D, new_writer, rows, write
 
 from similar_images.events import Skipped
-from similar_images.inputs.names import write_names
 from similar_images.networks.catalog import NETWORKS, describe
-from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import fingerprint, open_vectors
 from similar_images.vectors.writer import Writer, adopt
-
-HOG = describe(NETWORKS["hog-colour"])
-D = HOG.dimension
-
-
-@pytest.fixture
-def names(tmp_path):
-    """Write a list of n names and return them."""
-
-    def write(n: int) -> list[str]:
-        lines = [f"{row}.jpg" for row in range(n)]
-        write_names(tmp_path / "list.txt", lines)
-        return lines
-
-    return write
-
-
-@pytest.fixture
-def writer(tmp_path, names):
-    """Return a writer for n names."""
-
-    def make(n: int, **options: object) -> Writer:
-        return Writer(tmp_path / "list.npy", tmp_path / "list.txt", names(n), tmp_path, **options)
-
-    return make
-
-
-def rows(start: int, stop: int) -> np.ndarray:
-    return np.arange(start, stop, dtype=np.float32)[:, None] + np.ones(D, dtype=np.float32)
-
-
-def write(writer: Writer, *blocks: tuple[int, int], network: NetworkDescription = HOG) -> None:
-    writer.begin(network)
-    for start, stop in blocks:
-        writer.append(rows(start, stop), [])
-        writer.checkpoint()
 
 
 def files(folder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def test_rows_are_read_back_by_line(tmp_path, writer):
-    output = writer(5)
-    write(output, (0, 2), (2, 5))
-    output.finish()
+def test_rows_are_read_back_by_line(tmp_path):
+    write(new_writer(tmp_path, 5), (0, 2), (2, 5))
     opened = open_vectors(tmp_path / "list.npy")
     assert opened.names == ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg"]
     assert np.array_equal(opened.array, rows(0, 5))
@@ -65,114 +26,99 @@ def test_rows_are_read_back_by_line(tmp_path, writer):
     assert opened.network == HOG
 
 
-def test_stopped_run_resumes_to_the_same_bytes(tmp_path, writer):
-    unbroken = writer(5)
-    write(unbroken, (0, 5))
-    unbroken.finish()
+def test_stopped_run_resumes_to_the_same_bytes(tmp_path):
+    write(new_writer(tmp_path, 5), (0, 5))
     expected = files(tmp_path)
 
-    stopped = writer(5, overwrite=True)
-    write(stopped, (0, 2))
-    stopped.finish()  # as an interrupt does
+    write(new_writer(tmp_path, 5, overwrite=True), (0, 2))  # as an interrupt does
     with pytest.raises(ValueError, match="incomplete, 2 of 5 rows"):
         open_vectors(tmp_path / "list.npy")
-    second = writer(5)
+    second = new_writer(tmp_path, 5)
     assert second.rows_done == 2
     write(second, (2, 5))
-    second.finish()
     assert files(tmp_path) == expected
 
 
-def test_grown_list_computes_new_rows_and_ends_with_the_same_bytes(tmp_path, writer):
-    first = writer(3)
-    write(first, (0, 3))
-    first.finish()
+def test_grown_list_computes_new_rows_and_ends_with_the_same_bytes(tmp_path):
+    write(new_writer(tmp_path, 3), (0, 3))
     before = fingerprint(open_vectors(tmp_path / "list.npy").array)
-    second = writer(5)
+    second = new_writer(tmp_path, 5)
     assert second.rows_done == 3 and not second.is_complete
     write(second, (3, 5))
-    second.finish()
-    assert writer(5).is_complete
+    assert new_writer(tmp_path, 5).is_complete
     assert fingerprint(open_vectors(tmp_path / "list.npy").array[:3]) == before
     grown = files(tmp_path)
 
-    unbroken = writer(5, overwrite=True)
-    write(unbroken, (0, 5))
-    unbroken.finish()
+    write(new_writer(tmp_path, 5, overwrite=True), (0, 5))
     assert files(tmp_path) == grown
 
 
-def test_skipped_rows_are_kept_with_their_reasons(tmp_path, writer):
-    output = writer(2)
+def test_skipped_rows_are_kept_with_their_reasons(tmp_path):
+    output = new_writer(tmp_path, 2)
     output.begin(HOG)
     output.append(np.zeros((2, D)), [Skipped(1, "1.jpg", "truncated")])
     output.finish()
     assert open_vectors(tmp_path / "list.npy").skipped == [Skipped(1, "1.jpg", "truncated")]
 
 
-def test_existing_vectors_need_overwrite(tmp_path, writer, names):
-    first = writer(3)
-    write(first, (0, 3))
-    first.finish()
+def test_existing_vectors_need_overwrite(tmp_path):
+    write(new_writer(tmp_path, 3), (0, 3))
     expected = files(tmp_path)
     with pytest.raises(ValueError, match=r"was made with resampling box instead of nearest.*--overwrite"):
-        write(writer(3), network=replace(HOG, resampling="nearest"))
+        write(new_writer(tmp_path, 3), network=replace(HOG, resampling="nearest"))
     (tmp_path / "list.txt").write_text("other.jpg\n1.jpg\n2.jpg\n")
     with pytest.raises(ValueError, match="for another list"):
         Writer(tmp_path / "list.npy", tmp_path / "list.txt", ["other.jpg", "1.jpg", "2.jpg"], tmp_path)
     with pytest.raises(ValueError, match="for another list"):
-        writer(2)
+        new_writer(tmp_path, 2)
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(ValueError, match="for the images in"):
-        Writer(tmp_path / "list.npy", tmp_path / "list.txt", names(3), tmp_path / "elsewhere")
+        Writer(tmp_path / "list.npy", tmp_path / "list.txt", ["0.jpg", "1.jpg", "2.jpg"], tmp_path / "elsewhere")
+    assert new_writer(tmp_path, 3).is_complete  # after it has restored the list
     assert files(tmp_path) == expected
     (tmp_path / "list.json").unlink()
     with pytest.raises(FileExistsError, match="use --overwrite"):
-        writer(3)
+        new_writer(tmp_path, 3)
 
 
-def test_truncated_vectors_are_not_resumed(tmp_path, writer):
-    stopped = writer(5)
-    write(stopped, (0, 3))
-    stopped.finish()
+def test_truncated_vectors_are_not_resumed(tmp_path):
+    write(new_writer(tmp_path, 5), (0, 3))
     content = (tmp_path / "list.npy").read_bytes()
     (tmp_path / "list.npy").write_bytes(content[: 128 + 2 * 4 * D])
     with pytest.raises(ValueError, match="expected 3 rows"):
-        writer(5)
+        new_writer(tmp_path, 5)
     (tmp_path / "list.npy").unlink()
     with pytest.raises(ValueError, match="expected 3 rows"):
-        writer(5)
+        new_writer(tmp_path, 5)
 
 
 @pytest.fixture
-def three(tmp_path, writer) -> dict:
+def three(tmp_path) -> dict:
     """Three complete vectors; return the contents of their files."""
-    first = writer(3)
-    write(first, (0, 3))
-    first.finish()
+    write(new_writer(tmp_path, 3), (0, 3))
     return files(tmp_path)
 
 
-def test_other_disk_errors_are_not_called_full(tmp_path, writer, three, monkeypatch):
+def test_other_disk_errors_are_not_called_full(tmp_path, three, monkeypatch):
 
     def failing(*_):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "posix_fallocate", failing)
     with pytest.raises(OSError, match=r"cannot write .*: Input/output error. Fix this .*nothing was changed") as raised:
-        writer(3, overwrite=True).begin(HOG)
+        new_writer(tmp_path, 3, overwrite=True).begin(HOG)
     assert "space" not in str(raised.value)
     assert files(tmp_path) == three
 
 
-def test_too_small_disk_changes_nothing(tmp_path, writer, three, monkeypatch):
+def test_too_small_disk_changes_nothing(tmp_path, three, monkeypatch):
     def full(*_):
         monkeypatch.undo()
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="no space on disk"):
-        writer(5).begin(HOG)
+        new_writer(tmp_path, 5).begin(HOG)
     names_of_five = files(tmp_path).pop("list.txt")
     assert files(tmp_path) | {"list.txt": three["list.txt"]} == three
     assert names_of_five.count(b"\n") == 5
@@ -221,10 +167,8 @@ def test_vectors_without_a_manifest_find_their_list_and_their_network(tmp_path):
         open_vectors(path)
 
 
-def test_changed_list_or_manifest_is_refused(tmp_path, writer):
-    output = writer(3)
-    write(output, (0, 3))
-    output.finish()
+def test_changed_list_or_manifest_is_refused(tmp_path):
+    write(new_writer(tmp_path, 3), (0, 3))
     manifest = json.loads((tmp_path / "list.json").read_text())
     for change, message in (
         ({"format": "other 1"}, "expected the format"),

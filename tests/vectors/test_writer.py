@@ -8,16 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from vector_files import HOG, D, new_writer, rows, write
 
 from similar_images.events import Skipped
 from similar_images.inputs.names import write_names
-from similar_images.networks.catalog import NETWORKS, describe
 from similar_images.vectors import store
 from similar_images.vectors.store import open_vectors
 from similar_images.vectors.writer import Writer
 
-HOG = describe(NETWORKS["hog-colour"])
-D = HOG.dimension
 OTHER_RUN = """
 import sys
 import numpy as np
@@ -33,23 +31,11 @@ writer.finish()
 """
 
 
-def make(folder: Path, n: int, **options: object) -> Writer:
-    names = [f"{row}.jpg" for row in range(n)]
-    write_names(folder / "list.txt", names)
-    return Writer(folder / "list.npy", folder / "list.txt", names, folder, **options)
-
-
-def fill(writer: Writer, n: int, value: float = 1) -> None:
-    writer.begin(HOG)
-    writer.append(np.full((n, D), value, np.float32), [])
-    writer.finish()
-
-
 @pytest.mark.parametrize("there", [0, 2], ids=["a new output", "a resumed output"])
 def test_run_overtaken_by_another_changes_nothing(tmp_path, there):
     if there:
-        fill(make(tmp_path, there), there)
-    slow = make(tmp_path, 4)
+        write(new_writer(tmp_path, there), (0, there))
+    slow = new_writer(tmp_path, 4)
     subprocess.run([sys.executable, "-c", OTHER_RUN, str(tmp_path), "4"], cwd=ROOT, check=True)
     finished = (tmp_path / "list.npy").read_bytes()
     with pytest.raises(
@@ -57,7 +43,7 @@ def test_run_overtaken_by_another_changes_nothing(tmp_path, there):
     ):
         slow.begin(HOG)
     assert (tmp_path / "list.npy").read_bytes() == finished
-    assert make(tmp_path, 4).is_complete
+    assert new_writer(tmp_path, 4).is_complete
 
 
 @pytest.fixture
@@ -74,7 +60,7 @@ def small_disk(tmp_path):
 
 @pytest.mark.parametrize("options", [{"overwrite": True}, {}], ids=["overwritten", "grown"])
 def test_a_full_disk_keeps_the_old_vectors(small_disk, options):
-    fill(make(small_disk, 100), 100)
+    write(new_writer(small_disk, 100), (0, 100))
     kept = {path.name: path.read_bytes() for path in small_disk.iterdir()}
     names = [f"{row}.jpg" for row in range(700)]
     writer = Writer(small_disk / "list.npy", small_disk / "list.txt", names, small_disk, **options)
@@ -85,15 +71,15 @@ def test_a_full_disk_keeps_the_old_vectors(small_disk, options):
 
 
 def test_overwriting_keeps_vectors_open_in_a_reader(tmp_path):
-    fill(make(tmp_path, 3), 3)
+    write(new_writer(tmp_path, 3), (0, 3))
     reader = open_vectors(tmp_path / "list.npy")
-    fill(make(tmp_path, 3, overwrite=True), 3, value=2)
-    assert (reader.array == 1).all()
-    assert (open_vectors(tmp_path / "list.npy").array == 2).all()
+    write(new_writer(tmp_path, 3, overwrite=True), (10, 13))
+    assert np.array_equal(reader.array, rows(0, 3))
+    assert np.array_equal(open_vectors(tmp_path / "list.npy").array, rows(10, 13))
 
 
 def test_skipped_images_are_not_copied_at_every_batch(tmp_path):
-    writer = make(tmp_path, 20_000)
+    writer = new_writer(tmp_path, 20_000)
     known = writer._skipped
     writer.begin(HOG, dtype="float16")
     for row in range(0, 20_000, 8):
@@ -112,27 +98,27 @@ def test_4096_dimensions_without_a_manifest_are_assumed_to_be_vgg16(tmp_path):
 
 
 def test_altered_vectors_are_not_extended(tmp_path):
-    fill(make(tmp_path, 3), 3)
+    write(new_writer(tmp_path, 3), (0, 3))
     array = np.load(tmp_path / "list.npy", mmap_mode="r+")
     array[1] = 5
     array.flush()
     later = (tmp_path / "list.json").stat().st_mtime_ns + 10**9
     os.utime(tmp_path / "list.npy", ns=(later, later))
     with pytest.raises(ValueError, match="was altered after it was made"):
-        make(tmp_path, 4)
+        new_writer(tmp_path, 4)
 
 
 def test_killed_retry_leaves_zeros_in_a_skipped_row(tmp_path):
-    first = make(tmp_path, 3)
+    first = new_writer(tmp_path, 3)
     first.begin(HOG)
     first.append(np.zeros((3, D), np.float32), [Skipped(1, "1.jpg", "damaged")])
     first.finish()
-    killed = make(tmp_path, 3)
+    killed = new_writer(tmp_path, 3)
     killed.begin(HOG)
     killed.replace([1], np.ones((1, D), np.float32), [])
     killed._file.close()  # the vector is on disk, the manifest does not know it
     killed._lock.close()
-    resumed = make(tmp_path, 3)
+    resumed = new_writer(tmp_path, 3)
     resumed.begin(HOG)
     resumed.finish()
     opened = open_vectors(tmp_path / "list.npy")
@@ -140,16 +126,16 @@ def test_killed_retry_leaves_zeros_in_a_skipped_row(tmp_path):
 
 
 def test_reader_gets_matching_vectors_and_manifest_during_a_replacement(tmp_path, monkeypatch):
-    fill(make(tmp_path, 3), 3)
+    write(new_writer(tmp_path, 3), (0, 3))
     first, opened_array = open_vectors(tmp_path / "list.npy"), store.open_array
 
     def overtaken(path: Path) -> np.ndarray:
         array = opened_array(path)
         monkeypatch.undo()
-        fill(make(tmp_path, 3, overwrite=True), 3, value=2)
+        write(new_writer(tmp_path, 3, overwrite=True), (10, 13))
         return array
 
     monkeypatch.setattr(store, "open_array", overtaken)
     second = open_vectors(tmp_path / "list.npy")
     assert second.manifest.sha256 != first.manifest.sha256
-    assert (second.array == 2).all()
+    assert np.array_equal(second.array, rows(10, 13))
