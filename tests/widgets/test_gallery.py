@@ -79,24 +79,6 @@ def test_upload_is_searched_and_its_copy_is_the_same(tmp_path, collection, shown
     assert shown.shown["hits"][1]["meaning"].startswith("closer than ")
 
 
-def parts_of(upload: str, name: str, content: bytes, step: int) -> list[tuple[dict, bytes]]:
-    """Return an upload as the messages of a page, each with its part of the content."""
-    message = {"do": "upload", "upload": upload, "name": name, "size": len(content)}
-    return [(message | {"start": at}, content[at : at + step]) for at in range(0, len(content), step)]
-
-
-def test_newer_of_two_uploads_is_searched(collection, shown):
-    red = encoded(Image.new("RGB", (80, 60), (120, 0, 40)))
-    older, newer = parts_of("page-1", "red.png", red, 100), parts_of("page-2", "green.png", GREEN, 100)
-    assert len(older) > 1 and len(newer) > 1
-    sent = [part for both in zip(older, newer, strict=False) for part in both]
-    sent += [*older[len(newer) :], *newer[len(older) :]]
-    for message, part in sent:
-        tell(shown, part, **message)
-    assert query(shown) == "green.png" and hits(shown) == expected(collection, GREEN)
-    assert [state.name for state in shown.session.history.states][1:] == ["green.png"]
-
-
 def test_newer_upload_cancels_an_older_search(shown, monkeypatch):
     began, go_on, encode = threading.Event(), threading.Event(), []
 
