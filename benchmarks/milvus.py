@@ -68,7 +68,7 @@ def main(vectors_file: Path, count: int, uri: str | None, indexes: tuple[str, ..
 
 
 def on_milvus(vectors_file: Path, uri: str, index: str) -> tuple[float, ...]:
-    from similar_images.cli.milvus import filter_columns
+    from similar_images.cli.build import filter_columns
     from similar_images.index.builder import BuildRequest
     from similar_images.milvus import build as building
     from similar_images.vectors.store import open_vectors

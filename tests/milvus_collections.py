@@ -7,7 +7,7 @@ import numpy as np
 from milvus_server import MilvusServer
 
 from similar_images import Collection
-from similar_images.cli.milvus import filter_columns
+from similar_images.cli.build import filter_columns
 from similar_images.index.builder import BuildRequest
 from similar_images.milvus import build as building
 from similar_images.milvus.build import Target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,11 @@ from similar_images.events import Event, Progress
 from similar_images.inputs.names import escape_controls
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from similar_images.index.builder import BuildRequest
     from similar_images.index.manifest import CandidateMetrics, IndexManifest, Measurement
+    from similar_images.milvus.build import Target
     from similar_images.milvus.manifest import MilvusManifest
     from similar_images.vectors.store import Vectors
 
@@ -138,17 +141,15 @@ def main(
       similar-images build -i photos_file_list.txt --remove names.txt --add
       similar-images build -i photos_file_list.txt --milvus http://milvus.example:19530 --milvus-index HNSW
     """
-    from similar_images.cli import milvus
     from similar_images.files import check_writeable
     from similar_images.index.builder import BuildRequest, build
-    from similar_images.index.manifest import QualityTarget
-    from similar_images.milvus.manifest import is_milvus
+    from similar_images.index.manifest import QualityTarget, is_milvus
 
     vectors = _open(vectors_file, dimension)
     target = QualityTarget(target_recall, max_bytes, max_ms) if target_recall or max_bytes or max_ms else None
     request = BuildRequest(recipe, similarity, target, part_size, restore)
     changes = bool(adding or removing)
-    output = output or milvus.default_output(vectors.path, uri, changes)
+    output = output or _default_output(vectors.path, uri, changes)
     on_milvus = is_milvus(output)
     if not on_milvus and (uri is not None or milvus_index != "auto" or milvus_ca):
         raise ValueError(f"expected -o FILE.milvus.json with the options of Milvus, got {output}")
@@ -159,13 +160,13 @@ def main(
         request = replace(request, similarity=_choose_similarity(vectors, labels, output, on_milvus, restore))
     manifest: IndexManifest | MilvusManifest
     with _show_build(target is not None) as progress:
-        if on_milvus and changes:
-            manifest = milvus.change(vectors, output, removing, adding, progress)
-        elif on_milvus:
-            place = milvus.choose_target(output, uri, milvus_index, milvus_ca)
-            manifest = milvus.build(vectors, output, place, request, progress)
-        elif changes:
+        if changes:
             manifest = _change(vectors, output, removing, adding, progress)
+        elif on_milvus:
+            from similar_images.milvus import build as milvus
+
+            place = _choose_target(output, uri, milvus_index, milvus_ca)
+            manifest = milvus.build(vectors, output, place, filter_columns(vectors), request, progress)
         else:
             manifest = build(vectors, output, request, progress)
     _report(manifest, vectors, output, verbose)
@@ -186,6 +187,46 @@ def _open(file: Path, dimension: int | None) -> Vectors:
     if dimension not in (None, d):
         raise ValueError(f"{file}: expected vectors of {dimension} numbers (-d), got {d}")
     return vectors
+
+
+def _default_output(vectors: Path, uri: str | None, is_change: bool) -> Path:
+    """Return Milvus' manifest if a URI is given or only that index exists to be changed, else the Faiss index."""
+    from similar_images.milvus.manifest import milvus_path
+    from similar_images.vectors.store import index_path
+
+    index, manifest = index_path(vectors), milvus_path(vectors)
+    return manifest if uri is not None or (is_change and not index.exists() and manifest.exists()) else index
+
+
+def _choose_target(output: Path, uri: str | None, index_type: str, ca: Path | None) -> Target:
+    """Return address and type of the new index in Milvus; the present manifest supplies missing options.
+
+    Raises ValueError for an invalid URI, or one with credentials.
+    """
+    from similar_images.milvus.build import Target
+    from similar_images.milvus.connection import normalise_uri
+    from similar_images.milvus.manifest import file_prefix, read_manifest
+
+    if uri is None:
+        if not output.exists():
+            raise ValueError(f"{output} names an index in Milvus: give its URI with --milvus")
+        old = read_manifest(output)
+        index_type = old.index.type if index_type == "auto" else index_type
+        return Target(old.resolve_uri(output), index_type, ca or old.resolve_ca(output))
+    return Target(normalise_uri(uri or str(file_prefix(output)) + ".db"), index_type, ca)
+
+
+def filter_columns(vectors: Vectors) -> Mapping[str, np.ndarray]:
+    """Return the columns for filters in Milvus."""
+    from similar_images.collection.column_files import file_columns
+    from similar_images.collection.columns import name_columns
+    from similar_images.networks.description import reads_text
+    from similar_images.vectors.store import list_path
+
+    if vectors.names is None:
+        return {}
+    has_folders = vectors.network is None or not reads_text(vectors.network)
+    return {**name_columns(vectors.names, has_folders), **file_columns(list_path(vectors.path), vectors.names)}
 
 
 def _check_options(
@@ -221,12 +262,24 @@ def _check_output(output: Path, changes: bool, overwrite: bool) -> None:
         )
 
 
-def _change(vectors: Vectors, output: Path, removing: Path | None, adding: bool, progress: Progress) -> IndexManifest:
+def _change(
+    vectors: Vectors, output: Path, removing: Path | None, adding: bool, progress: Progress
+) -> IndexManifest | MilvusManifest:
+    """Remove the images that a file lists, add missing ones, or both; return the manifest."""
     from similar_images.index import builder
+    from similar_images.index.manifest import is_milvus
+    from similar_images.milvus import build as milvus
 
+    on_milvus = is_milvus(output)
+    manifest: IndexManifest | MilvusManifest
     if removing:
-        manifest = builder.remove(vectors, output, builder.read_rows(vectors, removing))
-    if adding:
+        rows = builder.read_rows(vectors, removing)
+        manifest = (
+            milvus.remove(vectors, output, rows, progress) if on_milvus else builder.remove(vectors, output, rows)
+        )
+    if adding and on_milvus:
+        manifest = milvus.add(vectors, output, filter_columns(vectors), progress)
+    elif adding:
         manifest = builder.add(vectors, output, progress)
     return manifest
 

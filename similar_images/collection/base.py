@@ -17,13 +17,13 @@ from similar_images.collection.table import Table, check_suffix, export, hits_fr
 from similar_images.events import report_counts
 from similar_images.index import index as indexes
 from similar_images.index.index import Index
-from similar_images.index.manifest import Measurement
+from similar_images.index.manifest import Measurement, is_milvus
 from similar_images.index.neighbours import Neighbours
 from similar_images.index.similarity import Similarity, fit
 from similar_images.inputs.sources import Source
 from similar_images.inputs.texts import PROMPT_SLOT
-from similar_images.milvus.manifest import is_milvus, milvus_path
-from similar_images.milvus.opening import check_content, open_milvus
+from similar_images.milvus.manifest import milvus_path
+from similar_images.milvus.search import check_content, open_milvus
 from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import Vectors, index_path
 

@@ -26,7 +26,7 @@ MIN_LIMIT_BYTES = 64 * 2**20  # limit of an array in an index file; tables of sm
 # Factor on the scanned rows of a filtered search: matches spread over all lists, and matches that fill some lists only
 # (all of them may be far from a query).
 PROBE_FACTORS = 2, 8
-Conditions = Mapping[str, tuple[np.ndarray, tuple]]  # column -> its values (n,) and the accepted ones
+Conditions = Mapping[str, tuple[np.ndarray, tuple[Any, ...]]]  # column -> its values (n,) and the accepted ones
 _limits = forks.new_lock()  # Faiss' read limits belong to the whole process
 
 
@@ -93,11 +93,6 @@ class FaissBackend:
     @property
     def bytes(self) -> int:
         return index_bytes(self.index)
-
-    @property
-    def ivf(self) -> Any:
-        """The inner faiss.IndexIVF; None without inverted lists."""
-        return find_ivf(self.index)
 
     @property
     def lists(self) -> tuple[int, int]:
@@ -254,7 +249,7 @@ def index_bytes(index: faiss.Index) -> int:
     """Return the bytes of an index: Faiss keeps the arrays in memory that it writes."""
     if is_mapped(index):
         ivf = find_ivf(index)
-        return index.ntotal * (ivf.code_size + 8) + index_bytes(faiss.downcast_index(ivf.quantizer))
+        return int(index.ntotal * (ivf.code_size + 8)) + index_bytes(faiss.downcast_index(ivf.quantizer))
     count = 0
 
     def add(content: bytes) -> int:
@@ -339,11 +334,11 @@ def _filtered_nprobe(ivf: Any, before: np.ndarray, after: np.ndarray) -> int:
     """Return the number of lists to probe, given the rows in each list (l,) before and after filtering."""
     share = after.sum() / max(1, before.sum())
     if share in (0, 1):
-        return ivf.nprobe
+        return int(ivf.nprobe)
     purity = (after**2 / np.maximum(before, 1)).sum() / after.sum()  # mean share of matches in a matching row's list
     uneven = max(0.0, (purity - share) / (1 - share))
     factor = PROBE_FACTORS[0] + uneven * (PROBE_FACTORS[1] - PROBE_FACTORS[0])
-    return min(ivf.nlist, round(ivf.nprobe * factor / share))
+    return int(min(ivf.nlist, round(ivf.nprobe * factor / share)))
 
 
 def _list_sizes(ivf: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ Shape letters: n vectors in all, m in a sample, b in a block, d numbers in a vec
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -21,11 +21,11 @@ import faiss
 import numpy as np
 
 from similar_images.events import Event, Progress, ignore
-from similar_images.files import hold_lock, relative_path, replace_file
+from similar_images.files import flush, hold_lock, partial_file, relative_path, replace_file
 from similar_images.index import parts
-from similar_images.index.backend import Backend, FaissBackend, read_index, with_ids, write_index
+from similar_images.index.backend import Backend, FaissBackend, read_index, with_ids, without_trivial_ids, write_index
 from similar_images.index.exact import Blocks, rows_except, skip_removed, unit_blocks, unit_rows
-from similar_images.index.index import Index, check_matches, has_same_rows, open_index, publish_index
+from similar_images.index.index import Index, check_matches, has_same_rows, open_index
 from similar_images.index.manifest import (
     IndexedVectors,
     IndexManifest,
@@ -35,11 +35,14 @@ from similar_images.index.manifest import (
     RecipeParameters,
     SimilarityDistribution,
     SimilarityEntry,
+    remove_old_files,
+    replace_index,
 )
 from similar_images.index.quality import MIN_QUERIES, Queries, measure_quality
-from similar_images.index.recipes import SEED, Trained, list_count, train
+from similar_images.index.recipes import Trained, list_count, train
 from similar_images.index.similarity import (
     COSINE,
+    SEED,
     Similarity,
     default_similarity,
     describe_similarity,
@@ -69,6 +72,7 @@ SAMPLE_PER_LIST = 64  # vectors to train on per inverted list; Faiss asks for at
 MIN_SAMPLE = 256 * 64  # vectors: 64 per centroid of 8-bit codes
 MAX_PARTS = 1000  # each is a file that every opening reads
 Transformation = AbstractContextManager[tuple[np.ndarray, str | None]]
+Quality = tuple[Measurement, SimilarityDistribution]
 T = TypeVar("T")  # trained index
 M = TypeVar("M", covariant=True)  # manifest
 
@@ -85,12 +89,14 @@ class BuildRequest:
 
 
 @dataclass(frozen=True)
-class BuildSource:
-    """Validated vectors, and the rows to leave out."""
+class BuildJob:
+    """Validated vectors, the index to build from them, and the rows to leave out."""
 
     vectors: Vectors
+    request: BuildRequest
     removed: list[int]
     skipped: list[int]
+    progress: Progress
 
     @property
     def absent(self) -> list[int]:
@@ -101,8 +107,6 @@ class BuildSource:
 class Built:
     """The results of a build before it is published."""
 
-    source: BuildSource
-    request: BuildRequest
     similarity: Similarity
     entry: SimilarityEntry | None  # of the manifest
     measured: Measurement
@@ -117,24 +121,22 @@ class Destination(Protocol[T, M]):
     def find_removed(self, vectors: Vectors) -> list[int]:
         """Return the rows removed from the present index of these vectors."""
 
-    def fit(self, source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
+    def fit(self, job: BuildJob) -> Similarity:
         """Return the similarity, fitted on the vectors."""
 
-    def transform(self, source: BuildSource, similarity: Similarity) -> Transformation:
+    def transform(self, job: BuildJob, similarity: Similarity) -> Transformation:
         """Yield the transformed vectors (n, c) and the name of their file; None with the cosine."""
 
-    def train(self, source: BuildSource, queries: Queries, request: BuildRequest, progress: Progress) -> T:
+    def train(self, job: BuildJob, queries: Queries) -> T:
         """Return an index trained without the queries; with a target it may be filled already."""
 
-    def fill(self, source: BuildSource, trained: T, array: np.ndarray, progress: Progress) -> Backend:
+    def fill(self, job: BuildJob, trained: T, array: np.ndarray) -> Backend:
         """Add all rows of vectors (n, c) except absent rows; return the filled index."""
 
-    def measure(
-        self, source: BuildSource, trained: T, queries: Queries, backend: Backend, progress: Progress
-    ) -> tuple[Measurement, SimilarityDistribution]:
+    def measure(self, job: BuildJob, trained: T, backend: Backend, queries: Queries) -> Quality:
         """Return the quality of the filled index."""
 
-    def publish(self, built: Built, trained: T, progress: Progress) -> M:
+    def publish(self, job: BuildJob, trained: T, built: Built) -> M:
         """Replace the index in place; return its manifest."""
 
 
@@ -158,20 +160,20 @@ def build(
 def run_pipeline(vectors: Vectors, destination: Destination[T, M], request: BuildRequest, progress: Progress) -> M:
     """Build an index at a destination: validate, fit, transform, train, fill, measure, publish."""
     with hold_lock(destination.path), _naming_vectors(vectors.path):
-        source = validate(vectors, destination, request, progress)
-        similarity = destination.fit(source, request, progress)
-        with destination.transform(source, similarity) as (array, file):
-            queries = draw_queries(array, source.removed, similarity)
-            trained = destination.train(source, queries, request, progress)
-            backend = destination.fill(source, trained, array, progress)
-            quality = destination.measure(source, trained, queries, backend, progress)
-            entry = describe_similarity(similarity, array, file, source.removed)
-            return destination.publish(Built(source, request, similarity, entry, *quality), trained, progress)
+        job = validate(vectors, destination, request, progress)
+        similarity = destination.fit(job)
+        with destination.transform(job, similarity) as (array, file):
+            queries = Queries(array, job.removed, similarity=similarity)
+            if not len(queries.rows):
+                raise ValueError("no row is left: all are zeros (every image was skipped) or removed")
+            trained = destination.train(job, queries)
+            backend = destination.fill(job, trained, array)
+            quality = destination.measure(job, trained, backend, queries)
+            entry = describe_similarity(similarity, array, file, job.removed)
+            return destination.publish(job, trained, Built(similarity, entry, *quality))
 
 
-def validate(
-    vectors: Vectors, destination: Destination[T, M], request: BuildRequest, progress: Progress
-) -> BuildSource:
+def validate(vectors: Vectors, destination: Destination[T, M], request: BuildRequest, progress: Progress) -> BuildJob:
     """Return the vectors with the rows to leave out. Raises ValueError if the vectors were altered."""
     if request.part_size is not None and request.target:
         raise ValueError("an index in parts takes a recipe, not a target")
@@ -179,7 +181,7 @@ def validate(
     removed = [] if request.restore else destination.find_removed(vectors)
     if removed:
         progress(Event(note=f"{len(removed)} removed images stay removed; --restore brings them back"))
-    return BuildSource(vectors, removed, find_skipped(vectors))
+    return BuildJob(vectors, request, removed, find_skipped(vectors), progress)
 
 
 class IndexFile:
@@ -191,53 +193,50 @@ class IndexFile:
     def find_removed(self, vectors: Vectors) -> list[int]:
         return find_removed(vectors, self.path)
 
-    def fit(self, source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
-        return fit_similarity(source, request, progress)
+    def fit(self, job: BuildJob) -> Similarity:
+        return fit_similarity(job)
 
-    def transform(self, source: BuildSource, similarity: Similarity) -> Transformation:
-        return transform_to_file(source.vectors.array, similarity, self.path)
+    def transform(self, job: BuildJob, similarity: Similarity) -> Transformation:
+        return transform_to_file(job.vectors.array, similarity, self.path)
 
-    def train(self, source: BuildSource, queries: Queries, request: BuildRequest, progress: Progress) -> Trained:
-        sample, n = draw_sample(queries.array, queries.rows), len(queries.array)
-        if request.target:
-            fill = partial(add_vectors, array=queries.array, removed=source.removed, progress=progress)
-            return choose_candidate(queries, sample, request.target, fill, progress)
-        recipe = request.recipe
+    def train(self, job: BuildJob, queries: Queries) -> Trained:
+        sample, n, recipe = draw_sample(queries), len(queries.array), job.request.recipe
+        if job.request.target:
+            fill = partial(_fill, job=job, array=queries.array)
+            return choose_candidate(queries, sample, job.request.target, fill, job.progress)
         if recipe == "auto":
             recipe = "flat" if n < MAX_FLAT_VECTORS else "reduced"
         trained = train(recipe, sample, n)
         if trained is None:
             too_few = f"{len(sample)} vectors are too few to train the recipe {recipe}: using flat, an exact search"
-            progress(Event(note=too_few))
+            job.progress(Event(note=too_few))
             trained = cast(Trained, train("flat", sample, n))
         return trained
 
-    def fill(self, source: BuildSource, trained: Trained, array: np.ndarray, progress: Progress) -> Backend:
+    def fill(self, job: BuildJob, trained: Trained, array: np.ndarray) -> Backend:
         if trained.metrics is None:
-            add_vectors(trained.index, array, source.removed, progress)
+            _fill(trained.index, job, array)
         return FaissBackend(trained.index)
 
-    def measure(
-        self, source: BuildSource, trained: Trained, queries: Queries, backend: Backend, progress: Progress
-    ) -> tuple[Measurement, SimilarityDistribution]:
-        return measure_quality(queries, backend, trained.parameters.reranked, source.removed, trained.metrics)
+    def measure(self, job: BuildJob, trained: Trained, backend: Backend, queries: Queries) -> Quality:
+        return measure_quality(queries, backend, trained.parameters.reranked, job.removed, trained.metrics)
 
-    def publish(self, built: Built, trained: Trained, progress: Progress) -> IndexManifest:
-        manifest = publish_index(self.path, trained.index, self._new_manifest(built, trained), built.similarity)
+    def publish(self, job: BuildJob, trained: Trained, built: Built) -> IndexManifest:
+        manifest = publish(self.path, trained.index, self._new_manifest(job, trained, built), built.similarity)
         shutil.rmtree(unfinished_folder(self.path), ignore_errors=True)
         return manifest
 
-    def _new_manifest(self, built: Built, trained: Trained) -> IndexManifest:
+    def _new_manifest(self, job: BuildJob, trained: Trained, built: Built) -> IndexManifest:
         return IndexManifest(
             recipe=trained.recipe,
             parameters=trained.parameters,
-            removed=built.source.removed,
-            target=built.request.target,
+            removed=job.removed,
+            target=job.request.target,
             measured=built.measured,
             built_recall=built.measured.recall,
             similarities=built.similarities,
             similarity=built.entry,
-            vectors=describe_vectors(built.source.vectors, self.path, built.source.skipped),
+            vectors=describe_vectors(job.vectors, self.path, job.skipped),
             sha256="",
         )
 
@@ -268,12 +267,12 @@ class IndexInParts(IndexFile):
         self._state = UnfinishedBuild(request="", counts={})
         self._parts = PartList(size, ())
 
-    def fit(self, source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
-        self._resume(source, request, progress)
+    def fit(self, job: BuildJob) -> Similarity:
+        self._resume(job)
         file = self._folder / "transform.npy"
         if self._state.similarity is None:
             with self._discarding():
-                fitted = fit_similarity(source, request, progress)
+                fitted = fit_similarity(job)
             if not fitted.is_cosine:
                 with replace_file(file) as partial:
                     fitted.save(partial)
@@ -282,11 +281,11 @@ class IndexInParts(IndexFile):
         return COSINE if name == COSINE.name else load_transform(file, name)
 
     @contextmanager
-    def transform(self, source: BuildSource, similarity: Similarity) -> Iterator[tuple[np.ndarray, str | None]]:
+    def transform(self, job: BuildJob, similarity: Similarity) -> Iterator[tuple[np.ndarray, str | None]]:
         if similarity.offset is None:
-            yield source.vectors.array, None
+            yield job.vectors.array, None
             return
-        file, array = self._folder / "vectors.npy", source.vectors.array
+        file, array = self._folder / "vectors.npy", job.vectors.array
         if not file.exists():
             self._save(transformed=0, counts={})  # parts without their vectors are incomplete
             with replace_file(file) as partial:
@@ -298,38 +297,35 @@ class IndexInParts(IndexFile):
         path, _ = keep_transformed(_link(file), self.path)
         yield open_array(path), path.name
 
-    def train(self, source: BuildSource, queries: Queries, request: BuildRequest, progress: Progress) -> Trained:
+    def train(self, job: BuildJob, queries: Queries) -> Trained:
         file, state = self._folder / "trained.index", self._state
-        if state.recipe is None or state.parameters is None:
-            with self._discarding():
-                trained = self._train(queries, request)
-                parts.require_ivf(trained.index)
-            with replace_file(file) as partial:
-                write_index(trained.index, partial)
-            self._save(recipe=trained.recipe, parameters=trained.parameters)
-            return trained
-        return Trained(read_index(file), state.parameters, state.recipe)
-
-    def _train(self, queries: Queries, request: BuildRequest) -> Trained:
-        n, recipe = len(queries.array), "reduced" if request.recipe == "auto" else request.recipe
-        trained = train(recipe, draw_sample(queries.array, queries.rows), n)
-        if trained is None:
-            raise ValueError(f"{n} vectors are too few to train the recipe {recipe}: omit --part-size")
+        if state.recipe is not None and state.parameters is not None:
+            return Trained(read_index(file), state.parameters, state.recipe)
+        recipe = "reduced" if job.request.recipe == "auto" else job.request.recipe
+        with self._discarding():
+            trained = train(recipe, draw_sample(queries), len(queries.array))
+            if trained is None:
+                n = len(queries.array)
+                raise ValueError(f"{n} vectors are too few to train the recipe {recipe}: omit --part-size")
+            parts.require_ivf(trained.index)
+        with replace_file(file) as partial:
+            write_index(trained.index, partial)
+        self._save(recipe=trained.recipe, parameters=trained.parameters)
         return trained
 
-    def fill(self, source: BuildSource, trained: Trained, array: np.ndarray, progress: Progress) -> Backend:
+    def fill(self, job: BuildJob, trained: Trained, array: np.ndarray) -> Backend:
         n, kept = len(array), []
         for number, file in enumerate(self._files(n)):
             start, stop = number * self._size, min(n, (number + 1) * self._size)
             if self._count(file) is None:
                 part = faiss.clone_index(trained.index)
-                for rows, unit in skip_removed(unit_blocks(array[:stop], start), source.removed):
+                for rows, unit in skip_removed(unit_blocks(array[:stop], start), job.removed):
                     part.add_with_ids(unit, rows)
                 with replace_file(file) as partial:
                     write_index(part, partial)
                 release(array)
                 self._save(counts=self._state.counts | {file.name: part.ntotal})
-            progress(Event("vectors", stop, n))
+            job.progress(Event("vectors", stop, n))
         for file in self._files(n):
             if count := self._count(file):
                 kept.append(parts.keep(self.path, _link(file), count))
@@ -337,22 +333,20 @@ class IndexInParts(IndexFile):
         files = [self.path.with_name(part.file) for part in kept]
         return FaissBackend(parts.join_parts(trained.index, files, parts.is_better_mapped(trained.index, files)))
 
-    def measure(
-        self, source: BuildSource, trained: Trained, queries: Queries, backend: Backend, progress: Progress
-    ) -> tuple[Measurement, SimilarityDistribution]:
-        measured, similarities = super().measure(source, trained, queries, backend, progress)
+    def measure(self, job: BuildJob, trained: Trained, backend: Backend, queries: Queries) -> Quality:
+        measured, similarities = super().measure(job, trained, backend, queries)
         return replace(measured, bytes_on_disk=self._parts.bytes + queries.similarity.bytes), similarities
 
-    def _new_manifest(self, built: Built, trained: Trained) -> IndexManifest:
-        return replace(super()._new_manifest(built, trained), parts=self._parts)
+    def _new_manifest(self, job: BuildJob, trained: Trained, built: Built) -> IndexManifest:
+        return replace(super()._new_manifest(job, trained, built), parts=self._parts)
 
-    def _resume(self, source: BuildSource, request: BuildRequest, progress: Progress) -> None:
+    def _resume(self, job: BuildJob) -> None:
         """Read the finished steps of the same request, or start again."""
-        n = len(source.vectors.array)
+        n, request = len(job.vectors.array), job.request
         if n > MAX_PARTS * self._size:
             raise ValueError(f"expected at most {MAX_PARTS} parts: use a --part-size of {-(-n // MAX_PARTS)} or more")
-        asked = [to_json(describe_vectors(source.vectors, self.path, source.skipped)), request.recipe]
-        asked += [request.similarity, source.removed, self._size, faiss.__version__]
+        asked = [to_json(describe_vectors(job.vectors, self.path, job.skipped)), request.recipe]
+        asked += [request.similarity, job.removed, self._size, faiss.__version__]
         digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
         with suppress(OSError, ValueError):
             self._state = read_record(self._folder / "state.json", UnfinishedBuild)
@@ -362,7 +356,7 @@ class IndexInParts(IndexFile):
             self._state = UnfinishedBuild(request=digest, counts={})
         self._save()
         if done := sum(self._count(file) is not None for file in self._files(n)):
-            progress(Event(note=f"resuming: {done} of {len(self._files(n))} parts are complete"))
+            job.progress(Event(note=f"resuming: {done} of {len(self._files(n))} parts are complete"))
 
     def _count(self, file: Path) -> int | None:
         """Return the number of vectors in a complete part; None if it is incomplete."""
@@ -454,39 +448,28 @@ def find_removed(vectors: Vectors, path: Path) -> list[int]:
     return index.removed if has_same_rows(index, vectors) else []
 
 
-def fit_similarity(source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
+def fit_similarity(job: BuildJob) -> Similarity:
     """Return the requested similarity, fitted without absent rows."""
-    array, absent = source.vectors.array, source.absent
-    if request.similarity != "auto":
-        return fit(array, request.similarity, absent)
-    if request.recipe not in ("auto", "flat", "reduced"):
+    array, absent, wanted = job.vectors.array, job.absent, job.request.similarity
+    if wanted != "auto":
+        return fit(array, wanted, absent)
+    if job.request.recipe not in ("auto", "flat", "reduced"):
         return COSINE
     try:
-        return fit(array, default_similarity(source.vectors.network, len(array) - len(absent)), absent)
+        return fit(array, default_similarity(job.vectors.network, len(array) - len(absent)), absent)
     except ValueError as error:
-        progress(Event(note=str(error)))
+        job.progress(Event(note=str(error)))
         return COSINE
 
 
-def draw_queries(array: np.ndarray, removed: list[int], similarity: Similarity) -> Queries:
-    queries = Queries(array, removed, similarity=similarity)
-    if not len(queries.rows):
-        raise ValueError("no row is left: all are zeros (every image was skipped) or removed")
-    return queries
-
-
-def draw_sample(array: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """Return unit vectors (m, c) of random rows to train on, without the rows of queries unless there are few rows."""
+def draw_sample(queries: Queries) -> np.ndarray:
+    """Return unit vectors (m, c) of random rows to train on, without the queries unless there are few rows."""
+    array = queries.array
     n, c = array.shape
-    rows, step = rows_except(n, queries if n >= 5 * MIN_QUERIES else []), block_rows(array)
+    rows, step = rows_except(n, queries.rows if n >= 5 * MIN_QUERIES else []), block_rows(array)
     m = min(len(rows), max(MIN_SAMPLE, SAMPLE_PER_LIST * list_count(n)), SAMPLE_BYTES // (4 * c))
     drawn = np.sort(np.random.default_rng(SEED).choice(rows, m, replace=False))
     return np.concatenate([unit_rows(array, drawn[start : start + step])[1] for start in range(0, m, step)])
-
-
-def add_vectors(index: faiss.Index, array: np.ndarray, removed: Sequence[int], progress: Progress) -> None:
-    """Add all rows of vectors (n, c) except removed rows and rows of zeros."""
-    _add_blocks(index, skip_removed(unit_blocks(array), removed), progress, len(array))
 
 
 def describe_vectors(vectors: Vectors, path: Path, skipped: list[int]) -> IndexedVectors:
@@ -530,6 +513,11 @@ def unfinished_folder(index: Path) -> Path:
     return index.with_name(f".{index.name}.unfinished")
 
 
+def _fill(index: faiss.Index, job: BuildJob, array: np.ndarray) -> None:
+    """Add all rows of vectors (n, c) except removed rows and rows of zeros."""
+    _add_blocks(index, skip_removed(unit_blocks(array), job.removed), job.progress, len(array))
+
+
 def _add_blocks(index: faiss.Index, blocks: Blocks, progress: Progress, total: int) -> None:
     done = 0
     for rows, unit in blocks:
@@ -558,7 +546,23 @@ def _republish(index: Index, manifest: IndexManifest, array: np.ndarray, file: s
         measured = replace(measured, bytes_on_disk=manifest.parts.bytes + index.similarity.bytes)
     entry = describe_similarity(index.similarity, array, file, absent, manifest.similarity)
     manifest = replace(manifest, measured=measured, similarities=similarities, similarity=entry)
-    return publish_index(index.path, changed, manifest, index.similarity)
+    return publish(index.path, changed, manifest, index.similarity)
+
+
+def publish(path: Path, index: faiss.Index, manifest: IndexManifest, similarity: Similarity) -> IndexManifest:
+    """Write an index of transformed vectors, with the transform, and its manifest; return it with the file's SHA-256.
+
+    The file of an index in parts contains no vectors. Readers see the old files or the new ones, also after a kill.
+    The caller holds `hold_lock(path)`.
+    """
+    n = manifest.parts.n if manifest.parts else index.ntotal
+    with partial_file(path) as partial:
+        complete = similarity.prepend_to(without_trivial_ids(index))
+        write_index(complete, partial)
+        flush(partial)
+        written = replace_index(path, partial, replace(manifest, n=n, d=complete.d))
+    remove_old_files(path, written)
+    return written
 
 
 def _faiss_index(index: Index) -> faiss.Index:

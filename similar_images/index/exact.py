@@ -268,7 +268,7 @@ def _threads() -> ThreadPoolExecutor:
 
 @lru_cache
 def _cores() -> int:
-    return cpu_count()
+    return int(cpu_count())
 
 
 forks.run_in_child(_threads.cache_clear)
@@ -294,8 +294,11 @@ def normalise(block: np.ndarray) -> np.ndarray:
         norms = np.sqrt(np.einsum("bd,bd->b", block, block, dtype=np.float64))[:, None]
         if not np.isfinite(norms).all():
             raise ValueError(f"row {int(np.argmin(np.isfinite(norms)))} contains NaN or infinity")
-        return np.divide(block, norms, out=np.zeros_like(block), where=norms > 0, casting="same_kind")
-    return block / np.sqrt(squares)[:, None]
+        unit: np.ndarray = np.zeros_like(block)
+        np.divide(block, norms, out=unit, where=norms > 0, casting="same_kind")
+        return unit
+    unit = block / np.sqrt(squares)[:, None]
+    return unit
 
 
 def _squares(vectors: np.ndarray) -> np.ndarray:
@@ -378,4 +381,6 @@ def _cosines(vectors: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """Return the cosines (1, k) of a unit vector (1, d) with vectors (k, d); 0 for zeros."""
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     lengths = np.sqrt(np.einsum("kd,kd->k", vectors, vectors))
-    return np.divide(unit @ vectors.T, lengths, out=np.zeros((1, len(vectors)), np.float32), where=lengths > 0)
+    similarities = np.zeros((1, len(vectors)), np.float32)
+    np.divide(unit @ vectors.T, lengths, out=similarities, where=lengths > 0)
+    return similarities

@@ -1,16 +1,14 @@
-"""An index: a search backend with its manifest and similarity. Open it, write it, compare it with its vectors.
+"""An index: a search backend with its manifest and similarity. Open it, compare it with its vectors.
 
 Shape letters: n vectors in all, b in a batch, d numbers in a vector, c numbers in a transformed one, k hits.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import faiss
 import numpy as np
 
-from similar_images.files import flush, partial_file
 from similar_images.index import backend as backends
 from similar_images.index import parts
 from similar_images.index.backend import Backend, FaissBackend, search
@@ -22,7 +20,6 @@ from similar_images.index.manifest import (
     Manifest,
     identity,
     match_manifest,
-    replace_index,
 )
 from similar_images.index.recipes import RERANKED
 from similar_images.index.similarity import (
@@ -30,7 +27,6 @@ from similar_images.index.similarity import (
     Similarity,
     open_transform,
     open_transformed,
-    remove_old_files,
     split_similarity,
     transform_all,
 )
@@ -135,23 +131,6 @@ def _split_similarity(path: Path, index: faiss.Index, manifest: IndexManifest | 
     if similarity.is_cosine:
         raise ValueError(f"it lacks the transform of its similarity, {entry.name}")
     return similarity, behind
-
-
-def publish_index(path: Path, index: faiss.Index, manifest: IndexManifest, similarity: Similarity) -> IndexManifest:
-    """Write an index of transformed vectors, with the transform, and its manifest; return it with the file's SHA-256.
-
-    The file of an index in parts contains no vectors. Readers see the old files or the new ones, also after a kill.
-    The caller holds `hold_lock(path)`.
-    """
-    n = manifest.parts.n if manifest.parts else index.ntotal
-    with partial_file(path) as partial:
-        complete = similarity.prepend_to(backends.without_trivial_ids(index))
-        backends.write_index(complete, partial)
-        flush(partial)
-        written = replace_index(path, partial, replace(manifest, n=n, d=complete.d))
-    remove_old_files(path, written.similarity)
-    parts.remove_old_parts(path, written.parts)
-    return written
 
 
 def check_matches(index: Index, vectors: Vectors, is_thorough: bool = False) -> None:

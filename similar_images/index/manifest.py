@@ -5,7 +5,9 @@ still in place. So a reader always finds the entry of the index file, also after
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from glob import escape
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -17,6 +19,7 @@ from similar_images.vectors.store import DIGEST_ROWS
 REBUILD = "rebuild it with similar-images build"
 TRIES = 200  # of a reader while writers replace the index again and again
 PAUSE = 0.01  # seconds between them
+DIGITS = 8  # of the digest in the name of a further file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +189,11 @@ class Manifest:
         """The removed and skipped rows, in order."""
         return sorted({*self.removed, *self.vectors.skipped})
 
+    @property
+    def files(self) -> set[str | None]:
+        """Names of further files of the index beside it."""
+        return {self.similarity.transform, self.similarity.vectors} if self.similarity else set()
+
 
 @dataclass(frozen=True, kw_only=True)
 class IndexManifest(Manifest):
@@ -197,6 +205,10 @@ class IndexManifest(Manifest):
     d: int = 0
     sha256: str  # of the index
 
+    @property
+    def files(self) -> set[str | None]:
+        return super().files | {part.file for part in self.parts.files} if self.parts else super().files
+
 
 @dataclass(frozen=True)
 class UnknownIndex:
@@ -207,6 +219,11 @@ class UnknownIndex:
 
 def manifest_path(index: Path) -> Path:
     return index.with_name(index.name + ".json")
+
+
+def is_milvus(index: Path) -> bool:
+    """Return whether the path of an index is the manifest of an index in Milvus."""
+    return index.suffix == ".json"
 
 
 def read_manifests(index: Path) -> list[IndexManifest | UnknownIndex]:
@@ -265,6 +282,15 @@ def replace_index(index: Path, partial: Path, manifest: IndexManifest) -> IndexM
     partial.replace(index)
     write_json(manifest_path(index), content)
     return manifest
+
+
+def remove_old_files(index: Path, manifest: Manifest) -> None:
+    """Remove the transforms, transformed vectors and parts of earlier versions of the index."""
+    stem = f"{escape(index.name)}.{'[0-9a-f]' * DIGITS}"
+    for path in (*index.parent.glob(f"{stem}*.npy"), *index.parent.glob(f"{stem}.part")):
+        if path.name not in manifest.files:
+            with suppress(OSError):  # Windows: a reader has it open
+                path.unlink()
 
 
 def _previous(index: Path) -> IndexManifest | UnknownIndex | None:

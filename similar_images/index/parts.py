@@ -6,8 +6,7 @@ parts are one index: copied into memory, or memory-mapped.
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from glob import escape
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ import psutil
 from similar_images.files import flush, partial_file, sha256
 from similar_images.index.backend import read_index, write_index
 from similar_images.index.exact import Blocks
-from similar_images.index.manifest import PartFile, PartList, manifest_path
+from similar_images.index.manifest import DIGITS, PartFile, PartList, manifest_path
 from similar_images.vectors.store import WHOLE_BYTES
 
-DIGITS = 8  # of the digest in a part's name
 SAMPLED_BLOCKS, SAMPLED_BYTES = 64, 2**14  # blocks of a part that show an alteration, and the bytes of each
 MAX_MEMORY_SHARE = 0.5  # of the available memory; larger indexes stay on disk if possible
 
@@ -127,15 +125,6 @@ def remove_rows(index: Path, entry: PartList, rows: Sequence[int]) -> PartList:
         elif part.ntotal:
             files.append(_write(index, part))
     return PartList(entry.size, tuple(files))
-
-
-def remove_old_parts(index: Path, entry: PartList | None) -> None:
-    """Remove the parts of earlier versions of the index."""
-    kept = {part.file for part in entry.files} if entry else set()
-    for path in index.parent.glob(f"{escape(index.name)}.{'[0-9a-f]' * DIGITS}.part"):
-        if path.name not in kept:
-            with suppress(OSError):  # Windows: a reader has it open
-                path.unlink()
 
 
 def _write(index: Path, part: faiss.Index) -> PartFile:

@@ -245,4 +245,5 @@ def random_pairs(array: np.ndarray, removed: Sequence[int]) -> np.ndarray:
 
 def percentiles(similarities: np.ndarray) -> list[float]:
     """Return the PERCENTILES of similarities (any,)."""
-    return np.percentile(similarities, PERCENTILES).astype(float).round(6).tolist()
+    values: list[float] = np.percentile(similarities, PERCENTILES).astype(float).round(6).tolist()
+    return values

@@ -3,6 +3,7 @@
 Shape letters: n vectors in all, m in a sample, d numbers in a vector.
 """
 
+import math
 import re
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def _train_string(sample: np.ndarray, recipe: str) -> Trained | None:
 
 def list_count(n: int) -> int:
     """Return the number of inverted lists for n vectors."""
-    return max(1, round(n**0.5))
+    return max(1, round(math.sqrt(n)))
 
 
 class Reduction:

@@ -13,7 +13,6 @@ Shape letters: n vectors in all, m in a sample, b in a block, d numbers in a vec
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ import numpy as np
 
 from similar_images.files import flush, partial_file, sha256
 from similar_images.index.exact import inner_products, rows_except, unit_blocks, unit_rows
-from similar_images.index.manifest import SimilarityEntry
+from similar_images.index.manifest import DIGITS, SimilarityEntry
 from similar_images.networks.description import NetworkDescription, reads_text, reads_words
 from similar_images.vectors.store import new_array, open_array, release, sample
 
@@ -37,7 +36,6 @@ MAX_FIT_VECTORS = 20_000  # sample that a transform is fitted on
 # 60 of the 101 classes of Caltech-101 and searched with all, the length grows by 0.06 and mAP is 0.69 and 0.68 instead
 # of 0.72 and 0.73 (MobileNetV2, EfficientNet-Lite0).
 MAX_MEAN_DRIFT = 0.05
-DIGITS = 8  # of the digest in a file name
 
 
 class Similarity(NamedTuple):
@@ -56,10 +54,11 @@ class Similarity(NamedTuple):
         """Return float32 unit vectors (b, c) for unit vectors (b, d); zeros (skipped images) stay zeros."""
         if self.offset is None:
             return unit
-        shifted = (unit if self.matrix is None else inner_products(unit, self.matrix)) + self.offset
+        shifted: np.ndarray = (unit if self.matrix is None else inner_products(unit, self.matrix)) + self.offset
         shifted[~unit.any(axis=1)] = 0
         lengths = np.sqrt(np.einsum("bc,bc->b", shifted, shifted))[:, None]
-        return np.divide(shifted, lengths, out=shifted, where=lengths > 0)
+        np.divide(shifted, lengths, out=shifted, where=lengths > 0)
+        return shifted
 
     def prepend_to(self, index: faiss.Index) -> faiss.Index:
         """Return an index of transformed vectors as an index of the network's vectors (n, d) of any length."""
@@ -337,15 +336,6 @@ def open_transform(index: Path, entry: SimilarityEntry, c: int) -> Similarity:
 def open_transformed(index: Path, entry: SimilarityEntry | None) -> np.ndarray | None:
     """Return the vectors (n, c) of a manifest's entry; None with the cosine, or if they are missing or damaged."""
     return None if entry is None else open_intact(index.with_name(entry.vectors))
-
-
-def remove_old_files(index: Path, entry: SimilarityEntry | None) -> None:
-    """Remove the files of earlier similarities of the index."""
-    kept = {entry.transform, entry.vectors} if entry else set()
-    for path in index.parent.glob(f"{escape(index.name)}.{'[0-9a-f]' * DIGITS}*.npy"):
-        if path.name not in kept:
-            with suppress(OSError):  # Windows: a reader has it open
-                path.unlink()
 
 
 def _fill(transformed: np.ndarray, similarity: Similarity, blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:

@@ -135,7 +135,7 @@ def _tune(queries: Queries, trained: Trained, target: QualityTarget) -> Iterator
 
 
 def _score(metrics: CandidateMetrics) -> float:
-    return metrics.p50_ms * metrics.bytes**SIZE_POWER
+    return metrics.p50_ms * float(metrics.bytes) ** SIZE_POWER
 
 
 def _is_better(one: CandidateMetrics, other: CandidateMetrics, target: QualityTarget) -> bool:
@@ -147,27 +147,17 @@ def _is_better(one: CandidateMetrics, other: CandidateMetrics, target: QualityTa
 
 def _describe_limits(measured: list[CandidateMetrics], target: QualityTarget) -> str:
     """Return the best value of each limit among the candidates that meet the other limits."""
-    limits = {
-        "recall": (
-            f"--target-recall {target.recall}",
-            lambda best: f"the highest recall@10 is {best.confirmed_recall:.3f} with 95% confidence",
-            lambda one: -one.confirmed_recall,
-        ),
-        "max_bytes": (
-            f"--max-bytes {target.max_bytes}",
-            lambda best: f"the smallest is {best.bytes:,} bytes",
-            lambda one: one.bytes,
-        ),
-        "max_ms": (
-            f"--max-ms {target.max_ms}",
-            lambda best: f"the fastest takes {best.p50_ms:.3f} ms",
-            lambda one: one.p50_ms,
-        ),
-    }
-    reasons = []
-    for name, (option, describe, order) in limits.items():
-        if getattr(target, name) is not None:
-            meeting = [one for one in measured if replace(target, **{name: None}).is_met(one)]
-            if meeting:
-                reasons.append(f"with the others met, {describe(min(meeting, key=order))} ({option})")
-    return "no index meets all limits: " + ("; ".join(reasons) or "no two can be met together; loosen at least two")
+
+    def meeting(others: QualityTarget) -> list[CandidateMetrics]:
+        return [one for one in measured if others.is_met(one)]
+
+    best = []
+    if target.recall is not None and (found := meeting(replace(target, recall=None))):
+        recall = max(one.confirmed_recall for one in found)
+        best.append(f"the highest recall@10 is {recall:.3f} with 95% confidence (--target-recall {target.recall})")
+    if target.max_bytes is not None and (found := meeting(replace(target, max_bytes=None))):
+        best.append(f"the smallest is {min(one.bytes for one in found):,} bytes (--max-bytes {target.max_bytes})")
+    if target.max_ms is not None and (found := meeting(replace(target, max_ms=None))):
+        best.append(f"the fastest takes {min(one.p50_ms for one in found):.3f} ms (--max-ms {target.max_ms})")
+    reasons = "; ".join(f"with the others met, {value}" for value in best)
+    return "no index meets all limits: " + (reasons or "no two can be met together; loosen at least two")

@@ -2,7 +2,7 @@
 
 Readers follow the manifest. A rebuild fills a new collection, replaces the manifest and then drops the old collection.
 
-Shape letters: n rows in all, c numbers in a transformed vector.
+Shape letters: n rows in all, c numbers in a transformed vector, q queries, k hits.
 """
 
 import re
@@ -11,17 +11,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
 
 from similar_images.events import Event, Progress, ignore
 from similar_images.files import hold_lock, relative_path
-from similar_images.index.backend import Backend
+from similar_images.index.backend import MEASURED_K, Backend
 from similar_images.index.builder import (
+    BuildJob,
     BuildRequest,
-    BuildSource,
     Built,
+    Quality,
     Transformation,
     describe_vectors,
     find_skipped,
@@ -30,26 +31,27 @@ from similar_images.index.builder import (
 )
 from similar_images.index.exact import rows_except
 from similar_images.index.index import Index, check_matches, has_same_rows
-from similar_images.index.manifest import Measurement, RecipeParameters, SimilarityDistribution
-from similar_images.index.quality import Queries, measure_quality
+from similar_images.index.manifest import CandidateMetrics, IndexedVectors, RecipeParameters, remove_old_files
+from similar_images.index.quality import Queries, confidence_interval, measure_quality
 from similar_images.index.similarity import (
     Similarity,
     describe_similarity,
     keep_transform,
-    remove_old_files,
     transform_to_file,
 )
+from similar_images.index.tuning import RERANK_DEPTHS
 from similar_images.milvus import loading
 from similar_images.milvus.connection import Connection
-from similar_images.milvus.fields import choose_fields, update_digests
-from similar_images.milvus.index_types import choose_index_type
+from similar_images.milvus.fields import Field, choose_fields, update_digests
+from similar_images.milvus.index_types import TYPES, Parameters, choose_index_type
 from similar_images.milvus.manifest import SUFFIX, MilvusIndex, MilvusManifest, file_prefix, read_manifest, relative_uri
-from similar_images.milvus.opening import open_milvus
-from similar_images.milvus.search import MilvusSearch, index_bytes
-from similar_images.milvus.tuning import QUERIES, tune
-from similar_images.records import read_record, to_json, write_record
+from similar_images.milvus.search import MilvusSearch, index_bytes, open_milvus
+from similar_images.records import read_record, write_record
 from similar_images.vectors.store import Vectors
 
+MIN_RECALL = 0.95  # recall@10 after re-ranking, with 95% confidence
+QUERIES = 300  # each takes milliseconds
+MAX_RERANKED = 200  # hits
 Columns = Mapping[str, np.ndarray]
 
 
@@ -62,12 +64,25 @@ class Target(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoadRequest:
+    """The rows and columns to load, and the index to build of them."""
+
+    uri: str
+    ca: str | None
+    columns: dict[str, Field]
+    removed: list[int]
+    vectors: IndexedVectors
+    index: MilvusIndex
+    similarity: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnfinishedLoad:
     """A collection to resume if the request is the same."""
 
     FORMAT: ClassVar[str] = "similar-images milvus load 1"
     collection: str
-    wanted: dict[str, Any]
+    wanted: LoadRequest
 
 
 def build(
@@ -99,56 +114,53 @@ class MilvusDestination:
     def find_removed(self, vectors: Vectors) -> list[int]:
         return find_removed(vectors, self.path)
 
-    def fit(self, source: BuildSource, request: BuildRequest, progress: Progress) -> Similarity:
-        return fit_similarity(source, request, progress)
+    def fit(self, job: BuildJob) -> Similarity:
+        return fit_similarity(job)
 
-    def transform(self, source: BuildSource, similarity: Similarity) -> Transformation:
-        return transform_to_file(source.vectors.array, similarity, file_prefix(self.path))
+    def transform(self, job: BuildJob, similarity: Similarity) -> Transformation:
+        return transform_to_file(job.vectors.array, similarity, file_prefix(self.path))
 
-    def train(self, source: BuildSource, queries: Queries, request: BuildRequest, progress: Progress) -> MilvusSearch:
+    def train(self, job: BuildJob, queries: Queries) -> MilvusSearch:
         """Return a search in a new collection with an index, or in the collection of an interrupted load."""
-        n, c = len(rows_except(len(queries.array), source.absent)), queries.array.shape[1]
+        n, c = len(rows_except(len(queries.array), job.absent)), queries.array.shape[1]
         index_type, note = choose_index_type(self._target.index_type, n, self._connection.is_embedded)
         if note:
-            progress(Event(note=note))
-        fields = choose_fields(self._columns)
-        ca, parameters = self._target.ca, index_type.build_parameters(n, c)
+            job.progress(Event(note=note))
+        ca = self._target.ca
         manifest = MilvusManifest(
             recipe=f"Milvus {index_type.name}",
             parameters=RecipeParameters(reranked=0),
-            removed=source.removed,
+            removed=job.removed,
             target=None,
             built_recall=0,
-            vectors=describe_vectors(source.vectors, self.path, source.skipped),
+            vectors=describe_vectors(job.vectors, self.path, job.skipped),
             uri=relative_uri(self._connection.uri, self.path),
             ca=relative_path(ca, self.path.absolute().parent) if ca else None,
             collection=f"{_stem(self.path)}_{secrets.token_hex(4)}",
-            index=MilvusIndex(type=index_type.name, built_with=parameters, searched_with={}),
-            columns={column: list(field) for column, field in fields.items()},
+            index=MilvusIndex(type=index_type.name, built_with=index_type.build_parameters(n, c)),
+            columns=choose_fields(self._columns),
             finds_parts=False,
             changing=False,
             n=n,
             d=c,
             bytes=0,
         )
-        manifest = self._resume(manifest, queries.similarity, progress)
+        manifest = self._resume(manifest, queries.similarity, job.progress)
         if not self._resumes:
-            loading.create_collection(self._connection, manifest.collection, n, c, index_type, fields)
+            loading.create_collection(self._connection, manifest)
         return MilvusSearch(self.path, manifest, self._connection)
 
-    def fill(self, source: BuildSource, trained: MilvusSearch, array: np.ndarray, progress: Progress) -> Backend:
-        rows, fields = rows_except(len(array), source.absent), trained.manifest.fields
-        n = loading.load_rows(trained, array, rows, self._columns, fields, progress, self._resumes)
+    def fill(self, job: BuildJob, trained: MilvusSearch, array: np.ndarray) -> Backend:
+        rows = rows_except(len(array), job.absent)
+        n = loading.load_rows(trained, array, rows, self._columns, job.progress, self._resumes)
         trained.use_manifest(replace(trained.manifest, n=n, finds_parts=loading.finds_parts(trained)))
         return trained
 
-    def measure(
-        self, source: BuildSource, trained: MilvusSearch, queries: Queries, backend: Backend, progress: Progress
-    ) -> tuple[Measurement, SimilarityDistribution]:
-        fewer = Queries(queries.array, source.removed, QUERIES, similarity=queries.similarity)
-        return _tune_and_measure(trained, fewer, progress)
+    def measure(self, job: BuildJob, trained: MilvusSearch, backend: Backend, queries: Queries) -> Quality:
+        fewer = Queries(queries.array, job.removed, QUERIES, similarity=queries.similarity)
+        return _tune_and_measure(trained, fewer, job.progress)
 
-    def publish(self, built: Built, trained: MilvusSearch, progress: Progress) -> MilvusManifest:
+    def publish(self, job: BuildJob, trained: MilvusSearch, built: Built) -> MilvusManifest:
         """Replace the manifest, then drop the previous collection."""
         prefix, old, entry = file_prefix(self.path), _read_present(self.path), built.entry
         manifest = replace(
@@ -159,13 +171,13 @@ class MilvusDestination:
             similarity=entry and replace(entry, transform=keep_transform(built.similarity, prefix)),
         )
         write_record(self.path, manifest)
-        remove_old_files(prefix, manifest.similarity)
+        remove_old_files(prefix, manifest)
         if old is not None and old.collection != manifest.collection:
             uri = old.resolve_uri(self.path)
             try:
                 Connection(uri, old.resolve_ca(self.path)).call("drop_collection", old.collection)
             except (OSError, ValueError) as error:
-                progress(Event(note=f"cannot drop the previous collection, {old.collection} at {uri}: {error}"))
+                job.progress(Event(note=f"cannot drop the previous collection, {old.collection} at {uri}: {error}"))
         self._state_path.unlink(missing_ok=True)
         return manifest
 
@@ -175,14 +187,19 @@ class MilvusDestination:
 
     def _resume(self, manifest: MilvusManifest, similarity: Similarity, progress: Progress) -> MilvusManifest:
         """Return the manifest with the collection of an interrupted load of the same request, or record a new load."""
-        content = to_json(manifest)
-        wanted = {key: content[key] for key in ("uri", "ca", "columns", "removed", "vectors")}
-        wanted["index"] = {"type": manifest.index.type, "built_with": manifest.index.built_with}
-        wanted["similarity"] = similarity.name
+        wanted = LoadRequest(
+            uri=manifest.uri,
+            ca=manifest.ca,
+            columns=manifest.columns,
+            removed=manifest.removed,
+            vectors=manifest.vectors,
+            index=manifest.index,
+            similarity=similarity.name,
+        )
         earlier, present = None, _read_present(self.path)
         with suppress(OSError, ValueError):  # absent or damaged
             earlier = read_record(self._state_path, UnfinishedLoad)
-        if earlier is not None and earlier.wanted.get("uri") == manifest.uri:
+        if earlier is not None and earlier.wanted.uri == manifest.uri:
             name = earlier.collection
             is_left = name.startswith(f"{_stem(self.path)}_") and name != (present and present.collection)
             if is_left and self._connection.call("has_collection", name):
@@ -204,24 +221,20 @@ def add(vectors: Vectors, path: Path, columns: Columns, progress: Progress = ign
     with hold_lock(path):
         index, search = _open_to_change(vectors, path)
         old, skipped = search.manifest, find_skipped(vectors, index)
-        built, fields = old.vectors, old.fields
+        built, fields = old.vectors, old.columns
         retried = np.setdiff1d(np.array(built.skipped, np.int64), skipped)
         if unknown := [column for column in choose_fields(columns) if column not in fields]:
             progress(Event(note=f"Milvus filters by {', '.join(unknown)} only after a rebuild with --overwrite"))
         has_changed = update_digests(fields, {name: values[: built.n] for name, values in columns.items()}) != fields
-        fields = update_digests(fields, columns)
+        search.use_manifest(replace(old, columns=update_digests(fields, columns)))
         prefix = file_prefix(path)
         with transform_to_file(vectors.array, index.similarity, prefix, index.vectors, retried) as (array, file):
             rows = rows_except(len(array), [*old.removed, *skipped])
             if not has_changed:
                 rows = rows[(rows >= built.n) | np.isin(rows, retried)]
-            loading.load_rows(search, array, rows, columns, fields, progress)
-            manifest = replace(
-                old,
-                n=search.count(),
-                columns={column: list(field) for column, field in fields.items()},
-                vectors=describe_vectors(vectors, path, skipped),
-            )
+            loading.load_rows(search, array, rows, columns, progress)
+            described = describe_vectors(vectors, path, skipped)
+            manifest = replace(search.manifest, n=search.count(), vectors=described)
             return _republish(index, manifest, array, file, progress)
 
 
@@ -278,23 +291,54 @@ def _republish(
     measured, similarities = _tune_and_measure(search, queries, progress)
     manifest = replace(search.manifest, measured=measured, similarities=similarities)
     write_record(index.path, manifest)
-    remove_old_files(prefix, manifest.similarity)
+    remove_old_files(prefix, manifest)
     return manifest
 
 
-def _tune_and_measure(
-    search: MilvusSearch, queries: Queries, progress: Progress
-) -> tuple[Measurement, SimilarityDistribution]:
+def _tune_and_measure(search: MilvusSearch, queries: Queries, progress: Progress) -> Quality:
     """Record the best search parameters in the manifest of `search`; return the measured quality."""
     manifest = search.manifest
-    parameters, depth, metrics = tune(queries, search, progress)
+    depth, metrics = _tune(queries, search, progress)
     size = index_bytes(search.connection, manifest.index.type, manifest.n, manifest.d)
     absent = [row for row in manifest.absent if row < len(queries.array)]
     quality = measure_quality(queries, search, depth, absent, replace(metrics, bytes=size))
-    recipe = RecipeParameters.from_json({**manifest.index.built_with, **parameters, "reranked": depth})
-    index = replace(manifest.index, searched_with=parameters)
+    index = replace(manifest.index, searched_with=search.parameters)
+    recipe = RecipeParameters.from_json({**index.built_with, **index.searched_with, "reranked": depth})
     search.use_manifest(replace(manifest, index=index, parameters=recipe, bytes=size))
     return quality
+
+
+def _tune(queries: Queries, search: MilvusSearch, progress: Progress) -> tuple[int, CandidateMetrics]:
+    """Set the cheapest search parameters with enough recall; return the number of hits to re-rank and the metrics.
+
+    If no setting reaches MIN_RECALL, the best one is taken and `progress` receives a note.
+    """
+    index_type = search.manifest.index.type
+    kind = TYPES[index_type]
+    settings: list[Parameters] = [{}]
+    if kind.search_parameter:
+        settings = [{kind.search_parameter: value} for value in kind.search_values]
+    lists = search.manifest.index.built_with.get("nlist")
+    if lists:
+        settings = [setting for setting in settings if setting["nprobe"] <= lists] or [{"nprobe": lists}]
+    depths = [0] if index_type == "FLAT" else [depth for depth in RERANK_DEPTHS[1:] if depth <= MAX_RERANKED]
+    best: tuple[float, Parameters, int] = (-1.0, {}, 0)
+    for setting in settings:
+        search.parameters = setting
+        _, rows = search.search(queries.unit, min(max(max(depths), MEASURED_K) + 1, search.ntotal))
+        hits = queries.match_hits(queries.exclude_self(rows, max(max(depths), MEASURED_K)))
+        for depth in depths:
+            _, low, _ = confidence_interval(queries.recalls(hits[:, : depth or MEASURED_K]))
+            best = max(best, (low, setting, depth), key=lambda candidate: candidate[0])
+            if low >= MIN_RECALL:
+                break
+        if best[0] >= MIN_RECALL:
+            break
+    _, search.parameters, depth = best
+    reached = queries.measure(index_type, search, depth)
+    if reached.recall < MIN_RECALL:
+        progress(Event(note=f"recall@10 is only {reached.recall:.3f} with {index_type}: choose another --milvus-index"))
+    return depth, reached
 
 
 def _read_present(path: Path) -> MilvusManifest | None:

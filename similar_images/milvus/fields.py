@@ -7,7 +7,7 @@ of a DOUBLE as INT64. A value below all others represents an empty cell. Shape l
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 
@@ -28,6 +28,17 @@ class Field(NamedTuple):
     field: str
     kind: str  # of NumPy's dtype: O, f, M or i
     digest: str  # of its values; empty if Milvus does not have them
+
+    @classmethod
+    def from_json(cls, content: object, place: str) -> Self:
+        """Return the field that a list of its three texts describes. Raises ValueError for any other content."""
+        texts = content if isinstance(content, list) and all(isinstance(text, str) for text in content) else []
+        if len(texts) != 3 or not re.fullmatch(r"[a-z][A-Za-z0-9_]*", texts[0]):
+            raise ValueError(f"{place}: expected field, kind and digest")
+        return cls(*texts)
+
+    def to_json(self) -> list[str]:
+        return list(self)
 
     def has_values(self, values: np.ndarray) -> bool:
         """Return whether Milvus stores exactly these values (n,)."""

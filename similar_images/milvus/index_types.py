@@ -14,31 +14,33 @@ MIN_VECTORS_PER_LIST = 39  # Faiss warns below it
 SEGMENT_BYTES = 2**29  # of vectors; each segment has its own lists
 PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 CANDIDATES = (64, 128, 256, 512, 1024)
+Parameters = dict[str, int]  # of Milvus, by name
 
 
 class IndexType(NamedTuple):
     """An index type of Milvus."""
 
     name: str
-    build_parameters: Callable[[int, int], dict[str, int]]  # from n and c
+    build_parameters: Callable[[int, int], Parameters]  # from n and c
     search_parameter: str | None  # None: exact
     search_values: tuple[int, ...] = ()  # in rising order
     is_in_lite: bool = True
     vector_bytes: Callable[[int], float] = lambda c: 4 * c  # in the memory of a query node
 
 
-def list_parameters(n: int, c: int) -> dict[str, int]:
+def list_parameters(n: int, c: int) -> Parameters:
     """Return the number of inverted lists for n vectors."""
     n = min(n, SEGMENT_BYTES // (4 * c))
     return {"nlist": max(1, min(MAX_LISTS, round(4 * n**0.5), n // MIN_VECTORS_PER_LIST))}
 
 
-def pq_parameters(n: int, c: int) -> dict[str, int]:
+def pq_parameters(n: int, c: int) -> Parameters:
     """Return the parameters of inverted lists with product codes of at most MAX_CODE_BYTES."""
-    return list_parameters(n, c) | {"m": max(m for m in range(1, MAX_CODE_BYTES + 1) if c % m == 0), "nbits": 8}
+    m = max(m for m in range(1, MAX_CODE_BYTES + 1) if c % m == 0)
+    return list_parameters(n, c) | {"m": m, "nbits": 8}
 
 
-def graph_parameters(n: int, c: int) -> dict[str, int]:
+def graph_parameters(n: int, c: int) -> Parameters:
     """Return the links per node and the candidates considered during the build."""
     return {"M": 16, "efConstruction": 200}
 

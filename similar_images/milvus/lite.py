@@ -39,11 +39,6 @@ def start(file: Path) -> str:
         return _servers[path].address
 
 
-def disk_bytes(file: Path) -> int:
-    """Return the bytes that a database of Milvus Lite, a folder, takes on disk."""
-    return sum(each.stat().st_size for each in file.rglob("*") if each.is_file())
-
-
 def _start_server(path: Path, file: Path) -> LiteServer:
     from milvus_lite.adapter.grpc.server import start_server_in_thread
     from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError

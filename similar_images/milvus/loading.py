@@ -6,7 +6,7 @@ Shape letters: n rows in all, b in a batch, c numbers in a transformed vector.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ import numpy as np
 from similar_images.events import Event, Progress, ignore
 from similar_images.index.exact import unit_rows
 from similar_images.milvus.connection import WRITE_SECONDS, Connection
-from similar_images.milvus.fields import FOLDED_NAME, ROW, VECTOR, Field, iter_entities, make_schema
-from similar_images.milvus.index_types import IndexType
+from similar_images.milvus.fields import FOLDED_NAME, ROW, VECTOR, iter_entities, make_schema
+from similar_images.milvus.manifest import MilvusManifest
 from similar_images.milvus.search import CONSISTENCY, MilvusSearch
 
 BATCH = 5_000  # rows
@@ -24,15 +24,14 @@ INDEX_SECONDS = 3600.0  # without progress of the index
 POLL_SECONDS = 0.2
 
 
-def create_collection(
-    connection: Connection, name: str, n: int, c: int, index_type: IndexType, fields: Mapping[str, Field]
-) -> None:
-    """Create an empty collection for vectors (n, c), with an index."""
+def create_collection(connection: Connection, manifest: MilvusManifest) -> None:
+    """Create the empty collection of a manifest, with its index."""
     import pymilvus
 
-    schema = make_schema(c, fields)
+    name, index = manifest.collection, manifest.index
+    schema = make_schema(manifest.d, manifest.columns)
     params = pymilvus.MilvusClient.prepare_index_params()
-    params.add_index(VECTOR, index_type=index_type.name, metric_type="IP", params=index_type.build_parameters(n, c))
+    params.add_index(VECTOR, index_type=index.type, metric_type="IP", params=index.built_with)
     connection.call("create_collection", name, schema=schema, consistency_level=CONSISTENCY, seconds=WRITE_SECONDS)
     connection.call("create_index", name, params, seconds=WRITE_SECONDS)
 
@@ -42,7 +41,6 @@ def load_rows(
     array: np.ndarray,
     rows: np.ndarray,
     columns: Mapping[str, np.ndarray],
-    fields: Mapping[str, Field],
     progress: Progress = ignore,
     resumes: bool = False,
 ) -> int:
@@ -51,18 +49,23 @@ def load_rows(
     If `resumes`, batches that Milvus has are not sent again. Raises OSError or ValueError if Milvus does not answer, or
     has lost rows at the end.
     """
-    expected = 0
-    for batch, unit in iter_batches(array, rows):
-        expected += len(batch)
-        if not (resumes and _count(search, batch) >= len(batch)):
-            _upsert(search, batch, unit, columns, fields)
-        progress(Event("vectors", expected, len(rows)))
-    wait_until_indexed(search)
-    if _count(search, rows, "Strong") < expected:  # a server without durable storage lost acknowledged rows
-        for batch, unit in iter_batches(array, rows):
-            if _count(search, batch, "Strong") < len(batch):
-                _upsert(search, batch, unit, columns, fields)
+    step = max(1, min(BATCH, BATCH_BYTES // (4 * array.shape[1])))
+
+    def send(consistency: str | None) -> int:
+        """Upsert all batches, or with a consistency level those that Milvus lacks; return the number of rows."""
+        done = 0
+        for start in range(0, len(rows), step):
+            batch, unit = unit_rows(array, rows[start : start + step])
+            if consistency is None or _count(search, batch, consistency) < len(batch):
+                _upsert(search, batch, unit, columns)
+            done += len(batch)
+            progress(Event("vectors", done, len(rows)))
         wait_until_indexed(search)
+        return done
+
+    expected = send(CONSISTENCY if resumes else None)
+    if _count(search, rows, "Strong") < expected:  # a server without durable storage lost acknowledged rows
+        send("Strong")
     if (found := _count(search, rows, "Strong")) < expected:
         raise ValueError(
             f"Milvus at {search.connection.uri} has {found:,} of {expected:,} rows of {search.name} that it "
@@ -106,22 +109,9 @@ def finds_parts(search: MilvusSearch) -> bool:
     return True
 
 
-def iter_batches(array: np.ndarray, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield rows (b,) with a vector, and their unit vectors (b, c)."""
-    step = max(1, min(BATCH, BATCH_BYTES // (4 * array.shape[1])))
-    for start in range(0, len(rows), step):
-        yield unit_rows(array, rows[start : start + step])
-
-
-def _upsert(
-    search: MilvusSearch,
-    rows: np.ndarray,
-    unit: np.ndarray,
-    columns: Mapping[str, np.ndarray],
-    fields: Mapping[str, Field],
-) -> None:
+def _upsert(search: MilvusSearch, rows: np.ndarray, unit: np.ndarray, columns: Mapping[str, np.ndarray]) -> None:
     if len(rows):
-        data = list(iter_entities(rows, unit, columns, fields))
+        data = list(iter_entities(rows, unit, columns, search.manifest.columns))
         search.connection.call("upsert", search.name, data, seconds=WRITE_SECONDS)
 
 

@@ -4,8 +4,7 @@ Users pass its path as the index.
 """
 
 import re
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,7 +12,7 @@ from similar_images.files import relative_path
 from similar_images.index.manifest import Manifest
 from similar_images.milvus.connection import is_file, normalise_uri
 from similar_images.milvus.fields import Field
-from similar_images.milvus.index_types import TYPES
+from similar_images.milvus.index_types import TYPES, Parameters
 from similar_images.records import read_record
 from similar_images.vectors.store import index_path
 
@@ -26,8 +25,8 @@ class MilvusIndex:
     """The index type and its parameters."""
 
     type: str
-    built_with: dict[str, int]
-    searched_with: dict[str, int]
+    built_with: Parameters
+    searched_with: Parameters = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.type not in TYPES:
@@ -43,7 +42,7 @@ class MilvusManifest(Manifest):
     ca: str | None  # certificate of a private authority, relative to the manifest
     collection: str  # its name in Milvus
     index: MilvusIndex
-    columns: dict[str, list[str]]  # column -> field, kind, digest of its values
+    columns: dict[str, Field]
     finds_parts: bool
     changing: bool  # a removal has started and may be incomplete
     n: int
@@ -54,14 +53,6 @@ class MilvusManifest(Manifest):
         normalise_uri(self.uri)
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,254}", self.collection):
             raise ValueError("collection: expected a name of Milvus")
-        for entry in self.columns.values():
-            if len(entry) != 3 or not re.fullmatch(r"[a-z][A-Za-z0-9_]*", entry[0]):
-                raise ValueError("columns: expected field, kind and digest")
-
-    @cached_property
-    def fields(self) -> dict[str, Field]:
-        """The columns in Milvus."""
-        return {column: Field(*entry) for column, entry in self.columns.items()}
 
     def resolve_uri(self, path: Path) -> str:
         """Return the URI if this is the manifest at `path`."""
@@ -80,11 +71,6 @@ def read_manifest(path: Path) -> MilvusManifest:
 def milvus_path(vectors: Path) -> Path:
     """Return the manifest's default path: `photos.milvus.json` for `photos.txt.saved_predictions.npy`."""
     return vectors.with_name(index_path(vectors).name.removesuffix(".faiss.index") + SUFFIX)
-
-
-def is_milvus(path: Path) -> bool:
-    """Return whether the name of an index is a Milvus manifest's."""
-    return path.suffix == ".json"
 
 
 def file_prefix(path: Path) -> Path:

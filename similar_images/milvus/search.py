@@ -7,24 +7,29 @@ it, and a search drops the removed rows of the manifest from every result.
 Shape letters: n rows in all, m of them searched, b queries, c numbers in a transformed vector, k hits.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from similar_images.index.backend import Conditions
-from similar_images.milvus import lite
+from similar_images.index.exact import unit_rows
+from similar_images.index.index import Index
+from similar_images.index.similarity import COSINE, open_transform, open_transformed
 from similar_images.milvus.connection import WRITE_SECONDS, CollectionGone, Connection, NotLoaded
 from similar_images.milvus.expressions import MAX_LISTED_ROWS, match_conditions, match_rows
 from similar_images.milvus.fields import ROW, VECTOR
-from similar_images.milvus.index_types import TYPES
-from similar_images.milvus.manifest import REBUILD, MilvusManifest, read_manifest
+from similar_images.milvus.index_types import TYPES, Parameters
+from similar_images.milvus.manifest import REBUILD, MilvusManifest, file_prefix, read_manifest
+from similar_images.vectors.store import Vectors
 
 MAX_HITS = 16_384  # of one query in Milvus
 MAX_CALL_HITS = 20_000  # of all queries of one call: each hit costs Milvus Lite 45 us
 MAX_CALL_BYTES = 4 * 2**20  # of vectors in one call
 CONSISTENCY = "Bounded"
+SAMPLED_ROWS = 8  # compared with the vectors when a collection is opened
+MIN_SIMILARITY = 0.99  # between a vector and its copy: float16 and the server's rounding change less
 
 
 class MilvusSearch:
@@ -41,7 +46,7 @@ class MilvusSearch:
         """Search the collection of a manifest, with its parameters."""
         self.manifest, self.name = manifest, manifest.collection
         self.d, self.ntotal = manifest.d, manifest.n
-        self.parameters = dict(manifest.index.searched_with)
+        self.parameters: Parameters = manifest.index.searched_with
         self._removed = np.array(sorted(manifest.removed), np.int64)
 
     @property
@@ -91,7 +96,7 @@ class MilvusSearch:
         options: dict[str, Any] = {"filter": where, "output_fields": ["count(*)"], "consistency_level": consistency}
         return int(self.when_loaded(lambda: self.connection.call("query", self.name, **options))[0]["count(*)"])
 
-    def vectors(self, rows: list[int]) -> dict[int, np.ndarray]:
+    def vectors(self, rows: list[int]) -> Mapping[int, np.ndarray]:
         """Return the vectors (c,) of some rows in Milvus."""
         options: dict[str, Any] = {"ids": rows, "output_fields": [VECTOR], "consistency_level": CONSISTENCY}
         entities = self.when_loaded(lambda: self.connection.call("get", self.name, **options))
@@ -128,7 +133,7 @@ class MilvusSearch:
         where = None
         if conditions is not None:
             fields = {
-                column: self.manifest.fields[column].field
+                column: self.manifest.columns[column].field
                 for column, (values, _) in conditions.items()
                 if self._has_values(column, values)
             }
@@ -142,7 +147,7 @@ class MilvusSearch:
         """Return whether Milvus stores the values (n,) of a column; the digest is computed once."""
         known = self._column_matches.get(column)
         if known is None or known[0] is not values:
-            matches = column in self.manifest.fields and self.manifest.fields[column].has_values(values)
+            matches = column in self.manifest.columns and self.manifest.columns[column].has_values(values)
             known = self._column_matches[column] = values, matches
         return known[1]
 
@@ -161,7 +166,7 @@ class MilvusSearch:
             )
         )
 
-    def _search_parameters(self, limit: int, nprobe: int | None) -> dict[str, int]:
+    def _search_parameters(self, limit: int, nprobe: int | None) -> Parameters:
         parameters = dict(self.parameters)
         if nprobe and "nprobe" in parameters:
             parameters["nprobe"] = nprobe
@@ -208,8 +213,46 @@ class MilvusPart:
         return self._search.search(unit, k, nprobe or self.lists[0], self.where)
 
 
+def open_milvus(path: Path) -> Index:
+    """Open the manifest of an index in Milvus. The first search connects.
+
+    Raises FileNotFoundError or ValueError, with the remedy, if the manifest or the similarity's file is missing or
+    damaged, and MissingExtra without the packages.
+    """
+    manifest, prefix = read_manifest(path), file_prefix(path)
+    entry = manifest.similarity
+    similarity = open_transform(prefix, entry, manifest.d) if entry else COSINE
+    return Index(path, MilvusSearch(path, manifest), manifest, similarity, open_transformed(prefix, entry))
+
+
+def check_content(index: Index, vectors: Vectors) -> None:
+    """Ask Milvus for rows, and raise ValueError, with the remedy, if they differ from the manifest or the vectors."""
+    search = cast(MilvusSearch, index.backend)
+    n = search.manifest.vectors.n
+    if (count := search.count(f"row < {n}", "Bounded")) < search.ntotal:
+        raise ValueError(
+            f"{index.path}: expected {search.ntotal:,} rows in {search.name} of Milvus at {search.connection.uri}, got "
+            f"{count:,}: load them with similar-images build --milvus --overwrite"
+        )
+    if vectors.memmap is None:
+        return
+    absent = {*search.manifest.absent}
+    spread = np.linspace(0, n - 1, 4 * SAMPLED_ROWS).astype(int)
+    rows = np.array([row for row in dict.fromkeys(spread.tolist()) if row not in absent][:SAMPLED_ROWS], np.int64)
+    known, unit = unit_rows(vectors.array[:n], rows)
+    expected = index.similarity.transform(unit)
+    found = search.vectors(known.tolist())
+    for row, vector in zip(known.tolist(), expected, strict=True):
+        if row not in found or found[row].shape != vector.shape or float(found[row] @ vector) < MIN_SIMILARITY:
+            raise ValueError(
+                f"{index.path}: {search.name} of Milvus at {search.connection.uri} has other vectors than "
+                f"{vectors.path}: rebuild it with similar-images build --milvus --overwrite"
+            )
+
+
 def index_bytes(connection: Connection, index_type: str, n: int, c: int) -> int:
     """Return the value of `MilvusSearch.bytes` for vectors (n, c)."""
     if connection.is_embedded:
-        return lite.disk_bytes(Path(connection.uri))
+        # a database of Milvus Lite is a folder
+        return sum(file.stat().st_size for file in Path(connection.uri).rglob("*") if file.is_file())
     return round(n * TYPES[index_type].vector_bytes(c))

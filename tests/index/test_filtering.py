@@ -31,7 +31,7 @@ def test_restricted_index_finds_only_matching_rows(recipe, share):
 
 def test_fewer_and_uneven_matches_need_more_probes():
     backend = open_trained("IVF64,Flat")
-    backend.ivf.nprobe = 2
+    find_ivf(backend).nprobe = 2
 
     def nprobe(matching: np.ndarray) -> int:
         return find_ivf(backend.restrict(matching)).nprobe

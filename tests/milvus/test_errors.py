@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from milvus_server import MilvusServer, why_not
 from similar_images.milvus import connection as connections
 from similar_images.milvus import loading
 from similar_images.milvus.connection import CollectionGone, Connection, normalise_uri
-from similar_images.milvus.index_types import TYPES
+from similar_images.milvus.manifest import MilvusIndex
 from similar_images.networks.extras import MissingExtra
 
 SECRET = "not-to-be-seen"
@@ -138,7 +139,9 @@ def test_collection_of_another_dimension_is_refused(milvus, tmp_path):
     vectors = saved(tmp_path, clustered(300, 16))
     manifest = milvus.build(vectors, "narrow", similarity="cosine")
     search = opened(vectors, manifest).index.backend
-    loading.create_collection(search.connection, "narrow_other", 300, 8, TYPES["FLAT"], {})
+    flat = MilvusIndex(type="FLAT", built_with={})
+    other = replace(search.manifest, collection="narrow_other", d=8, columns={}, index=flat)
+    loading.create_collection(search.connection, other)
     content = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**content, "collection": "narrow_other"}))
     with pytest.raises(ValueError, match="narrow_other"):
@@ -208,29 +211,9 @@ def guarded(tmp_path):
         "ca_pem_path=s.pem",
     )
     server.folder.mkdir()
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=milvus",
-            "-addext",
-            f"subjectAltName=IP:{server.host}",
-            "-keyout",
-            "s.key",
-            "-out",
-            "s.pem",
-        ],
-        cwd=server.folder,
-        check=True,
-        capture_output=True,
-    )
+    certify = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=milvus -keyout s.key -out s.pem -addext"
+    command = [*certify.split(), f"subjectAltName=IP:{server.host}"]
+    subprocess.run(command, cwd=server.folder, check=True, capture_output=True)
     try:
         server.start()
         yield server
@@ -239,7 +222,7 @@ def guarded(tmp_path):
 
 
 @pytest.mark.cluster
-def test_tls_and_a_token(guarded, tmp_path, monkeypatch, caplog, quick):
+def test_tls_and_a_token(run, guarded, tmp_path, monkeypatch, caplog, quick):
     vectors = saved(tmp_path / "v", clustered(300, 16))
     ca, uri = guarded.folder / "s.pem", guarded.uri("https")
     with pytest.raises(ConnectionError, match=r"speaks TLS: use https://"):
@@ -255,19 +238,7 @@ def test_tls_and_a_token(guarded, tmp_path, monkeypatch, caplog, quick):
     (tmp_path / "token").write_text("root:Milvus\n")
     monkeypatch.setenv("MILVUS_TOKEN_FILE", str(tmp_path / "token"))
     assert Connection(uri, ca).call("list_collections") == []
-    command = [
-        sys.executable,
-        "-m",
-        "similar_images",
-        "build",
-        "-i",
-        str(vectors),
-        "--milvus",
-        uri,
-        "--milvus-ca",
-        str(ca),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    done = run("build", "-i", vectors, "--milvus", uri, "--milvus-ca", ca)
     assert done.returncode == 0, done.stderr
     manifest = vectors.with_name("v.milvus.json")
     assert len(opened(vectors, manifest).nearest(3, 5)) == 5
