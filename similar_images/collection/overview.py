@@ -51,17 +51,10 @@ class Overview:
         return Neighbours(found[1].rows[:, :k], found[1].similarities[:, :k])
 
     def _find_neighbours(self, k: int, progress: Progress) -> Neighbours:
-        done, n = 0, len(self._store)
-
-        def count(rows: int) -> None:
-            nonlocal done
-            done += rows
-            progress(Event("neighbours", done, n))
-
         searcher = self._searcher
-        large = searcher.index if searcher.index and n > MAX_EXACT_ROWS else None
+        large = searcher.index if searcher.index and len(self._store) > MAX_EXACT_ROWS else None
         index = large and large._replace(similarity=COSINE)  # `compared` is already transformed
-        return find_neighbours(searcher.compared, k, index, searcher.removed, count)
+        return find_neighbours(searcher.compared, k, index, searcher.removed, progress)
 
     def map(self, seed: int = 0, progress: Progress = ignore, fresh: bool = False) -> np.ndarray:
         """Return the kept map, float32 (n, 2), or compute it."""

@@ -3,11 +3,12 @@
 Shape letters: n vectors in all, b in a block, d numbers in a vector, k neighbours of a row.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from similar_images.events import Event, Progress, ignore
 from similar_images.index.backend import search
 from similar_images.index.exact import ExactSearch, check_k, cosines, row_mask, unit_blocks
 from similar_images.index.index import Index
@@ -36,16 +37,16 @@ def find_neighbours(
     k: int,
     index: Index | None = None,
     removed: Sequence[int] = (),
-    progress: Callable[[int], object] = lambda rows: None,
+    progress: Progress = ignore,
 ) -> Neighbours:
     """Return the k nearest rows of every row of vectors (n, d), without the row itself.
 
     The index proposes neighbours, re-ranked with the exact vectors; without an index the search is exact. Rows of zeros
-    (skipped images) and `removed` rows have no neighbours and are no neighbours. `progress` receives the number of rows
-    of each finished block, n in total. Raises ValueError if k is below 1.
+    (skipped images) and `removed` rows have no neighbours and are no neighbours. `progress` receives the number of
+    finished rows. Raises ValueError if k is below 1.
     """
     check_k(k)
-    n, done = len(vectors), 0
+    n = len(vectors)
     found = Neighbours(np.full((n, k), -1, np.int64), np.full((n, k), -1, np.float32))
     for block_rows, similarities, rows in neighbour_blocks(vectors, k + 1, index, removed):
         columns = columns_without_self(rows, block_rows, k)
@@ -53,9 +54,8 @@ def find_neighbours(
         missing = (rows < 0) | np.isneginf(similarities)
         found.rows[block_rows, : rows.shape[1]] = np.where(missing, -1, rows)
         found.similarities[block_rows, : rows.shape[1]] = np.where(missing, -1, np.clip(similarities, -1, 1))
-        progress(int(block_rows[-1]) + 1 - done)
-        done = int(block_rows[-1]) + 1
-    progress(n - done)
+        progress(Event("neighbours", int(block_rows[-1]) + 1, n))
+    progress(Event("neighbours", n, n))
     return found
 
 

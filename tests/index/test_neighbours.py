@@ -9,7 +9,6 @@ from similar_images.index.builder import BuildRequest, build
 from similar_images.index.exact import normalise
 from similar_images.index.index import open_index
 from similar_images.index.neighbours import find_neighbours
-from similar_images.vectors.store import Vectors, open_vectors
 
 
 def oracle(vectors: np.ndarray, k: int, absent: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -25,13 +24,11 @@ def oracle(vectors: np.ndarray, k: int, absent: list[int]) -> tuple[np.ndarray, 
 
 
 @pytest.fixture
-def indexed(tmp_path):
+def indexed(save, tmp_path):
     """Return vectors, and their index, of 3,000 rows of which two were skipped."""
     vectors = clustered(3000, 64)
     vectors[[5, 70]] = 0
-    np.save(tmp_path / "v.npy", vectors)
-    opened: Vectors = open_vectors(tmp_path / "v.npy")
-    build(opened, tmp_path / "v.index", BuildRequest("reduced", similarity="cosine"))
+    build(save(vectors), tmp_path / "v.index", BuildRequest("reduced", similarity="cosine"))
     return vectors, open_index(tmp_path / "v.index")
 
 
@@ -64,10 +61,11 @@ def test_index_finds_nearly_all_neighbours(indexed):
 
 
 def test_progress_counts_every_row_once():
-    vectors, counts = clustered(300, 8), []
+    vectors, events = clustered(300, 8), []
     vectors[-40:] = 0
-    find_neighbours(vectors, 2, progress=counts.append)
-    assert sum(counts) == 300
+    find_neighbours(vectors, 2, progress=events.append)
+    counts = [event.done for event in events]
+    assert counts == sorted(counts) and counts[-1] == 300 == events[-1].total
 
 
 def test_k_below_one_is_refused():
