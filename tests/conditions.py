@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +21,36 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def wait_for_more(*lists: list) -> None:
-    """Return once one of these lists, filled by other threads, has grown."""
-    before = sum(map(len, lists))
-    wait_until(lambda: sum(map(len, lists)) > before)
+@contextmanager
+def repeated(work: Callable[[], object], threads: int = 1) -> Iterator[Callable[[], None]]:
+    """Call `work` in other threads during the block; yield a function that waits for its next call.
+
+    Raises the first error of `work` at the end.
+    """
+    stop, calls, errors = threading.Event(), [], []
+
+    def repeat() -> None:
+        while not stop.is_set() and not errors:
+            try:
+                calls.append(work())
+            except BaseException as error:
+                errors.append(error)
+
+    def wait() -> None:
+        before = len(calls)
+        wait_until(lambda: len(calls) > before or errors)
+
+    running = [threading.Thread(target=repeat) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    try:
+        yield wait
+    finally:
+        stop.set()
+        for thread in running:
+            thread.join()
+    if errors:
+        raise errors[0]
 
 
 def rows_done(manifest: Path) -> int:

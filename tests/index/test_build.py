@@ -13,23 +13,21 @@ from similar_images.index.exact import exact_search, normalise
 from similar_images.index.index import open_index
 from similar_images.index.quality import Queries, recall
 from similar_images.index.tuning import QualityTarget, Unreachable
-from similar_images.vectors.store import open_vectors
+from similar_images.vectors.store import Vectors
 
 N, D = 6000, 64
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(save):
     """Save the first n of some vectors, with their list, and open them."""
     array = clustered(N + 500, D)
 
-    def save(n: int = N):
-        np.save(tmp_path / "v.npy", array[:n])
-        (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(n)))
-        return open_vectors(tmp_path / "v.npy")
+    def store(n: int = N) -> Vectors:
+        return save(array[:n])
 
-    save.unseen = normalise(array[N:])
-    return save
+    store.unseen = normalise(array[N:])
+    return store
 
 
 def reached(index, vectors, queries) -> float:
@@ -171,11 +169,7 @@ def test_recipe_without_removal_is_unchanged_by_remove(store, tmp_path):
     assert (tmp_path / "i.index").read_bytes() == before
 
 
-def test_different_new_vectors_make_index_stale(tmp_path):
-    def save(array):
-        np.save(tmp_path / "v.npy", array)
-        return open_vectors(tmp_path / "v.npy")
-
+def test_different_new_vectors_make_index_stale(save, tmp_path):
     first = clustered(3000, D)
     manifest = builder.build(save(first), tmp_path / "i.index", builder.BuildRequest("IVF54,PQ16x4fs"))
     assert not quality.is_stale(manifest)

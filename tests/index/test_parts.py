@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 import pytest
 from arrays import clustered
+from conditions import repeated
 from conftest import ROOT
 from damage import mutants, wrong_values
 from notes import Notes
@@ -22,26 +23,23 @@ from similar_images.index.builder import BuildRequest, add, build, remove
 from similar_images.index.exact import exact_search, normalise
 from similar_images.index.index import open_index
 from similar_images.index.quality import recall
-from similar_images.inputs.names import write_names
-from similar_images.vectors.store import open_vectors
+from similar_images.vectors.store import Vectors
 
 N, D, SIZE = 6000, 32, 1500
 MAPPED = "mapped"  # a recipe whose parts can stay on disk
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(save):
     """Save the first n of some vectors, three of them skipped, with their list, and open them."""
     array = clustered(N + 2000, D)
     array[[7, 1600, 5999]] = 0
 
-    def save(n: int = N):
-        np.save(tmp_path / "v.npy", array[:n])
-        write_names(tmp_path / "v.txt", [f"{'even' if row % 2 == 0 else 'odd'}/{row}.jpg" for row in range(n)])
-        return open_vectors(tmp_path / "v.npy")
+    def store(n: int = N) -> Vectors:
+        return save(array[:n], [f"{'even' if row % 2 == 0 else 'odd'}/{row}.jpg" for row in range(n)])
 
-    save.unseen = normalise(clustered(N + 2100, D)[-100:])
-    return save
+    store.unseen = normalise(clustered(N + 2100, D)[-100:])
+    return store
 
 
 @pytest.fixture
@@ -194,6 +192,28 @@ def test_missing_or_damaged_part_is_named_with_remedy(store, path):
         assert "\n" not in str(raised.value)
     part.write_bytes(whole)  # a restored copy
     assert open_index(path).backend.ntotal == N - 3
+
+
+def test_part_removed_after_check_is_named(store, path, monkeypatch):
+    build(store(), path, BuildRequest("reduced", part_size=SIZE))
+    gone = next(iter(part_files(path)))
+    monkeypatch.setattr(parts, "_check", lambda *_: path.with_name(gone).unlink(missing_ok=True))
+    with pytest.raises(ValueError, match=f"its part {gone} is missing: restore that file"):
+        open_index(path)
+
+
+def test_reader_sees_old_or_new_parts(store, path):
+    vectors = store()
+    build(vectors, path, BuildRequest("reduced", part_size=SIZE))
+
+    def read() -> None:
+        opened = open_index(path)
+        assert opened.backend.ntotal == N - 3 - len(opened.removed)
+
+    with repeated(read) as wait:
+        for row in range(8, 14):
+            remove(vectors, path, [row])
+            wait()
 
 
 def test_change_compares_complete_part(store, path, monkeypatch):

@@ -4,8 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import faiss
 import numpy as np
 import pytest
 from arrays import clustered
-from conditions import wait_for_more
+from conditions import repeated
 from conftest import ROOT
 from damage import mutants, wrong_values
 from notes import Notes
@@ -22,7 +22,6 @@ from similar_images.collection.images import Collection
 from similar_images.collection.searcher import MIN_MEASURED_QUERIES, Hit
 from similar_images.index.builder import BuildRequest, add, build, remove
 from similar_images.index.index import open_index
-from similar_images.inputs.names import write_names
 from similar_images.networks.description import NetworkDescription
 from similar_images.vectors.store import open_vectors
 
@@ -51,10 +50,8 @@ builder.remove(vectors, path, [3]) if sys.argv[3] == "remove" else builder.build
 
 
 @pytest.fixture
-def vectors(tmp_path):
-    np.save(tmp_path / "v.npy", clustered(N, D))
-    write_names(tmp_path / "v.txt", [f"{row}.jpg" for row in range(N)])
-    return open_vectors(tmp_path / "v.npy")
+def vectors(save):
+    return save(clustered(N, D))
 
 
 @pytest.fixture
@@ -90,26 +87,14 @@ def test_kill_leaves_old_or_new_index(index, tmp_path):
 
 
 def test_reader_sees_old_or_new_pair(vectors, index):
-    stop, wrong, read = threading.Event(), [], []
+    def read() -> None:
+        opened = open_index(index)
+        assert opened.manifest is not None and opened.backend.ntotal == N - len(opened.removed)
 
-    def reader() -> None:
-        while not stop.is_set():
-            try:
-                opened = open_index(index)
-                read.append(1)
-                if opened.manifest is None or opened.backend.ntotal != N - len(opened.removed):
-                    wrong.append(opened.manifest)
-            except Exception as error:
-                wrong.append(error)
-
-    thread = threading.Thread(target=reader)
-    thread.start()
-    for row in range(40):
-        remove(vectors, index, [row])
-        wait_for_more(read, wrong)
-    stop.set()
-    thread.join()
-    assert read and not wrong
+    with repeated(read) as wait:
+        for row in range(40):
+            remove(vectors, index, [row])
+            wait()
 
 
 def test_parallel_changes_are_not_lost(vectors, index, tmp_path):
@@ -122,11 +107,8 @@ def test_parallel_changes_are_not_lost(vectors, index, tmp_path):
         except BlockingIOError as error:
             refused.append(str(error))
 
-    threads = [threading.Thread(target=change, args=(row,)) for row in range(12)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(12) as threads:
+        list(threads.map(change, range(12)))
     assert done and len(done) + len(refused) == 12
     assert all("is being written by another run" in message for message in refused)
     assert open_index(index).removed == sorted(done)
@@ -151,15 +133,13 @@ def test_rebuild_keeps_removed_rows_until_restored(vectors, index):
     assert open_index(index).backend.ntotal == N
 
 
-def test_remove_and_add_with_grown_list_of_texts(vectors, index, tmp_path):
+def test_remove_and_add_with_grown_list_of_texts(save, index):
     manifest = index.with_name(index.name + ".json")
     content = json.loads(manifest.read_text())
     network = NetworkDescription("a", dimension=D, reads="text")
     content["vectors"] |= {"network": network.to_json()}
     manifest.write_text(json.dumps(content))
-    write_names(tmp_path / "v.txt", [f"{row}.jpg" for row in range(N + 3)])
-    np.save(tmp_path / "v.npy", np.concatenate([clustered(N, D), clustered(3, D)]))
-    grown = open_vectors(tmp_path / "v.npy")._replace(network=network)
+    grown = save(np.concatenate([clustered(N, D), clustered(3, D)]))._replace(network=network)
     remove(grown, index, [3])
     add(grown, index)
     assert open_index(index).backend.ntotal == N + 2

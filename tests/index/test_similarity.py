@@ -1,14 +1,14 @@
 """Similarities: transforms, their files, changes and damage."""
 
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import faiss
 import numpy as np
 import pytest
 from arrays import clustered
-from conditions import wait_for_more
+from conditions import repeated
 
 from similar_images import Collection
 from similar_images.cli.options import SIMILARITIES as OFFERED
@@ -23,7 +23,6 @@ from similar_images.index.similarity import COSINE, SIMILARITIES, Similarity, fi
 from similar_images.index.tuning import QualityTarget
 from similar_images.networks.description import NetworkDescription
 from similar_images.records import to_json
-from similar_images.vectors.store import open_vectors
 
 N, D = 600, 160
 
@@ -36,12 +35,8 @@ def array() -> np.ndarray:
 
 
 @pytest.fixture
-def stored(tmp_path, array):
-    def store(n: int = N):
-        np.save(tmp_path / "v.npy", array[:n])
-        return open_vectors(tmp_path / "v.npy")
-
-    return store
+def stored(save, array):
+    return lambda n=N: save(array[:n])
 
 
 @pytest.fixture
@@ -228,12 +223,11 @@ def test_repaired_row_is_transformed(stored, index, array):
 
 
 @pytest.mark.parametrize(("first", "shift", "pays"), [(300, 0, True), (1100, 0, False), (1100, 3, True)])
-def test_grown_or_drifted_collection_recommends_rebuild(run, tmp_path, first, shift, pays):
+def test_grown_or_drifted_collection_recommends_rebuild(save, run, first, shift, pays):
     array = clustered(1400, D)
     array[1100:, :5] += shift * np.abs(array).mean()
     for n, change in ((first, "--overwrite"), (1400, "--add")):
-        (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(n)))
-        np.save(tmp_path / "v.npy", array[:n])
+        save(array[:n])
         how = ["--similarity", "whitened"] if change == "--overwrite" else []
         done = run("build", "-i", "v.npy", change, *how)
         assert f"similarity whitened ({min(112, first // 8)} numbers)" in done.stderr
@@ -331,7 +325,7 @@ def test_two_builds_give_the_same_files(stored, index, tmp_path):
 
 
 def test_reader_sees_matching_similarity_during_rebuilds(stored, index, array):
-    vectors, stop, wrong, seen = stored(), threading.Event(), [], []
+    vectors, seen = stored(), set()
     builder.build(vectors, index, BuildRequest(similarity="centred"))
     unit = normalise(array[:3])
     expected = {}
@@ -340,45 +334,31 @@ def test_reader_sees_matching_similarity_during_rebuilds(stored, index, array):
         expected[name] = exact_search(fitted.transform(normalise(array)), fitted.transform(unit), 5)[1]
 
     def read() -> None:
-        while not stop.is_set():
-            try:
-                opened = open_index(index)
-                _, rows = opened.search(unit, 5, array)
-                seen.append(opened.similarity.name)
-                if opened.vectors is None or not np.array_equal(rows, expected[opened.similarity.name]):
-                    wrong.append((opened.similarity.name, opened.vectors is None))
-            except Exception as error:
-                wrong.append(error)
+        opened = open_index(index)
+        _, rows = opened.search(unit, 5, array)
+        seen.add(opened.similarity.name)
+        assert opened.vectors is not None
+        assert np.array_equal(rows, expected[opened.similarity.name])
 
-    readers = [threading.Thread(target=read) for _ in range(2)]
-    for reader in readers:
-        reader.start()
-    for round_ in range(30):
-        builder.build(vectors, index, BuildRequest(similarity=("whitened", "centred")[round_ % 2]))
-        wait_for_more(seen, wrong)
-    stop.set()
-    for reader in readers:
-        reader.join()
-    assert not wrong and set(seen) == {"centred", "whitened"}
+    with repeated(read, threads=2) as wait:
+        for _ in range(15):
+            for name in ("whitened", "centred"):
+                builder.build(vectors, index, BuildRequest(similarity=name))
+                wait()
+    assert seen == {"centred", "whitened"}
     assert len(beside(index)) == 1
 
 
 def test_two_threads_get_the_same_hits(stored, index, tmp_path, array):
-    (tmp_path / "v.txt").write_text("".join(f"{row}.jpg\n" for row in range(N)))
     entry = builder.build(stored(), index, BuildRequest("reduced", similarity="whitened")).similarity
     rows = [row for row in range(60) if row != 7]
     expected = [Collection.open(tmp_path / "v.npy").nearest(row, 5, exact) for exact in (False, True) for row in rows]
     index.with_name(entry.vectors).unlink()  # both threads recompute them
-    collection, found = Collection.open(tmp_path / "v.npy"), [[], []]
+    collection = Collection.open(tmp_path / "v.npy")
 
-    def search(place: int) -> None:
-        found[place] += [collection.nearest(row, 5, exact) for exact in (False, True) for row in rows]
+    def search(_: int) -> list[list[int]]:
+        return [[hit.row for hit in collection.nearest(row, 5, exact)] for exact in (False, True) for row in rows]
 
-    threads = [threading.Thread(target=search, args=(place,)) for place in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [[[hit.row for hit in hits] for hits in one] for one in found] == [
-        [[hit.row for hit in hits] for hits in expected]
-    ] * 2
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(search, range(2)))
+    assert found == [[[hit.row for hit in hits] for hits in expected]] * 2

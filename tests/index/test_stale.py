@@ -166,15 +166,13 @@ def test_index_of_earlier_version_is_checked(folder):
 
 def test_damaged_digests_are_refused(folder):
     builder.build(folder.save(), folder.index)
-    for files, change in ((folder.index, lambda blocks: blocks[:-1]), (folder.index, lambda blocks: [1, 2, 3])):
-        path = manifest_path(files)
-        before = path.read_text()
-        manifest = json.loads(before)
-        manifest["vectors"]["blocks"] = change(manifest["vectors"]["blocks"])
-        path.write_text(json.dumps(manifest))
+    path = manifest_path(folder.index)
+    manifest = json.loads(path.read_text())
+    for blocks in (manifest["vectors"]["blocks"][:-1], [1, 2, 3]):
+        vectors = manifest["vectors"] | {"blocks": blocks}
+        path.write_text(json.dumps(manifest | {"vectors": vectors}))
         with pytest.raises(ValueError, match=r"its manifest is damaged, vectors\.blocks"):
             open_index(folder.index)
-        path.write_text(before)
 
 
 def test_commands_refuse_stale_index(folder, monkeypatch):
