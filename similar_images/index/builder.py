@@ -39,7 +39,7 @@ from similar_images.index.manifest import (
     replace_index,
 )
 from similar_images.index.quality import MIN_QUERIES, Queries, measure_quality
-from similar_images.index.recipes import Trained, list_count, train
+from similar_images.index.recipes import TooFewVectors, Trained, list_count, train
 from similar_images.index.similarity import (
     COSINE,
     SEED,
@@ -206,12 +206,12 @@ class IndexFile:
             return choose_candidate(queries, sample, job.request.target, fill, job.progress)
         if recipe == "auto":
             recipe = "flat" if n < MAX_FLAT_VECTORS else "reduced"
-        trained = train(recipe, sample, n)
-        if trained is None:
+        try:
+            return train(recipe, sample, n)
+        except TooFewVectors:
             too_few = f"{len(sample)} vectors are too few to train the recipe {recipe}: using flat, an exact search"
             job.progress(Event(note=too_few))
-            trained = cast(Trained, train("flat", sample, n))
-        return trained
+            return train("flat", sample, n)
 
     def fill(self, job: BuildJob, trained: Trained, array: np.ndarray) -> Backend:
         if trained.metrics is None:
@@ -301,12 +301,13 @@ class IndexInParts(IndexFile):
         file, state = self._folder / "trained.index", self._state
         if state.recipe is not None and state.parameters is not None:
             return Trained(read_index(file), state.parameters, state.recipe)
-        recipe = "reduced" if job.request.recipe == "auto" else job.request.recipe
+        n, recipe = len(queries.array), "reduced" if job.request.recipe == "auto" else job.request.recipe
         with self._discarding():
-            trained = train(recipe, draw_sample(queries), len(queries.array))
-            if trained is None:
-                n = len(queries.array)
-                raise ValueError(f"{n} vectors are too few to train the recipe {recipe}: omit --part-size")
+            try:
+                trained = train(recipe, draw_sample(queries), n)
+            except TooFewVectors as error:
+                reason = f"{n} vectors are too few to train the recipe {recipe}: omit --part-size"
+                raise ValueError(reason) from error
             parts.require_ivf(trained.index)
         with replace_file(file) as partial:
             write_index(trained.index, partial)

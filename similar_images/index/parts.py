@@ -169,14 +169,9 @@ def _naming_missing_part() -> Iterator[None]:
 
 def _sample(path: Path) -> str:
     """Return a SHA-256 over SAMPLED_BLOCKS of a file, evenly spaced."""
-    digest, size = hashlib.sha256(), path.stat().st_size
+    digest, last = hashlib.sha256(), max(0, path.stat().st_size - SAMPLED_BYTES)
     with path.open("rb") as file:
-        for start in _starts(size):
+        for start in sorted({int(start) for start in np.linspace(0, last, SAMPLED_BLOCKS)}):
             file.seek(start)
             digest.update(file.read(SAMPLED_BYTES))
     return digest.hexdigest()
-
-
-def _starts(size: int) -> Iterator[int]:
-    last = max(0, size - SAMPLED_BYTES)
-    yield from sorted({int(start) for start in np.linspace(0, last, SAMPLED_BLOCKS)})

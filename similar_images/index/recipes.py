@@ -7,7 +7,9 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import faiss
 import numpy as np
@@ -48,16 +50,21 @@ class Trained:
     metrics: CandidateMetrics | None = None  # of a filled candidate for a target
 
 
-def train(recipe: str, sample: np.ndarray, n: int) -> Trained | None:
-    """Return an empty index for n vectors, trained on unit vectors (m, d); None if there are too few.
+class TooFewVectors(ValueError):
+    """The sample is too small to train a recipe."""
 
-    `recipe` is a name of RECIPES or a string of faiss.index_factory. Raises ValueError for any other.
+
+def train(recipe: str, sample: np.ndarray, n: int) -> Trained:
+    """Return an empty index for n vectors, trained on unit vectors (m, d).
+
+    `recipe` is a name of RECIPES or a string of faiss.index_factory. Raises ValueError for any other, and
+    TooFewVectors.
     """
     trained = RECIPES[recipe](sample, n) if recipe in RECIPES else _train_string(sample, recipe)
-    return trained and replace(trained, recipe=recipe)
+    return replace(trained, recipe=recipe)
 
 
-def _train_string(sample: np.ndarray, recipe: str) -> Trained | None:
+def _train_string(sample: np.ndarray, recipe: str) -> Trained:
     """Train an index of faiss.index_factory; a leading PCA is computed without Faiss' matrices."""
     _check_in_process(sample, recipe)
     components = re.fullmatch(r"PCA(\d+),(.+)", recipe)
@@ -65,7 +72,7 @@ def _train_string(sample: np.ndarray, recipe: str) -> Trained | None:
         return _train_factory(sample, recipe)
     transform = Reduction(sample, int(components[1])).first(int(components[1]))
     trained = _prepend_reduction(transform, _train_factory(transform.apply(sample), components[2]))
-    return trained and replace(trained, parameters=replace(trained.parameters, factory=recipe))
+    return replace(trained, parameters=replace(trained.parameters, factory=recipe))
 
 
 def list_count(n: int) -> int:
@@ -90,7 +97,7 @@ class Reduction:
         return transform
 
 
-def train_reduced(reduction: Reduction, sample: np.ndarray, n: int, d: int, codes: str) -> Trained | None:
+def train_reduced(reduction: Reduction, sample: np.ndarray, n: int, d: int, codes: str) -> Trained:
     """Train inverted lists of codes such as `PQ64x4fs` or `SQ8` on d principal components, or on all dimensions.
 
     The metric must be L2: centring changes inner products. Source of the fast scan of 4-bit
@@ -103,10 +110,8 @@ def train_reduced(reduction: Reduction, sample: np.ndarray, n: int, d: int, code
     return _prepend_reduction(transform, _train_factory(transform.apply(sample), factory, nprobe, brief=True))
 
 
-def _prepend_reduction(transform: faiss.LinearTransform, inner: Trained | None) -> Trained | None:
-    """Return an index of reduced vectors with the reduction before it; None if that index is None."""
-    if inner is None:
-        return None
+def _prepend_reduction(transform: faiss.LinearTransform, inner: Trained) -> Trained:
+    """Return an index of reduced vectors with the reduction before it."""
     index = faiss.IndexPreTransform(transform, inner.index)
     return Trained(index, replace(inner.parameters, dimension=transform.d_out))
 
@@ -117,7 +122,7 @@ def _train_flat(sample: np.ndarray, n: int) -> Trained:
     return Trained(index, RecipeParameters(reranked=0))
 
 
-def _train_classic(sample: np.ndarray, n: int) -> Trained | None:
+def _train_classic(sample: np.ndarray, n: int) -> Trained:
     """The recipe of 2022: sqrt(n) inverted lists, 4 probed, product codes of 16 bytes if 16 divides d.
 
     Without polysemous training ("np"), as in the script of 2022 and unlike Faiss' default.
@@ -126,19 +131,20 @@ def _train_classic(sample: np.ndarray, n: int) -> Trained | None:
     return _train_factory(sample, f"IVF{list_count(n)},PQ{parts}x8np", nprobe=4)
 
 
-def _train_default(sample: np.ndarray, n: int) -> Trained | None:
-    """The default for large collections."""
-    d = min(REDUCED_DIMENSION, sample.shape[1], len(sample)) // 2 * 2
-    return train_reduced(Reduction(sample, d), sample, n, d, f"PQ{d // 2}x4fs") if d else None
+def _train_codes(sample: np.ndarray, n: int, numbers: int, codes: str) -> Trained:
+    """Product codes of so many numbers each, on at most REDUCED_DIMENSION components."""
+    d = min(REDUCED_DIMENSION, sample.shape[1], len(sample)) // numbers * numbers
+    if not d:
+        raise TooFewVectors
+    return train_reduced(Reduction(sample, d), sample, n, d, f"PQ{d // numbers}{codes}")
 
 
-def _train_mapped(sample: np.ndarray, n: int) -> Trained | None:
-    """The default with 8-bit codes of the same size: unlike 4-bit codes, they can be memory-mapped."""
-    d = min(REDUCED_DIMENSION, sample.shape[1], len(sample)) // 4 * 4
-    return train_reduced(Reduction(sample, d), sample, n, d, f"PQ{d // 4}x8np") if d else None
-
-
-RECIPES = {"flat": _train_flat, "classic": _train_classic, "reduced": _train_default, "mapped": _train_mapped}
+RECIPES: dict[str, Callable[[np.ndarray, int], Trained]] = {
+    "flat": _train_flat,
+    "classic": _train_classic,
+    "reduced": partial(_train_codes, numbers=2, codes="x4fs"),  # the default for large collections
+    "mapped": partial(_train_codes, numbers=4, codes="x8np"),  # of the same size; 4-bit codes cannot be memory-mapped
+}
 
 
 def _new_index(d: int, factory: str) -> faiss.Index:
@@ -165,8 +171,8 @@ def _check_in_process(sample: np.ndarray, factory: str) -> None:
         raise ValueError(f"the recipe {factory} cannot be used with {sample.shape[1]} dimensions: {reason}")
 
 
-def _train_factory(sample: np.ndarray, factory: str, nprobe: int | None = None, brief: bool = False) -> Trained | None:
-    """Train an index of faiss.index_factory; None if the sample is too small.
+def _train_factory(sample: np.ndarray, factory: str, nprobe: int | None = None, brief: bool = False) -> Trained:
+    """Train an index of faiss.index_factory.
 
     `brief`: train product codes in fewer rounds, always true for 4-bit codes.
     """
@@ -186,7 +192,7 @@ def _train_factory(sample: np.ndarray, factory: str, nprobe: int | None = None, 
         index.train(sample)
     except RuntimeError as error:
         if "training points" in str(error):
-            return None
+            raise TooFewVectors from error
         raise ValueError(f"the recipe {factory} cannot be trained: {str(error).splitlines()[0]}") from error
     nprobe = ivf.nprobe if ivf is not None else None
     return Trained(index, RecipeParameters(factory=factory, metric="L2", seed=SEED, reranked=RERANKED, nprobe=nprobe))

@@ -13,7 +13,7 @@ from similar_images.events import Event, Progress, ignore
 from similar_images.index.backend import MEASURED_K, FaissBackend, find_ivf
 from similar_images.index.manifest import CandidateMetrics, QualityTarget
 from similar_images.index.quality import Queries, confidence_interval
-from similar_images.index.recipes import Reduction, Trained, list_count, train, train_reduced
+from similar_images.index.recipes import Reduction, TooFewVectors, Trained, list_count, train, train_reduced
 
 DIMENSIONS = (64, 128, 192, 256, 512)
 PROBE_STEPS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -78,8 +78,8 @@ def _candidates(
     """Yield trained indexes that may meet the target."""
     n, d = queries.array.shape
     flat_bytes = 4 * n * d
-    if flat_bytes <= min(target.max_bytes or MAX_FLAT_BYTES, MAX_FLAT_BYTES) and (flat := train("flat", sample, n)):
-        yield flat
+    if flat_bytes <= min(target.max_bytes or MAX_FLAT_BYTES, MAX_FLAT_BYTES):
+        yield train("flat", sample, n)
     dimensions = _dimensions(n, d, len(sample))
     if not dimensions:
         return
@@ -93,8 +93,11 @@ def _candidates(
             expected = queries.similarity.bytes + centroids + n * (code_bytes + 8)
             if (target.max_bytes and expected > 1.5 * target.max_bytes) or not can_win(expected):
                 continue
-            if (trained := train_reduced(reduction, sample, n, keep, codes)) is not None:
-                yield replace(trained, recipe=f"{keep}-d, {trained.parameters.factory}")
+            try:
+                trained = train_reduced(reduction, sample, n, keep, codes)
+            except TooFewVectors:
+                continue
+            yield replace(trained, recipe=f"{keep}-d, {trained.parameters.factory}")
 
 
 def _dimensions(n: int, d: int, m: int) -> list[int]:

@@ -13,9 +13,8 @@ from conditions import repeated
 from similar_images import Collection
 from similar_images.cli.options import SIMILARITIES as OFFERED
 from similar_images.files import sha256
-from similar_images.index import builder
 from similar_images.index import similarity as similarities
-from similar_images.index.builder import BuildRequest
+from similar_images.index.builder import BuildRequest, add, build, remove
 from similar_images.index.exact import exact_search, normalise
 from similar_images.index.index import open_index
 from similar_images.index.manifest import SimilarityEntry
@@ -136,7 +135,7 @@ def test_default_similarity_depends_on_network_and_size():
 @pytest.mark.parametrize("name", ["centred", "whitened"])
 def test_reranked_similarities_match_exact_search(stored, index, recipe, name):
     vectors = stored()
-    builder.build(vectors, index, BuildRequest(recipe, similarity=name))
+    build(vectors, index, BuildRequest(recipe, similarity=name))
     opened = open_index(index)
     unit = normalise(vectors.array)
     moved = opened.similarity.transform(unit)
@@ -154,8 +153,8 @@ def test_reranked_similarities_match_exact_search(stored, index, recipe, name):
 @pytest.mark.parametrize("name", ["cosine", "centred", "whitened"])
 def test_faiss_alone_finds_rows_by_network_vectors(stored, index, array, recipe, name):
     target = QualityTarget(recall=0.9, max_bytes=120_000) if recipe == "target" else None
-    builder.build(stored(), index, BuildRequest("auto" if target else recipe, target=target, similarity=name))
-    builder.remove(stored(), index, [3, 550])
+    build(stored(), index, BuildRequest("auto" if target else recipe, target=target, similarity=name))
+    remove(stored(), index, [3, 550])
     whole, opened = faiss.read_index(str(index)), open_index(index)
     unit = normalise(array[:60])
     assert whole.d == D and whole.ntotal == N - 3 and (opened.recipe == "flat") == (recipe == "flat")
@@ -169,7 +168,7 @@ def test_faiss_alone_finds_rows_by_network_vectors(stored, index, array, recipe,
 
 
 def test_faiss_alone_finds_rows_in_parts(stored, index, array):
-    manifest = builder.build(stored(), index, BuildRequest("reduced", similarity="whitened", part_size=250))
+    manifest = build(stored(), index, BuildRequest("reduced", similarity="whitened", part_size=250))
     whole = faiss.read_index(str(index))
     lists = faiss.extract_index_ivf(whole)
     for part in manifest.parts.files:
@@ -180,45 +179,42 @@ def test_faiss_alone_finds_rows_in_parts(stored, index, array):
 
 
 def test_transformed_vectors_are_replaced_with_index(stored, index):
-    manifest = builder.build(stored(), index, BuildRequest(similarity="whitened"))
+    manifest = build(stored(), index, BuildRequest(similarity="whitened"))
     entry = manifest.similarity
     assert beside(index) == [entry.vectors] and entry.name == "whitened"
     opened = open_index(index)
     assert opened.vectors.dtype == np.float16 and opened.vectors.shape == (N, entry.dimension)
     assert manifest.measured.bytes_on_disk == index.stat().st_size
-    centred = builder.build(stored(), index, BuildRequest(similarity="centred")).similarity
+    centred = build(stored(), index, BuildRequest(similarity="centred")).similarity
     assert beside(index) == [centred.vectors]
-    assert builder.build(stored(), index).similarity is None  # the network is unknown
+    assert build(stored(), index).similarity is None  # the network is unknown
     assert not beside(index) and open_index(index).similarity is COSINE
 
 
 @pytest.mark.parametrize("recipe", ["flat", "reduced"])
 def test_add_and_remove_keep_transform(stored, index, array, recipe):
-    builder.build(stored(500), index, BuildRequest(recipe, similarity="whitened"))
+    build(stored(500), index, BuildRequest(recipe, similarity="whitened"))
     before = open_index(index)
-    manifest = builder.add(stored(), index)
+    manifest = add(stored(), index)
     grown = open_index(index)
     assert np.array_equal(before.similarity.matrix, grown.similarity.matrix)
-    assert (
-        np.array_equal(before.vectors, grown.vectors[:500])
-        and grown.vectors.shape[0] == N
-        and grown.vectors[N - 1].any()
-    )
+    assert np.array_equal(before.vectors, grown.vectors[:500])
+    assert grown.vectors.shape[0] == N and grown.vectors[N - 1].any()
     assert grown.backend.ntotal == N - 1
-    removed = builder.remove(stored(), index, [3, 550])
+    removed = remove(stored(), index, [3, 550])
     assert removed.similarity.vectors == manifest.similarity.vectors and len(beside(index)) == 1
     assert 3 not in open_index(index).search(normalise(array[3:4]), 5, array)[1]
 
 
 def test_repaired_row_is_transformed(stored, index, array):
     vectors = stored()
-    builder.build(vectors, index, BuildRequest(similarity="centred"))
+    build(vectors, index, BuildRequest(similarity="centred"))
     manifest = json.loads(index.with_name(index.name + ".json").read_text())
     assert not open_index(index).vectors[7].any()
     manifest["vectors"]["skipped"] = [7]
     index.with_name(index.name + ".json").write_text(json.dumps(manifest))
     array[7] = array[8] + 1
-    builder.add(stored(), index)
+    add(stored(), index)
     assert open_index(index).vectors[7].any() and open_index(index).backend.ntotal == N
 
 
@@ -238,20 +234,20 @@ def test_grown_or_drifted_collection_recommends_rebuild(save, run, first, shift,
 
 def test_missing_transformed_vectors_do_not_change_hits(stored, index, array):
     vectors = stored()
-    entry = builder.build(vectors, index, BuildRequest("reduced", similarity="whitened")).similarity
+    entry = build(vectors, index, BuildRequest("reduced", similarity="whitened")).similarity
     queries = normalise(array[:20])
     before = open_index(index).search(queries, 5, array)
     index.with_name(entry.vectors).write_bytes(index.with_name(entry.vectors).read_bytes()[:-9])
     assert open_index(index).vectors is None
     assert np.array_equal(open_index(index).search(queries, 5, array)[1], before[1])
     index.with_name(entry.vectors).unlink()
-    builder.remove(vectors, index, [5])
+    remove(vectors, index, [5])
     assert open_index(index).vectors is not None
 
 
 @pytest.mark.parametrize("name", ["centred", "whitened"])
 def test_missing_manifest_does_not_change_hits(stored, index, array, name):
-    builder.build(stored(), index, BuildRequest(similarity=name))
+    build(stored(), index, BuildRequest(similarity=name))
     queries, before = normalise(array[8:20]), open_index(index)
     index.with_name(index.name + ".json").unlink()
     alone = open_index(index)
@@ -276,17 +272,17 @@ def save_as_version_1(index) -> SimilarityEntry:
 @pytest.mark.parametrize("how", [{"recipe": "flat"}, {"recipe": "reduced"}, {"recipe": "reduced", "part_size": 250}])
 @pytest.mark.parametrize("name", ["centred", "whitened"])
 def test_index_of_earlier_version_is_searched_and_changed(stored, index, array, how, name):
-    builder.build(stored(500), index, BuildRequest(similarity=name, **how))
+    build(stored(500), index, BuildRequest(similarity=name, **how))
     queries, before = normalise(array[:20]), open_index(index)
     entry = save_as_version_1(index)
     assert beside(index) == sorted([entry.transform, entry.vectors])
     opened = open_index(index)
     assert opened.d == D and opened.similarity.name == name
     assert np.array_equal(opened.search(queries, 5, array)[1], before.search(queries, 5, array)[1])
-    builder.remove(stored(), index, [3])
+    remove(stored(), index, [3])
     assert len(beside(index)) == 1  # the index holds the transform now
     save_as_version_1(index)
-    builder.add(stored(), index)
+    add(stored(), index)
     grown = open_index(index)
     assert len(beside(index)) == 1 and grown.backend.ntotal == N - 2 and faiss.read_index(str(index)).d == D
     assert 3 not in grown.search(normalise(array[3:4]), 5, array)[1]
@@ -294,7 +290,7 @@ def test_index_of_earlier_version_is_searched_and_changed(stored, index, array, 
 
 
 def test_damaged_separate_transform_is_refused(stored, index):
-    builder.build(stored(), index, BuildRequest("reduced", similarity="whitened"))
+    build(stored(), index, BuildRequest("reduced", similarity="whitened"))
     transform = index.with_name(save_as_version_1(index).transform)
     content = bytearray(transform.read_bytes())
     content[-3] ^= 1
@@ -307,7 +303,7 @@ def test_damaged_separate_transform_is_refused(stored, index):
 
 
 def test_manifest_with_files_elsewhere_is_refused(stored, index, tmp_path):
-    builder.build(stored(), index, BuildRequest(similarity="centred"))
+    build(stored(), index, BuildRequest(similarity="centred"))
     save_as_version_1(index)
     path = index.with_name(index.name + ".json")
     manifest = json.loads(path.read_text())
@@ -318,15 +314,15 @@ def test_manifest_with_files_elsewhere_is_refused(stored, index, tmp_path):
 
 
 def test_two_builds_give_the_same_files(stored, index, tmp_path):
-    builder.build(stored(), index, BuildRequest(similarity="whitened"))
+    build(stored(), index, BuildRequest(similarity="whitened"))
     first = {name: (tmp_path / name).read_bytes() for name in [*beside(index), index.name]}
-    builder.build(stored(), index, BuildRequest(similarity="whitened"))
+    build(stored(), index, BuildRequest(similarity="whitened"))
     assert first == {name: (tmp_path / name).read_bytes() for name in [*beside(index), index.name]}
 
 
 def test_reader_sees_matching_similarity_during_rebuilds(stored, index, array):
     vectors, seen = stored(), set()
-    builder.build(vectors, index, BuildRequest(similarity="centred"))
+    build(vectors, index, BuildRequest(similarity="centred"))
     unit = normalise(array[:3])
     expected = {}
     for name in ("centred", "whitened"):
@@ -343,14 +339,14 @@ def test_reader_sees_matching_similarity_during_rebuilds(stored, index, array):
     with repeated(read, threads=2) as wait:
         for _ in range(15):
             for name in ("whitened", "centred"):
-                builder.build(vectors, index, BuildRequest(similarity=name))
+                build(vectors, index, BuildRequest(similarity=name))
                 wait()
     assert seen == {"centred", "whitened"}
     assert len(beside(index)) == 1
 
 
 def test_two_threads_get_the_same_hits(stored, index, tmp_path, array):
-    entry = builder.build(stored(), index, BuildRequest("reduced", similarity="whitened")).similarity
+    entry = build(stored(), index, BuildRequest("reduced", similarity="whitened")).similarity
     rows = [row for row in range(60) if row != 7]
     expected = [Collection.open(tmp_path / "v.npy").nearest(row, 5, exact) for exact in (False, True) for row in rows]
     index.with_name(entry.vectors).unlink()  # both threads recompute them
