@@ -231,7 +231,7 @@ def _write_images(network: HubNetwork, towers: Towers, preparation: Preparation,
     computed = open_session(path, 1).run([OUTPUT, POSITIONS], {INPUT: pixels.numpy()})
     for one, other in zip((vectors, positions), computed, strict=True):
         check_export(network.name, one.numpy().reshape(-1, one.shape[-1]), other.reshape(-1, one.shape[-1]))
-    return vectors.shape[1]
+    return int(vectors.shape[1])
 
 
 def _write_words(network: HubNetwork, towers: Towers, folder: Path) -> None:

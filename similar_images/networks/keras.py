@@ -83,9 +83,10 @@ def load_keras_model(network: Network, model_file: Path | None = None, weights_f
     return model
 
 
-def preprocess_input(network: Network) -> Callable:
+def preprocess_input(network: Network) -> Callable[[Any], Any]:
     """Return Keras' function that scales float32 pixels for a network. The function may change its argument."""
-    return _keras_module(network).preprocess_input
+    preprocess: Callable[[Any], Any] = _keras_module(network).preprocess_input
+    return preprocess
 
 
 def convert_precision(model: Any, precision: str) -> Any:

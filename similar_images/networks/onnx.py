@@ -67,7 +67,8 @@ def make_model(graph: Any) -> bytes:
     from onnx import helper
 
     opset = helper.make_opsetid("", OPSET)
-    return helper.make_model(graph, opset_imports=[opset], ir_version=IR).SerializeToString()
+    model: bytes = helper.make_model(graph, opset_imports=[opset], ir_version=IR).SerializeToString()
+    return model
 
 
 def check_contained(model: Path | bytes) -> None:
@@ -125,7 +126,7 @@ class OnnxRuntime:
         self.weights = model.weights
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        return self._session.run([OUTPUT], {INPUT: pixels})[0]
+        return np.asarray(self._session.run([OUTPUT], {INPUT: pixels})[0])
 
     def positions(self, pixels: np.ndarray) -> np.ndarray:
         """Return float32 (b, r, c, d): see Encoder.positions."""
@@ -169,7 +170,7 @@ class OpenVino:
         self.weights = model.weights
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        return self._model(pixels)[OUTPUT].copy()
+        return np.array(self._model(pixels)[OUTPUT])  # a copy
 
     def positions(self, pixels: np.ndarray) -> np.ndarray:
         """Return float32 (b, r, c, d): see Encoder.positions."""

@@ -75,7 +75,7 @@ class OpenVinoText:
     def __call__(self, texts: list[str]) -> np.ndarray:
         tokens = to_tokens(self._tokenizer.encode_batch([self._prompt + one for one in texts]))
         with self._inference_lock:
-            return self._compiled(tokens)[0].copy()
+            return np.array(self._compiled(tokens)[0])  # a copy
 
     def lengths(self, texts: list[str]) -> np.ndarray:
         """Return the number of tokens of each text before truncation, int (b,)."""
