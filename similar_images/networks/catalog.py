@@ -144,7 +144,7 @@ class Encoder:
         Raises ValueError for a network without feature maps.
         """
         find = getattr(self.engine, "positions", None)
-        maps = None if find is None else find(pixels)
+        maps: np.ndarray | None = None if find is None else find(pixels)
         if maps is None or maps.shape[1] * maps.shape[2] < 2:
             raise ValueError(
                 f"{self.description.name} has no feature map to show similar parts: use another network, such as "
@@ -154,11 +154,11 @@ class Encoder:
 
     def encode_image(self, source: images.ImageSource) -> np.ndarray:
         """Return the float32 vector (d,) of one image. Raises UnreadableImage."""
-        return self.encode(read_pixels(source, self.preparation)[None])[0]
+        return np.asarray(self.encode(read_pixels(source, self.preparation)[None])[0])
 
     def encode_text(self, text: str) -> np.ndarray:
         """Return the float32 vector (d,) of a text. Raises ValueError if the network does not read words."""
-        return self.encode_texts([text])[0]
+        return np.asarray(self.encode_texts([text])[0])
 
     def encode_texts(self, texts: list[str]) -> np.ndarray:
         """Return the float32 vectors (b, d) of texts. Raises ValueError if the network does not read words."""

@@ -150,11 +150,14 @@ def _word_module(model: Any, pads: bool) -> Any:
             self.model = model
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            return self.model.get_text_features(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+            features = self.model.get_text_features(input_ids=input_ids, attention_mask=attention_mask)
+            vectors: torch.Tensor = features.pooler_output
+            return vectors
 
     class Padded(Words):
         def forward(self, input_ids: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-            return self.model.get_text_features(input_ids=input_ids).pooler_output
+            vectors: torch.Tensor = self.model.get_text_features(input_ids=input_ids).pooler_output
+            return vectors
 
     return (Padded if pads else Words)().eval()
 

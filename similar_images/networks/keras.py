@@ -176,7 +176,8 @@ def _architecture(file: Path) -> dict[str, Any]:
     if zipfile.is_zipfile(file):
         try:
             with zipfile.ZipFile(file) as archive:
-                return json.loads(archive.read("config.json"))
+                config: dict[str, Any] = json.loads(archive.read("config.json"))
+                return config
         except (KeyError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"{file} is not a network saved by Keras: {_first_line(error)}") from error
     import h5py
@@ -185,7 +186,8 @@ def _architecture(file: Path) -> dict[str, Any]:
     with h5py.File(file) as content:
         if "model_config" not in content.attrs:
             raise ValueError(f"{file} contains weights only: give it with --weights, not with -m")
-        return json.loads(content.attrs["model_config"])
+        stored: dict[str, Any] = json.loads(content.attrs["model_config"])
+        return stored
 
 
 def _check_hdf5(file: Path) -> None:

@@ -325,7 +325,7 @@ def _write(network: Network, model: Any, path: Path) -> None:
         *(tensorflow.TensorSpec(one.shape, one.dtype, name=f"weight_{i}") for i, one in enumerate(variables)),
     ]
 
-    @tensorflow.function(input_signature=signature, autograph=False)
+    @tensorflow.function(input_signature=signature, autograph=False)  # type: ignore[untyped-decorator]
     def compute(pixels: Any, *weights: Any) -> dict[str, Any]:
         prepared = preprocess_input(network)(tensorflow.cast(pixels, tensorflow.float32))
         given, kept = list(weights[:trainable]), list(weights[trainable:])

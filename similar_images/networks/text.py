@@ -80,7 +80,7 @@ class TextEncoder:
 
     def encode_text(self, text: str) -> np.ndarray:
         """Return the float32 vector (d,) of one text."""
-        return self.engine([text])[0]
+        return np.asarray(self.engine([text])[0])
 
 
 def split_batches(lengths: np.ndarray, tokens: int = BATCH_TOKENS) -> Iterator[list[int]]:

@@ -142,7 +142,9 @@ def _write(model: Any, folder: Path) -> None:
             self.model = model
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            return self.model({"input_ids": input_ids, "attention_mask": attention_mask})["sentence_embedding"]
+            given = {"input_ids": input_ids, "attention_mask": attention_mask}
+            vectors: torch.Tensor = self.model(given)["sentence_embedding"]
+            return vectors
 
     given = model.tokenizer
     example = given(list(CHECKED_TEXTS), padding=True, return_tensors="pt")
