@@ -145,7 +145,7 @@ def rank(similarities: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray
     order = np.argsort(-similarities, axis=1)
     similarities, rows = take_columns(similarities, order), take_columns(rows, order)
     falls = similarities[:, 1:] < similarities[:, :-1] - ROUNDING
-    if k < similarities.shape[1]:  # ties after those of the k-th need no order
+    if k < similarities.shape[1]:  # hits below the ties of the k-th need no order
         after = falls[:, k - 1 :]
         width = k + int(np.where(after.any(axis=1), after.argmax(axis=1), after.shape[1]).max(initial=0))
         similarities, rows, falls = similarities[:, :width], rows[:, :width], falls[:, : width - 1]

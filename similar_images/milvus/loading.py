@@ -52,7 +52,7 @@ def load_rows(
     step = max(1, min(BATCH, BATCH_BYTES // (4 * array.shape[1])))
 
     def send(consistency: str | None) -> int:
-        """Upsert all batches, or with a consistency level those that Milvus lacks; return the number of rows."""
+        """Upsert all batches, with a consistency level only the missing batches; return the number of rows."""
         done = 0
         for start in range(0, len(rows), step):
             batch, unit = unit_rows(array, rows[start : start + step])

@@ -51,7 +51,7 @@ def stripes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def compared(stripes, colours):
-    """A network that sees the colours only, which do not matter here, and one that sees the directions."""
+    """A network of colours, which do not matter here, and a network of directions."""
     return compare(stripes, [str(colours), "hog-colour"], k=3)
 
 

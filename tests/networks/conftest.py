@@ -16,7 +16,7 @@ def mobilenet_file(tmp_path_factory):
 
 @pytest.fixture
 def exports_here(monkeypatch):
-    """Export networks of the hub in this process, which has loaded their libraries already."""
+    """Export networks of the hub in this process: their libraries are loaded already."""
     from similar_images.networks import hub
 
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")  # an export sets it
