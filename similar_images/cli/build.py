@@ -141,7 +141,6 @@ def main(
       similar-images build -i photos_file_list.txt --remove names.txt --add
       similar-images build -i photos_file_list.txt --milvus http://milvus.example:19530 --milvus-index HNSW
     """
-    from similar_images.files import check_writeable
     from similar_images.index.builder import BuildRequest, build
     from similar_images.index.manifest import QualityTarget, is_milvus
 
@@ -153,9 +152,8 @@ def main(
     on_milvus = is_milvus(output)
     if not on_milvus and (uri is not None or milvus_index != "auto" or milvus_ca):
         raise ValueError(f"expected -o FILE.milvus.json with the options of Milvus, got {output}")
-    check_writeable(output)
     _check_options(request, labels, changes, on_milvus, milvus_index)
-    _check_output(output, changes, overwrite)
+    _check_output(output, vectors.path, changes, overwrite)
     if labels:
         request = replace(request, similarity=_choose_similarity(vectors, labels, output, on_milvus, restore))
     manifest: IndexManifest | MilvusManifest
@@ -163,10 +161,8 @@ def main(
         if changes:
             manifest = _change(vectors, output, removing, adding, progress)
         elif on_milvus:
-            from similar_images.milvus import build as milvus
-
             place = _choose_target(output, uri, milvus_index, milvus_ca)
-            manifest = milvus.build(vectors, output, place, filter_columns(vectors), request, progress)
+            manifest = _build_on_milvus(vectors, output, place, request, progress)
         else:
             manifest = build(vectors, output, request, progress)
     _report(manifest, vectors, output, verbose)
@@ -216,6 +212,14 @@ def _choose_target(output: Path, uri: str | None, index_type: str, ca: Path | No
     return Target(normalise_uri(uri or str(file_prefix(output)) + ".db"), index_type, ca)
 
 
+def _build_on_milvus(
+    vectors: Vectors, output: Path, place: Target, request: BuildRequest, progress: Progress
+) -> MilvusManifest:
+    from similar_images.milvus.build import build
+
+    return build(vectors, output, place, filter_columns(vectors), request, progress)
+
+
 def filter_columns(vectors: Vectors) -> Mapping[str, np.ndarray]:
     """Return the columns for filters in Milvus."""
     from similar_images.collection.column_files import file_columns
@@ -253,7 +257,13 @@ def _check_options(
             raise ValueError(message)
 
 
-def _check_output(output: Path, changes: bool, overwrite: bool) -> None:
+def _check_output(output: Path, vectors_file: Path, changes: bool, overwrite: bool) -> None:
+    from similar_images.files import check_writeable
+    from similar_images.vectors.store import list_path
+
+    check_writeable(output)
+    if output.resolve() in (vectors_file.resolve(), list_path(vectors_file).resolve()):
+        raise ValueError(f"{output} belongs to the collection: choose another -o for the index")
     if changes and not output.exists():
         raise FileNotFoundError(f"there is no index {output}: build it first")
     if not changes and output.is_file() and not overwrite:

@@ -146,11 +146,25 @@ class Command(click.Command):
                 redirect_stderr(sys.stdout) if in_kernel() else nullcontext(),  # a notebook shows stderr as errors
                 _warnings_as_lines(),
             ):
+                _check_outputs(self, ctx)
                 return super().invoke(ctx)
         except (OSError, ValueError) as error:
             is_output = isinstance(error, OSError) and error.filename is None and error.errno in FULL_DISK_ERRORS
             said = NoSpace(Path("the output")) if is_output else error
             raise click.ClickException(escape_line(" ".join(str(said).split()))) from error
+
+
+def _check_outputs(command: click.Command, ctx: click.Context) -> None:
+    """Raise ValueError if a file to write is one that the command reads."""
+    paths = [
+        (parameter.type.exists, ctx.params[parameter.name].resolve())
+        for parameter in command.params
+        if isinstance(parameter.type, click.Path) and isinstance(ctx.params.get(parameter.name or ""), Path)
+    ]
+    inputs = {path for is_input, path in paths if is_input}
+    for is_input, path in paths:
+        if not is_input and path in inputs:
+            raise ValueError(f"{path} is an input of this command: choose another name for the output")
 
 
 @contextmanager

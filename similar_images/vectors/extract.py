@@ -27,7 +27,7 @@ from similar_images.networks.loader import LoadOptions
 from similar_images.vectors.decode_pool import DecodePool, default_workers
 from similar_images.vectors.items import Items
 from similar_images.vectors.manifest import Runtime
-from similar_images.vectors.store import skipped_path
+from similar_images.vectors.store import skipped_path, vectors_path
 from similar_images.vectors.writer import Writer
 
 STEP = "vectors"  # of events
@@ -98,6 +98,8 @@ def extract(
     infinity, OSError if the output cannot be written or the images disappear, Stopped after an interrupt.
     """
     options = options or Options()
+    if output.resolve() == items.list_file.resolve():
+        raise ValueError(f"{output} is the list: choose another name for the vectors, such as {vectors_path(output)}")
     for note in items.notes:
         progress(Event(note=note))
     writer = Writer(output, items.list_file, items.names, items.place, options.overwrite, items.allow_outside)

@@ -168,7 +168,7 @@ class BackgroundWidget(anywidget.AnyWidget):
 def describe_error(error: Exception) -> str:
     """Return the reason of a failure for the user, in one line."""
     message = " ".join(str(error).split())
-    is_readable = message and isinstance(error, OSError | ValueError | TraitError)
+    is_readable = message and isinstance(error, OSError | ValueError | IndexError | TraitError)
     return message if is_readable else f"{type(error).__name__}: {message}"
 
 

@@ -185,11 +185,7 @@ class SearchWidget(BackgroundWidget):
         matching[list(self.among)] = True
         return np.asarray(matching & self.collection.matching(self.where))
 
-    _answer_random, _answer_go = search_random, go
-
-    def _answer_row(self, row: int) -> None:
-        check_rows([row], len(self.collection))
-        self.search_row(row)
+    _answer_random, _answer_row, _answer_go = search_random, search_row, go
 
     def _answer_mark(self, row: int, sign: int) -> None:
         check_rows([row], len(self.collection))
