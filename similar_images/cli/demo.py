@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from similar_images.cli import notebook
-from similar_images.cli.options import NETWORK, PLACE, Command
+from similar_images.cli.options import NETWORK, PLACE, Command, exclude_option
 from similar_images.networks.catalog import DEFAULT_NETWORK
 
 
@@ -19,6 +19,7 @@ from similar_images.networks.catalog import DEFAULT_NETWORK
     help="The folder of the collection, outside FOLDER.  [default: one per FOLDER in the user's data folder]",
 )
 @click.option("--network", type=NETWORK, default=DEFAULT_NETWORK, show_default=True)
+@exclude_option
 @click.option("--app", is_flag=True, help="Show the notebook as a page without code.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8888, show_default=True, help="Port on this machine.")
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening a browser.")
@@ -28,6 +29,7 @@ def main(
     folder: Path | None,
     output: Path | None,
     network: str,
+    exclude: tuple[str, ...],
     app: bool,
     port: int,
     no_browser: bool,
@@ -57,7 +59,7 @@ def main(
         folder = output / "sample"
         pictures.write(folder)
     with resumable("images") as progress:
-        names = create_files(folder, output, network, progress)
+        names = create_files(folder, output, network, progress, exclude=exclude or None)
     context.invoke(notebook.main, collection=names, app=app, port=port, no_browser=no_browser)
 
 

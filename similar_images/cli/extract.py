@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from similar_images.cli.options import FILE, NETWORK, PLACE, SIZE, Command, allow_outside_option
+from similar_images.cli.options import FILE, NETWORK, PLACE, SIZE, Command, allow_outside_option, exclude_option
 from similar_images.inputs.images import LIMITS, PILLOW_MAX_PIXELS, RESAMPLINGS, Limits
 from similar_images.networks.catalog import DEFAULT_NETWORK, ENGINES, LEGACY_NETWORK, NETWORKS, PRECISIONS
 from similar_images.vectors.manifest import DTYPES
@@ -28,6 +28,7 @@ from similar_images.vectors.manifest import DTYPES
     help="The images' folder, a .zip, .tar or .tar.gz, read in place, or an address such as s3://bucket/photos.  [default with -l: the current folder]",
 )
 @allow_outside_option
+@exclude_option
 @click.option(
     "-o",
     "--output",
@@ -132,6 +133,7 @@ def main(
     list_file: Path | None,
     place: Path | None,
     allow_outside: bool | None,
+    exclude: tuple[str, ...],
     output: Path | None,
     network: str | None,
     engine: str,
@@ -156,6 +158,7 @@ def main(
     Examples:
       similar-images extract -d photos
       similar-images extract -d photos.zip --network efficientnetlite2
+      similar-images extract -d photos --exclude private/ --exclude drafts/
       similar-images extract -d photos --network hf:google/siglip2-base-patch16-224
       similar-images extract -d s3://bucket/photos --ray HEAD:6379 --workers 8
       similar-images extract -l ms_coco_file_list.txt -d val2014 -m vgg_4096.h5
@@ -169,7 +172,8 @@ def main(
     if gpus and not cluster:
         raise ValueError("--gpus-per-worker is for --ray: without it the network takes the GPU of this machine")
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; here it is the file of 2022
-    images = list_images(list_file, place, output, bool(allow_outside), Limits(max_pixels, max_bytes, timeout))
+    limits = Limits(max_pixels, max_bytes, timeout)
+    images = list_images(list_file, place, output, bool(allow_outside), limits, exclude or None)
     output = output or vectors_path(images.list_file)
     if network is None:
         is_as_in_2022 = list_file or choice["model_file"] or choice["weights_file"]

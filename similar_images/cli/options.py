@@ -102,6 +102,14 @@ allow_outside_option = click.option(
     default=None,
     help="Also read images that the list, or a symbolic link, places outside -d.",
 )
+exclude_option = click.option(
+    "--exclude",
+    metavar="PATTERN",
+    multiple=True,
+    default=None,
+    help="Leave out new files and folders below -d that match this pattern, with the syntax of a .gitignore; repeat it for "
+    "several. The patterns are recorded; '' removes them.  [default: as recorded]",
+)
 COLLECTION = (  # what Collection.open takes beside the list or the vectors, and the index
     click.option("-d", "--images", type=PLACE, help=f"The folder or archive of its images.  {AS_EXTRACTED}"),
     allow_outside_option,

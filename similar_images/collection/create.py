@@ -1,5 +1,6 @@
 """From a folder or archive of images to the files of a collection: list, vectors, index."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from similar_images.events import Event, Progress, ignore
@@ -21,6 +22,7 @@ def create_files(
     network: str | None = None,
     progress: Progress = ignore,
     allow_outside: bool = False,
+    exclude: Sequence[str] | None = None,
 ) -> Path:
     """Write the files of a collection into a folder, or update them; return the list.
 
@@ -28,7 +30,7 @@ def create_files(
     OSError if a file cannot be written.
     """
     path = vectors_path(output / f"{location_title(images)}_file_list.txt")
-    items = list_images(None, images, path, allow_outside)
+    items = list_images(None, images, path, allow_outside, exclude=exclude)
     output.mkdir(parents=True, exist_ok=True)
     choice = NetworkChoice(network or read_network_name(path) or DEFAULT_NETWORK)
     extract(items, path, LocalExecutor(choice), Options(verify=False), progress)

@@ -1,6 +1,6 @@
 """Collection of images, searched by similarity."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -161,6 +161,7 @@ class Collection(BaseCollection[Encoder]):
         network: str | None = None,
         progress: Counts = ignore_counts,
         allow_outside: bool = False,
+        exclude: str | Sequence[str] | None = None,
     ) -> "Collection":
         """Create the collection of a folder or archive of images: extract the vectors, build the index, open them.
 
@@ -169,16 +170,17 @@ class Collection(BaseCollection[Encoder]):
         The files are written into the folder `output`, as by `similar-images extract` and `build`; if they exist, only
         new images are encoded. `network` is a name of the catalog, by default the one of the existing vectors or
         efficientnetlite0. `progress` gets the number of finished images, and of all. Symbolic links that lead out of
-        the folder are followed with `allow_outside` only.
+        the folder are followed with `allow_outside` only. `exclude` are patterns, as in a .gitignore, of new images to
+        leave out, by default the patterns of the last run.
         Raises ValueError if there are no images or another network made the vectors, OSError if a file cannot be
         written. Unreadable images are skipped: see `vectors.skipped`.
         """
         from similar_images.collection.create import create_files
 
         images = _as_path(images, "a folder or archive of images") if not isinstance(images, str) else images
-        return cls.open(
-            create_files(parse_location(images), Path(output), network, report_counts(progress), allow_outside)
-        )
+        patterns = [exclude] if isinstance(exclude, str) else exclude
+        place = parse_location(images)
+        return cls.open(create_files(place, Path(output), network, report_counts(progress), allow_outside, patterns))
 
     def image(self, row: int) -> Path | bytes:
         """Return the image of a row as images.open_image takes it.

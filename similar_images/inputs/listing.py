@@ -5,18 +5,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from similar_images.inputs.exclusions import HIDDEN, SYSTEM, Exclusions, Kind, is_ignore_file
 from similar_images.inputs.formats import SUFFIXES, UNSUPPORTED_SUFFIXES, archive_suffix, is_hidden, is_image
 from similar_images.inputs.names import escape_line, show_examples
 
-SUFFIXES_SHOWN = 6  # in a message
-Kind = tuple[str, str]  # of left-out files: its name in a report, and the remedy or reason
+PARTS_SHOWN = 6  # in a message
 
 UNSUPPORTED = ("images of unsupported formats", "convert them to JPEG or PNG")
 NESTED = ("archives", "extract each on its own, with -d")
 OUTSIDE_LINKS = ("symbolic links that lead outside", "--allow-outside follows them")
 INSIDE_LINKS = ("symbolic links to folders", "their images are found in the folders")
 ARCHIVED_LINKS = ("symbolic links in an archive", "unpack it to follow them")
-HIDDEN = ("hidden files or folders", "rename them without the leading dot")
 UNREADABLE = ("folders without permission to read", "change their permissions")
 SPECIAL = ("devices, pipes or links to missing files", "they hold no image")
 UNLISTABLE = ("absolute names, names with .. or not one line of UTF-8", "rename them")
@@ -33,13 +32,16 @@ class Listing(NamedTuple):
         return [_note(kind, names) for kind, names in {UNLISTABLE: self.unlistable, **self.left_out}.items() if names]
 
 
-def classify(names: Iterable[str], left_out: Mapping[Kind, Iterable[str]]) -> Listing:
+def classify(names: Iterable[str], left_out: Mapping[Kind, Iterable[str]], exclusions: Exclusions) -> Listing:
     """Return the images among the names of all files, and the other files by kind, added to `left_out`."""
     images, names = set[str](), list(names)  # a generator of names may fill left_out
     others = {kind: set(some) for kind, some in left_out.items()}
     for name in names:
-        kind = _kind(name)
-        (images if kind is None else others.setdefault(kind, set())).add(_hidden_part(name) if kind == HIDDEN else name)
+        if is_ignore_file(name):
+            continue
+        excluded = exclusions.find(name)
+        kind, part = excluded or (_kind(name), name)
+        (images if kind is None else others.setdefault(kind, set())).add(part)
     listable = sorted(filter(_is_listable, images))
     return Listing(
         listable, sorted(images.difference(listable)), {kind: sorted(others[kind]) for kind in sorted(others)}
@@ -51,32 +53,30 @@ def _kind(name: str) -> Kind | None:
     if is_image(name):
         return None
     path = PurePosixPath(name)
-    in_hidden = any(map(is_hidden, path.parts[:-1]))
-    if in_hidden or (is_hidden(path.name) and path.suffix.lower() in SUFFIXES | UNSUPPORTED_SUFFIXES):
+    if is_hidden(path.name) and path.suffix.lower() in SUFFIXES | UNSUPPORTED_SUFFIXES:
         return HIDDEN
     if path.suffix.lower() in UNSUPPORTED_SUFFIXES:
         return UNSUPPORTED
     return NESTED if archive_suffix(name) else OTHER
 
 
-def _hidden_part(name: str) -> str:
-    """Return the first hidden file or folder (with a final /) in a name."""
-    parts = name.split("/")
-    end = next(i for i, part in enumerate(parts) if is_hidden(part)) + 1
-    return "/".join(parts[:end]) + "/" * (end < len(parts))
-
-
 def _note(kind: Kind, names: list[str]) -> str:
     title, remedy = kind
-    examples = _count_suffixes(names) if kind in (UNSUPPORTED, OTHER) else show_examples(names)
+    if kind in (UNSUPPORTED, OTHER):
+        examples = _count(PurePosixPath(name).suffix.lower() or "no suffix" for name in names)
+    elif kind == SYSTEM:
+        examples = _count(PurePosixPath(name).name for name in names)
+    else:
+        examples = show_examples(names)
     return f"left out: {title}: {len(names)} ({examples}); {remedy}"
 
 
-def _count_suffixes(names: list[str]) -> str:
-    counts = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in names).most_common()
+def _count(parts: Iterable[str]) -> str:
+    """Return the most frequent parts of names with their counts, for a message."""
+    counts = Counter(parts).most_common()
     counts.sort(key=lambda count: (-count[1], count[0]))
-    shown = [f"{count} {escape_line(suffix)}" for suffix, count in counts[:SUFFIXES_SHOWN]]
-    if rest := sum(count for _, count in counts[SUFFIXES_SHOWN:]):
+    shown = [f"{count} {escape_line(part)}" for part, count in counts[:PARTS_SHOWN]]
+    if rest := sum(count for _, count in counts[PARTS_SHOWN:]):
         shown.append(f"{rest} others")
     return ", ".join(shown)
 

@@ -103,6 +103,8 @@ def extract(
     for note in items.notes:
         progress(Event(note=note))
     writer = Writer(output, items.list_file, items.names, items.place, options.overwrite, items.allow_outside)
+    if items.exclude is not None:
+        writer.exclude = items.exclude
     if executor.network is not None:
         writer.check_name(executor.network)
     is_complete = writer.is_complete and not (options.retry_skipped and writer.skipped)
@@ -118,6 +120,7 @@ def extract(
                 blocks = pending_blocks(writer, items.names, encoder.block_size, options.retry_skipped)
                 append(encoder.encode(blocks), writer, items, progress)
     if is_complete:
+        writer.record_exclude()
         n = len(items.names)
         progress(Event(note=f"{output} is already complete, {n} rows; use --overwrite to rebuild"))
     else:

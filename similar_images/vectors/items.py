@@ -1,5 +1,6 @@
 """The items of an extraction: images of a list, folder or archive, or texts. Row i is line i."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,8 @@ from similar_images.inputs.formats import SUFFIXES
 from similar_images.inputs.images import LIMITS, Limits
 from similar_images.inputs.names import escape_line, find_line_error, is_blank, read_names, show_examples
 from similar_images.inputs.sources import Location, Source, location_title, open_source
-from similar_images.vectors.store import list_path
+from similar_images.vectors.manifest import read_excluded
+from similar_images.vectors.store import list_path, vectors_path
 
 MAX_CHECKED_LINES = 1000  # of a list without images, in search of a fault
 
@@ -21,6 +23,7 @@ class Items:
     source: Source | None = None  # of the images, opened once; None: the names are texts
     notes: tuple[str, ...] = ()  # one sentence for each kind of omitted file or line
     limits: Limits = LIMITS  # larger images are skipped
+    exclude: tuple[str, ...] | None = None  # patterns of files that are left out; None: not from a folder
 
     @property
     def kind(self) -> str:
@@ -41,29 +44,34 @@ def list_images(
     output: Path | None = None,
     allow_outside: bool = False,
     limits: Limits = LIMITS,
+    exclude: Sequence[str] | None = None,
 ) -> Items:
     """Return the images of a list, or of a folder or archive: first its existing list, then its new images, sorted.
 
     The list of a folder is beside the `output`, or in the current folder, and is not written here. Names and links that
     lead outside the `place` are read only with `allow_outside`; without a `place` all paths of a list are read.
+    `exclude` are patterns of new images to leave out, by default as recorded with the existing vectors.
     Raises ValueError if there are no images.
     """
+    if list_file is not None and exclude:
+        raise ValueError("--exclude (exclude=) applies to a folder: remove the lines from the list instead")
     source = open_source(place or Path(), allow_outside or place is None)
     if list_file is not None:
         names, notes = _read_list(list_file, source, place is not None)
         return Items(list_file, names, source, notes, limits)
     if place is None:
         raise ValueError("expected a list of images (-l), a folder or archive of images (-d), or both")
-    found = source.find()
+    list_file = list_path(output) if output else Path(f"{location_title(place)}_file_list.txt")
+    patterns = read_excluded(output or vectors_path(list_file)) if exclude is None else tuple(exclude)
+    found = source.find(patterns)
     if not found.names:
         suffixes = ", ".join(sorted(SUFFIXES))
         raise ValueError("; ".join([f"no image in {place}: expected files ending in {suffixes}", *found.notes()]))
-    list_file = list_path(output) if output else Path(f"{location_title(place)}_file_list.txt")
     listed = read_names(list_file) if list_file.exists() else []
     existing = set(found.names)
     known = {name if name in existing else source.match_name(name) for name in listed}
     names = listed + [name for name in found.names if name not in known]
-    return Items(list_file, names, source, tuple(found.notes()), limits)
+    return Items(list_file, names, source, tuple(found.notes()), limits, patterns)
 
 
 def _read_list(list_file: Path, source: Source, has_place: bool) -> tuple[list[str], tuple[str, ...]]:

@@ -47,6 +47,7 @@ class Manifest:
     names: NameList
     images: str | None  # the folder of images, relative to the manifest, or its address; None: the names are texts
     allow_outside: bool = False  # whether names may lead out of the folder of images
+    exclude: tuple[str, ...] = ()  # patterns of new images to leave out
     decoding: int | None = 1  # images.DECODING_VERSION when the rows were computed; None for texts
     skipped: tuple[Skipped, ...]
     sha256: str | None  # of the complete .npy
@@ -93,6 +94,14 @@ def has_manifest(vectors: Path) -> bool:
 def read_manifest(vectors: Path) -> Manifest:
     """Return the manifest of the vectors at this path. Raises ValueError if it is damaged."""
     return read_record(manifest_path(vectors), Manifest, REMEDY)
+
+
+def read_excluded(vectors: Path) -> tuple[str, ...]:
+    """Return the patterns of images that are left out of the vectors at this path; none if they cannot be read."""
+    try:
+        return read_manifest(vectors).exclude
+    except (OSError, ValueError):
+        return ()
 
 
 def read_network_name(vectors: Path) -> str | None:

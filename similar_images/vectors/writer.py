@@ -94,6 +94,7 @@ class Writer:
         self._lock = ExitStack()  # acquired by `begin`, released by `finish`
         self.rows_done = self._earlier.rows_done if self._earlier else 0
         self._skipped = {entry.row: entry for entry in self._earlier.skipped} if self._earlier else {}
+        self.exclude = self._earlier.exclude if self._earlier else ()  # patterns of images to leave out, as recorded
 
     @property
     def is_complete(self) -> bool:
@@ -163,6 +164,13 @@ class Writer:
             raise OSError(f"{reason} and rerun the same command; nothing was changed") from error
         if self._earlier and not self._earlier.is_complete:
             self._clear_skipped()
+
+    def record_exclude(self) -> None:
+        """Record changed patterns in the manifest of complete vectors."""
+        if self._earlier and self._earlier.exclude != self.exclude:
+            with hold_lock(self.path):
+                self._check_unchanged()
+                write_record(manifest_path(self.path), replace(self._earlier, exclude=self.exclude))
 
     def append(self, vectors: np.ndarray, skipped: list[Skipped]) -> None:
         """Write the next rows: vectors (b, d), zeros for skipped items.
@@ -234,6 +242,7 @@ class Writer:
             names=NameList(relative_path(self._names_file, folder), names_digest(self._names)),
             images=relative_path(images, folder) if isinstance(images, Path) else images and str(images),
             allow_outside=self._allow_outside,
+            exclude=self.exclude,
             decoding=earlier.decoding if earlier else None if images is None else DECODING_VERSION,
             skipped=earlier.skipped if earlier else (),
             sha256=None,

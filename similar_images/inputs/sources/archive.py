@@ -9,15 +9,16 @@ import tarfile
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 from similar_images import forks
+from similar_images.inputs.exclusions import Exclusions, Kind
 from similar_images.inputs.formats import archive_suffix
 from similar_images.inputs.images import UnreadableImage
-from similar_images.inputs.listing import ARCHIVED_LINKS, SPECIAL, Kind, Listing, classify
+from similar_images.inputs.listing import ARCHIVED_LINKS, SPECIAL, Listing, classify
 from similar_images.inputs.names import compose
 from similar_images.inputs.sources.folder import leads_outside
 from similar_images.inputs.sources.source import Source
@@ -47,8 +48,10 @@ class Archive(Source):
         self._left_out: dict[Kind, list[str]] = {}
         self._archive: zipfile.ZipFile | tarfile.TarFile
 
-    def find(self) -> Listing:
-        return classify(self._open(), self._left_out)
+    def find(self, exclude: Sequence[str] = ()) -> Listing:
+        exclusions = Exclusions(exclude)
+        self.read_ignore_files(exclusions, self._open())
+        return classify(self._open(), self._left_out, exclusions)
 
     def exists(self, name: str = "") -> bool:
         return self._file.exists() and (not name or self.is_file(name))

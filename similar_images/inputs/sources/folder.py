@@ -2,13 +2,14 @@
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from similar_images.inputs.exclusions import Exclusions, Kind, is_ignore_file
 from similar_images.inputs.formats import is_image
 from similar_images.inputs.images import LIMITS, OUTSIDE_FOLDER, Limits, UnreadableImage
-from similar_images.inputs.listing import HIDDEN, INSIDE_LINKS, OUTSIDE_LINKS, UNREADABLE, Kind, Listing, classify
+from similar_images.inputs.listing import INSIDE_LINKS, OUTSIDE_LINKS, UNREADABLE, Listing, classify
 from similar_images.inputs.names import compose
 from similar_images.inputs.sources.source import Source
 
@@ -23,9 +24,10 @@ class Folder(Source):
         """With `allow_outside`, names may be absolute or lead out of the folder, by `..` or a symbolic link."""
         self.path, self.allow_outside = path, allow_outside
 
-    def find(self) -> Listing:
+    def find(self, exclude: Sequence[str] = ()) -> Listing:
         left_out: dict[Kind, list[str]] = {}
-        return classify(self._files(left_out), left_out)
+        exclusions = Exclusions(exclude)
+        return classify(self._files(left_out, exclusions), left_out, exclusions)
 
     def exists(self, name: str = "") -> bool:
         return self._check(name, Path.exists)
@@ -64,8 +66,8 @@ class Folder(Source):
             raise OSError(f"{path} is not a regular file")
         return path.open("rb")
 
-    def _files(self, left_out: dict[Kind, list[str]]) -> Iterator[str]:
-        """Yield the names of all files; add hidden folders, unfollowed links and unreadable folders to `left_out`."""
+    def _files(self, left_out: dict[Kind, list[str]], exclusions: Exclusions) -> Iterator[str]:
+        """Yield the names of all files; add excluded folders, unfollowed links and unreadable folders to `left_out`."""
         followed = [Path(os.path.realpath(self.path))]
         folders: list[tuple[str, str | Path]] = [("", self.path)]
         while folders:
@@ -78,10 +80,12 @@ class Folder(Source):
                 continue
             except FileNotFoundError:  # removed meanwhile
                 continue
+            self.read_ignore_files(exclusions, [below + entry.name for entry in listed if is_ignore_file(entry.name)])
             for entry in listed:
                 name, is_folder = below + entry.name, _is_folder(entry)
-                if is_folder and entry.name.startswith("."):
-                    left_out.setdefault(HIDDEN, []).append(f"{name}/")
+                excluded = exclusions.find(f"{name}/") if is_folder else None
+                if excluded:
+                    left_out.setdefault(excluded.kind, []).append(excluded.name)
                 elif entry.is_symlink() and (kind := self._link_kind(name, is_folder, followed)):
                     left_out.setdefault(kind, []).append(name)
                 elif is_folder:

@@ -1,10 +1,12 @@
 """Images at an address that fsspec opens: a folder of an object storage (s3://, gs://, abfs://), file:// and others."""
 
 import io
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from similar_images.inputs.exclusions import Exclusions
 from similar_images.inputs.formats import archive_suffix
 from similar_images.inputs.images import OUTSIDE_FOLDER, UnreadableImage
 from similar_images.inputs.listing import OUTSIDE_LINKS, Listing, classify
@@ -38,11 +40,13 @@ class Remote(Source):
     def __init__(self, address: Address):
         self.path: Address = address
 
-    def find(self) -> Listing:
+    def find(self, exclude: Sequence[str] = ()) -> Listing:
+        exclusions = Exclusions(exclude)
         start = len(self._root) + 1
         names = [path[start:] for path in self._query("find")]
         inside = {name for name in names if self._is_inside(name)}
-        return classify(inside, {OUTSIDE_LINKS: outside} if (outside := set(names) - inside) else {})
+        self.read_ignore_files(exclusions, inside)
+        return classify(inside, {OUTSIDE_LINKS: outside} if (outside := set(names) - inside) else {}, exclusions)
 
     def exists(self, name: str = "") -> bool:
         return self._check("exists", name)

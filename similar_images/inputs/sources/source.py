@@ -4,10 +4,12 @@ A new kind of source is a subclass of `Source` in a module of its own, chosen by
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO
 
+from similar_images.inputs.exclusions import MAX_IGNORE_BYTES, Exclusions, is_ignore_file
 from similar_images.inputs.formats import archive_suffix
 from similar_images.inputs.images import LIMITS, OUTSIDE_FOLDER, OVER_LIMIT, Limits, UnreadableImage
 from similar_images.inputs.listing import Listing
@@ -52,8 +54,11 @@ class Source(ABC):
     allow_outside = False  # whether names may lead out of `path`
 
     @abstractmethod
-    def find(self) -> Listing:
-        """Return the names of all images, by suffix, and the left-out files."""
+    def find(self, exclude: Sequence[str] = ()) -> Listing:
+        """Return the names of all images, by suffix, and the left-out files.
+
+        `exclude` are patterns as in a .gitignore. Raises ValueError for an invalid pattern, also in an ignore file.
+        """
 
     @abstractmethod
     def exists(self, name: str = "") -> bool:
@@ -85,6 +90,15 @@ class Source(ABC):
     def match_name(self, name: str) -> str:
         """Return a name in the spelling of the source, e.g. with composed or decomposed accents."""
         return name
+
+    def read_ignore_files(self, exclusions: Exclusions, names: Iterable[str]) -> None:
+        """Add the ignore files among these names. Raises OSError or ValueError if one cannot be read."""
+        for name in filter(is_ignore_file, names):
+            try:
+                with self.open(name) as file:
+                    exclusions.add_ignore_file(name, file.read(MAX_IGNORE_BYTES + 1))
+            except UnreadableImage as error:
+                raise ValueError(f"{self.path / name}: {error}") from error
 
     def has_any(self, names: list[str]) -> bool:
         """Return whether at least one of the names is a file."""
