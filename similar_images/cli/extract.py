@@ -108,9 +108,8 @@ from similar_images.vectors.manifest import DTYPES
 @click.option(
     "--max-pixels",
     type=click.IntRange(1, PILLOW_MAX_PIXELS),
-    default=LIMITS.pixels,
-    show_default=True,
-    help="Larger images are skipped before they are decoded.",
+    help="Larger images are skipped before they are decoded.  [default: images that would take more than 300 MB, decoded "
+    "at a reduced scale if their format allows]",
 )
 @click.option(
     "--max-bytes",
@@ -141,7 +140,7 @@ def main(
     cluster: str | None,
     gpus: float,
     dtype: str | None,
-    max_pixels: int,
+    max_pixels: int | None,
     max_bytes: int,
     timeout: float,
     retry_skipped: bool,

@@ -9,16 +9,18 @@ import io
 import struct
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps, ImagePalette
+from PIL import Image, ImageCms, ImageFile, ImageOps, ImagePalette, JpegImagePlugin, UnidentifiedImageError
 
 from similar_images import forks
-from similar_images.inputs.formats import FORMATS
+from similar_images.inputs.formats import PILLOW_FORMATS, detect_format, find_extra
+from similar_images.inputs.jpeg_xl import JpegXlImage
+from similar_images.inputs.raw import RawImage, is_raw_tiff
 
 # Tags of a TIFF
 NEW_SUBFILE_TYPE, SUBFILE_TYPE, BITS, PHOTOMETRIC, SAMPLES, PLANAR = 254, 255, 258, 262, 277, 284
@@ -51,6 +53,8 @@ INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.NOCACHE
 PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)  # for a damaged profile
 
+SIGNATURE_BYTES = 64  # detect a format
+
 Corner = tuple[int, int]  # left and top of a block, in pixels
 
 _opening = forks.new_lock()  # the filters of warnings belong to the whole process
@@ -68,11 +72,44 @@ class SampleFormat(NamedTuple):
     wide: str | None = None  # bands of 16-bit colours, see _wide_bands
 
 
+class MissingDecoder(ValueError):
+    """A format whose decoder is not installed; the message names the extra."""
+
+
 def open_header(file: BinaryIO) -> Image.Image:
     """Return the image in a file before decoding, without Pillow's warning about its size: `Limits` checks the size."""
+    start = file.read(SIGNATURE_BYTES)
+    form = detect_format(start)
+    if form == "TIFF" and is_raw_tiff(file):
+        form = "RAW"
+    file.seek(0)
+    if form in OPENERS:
+        if extra := find_extra(form):
+            raise MissingDecoder(f"its format ({form}) needs a decoder: pip install 'similar-images[{extra}]'")
+        try:
+            return OPENERS[form](file)
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as Image.open
+            raise UnidentifiedImageError(f"damaged header: {error}") from error
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(file, formats=FORMATS)
+        return Image.open(file, formats=PILLOW_FORMATS)
+
+
+def _open_heif(file: BinaryIO) -> Image.Image:
+    from pi_heif import options
+    from pi_heif.as_plugin import HeifImageFile
+
+    options.DECODE_THREADS = 1  # the processes share the cores
+    options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
+    return cast(Image.Image, HeifImageFile(file))
+
+
+OPENERS: dict[str, Callable[[BinaryIO], Image.Image]] = {
+    "JPEG": JpegImagePlugin.jpeg_factory,  # Image.open refuses large ones, which can be decoded at a smaller scale
+    "HEIF": _open_heif,
+    "JXL": JpegXlImage,
+    "RAW": RawImage,
+}
 
 
 def full_page(file: BinaryIO) -> Image.Image:

@@ -13,15 +13,16 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
 
-from similar_images.inputs.decoding import decode, full_page, row_blocks
-from similar_images.inputs.formats import FORMATS, detect_format
+from similar_images.inputs.decoding import MissingDecoder, decode, full_page, row_blocks
+from similar_images.inputs.formats import DRAFT_MARGIN, FORMATS, detect_format
 
 RESAMPLINGS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")  # Pillow's filters
 DECODING_VERSION = 2  # of the pixels, for manifests; version 1 ignored colour profiles
-MAX_PIXELS = 100_000_000  # an RGB image of this size takes 300 MB
+MAX_PIXELS = 100_000_000  # to decode; an RGB image of this size takes 300 MB
+MAX_PROGRESSIVE_RATIO = 2  # times MAX_PIXELS; a progressive JPEG takes 6 bytes a pixel at any scale
+MAX_SCALES = {"JPEG": 4, "MPO": 4, "JPEG2000": 4, "RAW": 2}  # by which images that are too large are reduced
 MAX_BYTES = 200_000_000  # of a file
 PILLOW_MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # Pillow refuses larger images
-DRAFT_MARGIN = 4  # times the side; JPEGs are decoded at the smallest of 1/1, 1/2, 1/4 and 1/8 that keeps this size
 MAX_LONGER = 2**15  # pixels of the longer side after resizing the shorter one; narrower images are refused
 NEARLY_WHITE = 192  # levels from 0 to 255; colours whose red, green and blue reach this hardly show on white
 MIN_VISIBLE = 0.05  # share of a drawing's opacity that must show on white; otherwise it is put on black
@@ -41,7 +42,7 @@ class UnreadableImage(ValueError):
 class Limits(NamedTuple):
     """The largest image to read; larger ones are skipped."""
 
-    pixels: int = MAX_PIXELS
+    pixels: int | None = None  # of the file; None: what MAX_PIXELS can hold, at a reduced scale if the format allows
     bytes: int = MAX_BYTES
     seconds: float = 60  # to decode it, in the background
 
@@ -114,22 +115,19 @@ def open_image(source: ImageSource, limits: Limits = LIMITS, side: int | None = 
 
     Colours become sRGB according to the embedded profile. Transparent pixels become white, or black behind a white
     drawing. More than 8 bits are scaled to 8. If the image will be resized to `side`, a JPEG is decoded at the smallest
-    scale that keeps DRAFT_MARGIN times that side. Raises UnreadableImage.
+    scale that keeps DRAFT_MARGIN times that side, and a raw photograph is read from its preview if this has that side.
+    Images larger than MAX_PIXELS are decoded at a reduced scale if their format allows. Raises UnreadableImage.
     """
     try:
         if isinstance(source, Image.Image):
             return _to_rgb(decode(source))
         with _open_bytes(source, limits) as file, full_page(file) as image:
-            width, height = image.size
-            if width * height > limits.pixels:
-                raise UnreadableImage(_too_large(f"{width} x {height} pixels", limits))
-            if side:
-                image.draft(None, (DRAFT_MARGIN * side, DRAFT_MARGIN * side))
+            _reduce(image, limits, side)
             return _to_rgb(decode(image, file))
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:
-        raise UnreadableImage(_too_large("the image", limits)) from error
+        raise UnreadableImage(_too_large("the image", limits.pixels or MAX_PIXELS)) from error
     except Exception as error:  # decoders raise any type for a damaged file, from OSError to IndexError
         raise UnreadableImage(_reason(error, source)) from error
 
@@ -210,8 +208,25 @@ def _put_on_background(image: Image.Image) -> Image.Image:
     return result
 
 
-def _too_large(size: str, limits: Limits) -> str:
-    return f"{size}: {OVER_LIMIT} {limits.pixels} pixels"
+def _reduce(image: Image.Image, limits: Limits, side: int | None) -> None:
+    """Set the scale at which an image will be decoded. Raises UnreadableImage if none fits into the memory."""
+    width, height = image.size
+    pixels, limit = width * height, max(MAX_PIXELS, limits.pixels or 0)
+    is_progressive = bool(image.info.get("progressive"))
+    largest = limit * (MAX_PROGRESSIVE_RATIO if is_progressive else MAX_SCALES.get(image.format or "", 1) ** 2)
+    if pixels > min(largest, limits.pixels or largest):
+        raise UnreadableImage(_too_large(f"{width} x {height} pixels", limits.pixels or MAX_PIXELS))
+    scale = next(scale for scale in (1, 2, 4) if pixels <= limit * scale**2)
+    if image.format == "JPEG2000":
+        image.reduce = scale.bit_length() - 1  # type: ignore[method-assign, assignment]
+    elif side and min(width, height) >= scale * DRAFT_MARGIN * side:
+        image.draft(None, (DRAFT_MARGIN * side, DRAFT_MARGIN * side))
+    elif scale > 1:
+        image.draft(None, (width // scale, height // scale))
+
+
+def _too_large(size: str, limit: int) -> str:
+    return f"{size}: {OVER_LIMIT} {limit} pixels"
 
 
 def _reason(error: Exception, source: ImageSource) -> str:
@@ -220,6 +235,8 @@ def _reason(error: Exception, source: ImageSource) -> str:
         return "no such file"
     if isinstance(error, PermissionError):
         return "no permission to read it"
+    if isinstance(error, MissingDecoder):
+        return str(error)
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
     message = " ".join(str(error).split())

@@ -6,12 +6,20 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from similar_images.inputs.exclusions import HIDDEN, SYSTEM, Exclusions, Kind, is_ignore_file
-from similar_images.inputs.formats import SUFFIXES, UNSUPPORTED_SUFFIXES, archive_suffix, is_hidden, is_image
+from similar_images.inputs.formats import (
+    EXTRA_OF_SUFFIX,
+    SUFFIXES,
+    UNSUPPORTED_SUFFIXES,
+    archive_suffix,
+    is_hidden,
+    is_image,
+)
 from similar_images.inputs.names import escape_line, show_examples
 
 PARTS_SHOWN = 6  # in a message
 
 UNSUPPORTED = ("images of unsupported formats", "convert them to JPEG or PNG")
+EXTRA_NEEDED = ("images whose decoder is not installed", "pip install 'similar-images[{}]' reads them")
 NESTED = ("archives", "extract each on its own, with -d")
 OUTSIDE_LINKS = ("symbolic links that lead outside", "--allow-outside follows them")
 INSIDE_LINKS = ("symbolic links to folders", "their images are found in the folders")
@@ -53,8 +61,10 @@ def _kind(name: str) -> Kind | None:
     if is_image(name):
         return None
     path = PurePosixPath(name)
-    if is_hidden(path.name) and path.suffix.lower() in SUFFIXES | UNSUPPORTED_SUFFIXES:
+    if is_hidden(path.name) and path.suffix.lower() in SUFFIXES | UNSUPPORTED_SUFFIXES | EXTRA_OF_SUFFIX.keys():
         return HIDDEN
+    if extra := EXTRA_OF_SUFFIX.get(path.suffix.lower()):
+        return EXTRA_NEEDED[0], EXTRA_NEEDED[1].format(extra)
     if path.suffix.lower() in UNSUPPORTED_SUFFIXES:
         return UNSUPPORTED
     return NESTED if archive_suffix(name) else OTHER
@@ -62,7 +72,7 @@ def _kind(name: str) -> Kind | None:
 
 def _note(kind: Kind, names: list[str]) -> str:
     title, remedy = kind
-    if kind in (UNSUPPORTED, OTHER):
+    if kind in (UNSUPPORTED, OTHER) or title == EXTRA_NEEDED[0]:
         examples = _count(PurePosixPath(name).suffix.lower() or "no suffix" for name in names)
     elif kind == SYSTEM:
         examples = _count(PurePosixPath(name).name for name in names)

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from similar_images.inputs import images
+from similar_images.inputs.formats import DRAFT_MARGIN
 from similar_images.inputs.images import Preparation, read_pixels, resize_to_square
 from similar_images.networks import hog_colour
 from similar_images.networks.description import NetworkDescription
@@ -181,9 +182,7 @@ def describe(network: Network, resampling: str | None = None, weights: str | Non
         dimension=network.dimension,
         side=network.side,
         resampling=resampling,
-        jpeg=f"at {images.DRAFT_MARGIN} x side or more"
-        if resize_to_square(network.side, resampling).reduced
-        else "whole",
+        jpeg=f"at {DRAFT_MARGIN} x side or more" if resize_to_square(network.side, resampling).reduced else "whole",
         preprocessing=network.preprocess,
         weights=weights,
         nulls=frozenset({"layer", "weights"}),

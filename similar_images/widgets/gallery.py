@@ -27,7 +27,7 @@ from similar_images.widgets.thumbnails import Thumbnail, Thumbnails, as_reply
 from similar_images.widgets.uploads import MAX_BYTES, MAX_TOTAL_BYTES, File, Upload, UploadPart
 
 THUMBNAIL_SIDES = (160, 320, 640)  # pixels; the page chooses the one for its cards
-BROWSER_FORMATS = {"JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"}
+BROWSER_FORMATS = {"JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "BMP"}
 MAX_PROPOSED_NAMES = 20
 WORDS_NETWORK = "hf:openai/clip-vit-base-patch32"  # an example that reads words
 NETWORK_THREAD = "similar-images-network"  # loads the network

@@ -23,10 +23,10 @@ from similar_images.vectors.items import list_images
 FILES = {
     "a.JPG": None,
     "b/c.webp": None,
-    "b/d.heic": kinds.UNSUPPORTED,
-    "b/e.HEIC": kinds.UNSUPPORTED,
-    "f.mpo": kinds.UNSUPPORTED,
-    "b/g.dng": kinds.UNSUPPORTED,
+    "b/d.tga": kinds.UNSUPPORTED,
+    "b/e.TGA": kinds.UNSUPPORTED,
+    "f.psd": kinds.UNSUPPORTED,
+    "b/g.svg": kinds.UNSUPPORTED,
     "h.zip": kinds.NESTED,
     "b/i.tar.gz": kinds.NESTED,
     ".j.jpg": kinds.HIDDEN,
@@ -74,7 +74,7 @@ def test_every_file_is_classified(form, mixed, tmp_path):
 def test_note_has_count_kind_and_remedy(mixed):
     notes = open_source(mixed).find().notes()
     assert len(notes) == 5
-    assert "left out: images of unsupported formats: 4 (2 .heic, 1 .dng, 1 .mpo); convert them to JPEG or PNG" in notes
+    assert "left out: images of unsupported formats: 4 (2 .tga, 1 .psd, 1 .svg); convert them to JPEG or PNG" in notes
     assert "left out: archives: 2 (b/i.tar.gz, h.zip); extract each on its own, with -d" in notes
     assert "left out: hidden files or folders: 2 (.git/, .j.jpg); rename them without the leading dot" in notes
     assert any(note.startswith("left out: other files: 2 (1 .txt, 1 no suffix)") for note in notes)
@@ -159,7 +159,7 @@ def test_links_devices_and_absolute_names_in_archives_are_reported(tmp_path):
 
 
 def test_folder_without_images_reports_left_out_files(tmp_path):
-    (tmp_path / "a.heic").touch()
+    (tmp_path / "a.tga").touch()
     with pytest.raises(
         ValueError, match=r"no image in .*: expected files ending in .*images of unsupported formats: 1"
     ):
@@ -167,10 +167,10 @@ def test_folder_without_images_reports_left_out_files(tmp_path):
 
 
 def test_comparison_of_networks_reports_left_out_files(photos):
-    (photos / "a.heic").touch()
+    (photos / "a.tga").touch()
     events: list[Event] = []
     compare(photos, ["hog-colour"], progress=events.append)
-    note = "left out: images of unsupported formats: 1 (1 .heic); convert them to JPEG or PNG"
+    note = "left out: images of unsupported formats: 1 (1 .tga); convert them to JPEG or PNG"
     assert note in [event.note for event in events]
 
 
