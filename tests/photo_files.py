@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pillow_heif
+import pillow_jxl  # noqa: F401 - registers its format
 import tifffile
 from PIL import Image
 
@@ -43,8 +44,6 @@ def heic_of_10_bits(image: Image.Image) -> bytes:
 
 
 def jpeg_xl(image: Image.Image, **options: object) -> bytes:
-    import pillow_jxl  # noqa: F401 - registers the format
-
     buffer = io.BytesIO()
     image.save(buffer, "JXL", exif=exif_of(), **options)
     return buffer.getvalue()

@@ -32,6 +32,7 @@ ARGUMENTS = {  # of each script; v.npy contains vectors, sample and others a fol
     "near_duplicates": ("sample", "others"),
     "networks": ("sample", "efficientnetlite0", "--rounds", "1"),
     "parts": ("v.npy", "--count", "3000", "--part-size", "1000"),
+    "photo_formats": ("sample", "--count", "4", "--rounds", "1"),
     "ray_extraction": ("sample", "--images", "64", "--times", "1"),
     "resampling": ("sample",),
     "search_growth": ("v.npy", "--count", "2000"),
@@ -42,7 +43,14 @@ ARGUMENTS = {  # of each script; v.npy contains vectors, sample and others a fol
     "words": ("sample", "others"),
 }
 IN_BROWSER = {"demo", "gallery", "map_widget"}
-NEEDS = {"hub": "onnxscript", "map": "openTSNE", "milvus": "pymilvus", "ray_extraction": "ray", "words": "torchvision"}
+NEEDS = {
+    "hub": "onnxscript",
+    "map": "openTSNE",
+    "milvus": "pymilvus",
+    "photo_formats": "pillow_heif",
+    "ray_extraction": "ray",
+    "words": "torchvision",
+}
 KINDS, OTHERS = ("apple", "butterfly", "panda", "pizza"), ("pyramid", "starfish", "watch")
 
 

@@ -41,7 +41,7 @@ class RawImage(ImageFile.ImageFile):
 
     def load(self) -> Any:
         if self._content:
-            image = self._preview() or self._decode()
+            image = self._preview(self._wanted_side()) or self._decode()
             self._content = b""
             self.im, self._mode, self._size = image.im, image.mode, image.size
         return Image.Image.load(self)
@@ -76,26 +76,32 @@ class RawImage(ImageFile.ImageFile):
                 return Image.open(io.BytesIO(preview), formats=["JPEG", "MPO"])
         return None
 
-    def _preview(self) -> Image.Image | None:
-        """Return the embedded JPEG, upright; None if it is missing, damaged or smaller than needed."""
+    def _wanted_side(self) -> int:
+        half = min(self.size) // 2
+        return half if self._min_side is None else min(self._min_side, half)
+
+    def _preview(self, side: int) -> Image.Image | None:
+        """Return the embedded JPEG, upright; None if it is missing, damaged, or its shorter side is below `side`."""
         preview = self._open_preview()
-        wanted = min(self.size) // 2 if self._min_side is None else min(self._min_side, min(self.size) // 2)
-        if preview is None or min(preview.size) < wanted:
+        if preview is None or min(preview.size) < side:
             return None
-        if self._min_side:
-            preview.draft(None, (DRAFT_MARGIN * self._min_side, DRAFT_MARGIN * self._min_side))
+        margin = 1 if self._min_side is None else DRAFT_MARGIN
         with suppress(Exception):  # decoders raise any type
+            preview.draft(None, (margin * side, margin * side))
             preview.load()
             is_stored_as_raw = (preview.width > preview.height) == self._is_wide  # else the camera has rotated it
             return preview.transpose(self._turn) if self._turn is not None and is_stored_as_raw else preview
         return None
 
     def _decode(self) -> Image.Image:
+        """Return the half-size image; if LibRaw cannot decode this variant, the preview."""
         import rawpy
 
         try:
             return Image.fromarray(self._parsed().postprocess(half_size=True, use_camera_wb=True, gamma=GAMMA))
         except rawpy.LibRawError as error:
+            if preview := self._preview(1):
+                return preview
             raise OSError(_message(error)) from error
 
 

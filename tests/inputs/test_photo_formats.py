@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -124,8 +125,17 @@ def test_preview_is_used_if_it_is_large_enough():
     assert read_pixels(content, resize_to_square(120, "bilinear")).max() < 10
     assert read_pixels(content, resize_to_square(121, "bilinear")).max() > 240
     assert images.open_image(content).size == (320, 240)
-    assert images.open_image(dng(sensor, preview=preview_of(sensor))).size == (640, 480)
+    assert images.open_image(dng(sensor, preview=preview_of(sensor))).size == (320, 240)
+    assert images.open_image(dng(sensor, preview=preview_of(sensor)), side=400).size == (640, 480)
     assert_upright(images.open_image(dng(sensor, preview=preview_of(sensor)[:3000])))
+
+
+def test_preview_replaces_a_sensor_that_cannot_be_decoded():
+    compression, jpeg_xl_of_dng = (struct.pack("<HHIH", 259, 3, 1, value) for value in (1, 52546))
+    content = dng(picture(), preview=preview_of(picture((64, 48)))).replace(compression, jpeg_xl_of_dng, 1)
+    assert images.open_image(content).size == (64, 48)
+    with pytest.raises(UnreadableImage, match=r"not supported|damaged"):
+        images.open_image(dng(picture()).replace(compression, jpeg_xl_of_dng, 1))
 
 
 def test_heic_with_alpha_is_put_on_white():

@@ -6,6 +6,7 @@ import threading
 import pytest
 from extraction import extract_images
 from galleries import hits, query, refusal, sent, tell
+from photo_files import dng, heic, jpeg_xl
 from PIL import Image
 from sample_images import encoded
 
@@ -71,6 +72,10 @@ def test_original_is_sent_in_a_browser_format(collection, shown):
     collection.image(3).write_bytes(encoded(Image.new("RGB", (50, 40)), "TIFF"))
     message, (content,) = sent(shown, do="original", row=3)
     assert message["size"] == "50 x 40 pixels" and Image.open(io.BytesIO(content)).format == "JPEG"
+    for make in (heic, jpeg_xl, dng):
+        collection.image(3).write_bytes(make(Image.new("RGB", (50, 40))))
+        message, (content,) = sent(shown, do="original", row=3)
+        assert message["size"] == "50 x 40 pixels" and Image.open(io.BytesIO(content)).format == "JPEG"
     collection.image(3).unlink()
     tell(shown, do="original", row=3)
     assert refusal(shown).startswith("Failed: no such file")
