@@ -219,7 +219,7 @@ def _reduce(image: Image.Image, limits: Limits, side: int | None) -> None:
     scale = next(scale for scale in (1, 2, 4) if pixels <= limit * scale**2)
     if image.format == "JPEG2000":
         image.reduce = scale.bit_length() - 1  # type: ignore[method-assign, assignment]
-    elif side and min(width, height) >= scale * DRAFT_MARGIN * side:
+    elif side and (image.format == "RAW" or min(width, height) >= scale * DRAFT_MARGIN * side):
         image.draft(None, (DRAFT_MARGIN * side, DRAFT_MARGIN * side))
     elif scale > 1 and image.format != "RAW":  # which is always reduced
         image.draft(None, (width // scale, height // scale))

@@ -36,7 +36,7 @@ class RawImage(ImageFile.ImageFile):
         self._mode = "RGB"
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> None:
-        """Accept a preview whose shorter side, times DRAFT_MARGIN, is at least the smaller number of `size`."""
+        """Have the preview used if its shorter side, times DRAFT_MARGIN, has the smaller number of `size`."""
         self._min_side = min(size) // DRAFT_MARGIN if size else None
 
     def load(self) -> Any:
@@ -85,9 +85,9 @@ class RawImage(ImageFile.ImageFile):
         preview = self._open_preview()
         if preview is None or min(preview.size) < side:
             return None
-        margin = 1 if self._min_side is None else DRAFT_MARGIN
+        target = self._wanted_side() * (1 if self._min_side is None else DRAFT_MARGIN)
         with suppress(Exception):  # decoders raise any type
-            preview.draft(None, (margin * side, margin * side))
+            preview.draft(None, (target, target))
             preview.load()
             is_stored_as_raw = (preview.width > preview.height) == self._is_wide  # else the camera has rotated it
             return preview.transpose(self._turn) if self._turn is not None and is_stored_as_raw else preview
