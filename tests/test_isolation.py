@@ -11,7 +11,7 @@ from conftest import HOMES, OWN, ROOT
 WRITERS = (  # tests with notebooks, compilers, plots or caches
     "tests/notebooks/test_notebook.py",
     "tests/evaluation/test_evaluation.py",
-    "tests/cli/test_scripts.py::test_json_and_several_queries",
+    "tests/cli/test_scripts.py::test_the_whole_way",
 )
 ASKED = """
 from pathlib import Path
