@@ -163,16 +163,22 @@ class Command(click.Command):
 
 
 def _check_outputs(command: click.Command, ctx: click.Context) -> None:
-    """Raise ValueError if a file to write is one that the command reads."""
-    paths = [
-        (parameter.type.exists, ctx.params[parameter.name].resolve())
-        for parameter in command.params
-        if isinstance(parameter.type, click.Path) and isinstance(ctx.params.get(parameter.name or ""), Path)
-    ]
-    inputs = {path for is_input, path in paths if is_input}
-    for is_input, path in paths:
-        if not is_input and path in inputs:
-            raise ValueError(f"{path} is an input of this command: choose another name for the output")
+    """Raise ValueError if a file to write is also read: a file, a place of images, or a text that names a file."""
+    inputs, outputs = set[Path](), list[Path]()
+    for parameter in command.params:
+        value = ctx.params.get(parameter.name or "")
+        if _is_output(parameter):
+            outputs += [value] if value else []
+        else:
+            values = value if isinstance(value, tuple) else (value,)
+            inputs |= {Path(one).resolve() for one in values if isinstance(one, Path | str)}
+    for output in outputs:
+        if output.resolve() in inputs:
+            raise ValueError(f"{output} is an input of this command: choose another name for the output")
+
+
+def _is_output(parameter: click.Parameter) -> bool:
+    return isinstance(parameter.type, click.Path) and parameter.type.file_okay and not parameter.type.exists
 
 
 @contextmanager
