@@ -28,6 +28,7 @@ SYSTEM_PATTERN = re.compile(
     r"(?:^|/)(?:\._[^/]*|\.trash[^/]*|[^/]*\.lrdata|[^/]*\.photoslibrary/resources)/?$", re.IGNORECASE
 )  # metadata of macOS, trash, previews of Lightroom and of Photos
 
+Patterns = list[GitIgnoreSpecPattern]
 Kind = tuple[str, str]  # of left-out files: its name in a report, and the remedy or reason
 
 EXCLUDED = ("excluded files or folders", f"--exclude or {IGNORE_FILE} names them")
@@ -46,9 +47,7 @@ class Exclusions:
     def __init__(self, patterns: Iterable[str] = ()):
         """Raises ValueError for an invalid pattern."""
         self._patterns = _compile(patterns, "--exclude")
-        self._ignore_files: dict[
-            str, list[GitIgnoreSpecPattern]
-        ] = {}  # by folder, with a final /; "" is the source itself
+        self._ignore_files: dict[str, Patterns] = {}  # by folder; "" is the source itself
         self._folders: dict[str, Exclusion | None] = {"": None}
 
     def add_ignore_file(self, name: str, content: bytes) -> None:
@@ -105,7 +104,7 @@ def is_ignore_file(name: str) -> bool:
     return _last_part(name) == IGNORE_FILE
 
 
-def _compile(lines: Iterable[str], place: str) -> list[GitIgnoreSpecPattern]:
+def _compile(lines: Iterable[str], place: str) -> Patterns:
     patterns = []
     for line in lines:
         try:
@@ -117,10 +116,10 @@ def _compile(lines: Iterable[str], place: str) -> list[GitIgnoreSpecPattern]:
     return patterns
 
 
-def _last_verdict(patterns: list[GitIgnoreSpecPattern], name: str) -> bool | None:
+def _last_verdict(patterns: Patterns, name: str) -> bool | None:
     """Return whether the last pattern that matches a file or folder itself excludes it; None if no pattern matches.
 
-    pathspec also matches the files in a matching folder, which is decided before them here, as in git.
+    pathspec also matches the files in a matching folder; here, as in git, the folder is decided first.
     """
     return next((pattern.include for pattern in reversed(patterns) if _matches_itself(pattern, name)), None)
 

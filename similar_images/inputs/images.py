@@ -20,7 +20,7 @@ RESAMPLINGS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")  #
 DECODING_VERSION = 2  # of the pixels, for manifests; version 1 ignored colour profiles
 MAX_PIXELS = 100_000_000  # to decode; an RGB image of this size takes 300 MB
 MAX_PROGRESSIVE_RATIO = 2  # times MAX_PIXELS; a progressive JPEG takes 6 bytes a pixel at any scale
-MAX_SCALES = {"JPEG": 4, "MPO": 4, "JPEG2000": 4, "RAW": 2}  # by which images that are too large are reduced
+MAX_SCALES = {"JPEG": 4, "MPO": 4, "JPEG2000": 4, "RAW": 2}  # largest reduction of oversized images
 MAX_BYTES = 200_000_000  # of a file
 PILLOW_MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # Pillow refuses larger images
 MAX_LONGER = 2**15  # pixels of the longer side after resizing the shorter one; narrower images are refused
@@ -221,7 +221,7 @@ def _reduce(image: Image.Image, limits: Limits, side: int | None) -> None:
         image.reduce = scale.bit_length() - 1  # type: ignore[method-assign, assignment]
     elif side and (image.format == "RAW" or min(width, height) >= scale * DRAFT_MARGIN * side):
         image.draft(None, (DRAFT_MARGIN * side, DRAFT_MARGIN * side))
-    elif scale > 1 and image.format != "RAW":  # which is always reduced
+    elif scale > 1 and image.format != "RAW":  # always reduced
         image.draft(None, (width // scale, height // scale))
 
 

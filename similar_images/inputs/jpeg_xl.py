@@ -47,7 +47,7 @@ class JpegXlImage(ImageFile.ImageFile):
         return Image.Image.load(self)
 
     def _drop_orientation(self) -> None:
-        """Remove the orientation of EXIF: the decoder has applied that of the codestream, which alone counts."""
+        """Remove the orientation of EXIF: the decoder has applied the only valid one, in the codestream."""
         exif = self.getexif()
         if ORIENTATION in exif:
             del exif[ORIENTATION]

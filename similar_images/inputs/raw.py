@@ -1,6 +1,6 @@
 """Raw photographs as a Pillow image: the preview of the camera if it is large enough, else decoding at half size.
 
-LibRaw reads them. Raw formats based on TIFF are told from other TIFFs by their tags (DNG 1.7; TIFF/EP, ISO 12234-2).
+LibRaw reads them. The tags of a TIFF show whether it is a raw photograph (DNG 1.7; TIFF/EP, ISO 12234-2).
 """
 
 import io
@@ -106,7 +106,7 @@ class RawImage(ImageFile.ImageFile):
 
 
 def _message(error: Exception) -> str:
-    """Return the message of LibRaw, which is in bytes."""
+    """Return the message of LibRaw as text; LibRaw gives bytes."""
     message = error.args[0] if error.args else ""
     return message.decode(errors="replace") if isinstance(message, bytes) else str(message)
 

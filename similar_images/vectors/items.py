@@ -23,7 +23,7 @@ class Items:
     source: Source | None = None  # of the images, opened once; None: the names are texts
     notes: tuple[str, ...] = ()  # one sentence for each kind of omitted file or line
     limits: Limits = LIMITS  # larger images are skipped
-    exclude: tuple[str, ...] | None = None  # patterns of files that are left out; None: not from a folder
+    exclude: tuple[str, ...] | None = None  # patterns of left-out files; None: not from a folder
 
     @property
     def kind(self) -> str:

@@ -97,7 +97,7 @@ def read_manifest(vectors: Path) -> Manifest:
 
 
 def read_excluded(vectors: Path) -> tuple[str, ...]:
-    """Return the patterns of images that are left out of the vectors at this path; none if they cannot be read."""
+    """Return the patterns recorded with the vectors at this path, of left-out images; none if they cannot be read."""
     try:
         return read_manifest(vectors).exclude
     except (OSError, ValueError):
