@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from similar_images.inputs.formats import SUFFIXES
+from similar_images.inputs.formats import FORMATS
 from similar_images.inputs.images import LIMITS, Limits
 from similar_images.inputs.names import escape_line, find_line_error, is_blank, read_names, show_examples
 from similar_images.inputs.sources import Location, Source, location_title, open_source
@@ -65,8 +65,8 @@ def list_images(
     patterns = read_excluded(output or vectors_path(list_file)) if exclude is None else tuple(exclude)
     found = source.find(patterns)
     if not found.names:
-        suffixes = ", ".join(sorted(SUFFIXES))
-        raise ValueError("; ".join([f"no image in {place}: expected files ending in {suffixes}", *found.notes()]))
+        expected = f"expected files ending in a suffix of {', '.join(FORMATS)}"
+        raise ValueError("; ".join([f"no image in {place}: {expected}", *found.notes()]))
     listed = read_names(list_file) if list_file.exists() else []
     existing = set(found.names)
     known = {name if name in existing else source.match_name(name) for name in listed}
