@@ -5,10 +5,12 @@ connection is made, and stored nowhere.
 """
 
 import logging
+import logging.config
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +26,7 @@ TIMEOUT_VARIABLE = "MILVUS_TIMEOUT"  # seconds that replace ANSWER_SECONDS
 CREDENTIALS = "MILVUS_TOKEN, MILVUS_TOKEN_FILE, or MILVUS_USER and MILVUS_PASSWORD"
 NOT_FOUND, NOT_LOADED = 100, 101  # error codes of Milvus
 FULL_MESSAGES = ("disk quota", "quota exceeded", "force deny", "no space left", "file too large", "memory quota")
+_importing = forks.new_lock()  # the configuration of logging belongs to the whole process
 
 
 class CollectionGone(ValueError):
@@ -65,7 +68,8 @@ class Connection:
     def __init__(self, uri: str, ca: Path | None = None):
         """`ca` is the certificate (PEM) of a private authority, for https. Raises ValueError for an invalid URI."""
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are reported here, not on stderr
-        need("pymilvus", "cluster", "a search on Milvus")
+        with _without_logging_setup():
+            need("pymilvus", "cluster", "a search on Milvus")
         self.uri, self.ca = normalise_uri(uri), ca
         if ca is not None and not ca.is_file():
             raise FileNotFoundError(f"there is no certificate {ca}: name the authority's with --milvus-ca")
@@ -206,6 +210,21 @@ def _read_token() -> str:
             raise FileNotFoundError("MILVUS_TOKEN_FILE does not name a readable file") from None
     user, password = (os.environ.get(f"MILVUS_{name}", "") for name in ("USER", "PASSWORD"))
     return f"{user}:{password}" if user and password else ""
+
+
+@contextmanager
+def _without_logging_setup() -> Iterator[None]:
+    """Keep the handlers of logging while pymilvus is imported: its own configuration of logging closes all of them.
+
+    The handler of absl, a package of TensorFlow, then closes the standard error of a notebook during a command.
+    """
+    with _importing:
+        configure = logging.config.dictConfig
+        logging.config.dictConfig = lambda config: None
+        try:
+            yield
+        finally:
+            logging.config.dictConfig = configure
 
 
 def _open_client(uri: str, **options: Any) -> Any:

@@ -82,6 +82,28 @@ def test_server_without_tls_is_reported(quick, listener):
         Connection(listener.replace("http", "https")).call("list_collections")
 
 
+def test_import_closes_no_handler_of_logging(tmp_path):
+    program = """
+import logging
+import os
+from similar_images.milvus.connection import Connection
+
+class Handler(logging.Handler):
+    def close(self):
+        print("closed")
+
+logging.getLogger("own").addHandler(Handler())
+try:
+    Connection("http://127.0.0.1:1").call("list_collections")
+except ConnectionError:
+    print("no answer", flush=True)
+os._exit(0)  # a usual exit closes handlers
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["no answer"]
+
+
 def test_invalid_time_limit_is_refused(monkeypatch):
     monkeypatch.setenv("MILVUS_TIMEOUT", "soon")
     with pytest.raises(ValueError, match="expected a number of seconds above 0 in MILVUS_TIMEOUT, got soon"):
