@@ -17,6 +17,7 @@ from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from axe_playwright_python.sync_playwright import Axe
+from conditions import wait_until
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +33,7 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+STORED = "JSON.stringify(Object.entries(localStorage).sort())"
 SETTINGS = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
 VOILA = (  # as the Makefile has it
     "--template=similar-images",
@@ -220,3 +222,9 @@ def _wait_for(address: str, server: subprocess.Popen) -> None:
         except (URLError, ConnectionError):
             time.sleep(0.2)
     raise RuntimeError(f"the notebook's server did not answer at {address}; it ended with {server.poll()}")
+
+
+def reload_until_stored(page: Page) -> None:
+    """Reload the page until it reads its local storage as it is now: Chromium stores it a moment later."""
+    own = page.evaluate(STORED)
+    wait_until(lambda: page.reload() and page.evaluate(STORED) == own)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import chromium_path
+from browser import chromium_path, reload_until_stored
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -139,32 +139,27 @@ def test_export_refuses_existing_pages_and_empty_questionnaires(comparison, fold
 
 
 @pytest.mark.skipif(chromium_path() is None, reason="no chromium or google-chrome is installed")
-def test_page_is_answered_by_keys_reopened_and_sent(comparison, folder, browser):
+def test_page_is_answered_by_keys_reloaded_and_sent(comparison, folder, browser):
     key = export_questionnaire(comparison, folder / "page.html", queries=NAMES[1:7])
     wrong: list[str] = []
 
     with browser.new_context(reduced_motion="reduce") as context:
-
-        def opened():
-            page = context.new_page()
-            page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
-            page.on("pageerror", lambda error: wrong.append(error.message))
-            page.on(
-                "request",
-                lambda request: request.url.startswith(("file:", "data:", "blob:")) or wrong.append(request.url),
-            )
-            page.goto((folder / "page.html").as_uri())
-            return page
-
-        page = opened()
+        page = context.new_page()
+        page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(error.message))
+        page.on(
+            "request",
+            lambda request: request.url.startswith(("file:", "data:", "blob:")) or wrong.append(request.url),
+        )
+        page.goto((folder / "page.html").as_uri())
         expect(page.get_by_role("status")).to_have_text("Picture 1 of 6; 0 answered")
         expect(page.get_by_role("listitem")).to_have_count(8)
+        assert page.evaluate("localStorage.length") == 0, "an early reload must not replace answers by none"
         for pressed in ("1", "ArrowRight", "t"):
             page.keyboard.press(pressed)
         expect(page.get_by_role("status")).to_have_text("Picture 4 of 6; 3 answered")
-        page.close()
 
-        page = opened()
+        reload_until_stored(page)
         expect(page.get_by_role("status")).to_have_text("Picture 4 of 6; 3 answered")
         page.keyboard.press("b")
         expect(page.get_by_role("button", name="Equally good")).to_have_attribute("aria-pressed", "true")

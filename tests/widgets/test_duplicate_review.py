@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import SERIOUS, chromium_path
+from browser import SERIOUS, chromium_path, reload_until_stored
 from galleries import sent
 from near_duplicates import COPY, LARGE, OTHER, SAME, THRESHOLD, keeps, make_copies, saved
 from playwright.sync_api import Browser, Page, expect
@@ -145,7 +145,7 @@ def test_written_page_works_with_the_keyboard(written):
 def test_script_of_written_page_moves_the_other_images(written, tmp_path):
     keeps(written, COPY).check()
     keeps(written, LARGE).uncheck()
-    written.reload()  # which remembers
+    reload_until_stored(written)
     expect(keeps(written, COPY)).to_be_checked()
     expect(written.get_by_role("status")).to_contain_text("3 images to move")
     csv = saved(written, written, "Save as CSV")
