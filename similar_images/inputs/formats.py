@@ -2,7 +2,6 @@
 
 import re
 from importlib.util import find_spec
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 DRAFT_MARGIN = 4  # times the side of the network; large images are decoded at the smallest scale that keeps this size
@@ -59,6 +58,7 @@ UNSUPPORTED_SUFFIXES = {  # of images and drawings; they are reported, not read
     ".ppm", ".psd", ".svg", ".tga", ".wmf", ".xbm", ".xcf", ".xpm",
 }
 # fmt: on
+HIDDEN_PART = re.compile(r"(?:^|/)\.(?!\.?(?:/|$))")  # of a path; neither . nor ..
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
@@ -74,8 +74,9 @@ def archive_suffix(name: str) -> str:
 
 def is_image(name: str) -> bool:
     """Return whether a name has a suffix of images, and is neither hidden nor in a hidden folder."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not any(map(is_hidden, path.parts))
+    stem, _, suffix = name.rpartition(".")
+    is_named = bool(stem) and not stem.endswith("/")
+    return is_named and f".{suffix.lower()}" in SUFFIXES and not ("." in stem and HIDDEN_PART.search(name))
 
 
 def is_hidden(part: str) -> bool:

@@ -92,6 +92,6 @@ def _count(parts: Iterable[str]) -> str:
 
 
 def _is_listable(name: str) -> bool:
-    path = PurePosixPath(name)
-    fits_a_line = not any(character in "\r\n" or "\ud800" <= character <= "\udfff" for character in name)
-    return fits_a_line and not path.is_absolute() and ".." not in path.parts
+    if "\n" in name or "\r" in name or name.startswith("/") or (".." in name and ".." in name.split("/")):
+        return False
+    return name.isascii() or not any("\ud800" <= character <= "\udfff" for character in name)
