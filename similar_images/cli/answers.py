@@ -10,7 +10,7 @@ from similar_images.collection.base import BaseCollection
 from similar_images.collection.column_files import EXIF_COLUMNS, is_behind
 from similar_images.collection.columns import Filter
 from similar_images.collection.searcher import Hit
-from similar_images.collection.session import ResultPage, describe_missing
+from similar_images.collection.session import ResultPage, describe_missing, describe_pending
 from similar_images.inputs.names import escape_line
 from similar_images.vectors.store import list_path
 
@@ -20,6 +20,7 @@ class Answer(NamedTuple):
 
     query: str
     hits: list[Hit]
+    states: list[str]  # of the hits' files: "missing", "changed" or ""
 
 
 def warn_no_close_match(page: ResultPage) -> None:
@@ -30,19 +31,24 @@ def warn_no_close_match(page: ResultPage) -> None:
 
 
 def warn_not_indexed(collection: BaseCollection[Any], exact: bool) -> None:
-    """Report on stderr how many rows the index lacks, and how to add them."""
-    if not exact and (missing := describe_missing(collection)):
-        click.echo(escape_line(missing), err=True)
+    """Report on stderr how many rows the index lacks, and how to add them, and how many a run is adding."""
+    for said in ("" if exact else describe_missing(collection), describe_pending(collection)):
+        if said:
+            click.echo(escape_line(said), err=True)
 
 
 def print_json(answers: list[Answer], paths: bool = False) -> None:
     """Print queries and hits as JSON; each hit with its percentile, null if unknown, and with `paths` with its path."""
-    found = [{"query": query, "hits": [_as_json(hit, paths) for hit in hits]} for query, hits in answers]
+    found = [
+        {"query": query, "hits": [_as_json(hit, state, paths) for hit, state in zip(hits, states, strict=True)]}
+        for query, hits, states in answers
+    ]
     click.echo(json.dumps(found))
 
 
-def _as_json(hit: Hit, path: bool) -> dict[str, object]:
+def _as_json(hit: Hit, state: str, path: bool) -> dict[str, object]:
     fields = {"row": hit.row, "name": hit.name, "similarity": hit.similarity, "percentile": hit.percentile}
+    fields |= {"file": state} if state else {}
     return fields | ({"path": hit.path and str(hit.path)} if path else {})
 
 
@@ -64,8 +70,8 @@ def parse_where(
 
 def print_hits(answers: list[Answer], headed: bool) -> None:
     """Print a line for each hit, its similarity and name; `headed` by the query."""
-    for query, hits in answers:
+    for query, hits, states in answers:
         if headed:
             click.echo(f"{escape_line(query)}:")
-        for hit in hits:
-            click.echo(f"{hit.similarity:.4f}  {escape_line(hit.name)}")
+        for hit, state in zip(hits, states, strict=True):
+            click.echo(f"{hit.similarity:.4f}  {escape_line(hit.name)}{f'  ({state})' if state else ''}")

@@ -163,10 +163,12 @@ def main(
       similar-images extract -l ms_coco_file_list.txt -d val2014 -m vgg_4096.h5
     """
     from similar_images.cli.progress import resumable
+    from similar_images.events import Event
     from similar_images.vectors.extract import Executor, LocalExecutor, NetworkChoice, Options, extract
     from similar_images.vectors.items import list_images
     from similar_images.vectors.manifest import read_network_name
     from similar_images.vectors.store import vectors_path
+    from similar_images.vectors.update import update_vectors
 
     if gpus and not cluster:
         raise ValueError("--gpus-per-worker is for --ray: without it the network takes the GPU of this machine")
@@ -183,6 +185,10 @@ def main(
         from similar_images.ray.executor import RayExecutor
 
         executor = RayExecutor(network_choice, workers, cluster, gpus)
+    options = Options(dtype, overwrite, retry_skipped, verbose=verbose)
     with resumable("images") as progress:
-        extract(images, output, executor, Options(dtype, overwrite, retry_skipped, verbose=verbose), progress)
+        if list_file is not None:
+            extract(images, output, executor, options, progress)
+        elif (changes := update_vectors(images, output, executor, options, progress).changes).has_new_records:
+            progress(Event(note=f"{changes}: run similar-images update, or build --add, for the index"))
     click.echo(output)

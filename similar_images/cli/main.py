@@ -6,6 +6,7 @@ import click
 
 COMMANDS = {  # name -> file of this folder; a command is imported when it is used
     "demo": "demo",
+    "update": "update",
     "extract": "extract",
     "extract-texts": "extract_texts",
     "build": "build",

@@ -9,7 +9,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -17,12 +17,13 @@ import click
 
 from similar_images.files import FULL_DISK_ERRORS, NoSpace, replace_file
 from similar_images.inputs.names import escape_line
-from similar_images.inputs.sources import Location, check_source, parse_location
+from similar_images.inputs.sources import Location, check_source, open_source, parse_location
 from similar_images.networks import hub_files
 from similar_images.networks.catalog import NETWORKS
 from similar_images.networks.hub_checks import CONFIG
 
 if TYPE_CHECKING:
+    from similar_images.collection.images import Collection
     from similar_images.vectors.store import Vectors
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,6 +37,7 @@ AS_EXTRACTED = "[default: as when the images were extracted]"
 SIMILARITIES = ("cosine", "centred", "whitened")  # as in index/similarity.py, which imports Faiss
 MILVUS_INDEXES = ("FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW")  # as in milvus.index_types
 NAMED = 5  # collections in a message
+MAX_LOOKED_UP = 1000  # names, in a new folder of images
 
 
 class Parsed(click.ParamType[T]):
@@ -268,6 +270,21 @@ def report_assumption(vectors: "Vectors") -> None:
     """Say on stderr if the network of vectors is assumed, and how to name another."""
     if vectors.assumption:
         click.echo(f"{escape_line(vectors.assumption)}; use --network to name another", err=True)
+
+
+def report_place(collection: "Collection", given: Location | None) -> None:
+    """Say on stderr if the folder of the images is missing; record a `given` folder with them in its place."""
+    from similar_images.vectors.writer import record_place
+
+    recorded, source = collection.vectors.images, collection.source
+    if not isinstance(recorded, Path) or source is None or open_source(recorded).exists():
+        return
+    if given is None:
+        remedy = "if it has moved, give its new place once with -d"
+        click.echo(f"the images of this collection were in {escape_line(str(recorded))}: {remedy}", err=True)
+    elif source.has_any(collection.names[:MAX_LOOKED_UP]):
+        with suppress(OSError):  # its folder may be read-only
+            record_place(collection.vectors.path, given)
 
 
 def in_kernel() -> bool:

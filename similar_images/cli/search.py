@@ -16,6 +16,7 @@ from similar_images.cli.options import (
     collection_options,
     only_collection_here,
     report_assumption,
+    report_place,
     silent_decoders,
     where_option,
 )
@@ -108,6 +109,7 @@ def main(
 
     collection = Collection.open(vectors_file or only_collection_here(), **opening)
     report_assumption(collection.vectors)
+    report_place(collection, opening["images"])
     check_options(collection, prompt, paths)
     if similarity and similarity != collection.similarity.name:
         collection = collection.with_similarity(similarity)
@@ -125,7 +127,7 @@ def main(
             failed = True
             click.echo(f"Error: {escape_line(query.name) or 'QUERY'}: {escape_line(str(error))}", err=True)
             continue
-        answers.append(Answer(query.name, hits))
+        answers.append(Answer(query.name, hits, [collection.file_state(hit.row) for hit in hits]))
     if paths:
         answers = [answer._replace(hits=_locate(collection, answer.hits)) for answer in answers]
     _print(answers, as_json, paths, headed=len(parsed) > 1)
@@ -147,14 +149,19 @@ def _print(answers: list["Answer"], as_json: bool, paths: bool, headed: bool) ->
 
 
 def _locate(collection: "Collection", hits: list["Hit"]) -> list["Hit"]:
-    """Return hits with their paths; one that leads out of the folder of the images is reported and has none."""
+    """Return hits with their paths; one that is missing or leads out of the folder is reported and has none."""
+    from similar_images.collection.store import MISSING
+
     located = []
     for hit in hits:
         try:
-            located.append(hit._replace(path=collection.path(hit.row)))
+            path = collection.path(hit.row)
+            if collection.file_state(hit.row) == MISSING:
+                raise ValueError("its file is missing")
         except ValueError as error:
             click.echo(f"left out {escape_line(hit.name)}: {error}", err=True)
-            located.append(hit._replace(path=None))
+            path = None
+        located.append(hit._replace(path=path))
     return located
 
 
@@ -252,9 +259,7 @@ def _resolve(collection: "Collection", query: str, prompt: str) -> "int | bytes 
         changed = collection.changed_query(row)
         if changed is None:
             return row
-        said = (
-            "has changed since its vector was made: searching for the file as it is; extract --overwrite renews vectors"
-        )
+        said = "has changed since its vector was made: searching for the file as it is; similar-images update renews vectors"
         click.echo(f"{escape_line(query)} {said}", err=True)
         return changed
     if query.lower().startswith(("http://", "https://")):

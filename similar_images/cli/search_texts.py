@@ -67,7 +67,7 @@ def main(
     ]
     for page in pages:
         warn_no_close_match(page)
-    answers = [Answer(page.state.name, page.hits) for page in pages]
+    answers = [Answer(page.state.name, page.hits, [""] * len(page.hits)) for page in pages]
     if as_json:
         print_json(answers)
     else:

@@ -152,6 +152,14 @@ class BaseCollection(ABC, Generic[E]):
         """Return the row of a name, the first of several; None if it is unknown."""
         return self.store.find_row(name)
 
+    def file_state(self, row: int) -> str:
+        """Return "missing" or "changed" if the file of a row no longer is the one of its vector, otherwise "".
+
+        Also "" if unknown: texts, images in an object storage, and changes of files without a record. A file of another
+        size or time than recorded is read.
+        """
+        return self.store.file_state(row)
+
     def was_skipped(self, row: int) -> bool:
         """Return whether a row has no vector."""
         return self.store.was_skipped(row)
@@ -277,7 +285,7 @@ class BaseCollection(ABC, Generic[E]):
     # Tables
 
     def _table(self) -> Table:
-        return Table({**self.columns, **self.overview.columns()}, len(self), self.removed)
+        return Table({**self.columns, **self.overview.columns()}, len(self), self.removed, self.store.retired)
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return the name and the columns of every row as a data frame; its index is the row.
@@ -288,12 +296,14 @@ class BaseCollection(ABC, Generic[E]):
         return self._table().to_pandas()
 
     def hits_to_pandas(self, hits: Sequence[Hit] | Sequence[Sequence[Hit]]) -> "pd.DataFrame":
-        """Return hits as a data frame: row, name, path, similarity, percentile, then the columns.
+        """Return hits as a data frame: row, name, path, similarity, percentile, file, then the columns.
+
+        The column `file` is "missing" or "changed" as `file_state` returns it.
 
         Hits of several queries, as `nearest_many` returns them, begin with a column `query`: 0 for the first query.
         Raises MissingExtra if pandas is not installed, TypeError for anything but hits.
         """
-        return hits_frame(hits, {**self.columns, **self.overview.columns()})
+        return hits_frame(hits, {**self.columns, **self.overview.columns()}, self.file_state)
 
     def to_arrow(self, vectors: bool = False) -> "pa.RecordBatchReader":
         """Return the name and the columns of every row as Arrow's record batches, read block by block.
@@ -312,7 +322,7 @@ class BaseCollection(ABC, Generic[E]):
         """
         path = Path(path)
         check_suffix(path, vectors)
-        export(self._table(), len(self), path, self.array if vectors else None, report_counts(progress))
+        export(self._table(), path, self.array if vectors else None, report_counts(progress))
 
     # Overview
 

@@ -1,19 +1,18 @@
-"""From a folder or archive of images to the files of a collection: list, vectors, index."""
+"""From a folder, archive or address of images to the files of a collection: list, vectors, index; and their updates."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from similar_images.events import Event, Progress, ignore
-from similar_images.index import builder
-from similar_images.index.index import check_matches, open_index
-from similar_images.index.quality import needs_refit
-from similar_images.index.similarity import COSINE, default_similarity
+from similar_images.events import Progress, ignore
+from similar_images.index.manifest import is_current
 from similar_images.inputs.sources import Location, location_title
-from similar_images.networks.catalog import DEFAULT_NETWORK
-from similar_images.vectors.extract import LocalExecutor, NetworkChoice, Options, extract
-from similar_images.vectors.items import list_images
-from similar_images.vectors.manifest import read_network_name
-from similar_images.vectors.store import index_path, open_vectors, vectors_path
+from similar_images.networks.catalog import DEFAULT_NETWORK, NETWORKS
+from similar_images.networks.loader import recorded_files
+from similar_images.vectors.extract import LocalExecutor, NetworkChoice, Options
+from similar_images.vectors.items import Items, list_images
+from similar_images.vectors.manifest import manifest_path, read_manifest
+from similar_images.vectors.store import index_path, vectors_path
+from similar_images.vectors.update import Update, update_vectors
 
 
 def create_files(
@@ -26,42 +25,36 @@ def create_files(
 ) -> Path:
     """Write the files of a collection into a folder, or update them; return the list.
 
-    Only new images are computed. Raises ValueError if there are no images or the vectors were made by another network,
-    OSError if a file cannot be written.
+    Only new and changed images are computed. Raises ValueError if there are no images or the vectors were made by another
+    network, OSError if a file cannot be written.
     """
     path = vectors_path(output / f"{location_title(images)}_file_list.txt")
     items = list_images(None, images, path, allow_outside, exclude=exclude)
     output.mkdir(parents=True, exist_ok=True)
-    choice = NetworkChoice(network or read_network_name(path) or DEFAULT_NETWORK)
-    extract(items, path, LocalExecutor(choice), Options(verify=False), progress)
-    update_index(path, progress)
+    update_files(items, path, choose_network(path, network), progress)
     return items.list_file
 
 
-def update_index(path: Path, progress: Progress = ignore) -> None:
-    """Build the index of vectors if it is missing, unusable or outgrown; else add the missing rows."""
+def update_files(items: Items, path: Path, choice: NetworkChoice, progress: Progress = ignore) -> Update:
+    """Bring the vectors at `path` up to date with all images of a source, then their index. Raises as `extract` does."""
+    update = update_vectors(items, path, LocalExecutor(choice), Options(verify=False), progress)
+    if not is_current(index_path(path), path):
+        from similar_images.index.update import update_index  # loads Faiss
 
-    def forward_notes(event: Event) -> None:  # counts of `progress` are images
-        if event.note:
-            progress(Event(note=event.note))
-
-    change = _required_change(path)
-    if change == "build":
-        builder.build(open_vectors(path), index_path(path), progress=forward_notes)
-    elif change == "add":
-        manifest = builder.add(open_vectors(path), index_path(path))
-        needs_transform = default_similarity(manifest.vectors.network, manifest.n) != COSINE.name
-        outgrows_cosine = manifest.similarity is None and needs_transform
-        if outgrows_cosine or needs_refit(manifest, manifest.n):
-            builder.build(open_vectors(path), index_path(path), progress=forward_notes)
+        update_index(path, progress)
+    return update
 
 
-def _required_change(path: Path) -> str | None:
-    """Return "build" or "add", or None if the index is current. An unusable index is rebuilt."""
-    try:
-        vectors, index = open_vectors(path), open_index(index_path(path))
-        check_matches(index, vectors)
-    except (FileNotFoundError, ValueError):
-        return "build"
-    absent = {*index.removed, *builder.find_skipped(vectors, index)}
-    return "add" if index.ntotal + len(absent) < len(vectors.array) else None
+def choose_network(
+    path: Path, network: str | None = None, model_file: Path | None = None, weights_file: Path | None = None
+) -> NetworkChoice:
+    """Return the network for the vectors at `path`: with the recorded files, or for new vectors the default network."""
+    if not manifest_path(path).exists():
+        return NetworkChoice(network or DEFAULT_NETWORK, model_file, weights_file)
+    manifest = read_manifest(path)
+    name, resampling = network or manifest.network_name(path), None
+    if manifest.network.name in NETWORKS:
+        resampling = manifest.network.resampling
+        recorded = {} if model_file or weights_file else recorded_files(manifest.files, path.parent)
+        model_file, weights_file = recorded.get("model", model_file), recorded.get("weights", weights_file)
+    return NetworkChoice(name, model_file, weights_file, resampling)

@@ -16,7 +16,7 @@ from similar_images.collection.encoder import Query, QueryEncoder
 from similar_images.collection.explanation import Explanation, explain
 from similar_images.collection.phrases import PHRASES, described_better
 from similar_images.collection.searcher import Hit, is_row, is_vector
-from similar_images.collection.store import Store
+from similar_images.collection.store import CHANGED, Store
 from similar_images.events import report_counts
 from similar_images.files import relative_path
 from similar_images.index.exact import normalise, unit_rows
@@ -325,12 +325,14 @@ class Collection(BaseCollection[Encoder]):
     def changed_query(self, row: int) -> Query | None:
         """Return the query of a row's image if its file has changed since its vector was made, otherwise None.
 
-        None if the network is not available. Only a file in a folder, newer than the vectors, is compared; this loads
-        the network.
+        None if the network is not available. The file is compared with its record; without one, only a file in a folder,
+        newer than the vectors, is compared, which loads the network.
         """
         path = self.path(row) if self.source else None
         if not isinstance(path, Path) or not _is_file(path):
             return None
+        if self.vectors.records is not None and self.vectors.records[row]["size"] >= 0:
+            return self.encode(path) if self.file_state(row) == CHANGED else None
         status = path.stat()
         if max(status.st_mtime_ns, status.st_ctime_ns) <= self.vectors.path.stat().st_mtime_ns:
             return None

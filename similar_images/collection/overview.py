@@ -52,7 +52,8 @@ class Overview:
 
     def _find_neighbours(self, k: int, progress: Progress) -> Neighbours:
         searcher = self._searcher
-        large = searcher.index if searcher.index and len(self._store) > MAX_EXACT_ROWS else None
+        is_usable = len(self._store) > MAX_EXACT_ROWS and not searcher.outdated
+        large = searcher.index if searcher.index and is_usable else None
         index = large and large._replace(similarity=COSINE)  # `compared` is already transformed
         return find_neighbours(searcher.compared, k, index, searcher.removed, progress)
 

@@ -105,7 +105,9 @@ class Searcher:
         self.store, self.encoder, self.index, self.tried_similarity = store, encoder, index, similarity
         self.similarity = similarity or (index.similarity if index else COSINE)
         self._memmap = store.vectors.memmap  # None: there are only names
-        self.removed: list[int] = index.removed if index else list(removed)
+        self.removed: list[int] = sorted({*(index.removed if index else removed), *store.retired})  # or retired
+        absent = index.manifest.absent if index and index.manifest else ()
+        self.outdated = store.retired.difference(absent) if index else frozenset[int]()  # rows only the index finds
         self.recipe = index.recipe if index else "exact"
         self.reranked = index.reranked if index else 0  # hits of the index to rank by their exact similarity
         self._subsets: LRUCache[bytes, Subset] = LRUCache(MAX_SUBSETS)
@@ -271,8 +273,9 @@ class Searcher:
 
     def find(self, unit: np.ndarray, options: SearchOptions) -> Found:
         """Return similarities and rows (q, <= k) for transformed unit vectors (q, c), re-ranked exactly."""
-        if options.where is not None:
-            return self.subset(options.where).search(unit, options)
+        if options.where is not None or self.outdated:
+            where = np.ones(len(self.store), bool) if options.where is None else options.where
+            return self.subset(where).search(unit, options)
         k, backend = options.k, self.index and self.index.backend
         if options.exact or backend is None or (options.reranked and self.is_better_exact(k, backend.ntotal)):
             return self.exact.search(unit, k, self.removed_mask)
@@ -341,7 +344,8 @@ class Searcher:
             built = self.index.manifest.vectors.skipped if self.index.manifest else []
             skipped = {row for row in built if not self._memmap[row].any()}
             skipped |= {entry.row for entry in store.vectors.skipped}
-        return max(0, len(store) - len(skipped.union(self.removed)) - self.index.ntotal)
+        found = self.index.ntotal - len(self.outdated)
+        return max(0, len(store) - len(skipped.union(self.removed)) - found)
 
     @property
     def measured(self) -> Measurement | None:

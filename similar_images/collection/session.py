@@ -14,6 +14,7 @@ from similar_images.collection.columns import Where
 from similar_images.collection.encoder import Query
 from similar_images.collection.images import Collection
 from similar_images.collection.searcher import SAME, Hit, SearchOptions, has_words
+from similar_images.collection.store import CHANGED, MISSING
 from similar_images.index.exact import rows_except
 from similar_images.inputs import images
 from similar_images.inputs.images import UnreadableImage
@@ -30,6 +31,7 @@ CAVEATS = {
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom, as shares of width and height
 T = TypeVar("T")
+FILE_STATES = {MISSING: "the file is missing", CHANGED: "the file has changed since"}
 
 
 @dataclass(frozen=True)
@@ -279,7 +281,12 @@ class SearchSession:
         return self._searcher.compare(state.positive_queries, rows, state.negative_queries)
 
     def describe_similarity(self, page: ResultPage, hit: Hit) -> str:
-        """Return the meaning of a hit's similarity in this collection; an empty string if unknown."""
+        """Return the meaning of a hit's similarity in this collection, and whether its file is missing or has changed."""
+        state = self.collection.file_state(hit.row)
+        meaning = self._describe_similarity(page, hit)
+        return "; ".join(filter(None, (FILE_STATES.get(state), meaning)))
+
+    def _describe_similarity(self, page: ResultPage, hit: Hit) -> str:
         if page.state.has_words:
             return ""
         if hit.similarity >= SAME:
@@ -353,7 +360,8 @@ class SearchSession:
         )
         if index is not None and searcher.measured is not None:
             summary += f", recall {searcher.measured.recall:.3f} when built"
-        notes = (self._assumption, describe_missing(self.collection) if index is not None else "")
+        missing = describe_missing(self.collection) if index is not None else ""
+        notes = (self._assumption, missing, describe_pending(self.collection))
         return ". ".join([summary, *filter(None, notes)])
 
     def _encode(self, new: Any) -> tuple[Query, float]:
@@ -389,6 +397,12 @@ def describe_missing(collection: BaseCollection[Any]) -> str:
     verb = "is" if n == 1 else "are"
     counted = f"{n:,} of {len(collection):,} {collection.noun}s {verb}"
     return f"{counted} not in the index and not searched: add with {command}"
+
+
+def describe_pending(collection: BaseCollection[Any]) -> str:
+    """Return how many rows a run is adding, or has left unfinished; an empty string if none."""
+    n = collection.vectors.pending
+    return f"{n:,} more {collection.noun}s are being added; if no run is, rerun it to resume" if n else ""
 
 
 def _to_pixels(box: Box, image: Image.Image) -> tuple[int, int, int, int]:

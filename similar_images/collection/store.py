@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,10 @@ from similar_images.index.exact import unit_blocks
 from similar_images.inputs.names import NameRows
 from similar_images.inputs.sources import Source
 from similar_images.inputs.texts import rejection_reason
+from similar_images.vectors.file_records import is_same_status, read_record
 from similar_images.vectors.store import Vectors, list_path
+
+MISSING, CHANGED = "missing", "changed"  # states of a file
 
 
 class Store:
@@ -57,13 +61,37 @@ class Store:
         """Return which rows match, bool (n,): see `Collection.matching`."""
         return self.columns.matching(where) if isinstance(where, Mapping) else matching_rows(where, len(self))
 
+    @cached_property
+    def retired(self) -> frozenset[int]:
+        """The rows that no longer show their file: it is missing or renamed, or has changed."""
+        return frozenset(self.vectors.retired.tolist())
+
     def find_row(self, name: str) -> int | None:
-        """Return the row of a name, the first of several; None if it is unknown."""
-        return next(iter(self._rows[name]), None)
+        """Return the row of a name, the first of several; None if it is unknown or retired."""
+        return next((row for row in self._rows[name] if row not in self.retired), None)
 
     @cached_property
     def _rows(self) -> NameRows:
         return NameRows(self.names)
+
+    def file_state(self, row: int) -> str:
+        """Return MISSING or CHANGED if the file of a row no longer is the one of its vector; "" if it is, or if unknown.
+
+        Only a file of another size or time is read. An object storage is not asked.
+        """
+        source, name, records = self.source, self.names[row], self.vectors.records
+        if source is None or not isinstance(source.path, Path) or source.join(name) is None:
+            return ""
+        try:
+            status = source.status(name)
+            if records is None or (size := int(records[row]["size"])) < 0 or is_same_status(records[row], status):
+                return ""
+            is_equal = size == status.size and read_record(source, name).digest == records[row]["digest"].tobytes()
+            return "" if is_equal else CHANGED
+        except (FileNotFoundError, ValueError):
+            return MISSING
+        except OSError:  # it cannot be read now
+            return ""
 
     def was_skipped(self, row: int) -> bool:
         """Return whether a row has no vector."""

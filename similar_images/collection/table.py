@@ -4,7 +4,7 @@ Shape letters: n rows, b in a block, d numbers in a vector.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -29,16 +29,27 @@ MAX_EXACT_FLOAT = 2**53  # up to it, floats hold every whole number
 
 
 class Table:
-    """Columns (n,) of every row, for pandas, Arrow and files."""
+    """Columns (n,) of every row but retired ones, for pandas, Arrow and files."""
 
-    def __init__(self, columns: Arrays, n: int, removed: Sequence[int] = ()):
+    def __init__(self, columns: Arrays, n: int, removed: Sequence[int] = (), retired: Collection[int] = ()):
         """If rows were removed, a column marks them."""
-        self._columns, self._n = columns, n
-        if len(removed):
-            self._columns = {**columns, REMOVED: np.isin(np.arange(n), removed)}
+        self._columns = columns
+        self._rows = np.delete(np.arange(n), sorted(retired)) if retired else range(n)
+        if left := [row for row in removed if row not in retired]:
+            self._columns = {**columns, REMOVED: np.isin(np.arange(n), left)}
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def to_pandas(self) -> "pd.DataFrame":
-        return _frame(self._columns, range(self._n))
+        rows = self._rows
+        columns = self._columns if isinstance(rows, range) else {key: each[rows] for key, each in self._columns.items()}
+        return _frame(columns, rows)
+
+    def _block(self, start: int, size: int) -> Any:
+        """Return the index of some rows."""
+        rows = self._rows[start : start + size]
+        return slice(rows.start, rows.stop) if isinstance(rows, range) else rows
 
     def to_arrow(self, array: np.ndarray | None = None) -> "pa.RecordBatchReader":
         """Return record batches, with the vectors (n, d) of `array` as the last column."""
@@ -55,13 +66,13 @@ class Table:
         schema, step = pa.schema(fields), BLOCK_ROWS if array is None else min(BLOCK_ROWS, block_rows(array))
 
         def batches() -> "Iterator[pa.RecordBatch]":
-            for start in range(0, self._n, step):
+            for some in (self._block(start, step) for start in range(0, len(self), step)):
                 columns = [
-                    pa.array(values[start : start + step], field.type, from_pandas=True)
+                    pa.array(values[some], field.type, from_pandas=True)
                     for values, field in zip(self._columns.values(), schema, strict=False)
                 ]
                 if array is not None:
-                    block = np.array(array[start : start + step], np.float32)
+                    block = np.array(array[some], np.float32)
                     release(array)
                     skipped = pa.array(~block.any(axis=1))
                     columns.append(pa.FixedSizeListArray.from_arrays(block.ravel(), block.shape[1], mask=skipped))
@@ -84,8 +95,8 @@ class Table:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(_UnixLines(file), lineterminator="\r\n")  # both are quoted within a text
             writer.writerow(map(to_csv_cell, self._columns))
-            for start in range(0, self._n, BLOCK_ROWS):
-                block = [_cells(values[start : start + BLOCK_ROWS]) for values in self._columns.values()]
+            for some in (self._block(start, BLOCK_ROWS) for start in range(0, len(self), BLOCK_ROWS)):
+                block = [_cells(values[some]) for values in self._columns.values()]
                 writer.writerows(zip(*block, strict=True))
                 yield len(block[0])
 
@@ -98,9 +109,9 @@ def check_suffix(path: Path, vectors: bool) -> None:
         raise ValueError(f"{path} cannot hold vectors: export to a .parquet")
 
 
-def export(table: Table, n: int, path: Path, array: np.ndarray | None, progress: Progress) -> None:
-    """Write a table of n rows to a .parquet or .csv, completely or not at all."""
-    done = 0
+def export(table: Table, path: Path, array: np.ndarray | None, progress: Progress) -> None:
+    """Write a table to a .parquet or .csv, completely or not at all."""
+    done, n = 0, len(table)
     progress(Event("export", done, n))
     with replace_file(path) as partial:
         blocks = table.write_csv(partial) if path.suffix == ".csv" else table.write_parquet(partial, array)
@@ -109,7 +120,9 @@ def export(table: Table, n: int, path: Path, array: np.ndarray | None, progress:
             progress(Event("export", done, n))
 
 
-def hits_frame(hits: Sequence[Hit] | Sequence[Sequence[Hit]], columns: Arrays) -> "pd.DataFrame":
+def hits_frame(
+    hits: Sequence[Hit] | Sequence[Sequence[Hit]], columns: Arrays, file_state: Callable[[int], str]
+) -> "pd.DataFrame":
     """Return hits, or lists of hits, as a data frame with the columns (n,) of their rows. Raises TypeError."""
     found: dict[str, np.ndarray] = {}
     are_lists = any(isinstance(each, list) for each in hits)
@@ -126,6 +139,7 @@ def hits_frame(hits: Sequence[Hit] | Sequence[Sequence[Hit]], columns: Arrays) -
         "path": texts([None if hit.path is None else str(hit.path) for hit in flat]),
         "similarity": np.array([hit.similarity for hit in flat], float),
         "percentile": np.array([hit.percentile for hit in flat], float),  # NaN if unknown
+        "file": texts([file_state(hit.row) or None for hit in flat]),
     }
     return _frame(found | {name: values[rows] for name, values in columns.items() if name not in found})
 
@@ -140,11 +154,11 @@ class _UnixLines:
         return self._file.write(row.removesuffix("\r\n") + "\n")
 
 
-def _frame(columns: Arrays, rows: Sequence[int] | None = None) -> "pd.DataFrame":
+def _frame(columns: Arrays, rows: np.ndarray | range | None = None) -> "pd.DataFrame":
     need("pandas", "table", "a data frame")
     import pandas as pd
 
-    index = None if rows is None else pd.RangeIndex(len(rows), name="row")
+    index = None if rows is None else pd.Index(rows, name="row")  # a RangeIndex for a range
     return pd.DataFrame({name: _for_pandas(values) for name, values in columns.items()}, index=index)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TextIO
 import numpy as np
 
 from similar_images.collection.images import Collection
+from similar_images.collection.store import CHANGED
 from similar_images.evaluation import duplicate_choice
 from similar_images.evaluation.duplicate_choice import Member
 from similar_images.events import Event, Progress, ignore
@@ -164,14 +165,30 @@ def find_members(
 
 
 def read_members(collection: Collection, groups: list[Group], progress: Progress = ignore) -> list[Member]:
-    """Return the images of the groups, with the sizes of their files."""
+    """Return the images of the groups, with the sizes of their files.
+
+    Images whose file has changed since its vector was made are left out, and noted.
+    """
     members: list[Member] = []
-    total = sum(len(one.rows) for one in groups)
-    for number, one in enumerate(groups, 1):
+    total, done, number, changed = sum(len(one.rows) for one in groups), 0, 1, 0
+    for one in groups:
         first: dict[str, str] = {}  # SHA-256 -> name
+        some = []
         for row, similarity in zip(one.rows.tolist(), one.similarities.tolist(), strict=True):
-            members.append(_read_member(collection, number, row, similarity, first))
-            progress(Event("files read", len(members), total))
+            if collection.file_state(row) == CHANGED:
+                changed += 1
+            else:
+                some.append(_read_member(collection, number, row, similarity, first))
+            done += 1
+            progress(Event("files read", done, total))
+        if len(some) > 1:
+            members += some
+            number += 1
+    if changed:
+        remedy = "similar-images update renews their vectors"
+        progress(
+            Event(note=f"left out {changed} images whose files have changed since their vectors were made: {remedy}")
+        )
     return members
 
 

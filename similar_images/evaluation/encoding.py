@@ -114,7 +114,7 @@ def read_through(source: Source, names: Sequence[str]) -> Iterator[str]:
 
 
 def _each_row(blocks: Iterable[EncodedBlock], skipped: list[Skipped]) -> Iterator[tuple[int, np.ndarray]]:
-    for rows, vectors, unreadable in blocks:
+    for rows, vectors, unreadable, _ in blocks:
         skipped += unreadable
         yield from zip(rows, vectors, strict=True)
 

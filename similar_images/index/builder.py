@@ -99,8 +99,13 @@ class BuildJob:
     progress: Progress
 
     @property
+    def left_out(self) -> list[int]:
+        """Rows with a vector that the index must not find."""
+        return sorted({*self.removed, *self.vectors.retired.tolist()})
+
+    @property
     def absent(self) -> list[int]:
-        return sorted({*self.removed, *self.skipped})
+        return sorted({*self.left_out, *self.skipped})
 
 
 @dataclass(frozen=True)
@@ -163,13 +168,13 @@ def run_pipeline(vectors: Vectors, destination: Destination[T, M], request: Buil
         job = validate(vectors, destination, request, progress)
         similarity = destination.fit(job)
         with destination.transform(job, similarity) as (array, file):
-            queries = Queries(array, job.removed, similarity=similarity)
+            queries = Queries(array, job.left_out, similarity=similarity)
             if not len(queries.rows):
                 raise ValueError("no row is left: all are zeros (every image was skipped) or removed")
             trained = destination.train(job, queries)
             backend = destination.fill(job, trained, array)
             quality = destination.measure(job, trained, backend, queries)
-            entry = describe_similarity(similarity, array, file, job.removed)
+            entry = describe_similarity(similarity, array, file, job.left_out)
             return destination.publish(job, trained, Built(similarity, entry, *quality))
 
 
@@ -219,7 +224,7 @@ class IndexFile:
         return FaissBackend(trained.index)
 
     def measure(self, job: BuildJob, trained: Trained, backend: Backend, queries: Queries) -> Quality:
-        return measure_quality(queries, backend, trained.parameters.reranked, job.removed, trained.metrics)
+        return measure_quality(queries, backend, trained.parameters.reranked, job.left_out, trained.metrics)
 
     def publish(self, job: BuildJob, trained: Trained, built: Built) -> IndexManifest:
         manifest = publish(self.path, trained.index, self._new_manifest(job, trained, built), built.similarity)
@@ -320,7 +325,7 @@ class IndexInParts(IndexFile):
             start, stop = number * self._size, min(n, (number + 1) * self._size)
             if self._count(file) is None:
                 part = faiss.clone_index(trained.index)
-                for rows, unit in skip_removed(unit_blocks(array[:stop], start), job.removed):
+                for rows, unit in skip_removed(unit_blocks(array[:stop], start), job.left_out):
                     part.add_with_ids(unit, rows)
                 with replace_file(file) as partial:
                     write_index(part, partial)
@@ -347,7 +352,7 @@ class IndexInParts(IndexFile):
         if n > MAX_PARTS * self._size:
             raise ValueError(f"expected at most {MAX_PARTS} parts: use a --part-size of {-(-n // MAX_PARTS)} or more")
         asked = [to_json(describe_vectors(job.vectors, self.path, job.skipped)), request.recipe]
-        asked += [request.similarity, job.removed, self._size, faiss.__version__]
+        asked += [request.similarity, job.left_out, self._size, faiss.__version__]
         digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
         with suppress(OSError, ValueError):
             self._state = read_record(self._folder / "state.json", UnfinishedBuild)
@@ -381,16 +386,23 @@ class IndexInParts(IndexFile):
 
 
 def add(vectors: Vectors, path: Path, progress: Progress = ignore) -> IndexManifest:
-    """Add the missing rows, including repaired rows, which were skipped before; return the new manifest.
+    """Add missing rows, repaired rows, which were skipped before, and returned rows; remove retired rows.
+
+    Return the new manifest.
 
     Raises ValueError if the index was not built from these vectors, BlockingIOError if another run is writing it.
     """
     with hold_lock(path):
         index, manifest = _open_to_change(path, vectors)
         skipped, built, trained = find_skipped(vectors, index), manifest.vectors, _faiss_index(index)
+        retired, left_out = vectors.retired, sorted({*index.removed, *vectors.retired.tolist()})
+        gone = np.setdiff1d(retired[retired < built.n], manifest.absent)
+        if len(gone):
+            manifest = _remove_rows(path, index, manifest, gone.tolist())
         retried = np.setdiff1d(np.array(built.skipped, np.int64), skipped)
+        again = np.union1d(retried, np.setdiff1d(np.array(built.retired, np.int64), left_out))
         with transform_to_file(vectors.array, index.similarity, path, index.vectors, retried) as (array, file):
-            new = skip_removed(chain([unit_rows(array, retried)], unit_blocks(array, built.n)), index.removed)
+            new = skip_removed(chain([unit_rows(array, again)], unit_blocks(array, built.n)), left_out)
             if manifest.parts:
                 manifest = replace(manifest, parts=parts.add_rows(path, trained, manifest.parts, new))
             else:
@@ -407,21 +419,24 @@ def remove(vectors: Vectors, path: Path, rows: list[int]) -> IndexManifest:
     """
     with hold_lock(path):
         index, manifest = _open_to_change(path, vectors)
-        try:
-            if manifest.parts:
-                manifest = replace(manifest, parts=parts.remove_rows(path, manifest.parts, rows))
-            else:
-                _faiss_index(index).remove_ids(faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
-        except RuntimeError as error:
-            raise ValueError(
-                f"{path}: the recipe {index.recipe} cannot remove; rebuild with another --recipe"
-            ) from error
+        manifest = _remove_rows(path, index, manifest, rows)
         if not (manifest.parts.files if manifest.parts else index.ntotal):
             raise ValueError(f"{path}: no image would be left; delete the index instead")
         manifest = replace(manifest, removed=sorted({*manifest.removed, *rows}))
         indexed = vectors.array[: manifest.vectors.n]  # later rows are not added here
         with transform_to_file(indexed, index.similarity, path, index.vectors) as (array, file):
             return _republish(index, manifest, array, file)
+
+
+def _remove_rows(path: Path, index: Index, manifest: IndexManifest, rows: list[int]) -> IndexManifest:
+    """Remove rows from an index in memory, and from its parts; return its manifest with the new parts."""
+    try:
+        if manifest.parts:
+            return replace(manifest, parts=parts.remove_rows(path, manifest.parts, rows))
+        _faiss_index(index).remove_ids(faiss.IDSelectorBatch(np.array(rows, dtype=np.int64)))
+    except RuntimeError as error:
+        raise ValueError(f"{path}: the recipe {index.recipe} cannot remove; rebuild with another --recipe") from error
+    return manifest
 
 
 def read_rows(vectors: Vectors, file: Path) -> list[int]:
@@ -480,6 +495,7 @@ def describe_vectors(vectors: Vectors, path: Path, skipped: list[int]) -> Indexe
         file=relative_path(vectors.path, path.parent),
         n=n,
         skipped=skipped,
+        retired=vectors.retired.tolist(),
         fingerprint=fingerprint(vectors.array, skipped),
         blocks=blocks or [digest for _, digest in block_digests(vectors.array, n)],
         modified=None if blocks else vectors.path.stat().st_mtime_ns,
@@ -516,7 +532,7 @@ def unfinished_folder(index: Path) -> Path:
 
 def _fill(index: faiss.Index, job: BuildJob, array: np.ndarray) -> None:
     """Add all rows of vectors (n, c) except removed rows and rows of zeros."""
-    _add_blocks(index, skip_removed(unit_blocks(array), job.removed), job.progress, len(array))
+    _add_blocks(index, skip_removed(unit_blocks(array), job.left_out), job.progress, len(array))
 
 
 def _add_blocks(index: faiss.Index, blocks: Blocks, progress: Progress, total: int) -> None:

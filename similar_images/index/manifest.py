@@ -11,9 +11,13 @@ from glob import escape
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from similar_images.files import read_json, sha256, write_json
 from similar_images.networks.description import NetworkDescription
 from similar_images.records import OMIT_NONE, from_json, to_json
+from similar_images.vectors.file_records import open_records
+from similar_images.vectors.manifest import read_manifest as read_vectors_manifest
 from similar_images.vectors.store import DIGEST_ROWS
 
 REBUILD = "rebuild it with similar-images build"
@@ -132,6 +136,7 @@ class IndexedVectors:
     file: str  # relative to the index
     n: int
     skipped: list[int] = field(default_factory=list)  # rows
+    retired: list[int] = field(default_factory=list)  # rows that no longer showed their file
     fingerprint: str
     blocks: list[str] | None = field(default=None, metadata=OMIT_NONE)  # digests; None: by an earlier version
     modified: int | None = None  # time of change of vectors without a manifest, in nanoseconds
@@ -186,8 +191,8 @@ class Manifest:
 
     @property
     def absent(self) -> list[int]:
-        """The removed and skipped rows, in order."""
-        return sorted({*self.removed, *self.vectors.skipped})
+        """The removed, skipped and retired rows, in order."""
+        return sorted({*self.removed, *self.vectors.skipped, *self.vectors.retired})
 
     @property
     def files(self) -> set[str | None]:
@@ -244,6 +249,20 @@ def read_manifests(index: Path) -> list[IndexManifest | UnknownIndex]:
     except ValueError as error:
         raise ValueError(f"its manifest is damaged, {error}") from error
     return entries
+
+
+def is_current(index: Path, vectors: Path) -> bool:
+    """Return whether an index has all rows of the vectors, without opening it; False if it is missing or damaged."""
+    try:
+        entry, made = match_manifest(index)[0], read_vectors_manifest(vectors)
+    except (OSError, ValueError):
+        return False
+    if entry is None or entry.vectors.blocks is None or entry.vectors.names != made.names.sha256:
+        return False
+    records = open_records(vectors, made.n)
+    retired = [] if records is None else np.flatnonzero(records["retired"]).tolist()
+    has_rows = (entry.vectors.n, entry.vectors.blocks, entry.vectors.retired) == (made.n, made.blocks, retired)
+    return has_rows and entry.n == made.n - len(entry.absent)
 
 
 def match_manifest(index: Path) -> tuple[IndexManifest | None, tuple[int, ...]]:

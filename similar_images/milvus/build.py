@@ -157,7 +157,7 @@ class MilvusDestination:
         return trained
 
     def measure(self, job: BuildJob, trained: MilvusSearch, backend: Backend, queries: Queries) -> Quality:
-        fewer = Queries(queries.array, job.removed, QUERIES, similarity=queries.similarity)
+        fewer = Queries(queries.array, job.left_out, QUERIES, similarity=queries.similarity)
         return _tune_and_measure(trained, fewer, job.progress)
 
     def publish(self, job: BuildJob, trained: MilvusSearch, built: Built) -> MilvusManifest:
@@ -229,9 +229,11 @@ def add(vectors: Vectors, path: Path, columns: Columns, progress: Progress = ign
         search.use_manifest(replace(old, columns=update_digests(fields, columns)))
         prefix = file_prefix(path)
         with transform_to_file(vectors.array, index.similarity, prefix, index.vectors, retried) as (array, file):
-            rows = rows_except(len(array), [*old.removed, *skipped])
+            retired = vectors.retired
+            loading.delete_rows(search, np.setdiff1d(retired[retired < built.n], old.absent))
+            rows = rows_except(len(array), [*old.removed, *skipped, *retired.tolist()])
             if not has_changed:
-                rows = rows[(rows >= built.n) | np.isin(rows, retried)]
+                rows = rows[(rows >= built.n) | np.isin(rows, [*retried, *built.retired])]
             loading.load_rows(search, array, rows, columns, progress)
             described = describe_vectors(vectors, path, skipped)
             manifest = replace(search.manifest, n=search.count(), vectors=described)

@@ -22,6 +22,7 @@ from similar_images.networks.hub_files import local_folder
 from similar_images.ray.placement import count_slots, cpus_per_worker, default_workers
 from similar_images.ray.session import AUTO, Session, connect
 from similar_images.ray.worker import Job, PartRow, ResultRow, Trial, Worker, installed_version, try_network
+from similar_images.vectors import file_records
 from similar_images.vectors.extract import Block, BlockEncoder, EncodedBlock, LocalExecutor, NetworkChoice
 from similar_images.vectors.items import Items
 from similar_images.vectors.manifest import Runtime
@@ -144,12 +145,13 @@ class RayEncoder:
     def _split_result(self, part: list[Block], row: ResultRow) -> Iterator[EncodedBlock]:
         """Yield the encoded blocks of a part."""
         vectors = np.frombuffer(row["vectors"], np.float32).reshape(-1, self.description.dimension)
+        records = np.frombuffer(row["records"], file_records.DTYPE)
         reasons = dict(json.loads(row["skipped"]))
         for rows, names in part:
             found = zip(rows, names, strict=True)
             skipped = [Skipped(each, name, reasons[each]) for each, name in found if each in reasons]
-            yield EncodedBlock(rows, vectors[: len(rows)], skipped)
-            vectors = vectors[len(rows) :]
+            yield EncodedBlock(rows, vectors[: len(rows)], skipped, records[: len(rows)].copy())
+            vectors, records = vectors[len(rows) :], records[len(rows) :]
 
 
 def _watch(dataset: Any, pool: WorkerPool) -> Iterator[ResultRow]:

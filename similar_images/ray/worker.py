@@ -34,6 +34,7 @@ class ResultRow(TypedDict):
     part: int
     vectors: bytes
     skipped: str  # JSON: rows and reasons
+    records: bytes  # of the files
     failure: str  # as by `describe_failure`; empty: none
 
 
@@ -87,13 +88,14 @@ class Worker:
         self._encoder = ImageEncoder(source, encoder, runtime, job.limits, job.decoders, job.known)
 
     def __call__(self, part: PartRow) -> ResultRow:
-        vectors, skipped = [], []
+        vectors, skipped, records = [], [], []
         try:
             if not self._failure:
                 names = iter(part["names"])
                 blocks = [Block(rows, [next(names) for _ in rows]) for rows in json.loads(part["blocks"])]
                 for encoded in self._encoder.encode(blocks):
                     vectors.append(encoded.vectors.tobytes())
+                    records.append(b"" if encoded.records is None else encoded.records.tobytes())
                     skipped += [(entry.row, entry.reason) for entry in encoded.skipped]
         except (OSError, ValueError) as error:
             self._failure = describe_failure(error)
@@ -101,6 +103,7 @@ class Worker:
             "part": part["part"],
             "vectors": b"".join(vectors),
             "skipped": json.dumps(skipped),
+            "records": b"".join(records),
             "failure": self._failure,
         }
 

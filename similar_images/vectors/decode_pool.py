@@ -25,8 +25,15 @@ import numpy as np
 from joblib import cpu_count  # counts the cores that this process may use (affinity, cgroup)
 
 from similar_images.inputs.images import LIMITS, Limits, Preparation, UnreadableImage, read_pixels
-from similar_images.inputs.sources import Source
+from similar_images.inputs.sources import FileStatus, Source
 from similar_images.spawn import hide_main
+from similar_images.vectors.file_records import (
+    NO_RECORD,
+    FileRecord,
+    digest_bytes,
+    digest_file,
+    unstable,
+)
 
 MAX_DECODER_BYTES = 2 * 2**30  # of memory for one image, beyond the memory of a new process
 MAX_BYTES_AHEAD = 256 * 10**6  # of files from archives in memory at once; a larger file is alone
@@ -44,9 +51,14 @@ Pixels = np.ndarray | UnreadableImage  # RGB uint8 (height, width, 3), or the re
 _slots: np.ndarray  # in a decoding process: shared pixels, uint8 (slots, height, width, 3)
 
 
+class DecodedImage(NamedTuple):
+    pixels: Pixels
+    record: FileRecord
+
+
 class PendingImage(NamedTuple):
     slot: int
-    reason: "Future[str | None]"  # why there are no pixels; None: they are in the slot
+    result: "Future[tuple[str | None, FileRecord]]"  # why there are no pixels; None: they are in the slot
 
 
 class DecodePool:
@@ -75,8 +87,8 @@ class DecodePool:
             self._idle.put(process)
         self._threads = ThreadPoolExecutor(max(workers, source.readers))
 
-    def decode(self, blocks: Iterable[BlockT]) -> Iterator[tuple[BlockT, list[Pixels]]]:
-        """Yield each block with the pixels of its images, decoded ahead of the caller."""
+    def decode(self, blocks: Iterable[BlockT]) -> Iterator[tuple[BlockT, list[DecodedImage]]]:
+        """Yield each block with the pixels of its images, decoded ahead of the caller, and the records of their files."""
         pending: deque[tuple[BlockT, list[PendingImage]]] = deque()
         for block in blocks:
             pending.append((block, [self._submit(name) for name in block[1]]))
@@ -95,25 +107,53 @@ class DecodePool:
         slot = self._free_slots.pop()
         return PendingImage(slot, self._threads.submit(self._decode, name, slot))
 
-    def _finish(self, block: BlockT, images: list[PendingImage]) -> tuple[BlockT, list[Pixels]]:
+    def _finish(self, block: BlockT, images: list[PendingImage]) -> tuple[BlockT, list[DecodedImage]]:
         """Wait for the images of a block and free their slots."""
-        pixels: list[Pixels] = []
-        for slot, reason in images:
-            fault = reason.result()
-            pixels.append(UnreadableImage(fault) if fault else self._slots[slot].copy())
+        decoded = []
+        for slot, result in images:
+            fault, record = result.result()
+            decoded.append(DecodedImage(UnreadableImage(fault) if fault else self._slots[slot].copy(), record))
         self._free_slots += [slot for slot, _ in images]
-        return block, pixels
+        return block, decoded
 
-    def _decode(self, name: str, slot: int) -> str | None:
-        """Read an image and have it decoded into its slot; return the reason if there are no pixels."""
+    def _decode(self, name: str, slot: int) -> tuple[str | None, FileRecord]:
+        """Read an image once for its record and its pixels; return the reason if there are no pixels, and the record."""
         if not name.strip():
-            return EMPTY_LINE
+            return EMPTY_LINE, NO_RECORD
+        record = NO_RECORD
         try:
-            size = self._source.size(name) if self._source.in_memory else 0
-            with self._budget.take(min(size, self._limits.bytes)):
-                return self._decode_in_process(self._source.image(name, self._limits), slot)
+            status = self._status(name)
+            record = FileRecord(*status, NO_RECORD.digest)
+            with self._budget.take(min(status.size, self._limits.bytes) if self._source.in_memory else 0):
+                image = self._source.image(name, self._limits)
+                record = record._replace(digest=self._digest(image, status.size))
+                reason = self._decode_in_process(image, slot)
+            return reason, record if self._status(name) == status else unstable(record)
         except UnreadableImage as error:
-            return str(error)
+            return str(error), record
+
+    def _status(self, name: str) -> FileStatus:
+        """Return the status of a file; an unknown one of a file that the decoder will find unreadable."""
+        try:
+            return self._source.status(name)
+        except UnreadableImage:
+            raise
+        except (OSError, ValueError):
+            if self._source.in_memory:
+                raise
+            return NO_RECORD.status
+
+    def _digest(self, image: Path | bytes, size: int) -> bytes:
+        """Return the digest of a file that the decoder may read."""
+        if isinstance(image, bytes):
+            return digest_bytes(image)
+        try:
+            if 0 <= size <= self._limits.bytes and image.is_file():
+                with image.open("rb") as file:
+                    return digest_file(file)
+        except OSError:
+            pass
+        return NO_RECORD.digest
 
     def _decode_in_process(self, image: Path | bytes, slot: int) -> str | None:
         process = self._idle.get()

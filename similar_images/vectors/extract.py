@@ -7,7 +7,7 @@ import csv
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple, Protocol
@@ -25,13 +25,15 @@ from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import local_folder
 from similar_images.networks.loader import LoadOptions
 from similar_images.vectors.decode_pool import DecodePool, default_workers
+from similar_images.vectors.file_records import to_array
 from similar_images.vectors.items import Items
 from similar_images.vectors.manifest import Runtime
-from similar_images.vectors.store import skipped_path, vectors_path
+from similar_images.vectors.store import open_array, skipped_path, vectors_path
 from similar_images.vectors.writer import Writer
 
 STEP = "vectors"  # of events
 CHECKPOINT_SECONDS = 1  # of work are repeated after a kill, about
+COPY_ROWS = 1024  # copied at once
 CHECKPOINT_SHARE = 0.02  # of the time is spent on checkpoints, at most
 
 
@@ -48,6 +50,7 @@ class EncodedBlock(NamedTuple):
     rows: Sequence[int]
     vectors: np.ndarray  # float32 (b, d); zeros for skipped items
     skipped: list[Skipped]
+    records: np.ndarray | None = None  # of the files, file_records.DTYPE (b,); None for texts
 
 
 class BlockEncoder(Protocol):
@@ -107,8 +110,12 @@ def extract(
         writer.exclude = items.exclude
     if executor.network is not None:
         writer.check_name(executor.network)
-    is_complete = writer.is_complete and not (options.retry_skipped and writer.skipped)
-    if options.verify or not is_complete:
+    retries = options.retry_skipped and bool(writer.skipped)
+    is_complete = writer.is_complete and not retries
+    if not is_complete and not retries and writer.network and _are_copies(items, writer):
+        writer.begin(writer.network, executor.files, options.dtype, writer.runtime)
+        append(_copy(items, range(writer.rows_done, len(items.names)), output), writer, items, progress)
+    elif options.verify or not is_complete:
         with executor.start(items, writer.runtime, progress) as encoder:
             if options.verbose:
                 for key, value in encoder.description.to_json().items():
@@ -116,13 +123,14 @@ def extract(
             writer.check(encoder.description)
             if not is_complete:
                 _note_older_decoding(writer, progress)
-                writer.begin(encoder.description, executor.files, options.dtype, encoder.runtime)
+                writer.begin(encoder.description, executor.files, options.dtype, encoder.runtime, retries)
                 blocks = pending_blocks(writer, items.names, encoder.block_size, options.retry_skipped)
-                append(encoder.encode(blocks), writer, items, progress)
+                append(_encode(blocks, items, output, encoder), writer, items, progress)
     if is_complete:
-        writer.record_exclude()
-        n = len(items.names)
-        progress(Event(note=f"{output} is already complete, {n} rows; use --overwrite to rebuild"))
+        writer.record_settings()
+        if options.verify:
+            n = len(items.names)
+            progress(Event(note=f"{output} is already complete, {n} rows; use --overwrite to rebuild"))
     else:
         report(items, output, writer.skipped, progress)
 
@@ -134,6 +142,41 @@ def pending_blocks(writer: Writer, names: list[str], size: int, retry_skipped: b
         rows = retried[start : start + size]
         yield Block(rows, [names[row] for row in rows])
     yield from split_into_blocks(names, size, writer.rows_done)
+
+
+def _are_copies(items: Items, writer: Writer) -> bool:
+    """Return whether all missing rows have the content of earlier rows, so that no network is needed."""
+    return writer.rows_done > 0 and all(row in items.copies for row in range(writer.rows_done, len(items.names)))
+
+
+def _encode(blocks: Iterable[Block], items: Items, output: Path, encoder: BlockEncoder) -> Generator[EncodedBlock]:
+    """Yield the blocks in order: copied rows as they are, and other rows encoded."""
+    if not items.copies:
+        yield from encoder.encode(blocks)
+        return
+    rows = chain.from_iterable(block.rows for block in blocks)
+    for is_copied, group in groupby(rows, items.copies.__contains__):
+        some = list(group)
+        if is_copied:
+            yield from _copy(items, some, output)
+        else:
+            names = [items.names[row] for row in some]
+            size = encoder.block_size
+            starts = range(0, len(some), size)
+            with closing(
+                encoder.encode(Block(some[at : at + size], names[at : at + size]) for at in starts)
+            ) as encoded:
+                yield from encoded
+
+
+def _copy(items: Items, rows: Sequence[int], output: Path) -> Generator[EncodedBlock]:
+    """Yield rows with the vectors of the earlier rows that have the same content."""
+    array = open_array(output)
+    for start in range(0, len(rows), COPY_ROWS):
+        some = rows[start : start + COPY_ROWS]
+        copies = [items.copies[row] for row in some]
+        vectors = np.array(array[[copy.row for copy in copies]], np.float32)
+        yield EncodedBlock(some, vectors, [], to_array(copy.record for copy in copies))
 
 
 def split_into_blocks(names: list[str], size: int, first: int = 0) -> Iterator[Block]:
@@ -154,11 +197,11 @@ def append(encoded: Generator[EncodedBlock], writer: Writer, items: Items, progr
     progress(Event(STEP, writer.rows_done))
     try:
         with closing(encoded):
-            for rows, vectors, skipped in encoded:
-                if rows and rows[0] < retried:
-                    writer.replace(rows, vectors, skipped)
+            for rows, vectors, skipped, records in encoded:
+                if len(rows) and rows[0] < retried:
+                    writer.replace(rows, vectors, skipped, records)
                 else:
-                    writer.append(vectors, skipped)
+                    writer.append(vectors, skipped, records)
                     progress(Event(STEP, writer.rows_done, n, tuple(skipped)))
                 if (now := monotonic()) > checkpoint_due:
                     writer.checkpoint()
@@ -295,7 +338,8 @@ class ImageEncoder:
 
     def encode(self, blocks: Iterable[Block]) -> Generator[EncodedBlock]:
         """Yield each block encoded. Raises ValueError for NaN or infinity, OSError if the source disappears."""
-        for (rows, names), pixels in self._pool.decode(blocks):
+        for (rows, names), decoded in self._pool.decode(blocks):
+            pixels = [image.pixels for image in decoded]
             self._check_source(names, pixels)
             vectors = np.zeros((len(rows), self.description.dimension), dtype=np.float32)
             good = {i: image for i, image in enumerate(pixels) if isinstance(image, np.ndarray)}
@@ -309,7 +353,7 @@ class ImageEncoder:
                 for row, name, image in zip(rows, names, pixels, strict=True)
                 if isinstance(image, UnreadableImage)
             ]
-            yield EncodedBlock(rows, vectors, skipped)
+            yield EncodedBlock(rows, vectors, skipped, to_array(image.record for image in decoded))
 
     def _check_source(self, names: list[str], pixels: list[np.ndarray | UnreadableImage]) -> None:
         """Raise FileNotFoundError if an image is unreadable because the whole source is missing."""

@@ -1,17 +1,26 @@
 """The items of an extraction: images of a list, folder or archive, or texts. Row i is line i."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from similar_images.inputs.formats import FORMATS
 from similar_images.inputs.images import LIMITS, Limits
 from similar_images.inputs.names import escape_line, find_line_error, is_blank, read_names, show_examples
 from similar_images.inputs.sources import Location, Source, location_title, open_source
+from similar_images.vectors.file_records import FileRecord
 from similar_images.vectors.manifest import read_excluded
 from similar_images.vectors.store import list_path, vectors_path
 
 MAX_CHECKED_LINES = 1000  # of a list without images, in search of a fault
+
+
+class Copy(NamedTuple):
+    """A new row whose file has the content of an earlier row: its vector is copied."""
+
+    row: int  # the earlier one
+    record: FileRecord  # of the new file
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,8 @@ class Items:
     notes: tuple[str, ...] = ()  # one sentence for each kind of omitted file or line
     limits: Limits = LIMITS  # larger images are skipped
     exclude: tuple[str, ...] | None = None  # patterns of left-out files; None: not from a folder
+    found: Sequence[str] | None = None  # the images that a source has now, sorted; None: not from a folder
+    copies: Mapping[int, Copy] = field(default_factory=dict)  # new rows with the content of earlier ones
 
     @property
     def kind(self) -> str:
@@ -71,7 +82,7 @@ def list_images(
     existing = set(found.names)
     known = {name if name in existing else source.match_name(name) for name in listed}
     names = listed + [name for name in found.names if name not in known]
-    return Items(list_file, names, source, tuple(found.notes()), limits, patterns)
+    return Items(list_file, names, source, tuple(found.notes()), limits, patterns, found.names)
 
 
 def _read_list(list_file: Path, source: Source, has_place: bool) -> tuple[list[str], tuple[str, ...]]:

@@ -1,8 +1,8 @@
 """The manifest of vectors: their network, their list, the number of complete rows, and the skipped ones."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from similar_images.events import Skipped
 from similar_images.inputs.sources import Location, parse_location
@@ -33,6 +33,16 @@ class NameList:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Growth:
+    """Rows that a run adds to complete vectors; readers open the vectors without them."""
+
+    n: int  # with the new rows
+    rows_done: int
+    names: NameList
+    skipped: tuple[Skipped, ...]  # of all rows
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """A record of vectors, in the file beside them. Row i is line i of the list."""
 
@@ -50,19 +60,30 @@ class Manifest:
     exclude: tuple[str, ...] = ()  # patterns of new images to leave out
     decoding: int | None = 1  # images.DECODING_VERSION when the rows were computed; None for texts
     skipped: tuple[Skipped, ...]
-    sha256: str | None  # of the complete .npy
+    sha256: str | None  # of the complete .npy; None for large vectors that have grown
     sample: str | None = None  # fingerprint over SAMPLE_ROWS of the complete .npy
     blocks: list[str] | None = None  # digests of all rows of the complete .npy, in blocks
+    growing: Growth | None = field(default=None, metadata=OMIT_NONE)  # of complete vectors
 
     def __post_init__(self) -> None:
         if not (self.rows_done <= self.n and self.d and self.dtype in DTYPES):
             raise ValueError(f"{self.rows_done} of {self.n} rows of {self.d} {self.dtype}")
         if any(entry.row >= self.n for entry in self.skipped):
             raise ValueError(f"a skipped row beyond the {self.n} rows")
+        if self.growing and not (self.is_complete and self.n <= self.growing.rows_done <= self.growing.n):
+            raise ValueError(f"growing: {self.growing.rows_done} of {self.growing.n} rows after {self.n}")
 
     @property
     def is_complete(self) -> bool:
-        return self.sha256 is not None
+        return self.sha256 is not None or self.blocks is not None
+
+    @property
+    def latest(self) -> "Manifest":
+        """The manifest with the rows of an unfinished run among its own, incomplete."""
+        if self.growing is None:
+            return self
+        state: dict[str, Any] = {key: getattr(self.growing, key) for key in ("n", "rows_done", "names", "skipped")}
+        return replace(self, **state, sha256=None, sample=None, blocks=None, growing=None)
 
     def place(self, vectors: Path) -> Location | None:
         """Return the place of the images of the vectors at this path; None for texts."""

@@ -19,6 +19,7 @@ from similar_images.inputs.sources import Location
 from similar_images.networks import catalog
 from similar_images.networks.description import NetworkDescription
 from similar_images.networks.hub_files import recorded_name
+from similar_images.vectors.file_records import open_records
 from similar_images.vectors.manifest import DTYPES, Manifest, has_manifest, manifest_path, read_manifest
 
 SUFFIX = ".saved_predictions.npy"  # of 2022
@@ -44,6 +45,18 @@ class Vectors(NamedTuple):
     images: Location | None  # the folder or address of the images; names are relative to it; None: unknown
     is_guess: bool = False  # whether the network is assumed to be VGG16, because of the dimension
     allow_outside: bool = False  # whether names may lead out of the folder of the images
+    records: np.ndarray | None = None  # of the files, file_records.DTYPE (n,), memory-mapped; None: unknown
+
+    @property
+    def retired(self) -> np.ndarray:
+        """The rows that no longer show their file, in order; int64."""
+        return np.flatnonzero(self.records["retired"]) if self.records is not None else np.zeros(0, np.int64)
+
+    @property
+    def pending(self) -> int:
+        """The number of rows that a run is adding, or has left unfinished."""
+        growing = self.manifest.growing if self.manifest else None
+        return growing.n - self.manifest.n if growing and self.manifest else 0
 
     @property
     def array(self) -> np.ndarray:
@@ -148,11 +161,13 @@ def block_digests(
         release(array)
 
 
-def add_digests(manifest: Manifest, path: Path) -> Manifest:
-    """Return the manifest of complete vectors with their digests."""
+def add_digests(manifest: Manifest, path: Path, known: Sequence[str] = ()) -> Manifest:
+    """Return the manifest of complete vectors with their digests; `known` are the first blocks, which are not read."""
     array = open_array(path)
-    blocks = [digest for _, digest in block_digests(array, len(array))]
-    return replace(manifest, sha256=sha256(path), sample=sample(array), blocks=blocks)
+    done = len(known) * DIGEST_ROWS
+    blocks = [*known, *(digest for _, digest in block_digests(array[done:], len(array) - done))]
+    whole = sha256(path) if not known or array.nbytes <= WHOLE_BYTES else None
+    return replace(manifest, sha256=whole, sample=sample(array), blocks=blocks)
 
 
 def block_rows(array: np.ndarray) -> int:
@@ -167,16 +182,17 @@ def release(array: np.ndarray) -> None:
         mapping.madvise(mmap.MADV_DONTNEED)
 
 
-def open_array(path: Path) -> np.ndarray:
+def open_array(path: Path, n: int | None = None) -> np.ndarray:
     """Return the vectors (n, d) in a `.npy`, memory-mapped, after checks of its header and size.
 
-    Raises ValueError if the file is no `.npy`, or is pickled, truncated, empty, or no plain matrix of floats.
+    With `n` the file may have more rows, which a run is adding. Raises ValueError if the file is no `.npy`, or is
+    pickled, truncated, empty, or no plain matrix of floats.
     """
     with path.open("rb") as file:
         if file.read(len(NPY_MAGIC)) != NPY_MAGIC:
             raise ValueError(f"{path} is not a .npy file of vectors")
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
+        array = np.lib.format.open_memmap(path, mode="r") if n is None else _map_rows(path, n)
     except OSError:
         raise
     except Exception as error:  # a damaged header makes NumPy raise anything, from ValueError to tokenize.TokenError
@@ -192,9 +208,22 @@ def open_array(path: Path) -> np.ndarray:
             f"{path}: expected vectors of shape (n, d) with the numbers of each row side by side (C order), got Fortran order{SAVE_PLAIN}"
         )
     expected, size = array.offset + array.nbytes, path.stat().st_size
-    if 0 in array.shape or size != expected:
+    if 0 in array.shape or (size != expected if n is None else size < expected):
         raise ValueError(f"{path}: expected {expected} bytes for {array.shape} {array.dtype}, got {size}")
     return array
+
+
+def _map_rows(path: Path, n: int) -> np.memmap:
+    """Return the first n rows of a `.npy`, or all if there are fewer. Raises any error for a damaged header."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, is_fortran, dtype = read(file)
+        if dtype.hasobject:
+            raise ValueError("it is pickled")
+        shape = (min(n, shape[0]), *shape[1:]) if len(shape) == 2 and not is_fortran else shape
+        order: Any = "F" if is_fortran else "C"
+        return np.memmap(path, dtype, "r", file.tell(), shape, order)
 
 
 def new_array(path: Path, shape: tuple[int, int]) -> np.memmap:
@@ -230,7 +259,8 @@ def open_vectors(path: Path, names: Path | None = None, network: str | None = No
     if network is not None and recorded_name(network) != (made := manifest.network.name):
         raise ValueError(f"{path} was made with {made}, not with {network}")
     place, allow_outside = manifest.place(path), manifest.allow_outside
-    return Vectors(path, array, lines, manifest, manifest.network, place, allow_outside=allow_outside)
+    records = open_records(path, len(array))
+    return Vectors(path, array, lines, manifest, manifest.network, place, False, allow_outside, records)
 
 
 def check_complete(vectors: Vectors) -> None:
@@ -238,7 +268,11 @@ def check_complete(vectors: Vectors) -> None:
 
     Vectors without a manifest cannot be checked.
     """
-    if vectors.manifest and vectors.memmap is not None and sha256(vectors.path) != vectors.manifest.sha256:
+    if (
+        vectors.manifest
+        and vectors.memmap is not None
+        and not _has_digests(vectors.path, vectors.memmap, vectors.manifest)
+    ):
         raise ValueError(_altered(vectors.path))
 
 
@@ -261,7 +295,7 @@ def _open_checked(path: Path, manifest: Manifest) -> np.ndarray:
     n, d, dtype = manifest.n, manifest.d, manifest.dtype
     if not manifest.is_complete:
         raise ValueError(f"{path} is incomplete, {manifest.rows_done} of {n} rows: rerun the same extraction to resume")
-    array = open_array(path)
+    array = open_array(path, n)
     if array.shape != (n, d) or array.dtype != dtype:
         raise ValueError(
             f"{path} does not match its manifest: expected {(n, d)} {dtype}, got {array.shape} {array.dtype}; "
@@ -280,9 +314,16 @@ def check_unaltered(path: Path, array: np.ndarray, manifest: Manifest) -> None:
     if array.nbytes > WHOLE_BYTES and manifest.sample is not None:  # None: written by an earlier version
         is_unaltered = sample(array) == manifest.sample
     else:
-        is_unaltered = array.nbytes > WHOLE_BYTES or sha256(path) == manifest.sha256
+        is_unaltered = array.nbytes > WHOLE_BYTES or _has_digests(path, array, manifest)
     if not is_unaltered:
         raise ValueError(_altered(path))
+
+
+def _has_digests(path: Path, array: np.ndarray, manifest: Manifest) -> bool:
+    """Return whether the vectors (n, d) have the digests of their manifest; the file may have more rows."""
+    if manifest.blocks is None:  # written by an earlier version
+        return sha256(path) == manifest.sha256
+    return changed_rows(array, manifest.blocks, len(array)) is None
 
 
 def _altered(path: Path) -> str:

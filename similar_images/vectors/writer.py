@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -30,8 +30,11 @@ from similar_images.networks import catalog
 from similar_images.networks.description import NetworkDescription, is_same_network
 from similar_images.networks.hub_files import recorded_name
 from similar_images.records import write_record
-from similar_images.vectors.manifest import Manifest, NameList, Runtime, manifest_path, read_manifest
-from similar_images.vectors.store import add_digests, check_unaltered, open_array
+from similar_images.vectors.file_records import blank_records, grow_records, records_path
+from similar_images.vectors.manifest import Growth, Manifest, NameList, Runtime, manifest_path, read_manifest
+from similar_images.vectors.store import DIGEST_ROWS, add_digests, check_unaltered, open_array
+
+COMPLETE_STATE = ("n", "rows_done", "names", "skipped", "sha256", "sample", "blocks")  # of a manifest
 
 
 def adopt(path: Path, names_file: Path, images: Path, network: str = "vgg16") -> None:
@@ -63,6 +66,17 @@ def adopt(path: Path, names_file: Path, images: Path, network: str = "vgg16") ->
     write_record(manifest_path(path), add_digests(manifest, path))
 
 
+def record_place(path: Path, images: Location) -> None:
+    """Record a new place of the images of vectors. Raises BlockingIOError while they are being written."""
+    with hold_lock(path):
+        write_record(manifest_path(path), replace(read_manifest(path), images=_describe_place(images, path.parent)))
+
+
+def _describe_place(images: Location | None, folder: Path) -> str | None:
+    """Return a place as a manifest in the folder records it."""
+    return relative_path(images, folder) if isinstance(images, Path) else images and str(images)
+
+
 class Writer:
     """Writes vectors in place, block by block. A killed run resumes after the last recorded row.
 
@@ -91,15 +105,23 @@ class Writer:
         self._earlier = self._find_earlier()
         self._manifest: Manifest  # set by `begin`
         self._file: BinaryIO
+        self._records: np.memmap | None = None
         self._lock = ExitStack()  # acquired by `begin`, released by `finish`
-        self.rows_done = self._earlier.rows_done if self._earlier else 0
-        self._skipped = {entry.row: entry for entry in self._earlier.skipped} if self._earlier else {}
+        latest = self._earlier.latest if self._earlier else None
+        self.rows_done = latest.rows_done if latest else 0
+        self._skipped = {entry.row: entry for entry in latest.skipped} if latest else {}
         self.exclude = self._earlier.exclude if self._earlier else ()  # patterns of images to leave out, as recorded
 
     @property
     def is_complete(self) -> bool:
         """Whether all rows existed before this run."""
-        return self._earlier is not None and self._earlier.n == len(self._names) and self._earlier.is_complete
+        earlier = self._earlier and self._earlier.latest
+        return earlier is not None and earlier.n == len(self._names) and earlier.is_complete
+
+    @property
+    def network(self) -> NetworkDescription | None:
+        """The network of the existing rows."""
+        return self._earlier.network if self._earlier else None
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -134,8 +156,11 @@ class Writer:
         files: Mapping[str, Path | None] | None = None,
         dtype: str | None = None,
         runtime: Runtime | None = None,
+        retries: bool = False,
     ) -> None:
         """Reserve space for all rows. `files` names the files of the network, by which `Collection` finds it.
+
+        Readers open the rows that were complete before until `finish`, unless the run `retries` skipped rows.
 
         Raises, without changes, ValueError as `check` does, and OSError if the disk is too small, or if another run is
         writing or has written since this writer was made. With `overwrite` the new vectors need space beside the old.
@@ -145,7 +170,7 @@ class Writer:
             raise ValueError(
                 f"{self.path} was made as {self._earlier.dtype}, not {dtype}: choose another -o, or use --overwrite"
             )
-        self._manifest = self._new_manifest(network, files or {}, dtype, runtime or Runtime())
+        self._manifest = self._new_manifest(network, files or {}, dtype, runtime or Runtime(), retries)
         self._lock.enter_context(hold_lock(self.path))
         try:
             self._check_unchanged()
@@ -156,37 +181,49 @@ class Writer:
             self._lock.close()
             raise
         try:
-            self._reserve(self._manifest.n)
+            self._reserve(len(self._names))
             self._publish(target)
+            if self._images is not None:
+                if self._overwrite:
+                    records_path(self.path).unlink(missing_ok=True)
+                self._records = grow_records(self.path, len(self._names))
         except OSError as error:
             self._undo(target, existed)
             reason = explain_write_error(error, self.path, f"{len(self._names)} vectors")
             raise OSError(f"{reason} and rerun the same command; nothing was changed") from error
-        if self._earlier and not self._earlier.is_complete:
+        if self._earlier and not self._earlier.is_complete:  # a killed retry may have written a part of a vector
             self._clear_skipped()
 
-    def record_exclude(self) -> None:
-        """Record changed patterns in the manifest of complete vectors."""
-        if self._earlier and self._earlier.exclude != self.exclude:
+    def record_settings(self) -> None:
+        """Record changed patterns, and a new place of the images, in the manifest of complete vectors."""
+        if self._earlier is None:
+            return
+        place = self._earlier.images if self._images is None else _describe_place(self._images, self.path.parent)
+        manifest = replace(self._earlier, exclude=self.exclude, images=place)
+        if manifest != self._earlier:
             with hold_lock(self.path):
                 self._check_unchanged()
-                write_record(manifest_path(self.path), replace(self._earlier, exclude=self.exclude))
+                write_record(manifest_path(self.path), manifest)
 
-    def append(self, vectors: np.ndarray, skipped: list[Skipped]) -> None:
-        """Write the next rows: vectors (b, d), zeros for skipped items.
+    def append(self, vectors: np.ndarray, skipped: list[Skipped], records: np.ndarray | None = None) -> None:
+        """Write the next rows: vectors (b, d), zeros for skipped items, and records of their files (b,).
 
         Raises ValueError if a number is too large for the dtype of the vectors.
         """
         self._file.seek(self._start + self.rows_done * self._row_bytes)
         self._file.write(self._cast(vectors).data)
+        self._record(range(self.rows_done, self.rows_done + len(vectors)), records)
         self.rows_done += len(vectors)
         self._skipped |= {entry.row: entry for entry in skipped}
 
-    def replace(self, rows: Sequence[int], vectors: np.ndarray, skipped: list[Skipped]) -> None:
+    def replace(
+        self, rows: Sequence[int], vectors: np.ndarray, skipped: list[Skipped], records: np.ndarray | None = None
+    ) -> None:
         """Write the vectors (b, d) of earlier skipped rows; `skipped` are the rows with another failure."""
         for row, vector in zip(rows, self._cast(vectors), strict=True):
             self._file.seek(self._start + row * self._row_bytes)
             self._file.write(vector.data)
+        self._record(rows, records)
         failed = {entry.row: entry for entry in skipped}
         for row in rows:
             if row in failed:
@@ -199,7 +236,9 @@ class Writer:
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._manifest = replace(self._manifest, rows_done=self.rows_done, skipped=tuple(self._skipped.values()))
+            if self._records is not None:
+                self._records.flush()
+            self._manifest = self._with_progress()
             write_record(manifest_path(self.path), self._manifest)
         except OSError as error:
             raise OSError(
@@ -210,12 +249,27 @@ class Writer:
         """Close the vectors; if all rows are complete, record their digests in the manifest."""
         try:
             self.checkpoint()
-            if self.rows_done == self._manifest.n:
-                self._manifest = add_digests(self._manifest, self.path)
+            if self.rows_done == len(self._names):
+                whole = self._manifest.blocks[: self._manifest.n // DIGEST_ROWS] if self._manifest.blocks else []
+                self._manifest = add_digests(self._manifest.latest, self.path, whole)
                 self.checkpoint()
         finally:
+            self._records = None
             _close(self._file)
             self._lock.close()
+
+    def _with_progress(self) -> Manifest:
+        """Return the manifest with the complete rows."""
+        state: dict[str, Any] = {"rows_done": self.rows_done, "skipped": tuple(self._skipped.values())}
+        if growing := self._manifest.growing:
+            return replace(self._manifest, growing=replace(growing, **state))
+        return replace(self._manifest, **state)
+
+    def _record(self, rows: Sequence[int], records: np.ndarray | None) -> None:
+        if self._records is not None:
+            known = blank_records(len(rows)) if records is None else records
+            known["retired"] = self._records["retired"][rows]
+            self._records[rows] = known
 
     def _find_earlier(self) -> Manifest | None:
         """Return the manifest of the existing rows to keep, or None."""
@@ -227,11 +281,16 @@ class Writer:
         return None
 
     def _new_manifest(
-        self, network: NetworkDescription, files: Mapping[str, Path | None], dtype: str | None, runtime: Runtime
+        self,
+        network: NetworkDescription,
+        files: Mapping[str, Path | None],
+        dtype: str | None,
+        runtime: Runtime,
+        retries: bool,
     ) -> Manifest:
         """Return the manifest of this run, with the existing rows."""
         folder, images, earlier = self.path.parent, self._images, self._earlier
-        return Manifest(
+        manifest = Manifest(
             network=network,
             files={kind: relative_path(file, folder) for kind, file in files.items() if file},
             engine=runtime,
@@ -240,13 +299,19 @@ class Writer:
             dtype=earlier.dtype if earlier else dtype or "float32",
             rows_done=self.rows_done,
             names=NameList(relative_path(self._names_file, folder), names_digest(self._names)),
-            images=relative_path(images, folder) if isinstance(images, Path) else images and str(images),
+            images=_describe_place(images, folder),
             allow_outside=self._allow_outside,
             exclude=self.exclude,
             decoding=earlier.decoding if earlier else None if images is None else DECODING_VERSION,
-            skipped=earlier.skipped if earlier else (),
+            skipped=earlier.latest.skipped if earlier else (),
             sha256=None,
         )
+        if not earlier or not earlier.is_complete or retries:
+            return manifest
+        growth = Growth(n=manifest.n, rows_done=self.rows_done, names=manifest.names, skipped=manifest.skipped)
+        complete = earlier if earlier.blocks is not None else add_digests(earlier, self.path)
+        state: dict[str, Any] = {key: getattr(complete, key) for key in COMPLETE_STATE}
+        return replace(manifest, **state, growing=growth)
 
     def _check_unchanged(self) -> None:
         """Raise BlockingIOError if another run has written since this writer was made."""
@@ -269,7 +334,7 @@ class Writer:
             self._file = self.path.open("r+b")
 
     def _clear_skipped(self) -> None:
-        """Write zeros to skipped rows: a killed retry may have written a part of a vector."""
+        """Write zeros to skipped rows."""
         for row in self._skipped:
             self._file.seek(self._start + row * self._row_bytes)
             self._file.write(bytes(self._row_bytes))
@@ -282,23 +347,24 @@ class Writer:
 
     def _check_resumable(self, earlier: Manifest) -> None:
         """Raise ValueError if this run cannot extend the existing rows."""
-        n, folder = earlier.n, earlier.place(self.path)
+        latest = earlier.latest
+        n, folder = latest.n, earlier.place(self.path)
         if self._images and folder and not is_same_location(folder, self._images):
             raise ValueError(
                 f"{self.path} exists for the images in {folder}, not {self._images}: choose another -o, or use --overwrite"
             )
-        if len(self._names) < n or names_digest(self._names[:n]) != earlier.names.sha256:
+        if len(self._names) < n or names_digest(self._names[:n]) != latest.names.sha256:
             raise ValueError(
                 f"{self.path} exists for another list: expected the first {n} lines of {self._names_file} unchanged; "
                 f"restore them, choose another -o, or use --overwrite"
             )
-        if earlier.rows_done and (rows := _count_rows(self.path, earlier)) < earlier.rows_done:
+        if latest.rows_done and (rows := _count_rows(self.path, earlier)) < latest.rows_done:
             raise ValueError(
-                f"{self.path}: expected {earlier.rows_done} rows of ({n}, {earlier.d}) {earlier.dtype}, as its manifest "
+                f"{self.path}: expected {latest.rows_done} rows of ({n}, {earlier.d}) {earlier.dtype}, as its manifest "
                 f"says, got {rows}; restore the file, or use --overwrite"
             )
         if earlier.is_complete:  # an alteration would otherwise be recorded with the new rows
-            check_unaltered(self.path, open_array(self.path), earlier)
+            check_unaltered(self.path, open_array(self.path, earlier.n), earlier)
 
     def _reserve(self, n: int) -> None:
         """Write the header for n rows and allocate their space, so that a full disk is noticed at once."""
@@ -314,7 +380,7 @@ class Writer:
         """Restore the state before `begin`."""
         if existed and self._earlier:
             with suppress(OSError):
-                self._reserve(self._earlier.n)
+                self._reserve(self._earlier.latest.n)
         _close(self._file)
         if target != self.path or not existed:
             target.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import threading
 import time
 import zipfile
 from contextlib import closing, suppress
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +59,15 @@ PREPARATION = load("hog-colour").preparation
 def decode(source, *blocks, **options):
     """Return the pixels of each block of names, or the reasons why there are none."""
     with closing(DecodePool(source, PREPARATION, max(map(len, blocks)), **options)) as pool:
-        return [pixels for _, pixels in pool.decode([(None, block) for block in blocks])]
+        decoded = [images for _, images in pool.decode([(None, block) for block in blocks])]
+        return [[image.pixels for image in images] for images in decoded]
 
 
 def test_only_the_image_of_a_hanging_or_dying_decoder_is_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "_serve", serve)
     blocks = ["a.jpg", "slow.jpg", "b.jpg"], ["c.jpg", "crash.jpg", "killed.jpg", "once.jpg"]
+    for name in chain(*blocks):
+        (tmp_path / name).write_bytes(b"any")
     first, second = decode(open_source(tmp_path), *blocks, limits=images.Limits(seconds=3), workers=2)
     (a, hung, b), (c, crashed, killed, once) = first, second
     assert all((good == 7).all() for good in (a, b, c, once))

@@ -114,7 +114,7 @@ def test_killed_retry_leaves_zeros_in_a_skipped_row(tmp_path):
     first.append(np.zeros((3, D), np.float32), [Skipped(1, "1.jpg", "damaged")])
     first.finish()
     killed = new_writer(tmp_path, 3)
-    killed.begin(HOG)
+    killed.begin(HOG, retries=True)
     killed.replace([1], np.ones((1, D), np.float32), [])
     killed._file.close()  # the vector is on disk, the manifest does not know it
     killed._lock.close()
@@ -129,8 +129,8 @@ def test_reader_gets_matching_vectors_and_manifest_during_a_replacement(tmp_path
     write(new_writer(tmp_path, 3), (0, 3))
     first, opened_array = open_vectors(tmp_path / "list.npy"), store.open_array
 
-    def overtaken(path: Path) -> np.ndarray:
-        array = opened_array(path)
+    def overtaken(path: Path, n: int | None = None) -> np.ndarray:
+        array = opened_array(path, n)
         monkeypatch.undo()
         write(new_writer(tmp_path, 3, overwrite=True), (10, 13))
         return array

@@ -13,6 +13,7 @@ from similar_images.inputs.sources.folder import Folder
 from similar_images.inputs.sources.remote import Remote, check_address
 from similar_images.inputs.sources.source import (
     Address,
+    FileStatus,
     Location,
     Source,
     location_title,
@@ -22,6 +23,7 @@ from similar_images.inputs.sources.source import (
 __all__ = [
     "Address",
     "Archive",
+    "FileStatus",
     "Folder",
     "Location",
     "Remote",

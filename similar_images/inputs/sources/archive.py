@@ -21,7 +21,7 @@ from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.listing import ARCHIVED_LINKS, SPECIAL, Listing, classify
 from similar_images.inputs.names import compose
 from similar_images.inputs.sources.folder import leads_outside
-from similar_images.inputs.sources.source import Source
+from similar_images.inputs.sources.source import FileStatus, Source, digest_text
 
 Member = zipfile.ZipInfo | tarfile.TarInfo
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
@@ -68,9 +68,11 @@ class Archive(Source):
         known = (self._spellings.get(form, form) for form in (name, compose(name)))
         return name if name in members else next((form for form in known if form in members), name)
 
-    def size(self, name: str) -> int:
+    def status(self, name: str) -> FileStatus:
         member = self._member(name)
-        return member.file_size if isinstance(member, zipfile.ZipInfo) else member.size
+        if isinstance(member, zipfile.ZipInfo):
+            return FileStatus(member.file_size, digest_text(f"{member.date_time} {member.CRC}"))
+        return FileStatus(member.size, round(member.mtime * 1e9))
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:

@@ -9,9 +9,9 @@ from typing import IO
 from similar_images.inputs.exclusions import Exclusions, Kind, is_ignore_file
 from similar_images.inputs.formats import is_image
 from similar_images.inputs.images import LIMITS, OUTSIDE_FOLDER, Limits, UnreadableImage
-from similar_images.inputs.listing import INSIDE_LINKS, OUTSIDE_LINKS, UNREADABLE, Listing, classify
+from similar_images.inputs.listing import INSIDE_LINKS, OUTSIDE_LINKS, SPECIAL, UNREADABLE, Listing, classify
 from similar_images.inputs.names import compose
-from similar_images.inputs.sources.source import Source
+from similar_images.inputs.sources.source import FileStatus, Source
 
 
 class Folder(Source):
@@ -57,8 +57,13 @@ class Folder(Source):
     def image(self, name: str, limits: Limits = LIMITS) -> Path:
         return self.locate(name)
 
-    def size(self, name: str) -> int:
-        return self.locate(name).stat().st_size
+    def status(self, name: str) -> FileStatus:
+        status = self.locate(name).stat()
+        return FileStatus(status.st_size, status.st_mtime_ns)
+
+    def listed_status(self, name: str) -> FileStatus:
+        status = os.stat(f"{self.path}/{name}")  # `find` lists no link that leads outside  # noqa: PTH116
+        return FileStatus(status.st_size, status.st_mtime_ns)
 
     def open(self, name: str) -> IO[bytes]:
         path = self.locate(name)
@@ -101,7 +106,7 @@ class Folder(Source):
         if not self.allow_outside and not target.is_relative_to(followed[0]):
             return OUTSIDE_LINKS
         if not is_folder:
-            return None
+            return None if target.exists() else SPECIAL
         if any(target.is_relative_to(folder) or folder.is_relative_to(target) for folder in followed):
             return INSIDE_LINKS
         followed.append(target)

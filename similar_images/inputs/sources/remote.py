@@ -12,9 +12,11 @@ from similar_images.inputs.images import OUTSIDE_FOLDER, UnreadableImage
 from similar_images.inputs.listing import OUTSIDE_LINKS, Listing, classify
 from similar_images.inputs.names import one_line
 from similar_images.inputs.sources.folder import is_inside
-from similar_images.inputs.sources.source import Address, Source
+from similar_images.inputs.sources.source import Address, FileStatus, Source, digest_text
 
 READERS = 32  # images read at once: an object storage has a long latency and a high throughput
+# Entries of fsspec's info that change with a file's content: in S3, Google's, Azure's and other stores, and on disks.
+STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "updated", "mtime")
 WEB_PROTOCOLS = ("http", "https")  # opened by inputs/web.py alone, within its limits
 
 
@@ -63,11 +65,12 @@ class Remote(Source):
             raise UnreadableImage(OUTSIDE_FOLDER)
         return location
 
-    def size(self, name: str) -> int:
+    def status(self, name: str) -> FileStatus:
         status = self._query("info", name)
         if status["type"] != "file":
             raise UnreadableImage("no such file")
-        return int(status["size"])
+        stamps = [status[key] for key in STAMPS if status.get(key) is not None]
+        return FileStatus(int(status["size"]), digest_text(str(stamps)))
 
     def open(self, name: str) -> IO[bytes]:
         return io.BufferedReader(io.BytesIO(self._query("cat_file", name)))

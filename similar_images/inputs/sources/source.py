@@ -3,11 +3,12 @@
 A new kind of source is a subclass of `Source` in a module of its own, chosen by `open_source`.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from similar_images.inputs.exclusions import MAX_IGNORE_BYTES, Exclusions, is_ignore_file
 from similar_images.inputs.formats import archive_suffix
@@ -34,9 +35,21 @@ class Address(str):
 Location = Path | Address
 
 
+class FileStatus(NamedTuple):
+    """A file without its content; an edit changes at least one of the two."""
+
+    size: int  # bytes
+    modified: int  # nanoseconds since 1970; in an archive or object storage a digest of its time and checksum
+
+
 def parse_location(location: str | Path) -> Location:
     """Return the location that a user or a manifest names: an address if it has a protocol, else a path."""
     return Address(location) if isinstance(location, str) and "://" in location else Path(location)
+
+
+def digest_text(text: str) -> int:
+    """Return a number of 63 bits that differs, almost certainly, for another text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 1
 
 
 def location_title(location: Location) -> str:
@@ -73,12 +86,20 @@ class Source(ABC):
         """Return the location of a file, without reading; None if the name leads outside."""
 
     @abstractmethod
-    def size(self, name: str) -> int:
-        """Return the size of a file in bytes. Raises OSError, or ValueError for an invalid or outside name."""
+    def status(self, name: str) -> FileStatus:
+        """Return the status of a file. Raises OSError, or ValueError for an invalid or outside name."""
+
+    def listed_status(self, name: str) -> FileStatus:
+        """Return the status of a file that `find` has just listed. Raises as `status` does."""
+        return self.status(name)
 
     @abstractmethod
     def open(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """Return the open file as a context manager. Raises OSError or UnreadableImage."""
+
+    def size(self, name: str) -> int:
+        """Return the size of a file in bytes. Raises as `status` does."""
+        return self.status(name).size
 
     def locate(self, name: str) -> Location:
         """Return the location of a file, whether or not it exists. Raises UnreadableImage if it is outside."""
