@@ -30,7 +30,7 @@ class Rows:
     names: Sequence[str]  # (n,)
     records: np.ndarray  # file_records.DTYPE (n,)
     skipped: frozenset[int] = frozenset()  # rows without a vector
-    trusted: int = 0  # files of rows without a record are unchanged if they are not newer; nanoseconds
+    trusted: int = 0  # the largest `modified` of unchanged files of rows without a record
 
     @cached_property
     def by_name(self) -> dict[str, list[int]]:

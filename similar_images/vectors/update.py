@@ -81,7 +81,8 @@ def _read_rows(items: Items, output: Path, manifest: Manifest) -> Rows:
     """Return the complete rows of vectors."""
     names = read_names(items.list_file)[: manifest.n]
     skipped = frozenset(entry.row for entry in manifest.skipped)
-    return Rows(names, _records(output, manifest.n), skipped, output.stat().st_mtime_ns)
+    trusted = items.source.latest_unchanged(output.stat().st_mtime_ns) if items.source else 0
+    return Rows(names, _records(output, manifest.n), skipped, trusted)
 
 
 def _records(output: Path, n: int) -> np.ndarray:

@@ -224,6 +224,33 @@ def test_moved_folder_is_named_and_its_new_place_is_recorded(library):
     assert not search(library, name).stderr
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar", "address"])
+def test_archive_and_address_are_followed(library, kind):
+    def place() -> str:
+        return (
+            f"file://{library.root}"
+            if kind == "address"
+            else shutil.make_archive(library.home / "kept", kind, library.root)
+        )
+
+    def changes() -> str:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=library.home)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    output = library.home / "other.npy"
+    command = program("update", place(), "-o", output, "--network", "hog-colour")
+    assert changes() == "8 new; 8 images" and changes() == "no changes; 8 images"
+    records_path(output).unlink()
+    assert changes() == "no changes; 8 images"
+    one, other, *_ = library.names()
+    (library.root / one).rename(library.root / "renamed.png")
+    (library.root / other).write_bytes(library._picture(7000))
+    place()
+    assert changes() == "1 changed, 1 renamed; 8 images"
+    assert live_rows(Collection.open(output)).keys() == set(library.names())
+
+
 def test_empty_or_missing_folder_changes_nothing(library):
     path = vectors_path(library.names_file)
     before = records_path(path).read_bytes()

@@ -21,7 +21,7 @@ from similar_images.inputs.images import UnreadableImage
 from similar_images.inputs.listing import ARCHIVED_LINKS, SPECIAL, Listing, classify
 from similar_images.inputs.names import compose
 from similar_images.inputs.sources.folder import leads_outside
-from similar_images.inputs.sources.source import FileStatus, Source, digest_text
+from similar_images.inputs.sources.source import MAX_MODIFIED, FileStatus, Source, digest_text
 
 Member = zipfile.ZipInfo | tarfile.TarInfo
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError)
@@ -73,6 +73,10 @@ class Archive(Source):
         if isinstance(member, zipfile.ZipInfo):
             return FileStatus(member.file_size, digest_text(f"{member.date_time} {member.CRC}"))
         return FileStatus(member.size, round(member.mtime * 1e9))
+
+    def latest_unchanged(self, time: int) -> int:
+        """Return the limit for all files of the archive, which changes as a whole."""
+        return MAX_MODIFIED if self._file.stat().st_mtime_ns <= time else -1
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:

@@ -33,6 +33,7 @@ class Address(str):
 
 
 Location = Path | Address
+MAX_MODIFIED = 2**63 - 1
 
 
 class FileStatus(NamedTuple):
@@ -92,6 +93,13 @@ class Source(ABC):
     def listed_status(self, name: str) -> FileStatus:
         """Return the status of a file that `find` has just listed. Raises as `status` does."""
         return self.status(name)
+
+    def latest_unchanged(self, time: int) -> int:
+        """Return the largest `modified` of files that have not changed since a time, nanoseconds since 1970.
+
+        Here all files: a storage does not say when a file changed.
+        """
+        return MAX_MODIFIED
 
     @abstractmethod
     def open(self, name: str) -> AbstractContextManager[IO[bytes]]:
