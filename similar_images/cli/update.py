@@ -1,5 +1,6 @@
 """A collection of a folder, from the shell: made, and brought up to date, by one command."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -65,6 +66,6 @@ def main(
     with resumable("images") as progress:
         update = update_files(items, path, choose_network(path, network, model_file, weights_file), progress)
     if update.retired > COMPACT_SHARE * update.rows:
-        remedy = f"similar-images extract -d {folder} -o {path} --overwrite, then build --overwrite, makes it smaller"
+        remedy = f"similar-images update {shlex.quote(str(folder))} -o NEW.npy makes a smaller collection"
         click.echo(f"{update.retired:,} of {update.rows:,} rows are of earlier files: {remedy}", err=True)
     click.echo(update)
