@@ -39,6 +39,11 @@ def test_only_matching_rows_are_found(collection, run):
     assert found("date=2019-01-01..2019-07-31") == {"red/0.jpg"}  # EXIF is read for it
     assert (collection / "photos_file_list.exif.npz").is_file()
     assert found("date=2019..", "folder=red", "stars=") == {"red/0.jpg", "red/1.jpg"}
+    assert found("folder!=Red", "name!=/1", "stars!=4..") == {
+        "blue/0.jpg", "blue/2.jpg", "blue/3.jpg", "green/2.jpg", "green/3.jpg"
+    }  # fmt: skip
+    assert found("date!=2019", "folder=RED") == {"red/1.jpg", "red/2.jpg", "red/3.jpg"}
+    assert found("date!=", "date!=2020") == {"red/0.jpg"}
 
 
 def test_exif_is_read_from_new_images(collection, photos, run):
@@ -55,9 +60,12 @@ def test_exif_is_read_from_new_images(collection, photos, run):
     ("condition", "error"),
     [
         ("colour=red", "there is no column colour: expected one of name, folder, stars"),
-        ("red", "expected COLUMN=VALUE or COLUMN=LOW..HIGH, got red"),
+        ("red", "expected COLUMN=VALUE, COLUMN!=VALUE or COLUMN=LOW..HIGH, got red"),
         ("stars=many", "stars: expected a number, got 'many'"),
-        ("folder=violet", "no image matches --where folder=violet"),
+        ("folder=violet", "no image matches --where folder=violet; folder: expected blue, green, red"),
+        ("folder=gren", "no image matches --where folder=gren; folder: expected green"),
+        ("camera=Canon", "no image here has a camera"),
+        ("camera!=", "no image here has a camera"),
     ],
 )
 def test_unsuitable_condition_gives_one_line(collection, run, condition, error):

@@ -58,6 +58,23 @@ WHERES = [
     {"name": []},
     {"name": None},
     {"name": ["IMAGE 7", None]},
+    {"folder": "B"},
+    {"folder!": "a"},
+    {"folder": "a", "folder!": "b"},
+    {"number!": (None, 5)},
+    {"number!": [3, (7, 8.25), None]},
+    {"number!": (None, None)},
+    {"id!": [(None, 2**60 + 300), None]},
+    {"taken!": ["2019", None]},
+    {"owner": "aNN"},
+    {"owner!": "Ann"},
+    {"owner!": ["ann", None]},
+    {"owner!": "nobody"},
+    {"owner!": HOSTILE},
+    {"name!": "IMAGE 7"},
+    {"name!": ["strasse", "1"]},
+    {"name!": []},
+    {"name!": "%"},
 ]
 
 
@@ -91,7 +108,7 @@ def test_milvus_filter_matches_exact_search(collection, where):
     assert {row for hits in found for row in rows_of(hits)} <= set(np.flatnonzero(collection.matching(where)).tolist())
 
 
-@pytest.mark.parametrize("where", [where for where in WHERES if "name" not in where], ids=str)
+@pytest.mark.parametrize("where", [where for where in WHERES if not {"name", "name!"} & {*where}], ids=str)
 def test_filter_without_names_becomes_an_expression(collection, where):
     part = collection.searcher.subset(where).index
     assert part is not None and "row in" not in part.where
@@ -144,5 +161,9 @@ def test_values_unknown_to_milvus_have_no_expression():
         "c1_size >= 1.0 and c1_size <= 2.0))"
     )
     assert match_conditions(given(name="a"), {"name": "name_folded"}, True) == '(name_folded like "%a%")'
+    negated = match_conditions(
+        columns.conditions({"name!": "a", "size": 1}), {"name": "name_folded", "size": "c"}, True
+    )
+    assert negated.startswith('not (name_folded like "%a%") and ((c > ')
     assert match_conditions(given(name="a"), {"name": "name_folded"}, False) is None
     assert match_conditions(given(name="50%"), {"name": "name_folded"}, True) is None
