@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import click
 
 from similar_images.collection.base import BaseCollection
-from similar_images.collection.column_files import EXIF_COLUMNS, is_behind
+from similar_images.collection.column_files import is_behind
 from similar_images.collection.columns import NOT, Filter
 from similar_images.collection.searcher import Hit
 from similar_images.collection.session import ResultPage, describe_missing
+from similar_images.inputs.exif import EXIF_COLUMNS
 from similar_images.inputs.names import escape_line
 from similar_images.vectors.store import list_path
 

@@ -16,11 +16,12 @@ from cachetools import LRUCache
 
 from similar_images import forks
 from similar_images.index.backend import ColumnCondition
+from similar_images.inputs.exif import EXIF_COLUMNS
+from similar_images.inputs.keywords import split_keywords
 from similar_images.inputs.names import fold_case
 
 NAME, FOLDER, KEYWORDS = "name", "folder", "keywords"
-NOT = "!"  # after a column: rows that do not match
-KEYWORD_SEPARATOR = ";"  # in a cell of the column `keywords`
+NOT = "!"  # after a column: excludes matching rows
 VECTOR = "vector"  # of an export; no filter uses it
 LOOSE = "."  # the folder of a name without one
 ISO = re.compile(r"\d{4}(-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d)?)?)?)?")
@@ -70,7 +71,8 @@ class Columns(Mapping[str, np.ndarray]):
 
     def __getitem__(self, column: str) -> np.ndarray:
         if column not in self._arrays:
-            raise ValueError(f"there is no column {column}: expected one of {', '.join(self._arrays)}")
+            remedy = "; read_exif() reads it from photographs" * (column in EXIF_COLUMNS and FOLDER in self)
+            raise ValueError(f"there is no column {column}: expected one of {', '.join(self._arrays)}{remedy}")
         return self._arrays[column]
 
     def __contains__(self, column: object) -> bool:
@@ -149,7 +151,7 @@ class Columns(Mapping[str, np.ndarray]):
         return f"no {noun} matches {written}" + "".join(f"; {reason}" for reason in reasons)
 
     def _suggestions(self, key: str, value: Any) -> str:
-        """Return the texts of a column that are most similar to a condition without a match, or some if none is similar."""
+        """Return the texts of a column most similar to a condition without a match, or any texts if none is similar."""
         column, is_negated = self.split(key)
         if is_negated or column == NAME or self.kind(column) != "text":
             return ""
@@ -258,11 +260,6 @@ def is_empty(values: np.ndarray) -> np.ndarray:
         case _:
             empty = np.ma.getmaskarray(values)
     return np.asarray(empty)
-
-
-def split_keywords(text: str) -> list[str]:
-    """Return the keywords in a cell."""
-    return [word for part in text.split(KEYWORD_SEPARATOR) if (word := part.strip())]
 
 
 def find_similar(wanted: str, texts: Sequence[str], are_paths: bool) -> list[str]:

@@ -1,9 +1,11 @@
 """The gallery's filters without a browser: the offer, the choice of a page, and values set in Python."""
 
 import datetime
+from pathlib import Path
 
 import pytest
 from galleries import hits, query, refusal, tell
+from labelled_files import PARIS, RIO, exif, photograph, xmp
 from PIL import Image
 from traitlets import TraitError
 
@@ -134,6 +136,20 @@ def test_selection_combines_with_other_filters(shown):
     shown.where, shown.among = {}, []
     shown.wait()
     assert len(hits(shown)) == 8
+
+
+def test_keywords_ratings_and_locations_are_read_on_request(shown):
+    for row, (place, words, rating) in enumerate([(PARIS, ["sea", "boat"], 5), (RIO, ["Sea"], 3)]):
+        path = shown.collection.image(row)
+        Path(path).write_bytes(photograph(exif=exif(place), xmp=xmp(words, rating)))
+    tell(shown, do="filters")
+    offered = {field["column"]: field for field in shown.filters}
+    assert offered["keywords"]["texts"] == ["boat", "Sea"] and offered["rating"]["ends"] == [3, 5]
+    assert offered["latitude"]["ends"] == [RIO[0], PARIS[0]] and "date" not in offered
+    tell(shown, do="where", where={"keywords": "boat"})
+    assert {row for row, _, _ in hits(shown)} <= {0} and "1 that match" in shown.status["text"]
+    with pytest.raises(TraitError, match=r"^no image here has a date$"):
+        shown.where = {"date": "2019"}
 
 
 def test_dates_of_photographs_are_read_on_request(shown):
