@@ -141,14 +141,14 @@ class Columns(Mapping[str, np.ndarray]):
         spellings = {fold_case(text): text for text in sorted(known, reverse=True) if text}
         return [spellings[folded] for folded in sorted(spellings, key=lambda folded: folded.split("/"))]
 
-    def explain_no_match(self, where: Filter, noun: str, written: str) -> str:
+    def explain_no_match(self, where: Filter, noun: str = "row", written: str = "") -> str:
         """Return in one line why a filter, as `written` by a user, matches no row: an empty column, or unknown texts."""
         failed = [key for key, value in where.items() if not self.matching({key: value}).any()]
         for column in (self.split(key)[0] for key in failed):
             if is_empty(self[column]).all():
                 return f"no {noun} here has {PHRASES.get(column, f'a value for {column}')}"
         reasons = [f"{key}: expected {texts}" for key in failed if (texts := self._suggestions(key, where[key]))]
-        return f"no {noun} matches {written}" + "".join(f"; {reason}" for reason in reasons)
+        return f"no {noun} matches {written or dict(where)}" + "".join(f"; {reason}" for reason in reasons)
 
     def _suggestions(self, key: str, value: Any) -> str:
         """Return the texts of a column most similar to a condition without a match, or any texts if none is similar."""

@@ -57,6 +57,17 @@ def test_exif_is_read_from_new_images(collection, photos, run):
     assert names(run("search", "green/0.jpg", "--where", "date=2019")) == {"red/0.jpg", "red/9.jpg"}
 
 
+def test_a_folder_is_found_by_the_end_of_its_path(photos, tmp_path, run):
+    (photos / "warm").mkdir()
+    (photos / "red").rename(photos / "warm" / "Red")
+    extract_and_index(photos, tmp_path / "photos_file_list.txt")
+    for folder in ("red", "warm/red", "Warm"):
+        found = names(run("search", "green/0.jpg", "--where", f"folder={folder}"))
+        assert found == {f"warm/Red/{number}.jpg" for number in range(4)}, folder
+    done = run("search", "green/0.jpg", "--where", "folder=read")
+    assert done.stderr == "Error: no image matches --where folder=read; folder: expected warm/Red\n"
+
+
 def test_location_keywords_and_rating_are_read_for_a_filter(photos, tmp_path, run):
     for number, (place, words, rating) in enumerate(
         [(PARIS, ["Beach", "sea"], 5), (RIO, ["beach"], 3), (None, [], None)]

@@ -268,6 +268,11 @@ def test_a_filter_without_a_match_is_explained_in_one_line(where, message):
     assert columns.explain_no_match(where, "image", "it") == message
 
 
+def test_a_filter_in_python_is_explained_by_its_mapping(opened):
+    expected = "no row matches {'label': 'dig'}; label: expected dog"
+    assert opened().columns.explain_no_match({"label": "dig"}) == expected
+
+
 def test_a_suggestion_is_short_and_fast_among_many_texts():
     labels = [f"{number:06} {'x' * 1000}" for number in range(20_000)] + ["beach"]
     columns = Columns({"name": texts(labels), "label": texts(labels)})

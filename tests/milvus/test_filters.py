@@ -67,6 +67,8 @@ WHERES = [
     {"id!": [(None, 2**60 + 300), None]},
     {"taken!": ["2019", None]},
     {"owner": "aNN"},
+    {"keywords": "SEA"},
+    {"keywords!": ["boat", None]},
     {"owner!": "Ann"},
     {"owner!": ["ann", None]},
     {"owner!": "nobody"},
@@ -89,13 +91,14 @@ def collection(milvus, tmp_path_factory):
     vectors = saved(folder, clustered(N, 24), names)
     with (folder / "v.columns.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "number", "id", "taken", "owner", "like"])
+        writer.writerow(["name", "number", "id", "taken", "owner", "like", "keywords"])
         for row, name in enumerate(names):
             number = "" if row % 11 == 0 else f"{random.normal() * 10:.3f}" if row % 3 else str(row % 9)
             taken = "" if row % 13 == 0 else str(np.datetime64("2019-01-01") + row % 500)
             owner = "" if row % 7 == 0 else ("Ann", "Bob", *HOSTILE)[row % 14]
+            words = ("sea; boat", "Sea", "", "boat;sky")[row % 4]
             large = "" if row % 17 == 0 else 2**60 + row
-            writer.writerow([name, number, large, taken, owner, "in" if row % 2 else "like"])
+            writer.writerow([name, number, large, taken, owner, "in" if row % 2 else "like", words])
     return opened(vectors, milvus.build(vectors, "filters", similarity="cosine"))
 
 
