@@ -49,7 +49,7 @@ def jpeg_xl(image: Image.Image, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def dng(image: Image.Image, orientation: int = 1, preview: bytes | None = None) -> bytes:
+def dng(image: Image.Image, orientation: int = 1, preview: bytes | None = None, xmp: bytes = b" ") -> bytes:
     """Return an image as DNG: 12-bit samples of a sensor with a colour filter array, and perhaps a JPEG as preview."""
     pixels = np.asarray(image.convert("RGB")) / 255
     linear = np.where(pixels <= 0.04045, pixels / 12.92, ((pixels + 0.055) / 1.055) ** 2.4)
@@ -68,6 +68,7 @@ def dng(image: Image.Image, orientation: int = 1, preview: bytes | None = None) 
         (272, 2, 0, ACME, True),
         (274, 3, 1, orientation, True),
         (306, 2, 0, DATE, True),
+        (700, 1, len(xmp), xmp, True),
         (50706, 1, 4, bytes([1, 4, 0, 0]), True),
         (50707, 1, 4, bytes([1, 1, 0, 0]), True),
         (50708, 2, 0, ACME, True),

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import click
 
 from similar_images.collection.base import BaseCollection
-from similar_images.collection.column_files import EXIF_COLUMNS, is_behind
-from similar_images.collection.columns import Filter
+from similar_images.collection.column_files import is_behind
+from similar_images.collection.columns import NOT, Filter
 from similar_images.collection.searcher import Hit
 from similar_images.collection.session import ResultPage, describe_missing, describe_pending
+from similar_images.inputs.exif import EXIF_COLUMNS
 from similar_images.inputs.names import escape_line
 from similar_images.vectors.store import list_path
 
@@ -59,12 +60,13 @@ def parse_where(
 
     `read_exif` reads the columns of EXIF if a condition needs them. Raises ValueError if nothing matches.
     """
-    named = {condition.partition("=")[0] for condition in conditions} & {*EXIF_COLUMNS}
+    named = {condition.partition("=")[0].removesuffix(NOT) for condition in conditions} & {*EXIF_COLUMNS}
     if named and (named - {*collection.columns} or is_behind(list_path(collection.vectors.path), collection.names)):
         read_exif()
     where = collection.columns.parsed(conditions) if conditions else None
     if where is not None and not collection.matching(where).any():
-        raise ValueError(f"no {collection.noun} matches --where {' --where '.join(conditions)}")
+        written = " ".join(f"--where {condition}" for condition in conditions)
+        raise ValueError(collection.columns.explain_no_match(where, collection.noun, written))
     return where
 
 

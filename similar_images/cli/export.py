@@ -13,12 +13,12 @@ from similar_images.cli.options import FILE, Command
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The table to write: a .parquet or .csv."
 )
 @click.option("--vectors", is_flag=True, help="Write the vectors too, float32 in lists of a fixed size: .parquet only.")
-@click.option("--exif", is_flag=True, help="First read unknown dates and cameras of photographs.")
+@click.option("--exif", is_flag=True, help="First read EXIF, keywords and ratings of new photographs.")
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing file.")
 def main(collection_file: Path, output: Path, vectors: bool, exif: bool, overwrite: bool) -> None:
     """Write the names and columns of a collection as a table, a row per image or text, in their order.
 
-    LIST is the collection: its list or its vectors. The columns are the name, the folder of an image, the columns of a table beside the list (LIST.columns.csv or .parquet), and date and camera of EXIF, once read.
+    LIST is the collection: its list or its vectors. The columns are the name, the folder of an image, the columns of a table beside the list (LIST.columns.csv or .parquet), and the columns of EXIF, once read: date, camera, latitude, longitude, keywords and rating.
     If images were removed from the index, the column `removed` marks them.
 
     \b

@@ -135,8 +135,9 @@ where_option = click.option(
     "conditions",
     metavar="COLUMN=VALUE",
     multiple=True,
-    help="Search only matching images: name=PART, folder=FOLDER, date=2019-07, date=LOW..HIGH, camera=MODEL, or a column "
-    "of the table beside the list, LIST.columns.csv or .parquet. All columns must match, of one column any value.",
+    help="Search only matching images: name=PART, folder=FOLDER, date=2019-07, date=LOW..HIGH, camera=MODEL, keywords=WORD, "
+    "rating=4.., latitude=LOW..HIGH, longitude=LOW..HIGH, or a column of the table beside the list, LIST.columns.csv or .parquet. All columns must match, of one column any value; "
+    "COLUMN!=VALUE excludes. Case does not matter.",
 )
 
 

@@ -79,7 +79,7 @@ def show_counts(step: str) -> Iterator[Counts]:
 
 
 def read_exif(collection: "Collection") -> None:
-    """Read the dates and cameras of a collection's photographs, with a progress bar on stderr."""
+    """Read the EXIF of a collection's photographs, with a progress bar on stderr."""
     with show_counts("photographs read") as progress:
         collection.read_exif(progress)
 

@@ -172,8 +172,8 @@ class BaseCollection(ABC, Generic[E]):
     def columns(self) -> Columns:
         """The columns of the collection: a mapping of names to arrays (n,), read when first used.
 
-        `name`, `folder` (of images), the columns of a table LIST.columns.csv or .parquet beside the list, and `date`
-        and `camera` after `read_exif`. Texts are str, "" if empty. Whole numbers are int64 or uint64, masked if empty
+        `name`, `folder` (of images), the columns of a table LIST.columns.csv or .parquet beside the list, and after
+        `read_exif` those of EXIF. Texts are str, "" if empty. Whole numbers are int64 or uint64, masked if empty
         (`numpy.ma`); other numbers are floats or NaN, dates datetime64[s] or NaT, in UTC if they had a time zone. Warns
         of skipped columns of other kinds. Raises ValueError, with the remedy, if the table does not fit the names.
         """
@@ -183,9 +183,11 @@ class BaseCollection(ABC, Generic[E]):
         """Return which rows match, bool (n,).
 
         `where` maps columns to a value, a list of values (any of them), or a pair (low, high) of a range with both
-        ends; either may be None. A part of a `name` is enough, in upper or lower case; a `folder` includes its
-        subfolders; a date may be `datetime.date` or ISO such as "2019" or "2019-07-31", and covers all of that year,
-        month or day; a number is compared in the precision of its column; None, NaN and NaT match empty values.
+        ends; either may be None. A column with "!" after it excludes the rows that match, as in {"folder!": "trash"};
+        rows without a value remain. Texts are compared without case. A part of a `name` is enough; a `folder` is a path,
+        or if there is none the end of any path, and includes its subfolders; of `keywords` one is enough; a date may be `datetime.date` or ISO such
+        as "2019" or "2019-07-31", and covers all of that year, month or day; a number is compared in the precision of
+        its column; None, NaN and NaT match empty values.
         Or `where` is a bool array (n,), or rows.
         Raises ValueError for an unknown column or an invalid value, IndexError for an unknown row.
         """

@@ -16,7 +16,8 @@ import numpy as np
 from similar_images.collection.columns import ISO, NAME, VECTOR, Arrays, texts
 from similar_images.events import Event, Progress, report_counts
 from similar_images.files import hold_lock, replace_file
-from similar_images.inputs.exif import MAX_CHARS, Exif, read_exif
+from similar_images.inputs.exif import EXIF_COLUMNS, MAX_CHARS, Exif, read_exif
+from similar_images.inputs.keywords import MAX_KEYWORDS_CHARS, UNRATED
 from similar_images.inputs.names import NameRows, from_csv_cell, names_digest
 from similar_images.inputs.sources import Source
 from similar_images.inputs.tables import read_table as read_csv
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
 TABLES = (".columns.csv", ".columns.parquet")  # in place of the .txt of the list
 EXIF = ".exif.npz"
-EXIF_COLUMNS = ("date", "camera")
-FORMAT = "similar-images-exif 1"
+FORMAT, DATES_FORMAT = "similar-images-exif 2", "similar-images-exif 1"  # the second has date and camera only
 # Numbers as programs write them. A leading zero, or a plus before digits, belongs to a code or to a telephone number.
 WHOLE = re.compile(r"0|-?[1-9][0-9]*")
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)|[+-]?((0|[1-9][0-9]*)\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]+)?|-?inf")
@@ -70,31 +70,62 @@ def read_table(list_file: Path, names: list[str]) -> Arrays:
 
 
 def known_exif(list_file: Path, names: list[str]) -> Exif | None:
-    """Return the kept EXIF of these names, or of the first ones; None if there is none."""
+    """Return the kept EXIF of these names, or of the first ones; None if there is none.
+
+    A file of an earlier version has the date and the camera only.
+    """
     try:
         with beside(list_file, EXIF).open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            cameras = [camera[:MAX_CHARS] for camera in kept["cameras"].tolist()]
-            exif = Exif(
-                kept["dates"].astype("datetime64[s]"), texts([cameras[code] for code in kept["codes"].tolist()])
-            )
-            known = str(kept["format"]) == FORMAT and len(exif.dates) == len(exif.cameras) <= len(names)
-            return exif if known and names_digest(names[: len(exif.dates)]) == str(kept["names"]) else None
+            exif = _read_columns(kept) if str(kept["format"]) in (FORMAT, DATES_FORMAT) else {}
+            n = len(exif["date"])
+            is_whole = n <= len(names) and all(len(values) == n for values in exif.values())
+            return exif if is_whole and names_digest(names[:n]) == str(kept["names"]) else None
     except FileNotFoundError:
         return None
     except Exception:  # damaged, in any of the ways in which a zip or an array can be: it is read again
         return None
 
 
+def _read_columns(kept: Arrays) -> Exif:
+    """Return the columns in a file of kept EXIF."""
+    exif = {
+        "date": kept["dates"].astype("datetime64[s]"),
+        "camera": _decoded(kept["cameras"].tolist(), kept["codes"], MAX_CHARS),
+    }
+    if str(kept["format"]) == FORMAT:
+        keywords = kept["keywords"].tobytes().decode().split("\n")
+        exif |= {
+            "latitude": kept["latitudes"].astype(float),
+            "longitude": kept["longitudes"].astype(float),
+            "keywords": _decoded(keywords, kept["keyword_codes"], MAX_KEYWORDS_CHARS),
+            "rating": kept["ratings"].astype(np.int8),
+        }
+    return exif
+
+
+def _decoded(known: Sequence[str], codes: np.ndarray, most: int) -> np.ndarray:
+    """Return the text (n,) of each code, cut at `most` characters."""
+    short = [text[:most] for text in known]
+    return texts([short[code] for code in codes.tolist()])
+
+
+def _coded(values: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Return the different texts of a column, sorted, and the code of each row (n,)."""
+    known = sorted(set(values.tolist()))
+    code = {text: number for number, text in enumerate(known)}
+    return known, np.array([code[text] for text in values], np.int32)
+
+
 def is_behind(list_file: Path, names: list[str]) -> bool:
     """Return whether the kept EXIF lacks the last of these names."""
     kept = known_exif(list_file, names)
-    return kept is not None and len(kept.dates) < len(names)
+    return kept is not None and len(kept["date"]) < len(names)
 
 
 def update_exif(list_file: Path, names: list[str], source: Source, progress: Progress) -> None:
     """Read the EXIF of new names, and keep the EXIF of all names beside their list.
 
-    Waits for another thread or process that does so.
+    A file of an earlier version is read again from all images. Waits for another thread or process that does so.
     """
     if _count(known_exif(list_file, names)) == len(names):
         return
@@ -105,35 +136,45 @@ def update_exif(list_file: Path, names: list[str], source: Source, progress: Pro
         if known < len(names):
             report = report_counts(lambda done, _: progress(Event("exif", known + done, len(names))))
             new = read_exif(source, names[known:], report)
-            exif = new if kept is None else Exif(*map(np.concatenate, zip(kept, new, strict=True)))
-            _write_exif(path, names, exif)
+            if kept is not None and known:
+                new = {column: np.concatenate([kept[column], values]) for column, values in new.items()}
+            _write_exif(path, names, new)
 
 
 def _count(exif: Exif | None) -> int:
-    """Return how many images EXIF is of."""
-    return 0 if exif is None else len(exif.dates)
+    """Return how many images have all columns of EXIF."""
+    return len(exif["date"]) if exif is not None and exif.keys() >= {*EXIF_COLUMNS} else 0
 
 
 def _write_exif(path: Path, names: list[str], exif: Exif) -> None:
-    cameras = sorted(set(exif.cameras.tolist()))
-    code = {camera: number for number, camera in enumerate(cameras)}
+    cameras, codes = _coded(exif["camera"])
+    keywords, keyword_codes = _coded(exif["keywords"])
     with replace_file(path) as partial:
         np.savez(
             partial,
             format=np.array(FORMAT),
             names=np.array(names_digest(names)),
-            dates=exif.dates,
+            dates=exif["date"],
             cameras=np.array(cameras, str),
-            codes=np.array([code[camera] for camera in exif.cameras], np.int32),
+            codes=codes,
+            latitudes=exif["latitude"],
+            longitudes=exif["longitude"],
+            keywords=np.frombuffer(
+                "\n".join(keywords).encode(), np.uint8
+            ),  # as str, each would take the longest's room
+            keyword_codes=keyword_codes,
+            ratings=exif["rating"],
         )
 
 
 def file_columns(list_file: Path, names: list[str]) -> Arrays:
     """Return the columns (n,) of the files beside a list; columns of the table replace EXIF."""
-    exif, n, columns = known_exif(list_file, names), len(names), {}
-    if exif is not None:
-        rows = np.arange(len(exif.dates))
-        columns = {column: _spread(values, rows, rows, n) for column, values in zip(EXIF_COLUMNS, exif, strict=True)}
+    columns = {}
+    for column, values in (known_exif(list_file, names) or {}).items():
+        rows = np.arange(len(values))
+        if column == "rating":
+            values, rows = values.astype(np.int64), np.flatnonzero(values != UNRATED)
+        columns[column] = _spread(values, rows, rows, len(names))
     return {**columns, **read_table(list_file, names)}
 
 

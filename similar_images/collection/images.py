@@ -208,8 +208,10 @@ class Collection(BaseCollection[Encoder]):
         return self.source
 
     def read_exif(self, progress: Counts = ignore_counts) -> None:
-        """Read date and camera of the photographs into the columns `date` and `camera`.
+        """Read the columns `date`, `camera`, `latitude`, `longitude`, `keywords` and `rating` from the photographs.
 
+        Date, camera and location are from EXIF, the location in degrees, positive in the north and east. Keywords,
+        separated by "; ", are from XMP, IPTC and Windows' tags of EXIF, the rating (1 to 5, -1: rejected) from XMP or EXIF.
         They are kept beside the list, in LIST.exif.npz; only new images are read, on all cores. `progress` gets the
         number of finished images, and of all. Raises ValueError if the folder or archive is unknown, OSError if it is
         missing or the file cannot be written.

@@ -3,12 +3,12 @@
 Shape letters: n vectors in all, m matching, b queries, c numbers in a transformed vector, k hits.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import faiss
 import numpy as np
@@ -26,8 +26,16 @@ MIN_LIMIT_BYTES = 64 * 2**20  # limit of an array in an index file; tables of sm
 # Factor on the scanned rows of a filtered search: matches spread over all lists, and matches that fill some lists only
 # (all of them may be far from a query).
 PROBE_FACTORS = 2, 8
-Conditions = Mapping[str, tuple[np.ndarray, tuple[Any, ...]]]  # column -> its values (n,) and the accepted ones
 _limits = forks.new_lock()  # Faiss' read limits belong to the whole process
+
+
+class ColumnCondition(NamedTuple):
+    """What rows must meet: a column with one of the alternatives, or if it is negated with none of them."""
+
+    column: str
+    values: np.ndarray  # (n,)
+    alternatives: tuple[Any, ...]
+    is_negated: bool
 
 
 class Searchable(Protocol):
@@ -64,7 +72,7 @@ class Backend(Searchable, Protocol):
     """A complete index, which can be restricted to some rows."""
 
     def restrict(
-        self, matching: np.ndarray, conditions: Conditions | None = None, probe_all: bool = False
+        self, matching: np.ndarray, conditions: Sequence[ColumnCondition] | None = None, probe_all: bool = False
     ) -> Searchable | None:
         """Return a backend with the rows whose `matching`, bool (n,), is true; None if it cannot search only these.
 
@@ -110,7 +118,7 @@ class FaissBackend:
         return found, rows
 
     def restrict(
-        self, matching: np.ndarray, conditions: Conditions | None = None, probe_all: bool = False
+        self, matching: np.ndarray, conditions: Sequence[ColumnCondition] | None = None, probe_all: bool = False
     ) -> "FaissBackend":
         """Restrict as Backend.restrict does.
 

@@ -1,32 +1,53 @@
-"""EXIF of photographs: the date and the camera.
+"""EXIF of photographs: date, camera and location, with the keywords and ratings of `keywords.py`.
 
 Shape letter: n images.
 """
 
+import math
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from typing import IO, BinaryIO, NamedTuple, cast
+from typing import IO, Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
-from PIL import ExifTags
+from PIL import ExifTags, Image
 
 from similar_images.events import Event, Progress, ignore
 from similar_images.inputs.decoding import open_header
+from similar_images.inputs.keywords import UNRATED, read_labels
 from similar_images.inputs.sources import Folder, Location, Source, open_source
 
 BLOCK = 256  # images that a process reads at once
-TAGS = ExifTags.Base
+TAGS, GPS = ExifTags.Base, ExifTags.GPS
 MAX_CHARS = 200  # of a camera; longer texts are cut
+DEGREE_DIGITS = 6  # decimals, 0.1 m
 MOMENT = re.compile(r"(\d{4}):(\d\d):(\d\d)[ T](\d\d):(\d\d):(\d\d)")
 
 
-class Exif(NamedTuple):
-    dates: np.ndarray  # datetime64[s] (n,), in the local time of the camera; NaT: unknown
-    cameras: np.ndarray  # str in objects (n,), maker and model; "": unknown
+class Photograph(NamedTuple):
+    """The metadata of a photograph; the defaults mean unknown."""
+
+    date: datetime | None = None  # in the local time of the camera
+    camera: str = ""  # maker and model
+    latitude: float = math.nan  # degrees, positive in the north
+    longitude: float = math.nan  # degrees, positive in the east
+    keywords: str = ""  # separated by "; "
+    rating: int = UNRATED  # 1 to 5; -1: rejected
+
+
+EXIF_COLUMNS = Photograph._fields
+DTYPES: tuple[Any, ...] = (
+    "datetime64[s]",
+    object,
+    float,
+    float,
+    object,
+    np.int8,
+)  # of these columns; texts are str in objects
+Exif = Mapping[str, np.ndarray]  # EXIF_COLUMNS (n,): NaT, "", NaN and UNRATED are unknown
 
 
 def read_exif(source: Source, names: list[str], progress: Progress = ignore) -> Exif:
@@ -35,35 +56,41 @@ def read_exif(source: Source, names: list[str], progress: Progress = ignore) -> 
 
     blocks = [names[start : start + BLOCK] for start in range(0, len(names), BLOCK)]
     workers = min(cpu_count(), len(blocks)) or 1
-    found: list[tuple[datetime | None, str]] = []
+    found: list[Photograph] = []
     progress(Event("exif", 0, len(names)))
     tasks = (delayed(_read_block)(_picklable(source), block) for block in blocks)
-    results: Iterator[list[tuple[datetime | None, str]]] = Parallel(workers, return_as="generator", batch_size=1)(tasks)
+    results: Iterator[list[Photograph]] = Parallel(workers, return_as="generator", batch_size=1)(tasks)
     for block in results:
         found += block
         progress(Event("exif", len(found), len(names)))
-    dates = np.array([moment or np.datetime64("NaT") for moment, _ in found], "datetime64[s]")
-    cameras = np.empty(len(found), object)
-    cameras[:] = [camera for _, camera in found]
-    return Exif(dates, cameras)
+    return as_columns(found)
 
 
-def parse_exif(file: IO[bytes]) -> tuple[datetime | None, str]:
-    """Return the date and the camera of an image file; None and "" if they are missing or damaged."""
+def as_columns(photographs: Sequence[Photograph]) -> Exif:
+    """Return the metadata of photographs as columns."""
+    values: list[tuple[Any, ...]] = [*zip(*photographs, strict=True)] or [()] * len(EXIF_COLUMNS)
+    columns = zip(EXIF_COLUMNS, values, DTYPES, strict=True)
+    return {name: np.array(each, dtype) for name, each, dtype in columns}  # None is NaT
+
+
+def parse_exif(file: IO[bytes]) -> Photograph:
+    """Return the metadata of an image file; missing or damaged values are unknown."""
     try:
         with warnings.catch_warnings(), open_header(cast(BinaryIO, file)) as image:
             warnings.simplefilter("ignore")  # Pillow warns of damaged EXIF
-            if image.format == "PNG" and not {"exif", "Raw profile type exif"} & image.info.keys():
-                return None, ""  # Pillow would decode all pixels to see whether EXIF comes after them
-            exif = image.getexif()
-            details = exif.get_ifd(ExifTags.IFD.Exif)
+            # Of a PNG without EXIF before its pixels, Pillow would decode all pixels to see whether EXIF comes after them.
+            has_exif = image.format != "PNG" or {"exif", "Raw profile type exif"} & image.info.keys()
+            exif = image.getexif() if has_exif else Image.Exif()
+            details, gps = (exif.get_ifd(part) for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo))
+            labels = read_labels(image, exif)
     except Exception:  # decoders raise anything for a broken file
-        return None, ""
+        return Photograph()
     stated = (details.get(TAGS.DateTimeOriginal), details.get(TAGS.DateTimeDigitized), exif.get(TAGS.DateTime))
     moment = next((found for value in stated if (found := _moment(value))), None)
     maker, model = (_text(exif.get(tag)) for tag in (TAGS.Make, TAGS.Model))
     is_repeated = maker and model.casefold().startswith(maker.split()[0].casefold())
-    return moment, (model if is_repeated else f"{maker} {model}".strip())[:MAX_CHARS].strip()
+    camera = (model if is_repeated else f"{maker} {model}".strip())[:MAX_CHARS].strip()
+    return Photograph(moment, camera, *_location(gps), *labels)
 
 
 def _picklable(source: Source) -> Location | Source:
@@ -71,10 +98,10 @@ def _picklable(source: Source) -> Location | Source:
     return source if isinstance(source, Folder) else source.path
 
 
-def _read_block(place: Location | Source, names: list[str]) -> list[tuple[datetime | None, str]]:
-    source, found = _source(place), list[tuple[datetime | None, str]]()
+def _read_block(place: Location | Source, names: list[str]) -> list[Photograph]:
+    source, found = _source(place), list[Photograph]()
     for name in names:
-        found.append((None, ""))
+        found.append(Photograph())
         with suppress(OSError, ValueError), source.open(name) as file:  # missing, or an invalid name
             found[-1] = parse_exif(file)
     return found
@@ -90,6 +117,22 @@ def _moment(value: object) -> datetime | None:
     with suppress(ValueError):  # 0000:00:00, of a camera whose clock was not set
         return datetime.strptime(match[0].replace("T", " "), "%Y:%m:%d %H:%M:%S") if match else None
     return None
+
+
+def _location(gps: Mapping[int, Any]) -> tuple[float, float]:
+    """Return latitude and longitude; NaN unless both are valid."""
+    latitude = _degrees(gps.get(GPS.GPSLatitude), _text(gps.get(GPS.GPSLatitudeRef)), {"N": 1, "S": -1}, 90)
+    longitude = _degrees(gps.get(GPS.GPSLongitude), _text(gps.get(GPS.GPSLongitudeRef)), {"E": 1, "W": -1}, 180)
+    return (math.nan, math.nan) if math.isnan(latitude + longitude) else (latitude, longitude)
+
+
+def _degrees(parts: Any, side: str, signs: Mapping[str, int], most: int) -> float:
+    """Return an angle of degrees, minutes and seconds as decimal degrees; NaN if it is invalid."""
+    with suppress(KeyError, TypeError, ValueError, ArithmeticError):
+        degrees = sum(float(part) / 60.0**place for place, part in enumerate(parts[:3]))
+        if 0 <= degrees <= most:
+            return round(float(signs[side.upper()] * degrees), DEGREE_DIGITS)
+    return math.nan
 
 
 def _text(value: object) -> str:

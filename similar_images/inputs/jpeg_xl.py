@@ -27,6 +27,8 @@ class JpegXlImage(ImageFile.ImageFile):
         exif = next((content for kind, content in _boxes(self._content) if kind == b"Exif"), b"")
         if len(exif) > 4:
             self.info["exif"] = exif[4:] if exif[4:6] in (b"II", b"MM") else exif  # after an offset
+        # Not in `info`: Pillow would apply an orientation of XMP, which JPEG XL ignores.
+        self.xmp = next((content for kind, content in _boxes(self._content) if kind == b"xml "), b"")
 
     def load(self) -> Any:
         if self._content:

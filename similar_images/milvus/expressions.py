@@ -5,12 +5,12 @@ the rows of the collection's filter. Filters without an equivalent expression ar
 Source: https://milvus.io/docs/boolean.md
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from similar_images.index.backend import Conditions
+from similar_images.index.backend import ColumnCondition
 from similar_images.milvus.fields import EMPTY, FOLDED_NAME, NAME, ROW, stored_kind
 
 NO_ROW, EVERY_ROW = f"{ROW} < 0", f"{ROW} >= 0"
@@ -32,14 +32,14 @@ def match_rows(rows: np.ndarray) -> str:
     return f"{ROW} in [{','.join(map(str, rows.tolist()))}]" if len(rows) else NO_ROW
 
 
-def match_conditions(conditions: Conditions, fields: Mapping[str, str], finds_parts: bool) -> str | None:
-    """Return an expression for conditions of `Columns.conditions`, each with the values (n,) of its column.
+def match_conditions(conditions: Sequence[ColumnCondition], fields: Mapping[str, str], finds_parts: bool) -> str | None:
+    """Return an expression for conditions of `Columns.conditions`.
 
     `fields` names the field of each column with the same values in Milvus; `finds_parts` says whether it searches inside
     texts. None if Milvus lacks a column or cannot compare it in the same way.
     """
     terms = []
-    for column, (values, alternatives) in conditions.items():
+    for column, values, alternatives, is_negated in conditions:
         field = fields.get(column)
         if field is None:
             return None
@@ -49,7 +49,7 @@ def match_conditions(conditions: Conditions, fields: Mapping[str, str], finds_pa
             term = _match_column(field, stored_kind(values), alternatives)
         if term is None:
             return None
-        terms.append(f"({term})")
+        terms.append(f"not ({term})" if is_negated else f"({term})")
     return " and ".join(terms) or EVERY_ROW
 
 

@@ -7,13 +7,13 @@ it, and a search drops the removed rows of the manifest from every result.
 Shape letters: n rows in all, m of them searched, b queries, c numbers in a transformed vector, k hits.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from similar_images.index.backend import Conditions
+from similar_images.index.backend import ColumnCondition
 from similar_images.index.exact import unit_rows
 from similar_images.index.index import Index
 from similar_images.index.similarity import COSINE, open_transform, open_transformed
@@ -123,7 +123,7 @@ class MilvusSearch:
     def restrict(
         self,
         matching: np.ndarray,
-        conditions: Conditions | None = None,
+        conditions: Sequence[ColumnCondition] | None = None,
         probe_all: bool = False,
     ) -> "MilvusPart | None":
         """Return a search of the rows where `matching`, bool (n,), is true: the rows that meet the conditions.
@@ -133,9 +133,9 @@ class MilvusSearch:
         where = None
         if conditions is not None:
             fields = {
-                column: self.manifest.columns[column].field
-                for column, (values, _) in conditions.items()
-                if self._has_values(column, values)
+                each.column: self.manifest.columns[each.column].field
+                for each in conditions
+                if self._has_values(each.column, each.values)
             }
             where = match_conditions(conditions, fields, self.manifest.finds_parts)
         rows = np.flatnonzero(matching)

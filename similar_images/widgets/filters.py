@@ -26,9 +26,9 @@ def offer(columns: Columns) -> list[Offer]:
             continue
         empty = is_empty(values)
         if kind == "text":
-            texts = sorted(set(values[~empty].tolist()))
-            is_varied = len(texts) + empty.any() > 1
-            if is_varied and len(texts) <= MAX_CHOICES and max(map(len, texts)) <= MAX_CHOICE_CHARS:
+            texts = columns.choices(column)
+            is_varied = len(set(values.tolist())) > 1
+            if is_varied and len(texts) <= MAX_CHOICES and max(map(len, texts), default=0) <= MAX_CHOICE_CHARS:
                 fields.append({"column": column, "kind": kind, "texts": texts})
             continue
         known = np.unique(np.ma.getdata(values)[~empty])

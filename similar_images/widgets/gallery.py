@@ -196,13 +196,13 @@ class Gallery(SearchWidget):
 
         def progress(done: int, n: int) -> None:
             self._check_open()
-            self.reading = f"Reading dates and cameras: {done:,} of {n:,}" if done < n else ""
+            self.reading = f"Reading EXIF: {done:,} of {n:,}" if done < n else ""
 
         if self.collection.source and self.collection.source.exists():
             try:
                 self.collection.read_exif(progress)
             except OSError as error:  # the cache is not writeable, or the images are gone
-                self.reading = f"Dates and cameras are unknown: {error}"
+                self.reading = f"EXIF is unknown: {error}"
             super()._offer_filters()
 
     def _show(self, number: int, page: ResultPage) -> None:

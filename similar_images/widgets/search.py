@@ -155,8 +155,9 @@ class SearchWidget(BackgroundWidget):
     @validate("where")
     def _check_where(self, proposal: dict[str, Any]) -> dict[str, Any]:
         try:
-            if not self.collection.matching(proposal["value"]).any():
-                raise ValueError(f"no {self.collection.noun} matches {filters.as_json(proposal['value'])}")
+            where, columns = proposal["value"], self.collection.columns
+            if not columns.matching(where).any():
+                raise ValueError(columns.explain_no_match(where, self.collection.noun, str(filters.as_json(where))))
         except Exception as error:  # of any value; traitlets keeps the old value only for a TraitError
             raise TraitError(describe_error(error)) from error
         return dict(proposal["value"])
@@ -213,9 +214,13 @@ class SearchWidget(BackgroundWidget):
         self._run(self._offer_filters)
 
     def _answer_where(self, where: dict[str, Any]) -> None:
-        """Restrict the search to the page's filters. Raises ValueError if nothing matches."""
+        """Restrict the search to the page's filters. Raises ValueError if nothing matches.
+
+        Conditions set in Python on columns that the page does not show are kept until all filters are cleared.
+        """
+        kept = {column: value for column, value in self.where.items() if where and column not in where}
         try:
-            self.where = filters.read_choice(where)
+            self.where = kept | filters.read_choice(where)
         except TraitError as error:
             raise ValueError(str(error)) from error
 

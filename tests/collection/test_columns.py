@@ -11,7 +11,7 @@ from collection_files import save_vectors
 from similar_images import Collection
 from similar_images.collection import column_files
 from similar_images.collection.column_files import beside
-from similar_images.collection.columns import Columns, name_columns
+from similar_images.collection.columns import Columns, name_columns, texts
 
 NAMES = ["cats/a.jpg", "cats/old/b.jpg", "dogs/c.jpg", "d.jpg"]
 TABLE = """name,label,stars,date,note
@@ -102,6 +102,25 @@ def test_a_table_gives_columns_by_name_in_any_order(opened):
         ({"date": (None, datetime.datetime(2019, 7, 31, 12))}, [2]),
         ({"date": [None, "2020"]}, [1, 3]),
         ({"folder": "cats", "stars": (4, None)}, [0]),
+        ({"folder": "Cats/OLD"}, [1]),
+        ({"folder": "old"}, [1]),
+        ({"folder": "OLD/"}, [1]),
+        ({"folder": "ld"}, []),
+        ({"folder": ["old", "dogs"]}, [1, 2]),
+        ({"label": "DOG"}, [2]),
+        ({"label!": "Dog"}, [0, 1, 3]),
+        ({"label!": ["dog", "CAT"]}, [1, 3]),
+        ({"label!": None}, [0, 2]),
+        ({"label!": ["dog", None]}, [0]),
+        ({"label!": []}, [0, 1, 2, 3]),
+        ({"folder!": "cats"}, [2, 3]),
+        ({"folder!": "old"}, [0, 2, 3]),
+        ({"folder": "cats", "folder!": "old"}, [0]),
+        ({"name!": ["OLD", "d.j"]}, [0, 2]),
+        ({"stars!": (3, 4)}, [0, 1, 3]),
+        ({"stars!": [(None, 4), None]}, [0]),
+        ({"date!": "2019"}, [1, 3]),
+        ({"stars": (3, None), "stars!": 3}, [0]),
         ({}, [0, 1, 2, 3]),
     ],
 )
@@ -117,7 +136,9 @@ def test_conditions_as_they_are_written_in_a_shell(opened):
     assert columns.parsed(["name=a..b"]) == {"name": ["a..b"]}
     assert matches(opened(), columns.parsed(["name="])) == []
     assert matches(opened(), columns.parsed(["stars=", "label="])) == [1, 3]
-    with pytest.raises(ValueError, match=r"expected COLUMN=VALUE or COLUMN=LOW\.\.HIGH, got beach"):
+    negated = columns.parsed(["stars!=4..", "date!=2020", "stars!="])
+    assert negated == {"stars!": [("4", None), None], "date!": ["2020"]} and matches(opened(), negated) == [2]
+    with pytest.raises(ValueError, match=r"expected COLUMN=VALUE, COLUMN!=VALUE or COLUMN=LOW\.\.HIGH, got beach"):
         columns.parsed(["beach"])
 
 
@@ -125,6 +146,8 @@ def test_conditions_as_they_are_written_in_a_shell(opened):
     ("where", "error"),
     [
         ({"colour": "red"}, "there is no column colour: expected one of name, folder, label, stars, date, note$"),
+        ({"colour!": "red"}, "there is no column colour: expected one of name, folder, label, stars, date, note$"),
+        ({"stars!": "many"}, "stars: expected a number, got 'many'"),
         ({"stars": "many"}, "stars: expected a number, got 'many'"),
         ({"stars": 10**400}, "stars: expected a number, got 1000"),
         ({"stars": "nan"}, "stars: expected a number, got 'nan'"),
@@ -137,6 +160,124 @@ def test_conditions_as_they_are_written_in_a_shell(opened):
 def test_invalid_condition_is_one_line(opened, where, error):
     with pytest.raises(ValueError, match=error):
         opened().matching(where)
+
+
+PATHS = ["Fruit/Apple/a.jpg", "Fruit/Apple/Red/b.jpg", "Tech/apple/c.jpg", "Red/d.jpg", "Pineapple/e.jpg", "f.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "rows"),
+    [
+        ("Apple", [0, 1, 2]),
+        ("fruit/apple", [0, 1]),
+        ("Apple/Red", [1]),
+        ("red", [3]),  # from the root; Fruit/Apple/Red only if there were none
+        ("apple/Red/", [1]),
+        ("/Fruit", []),
+        ("", []),
+        (".", [5]),
+        (["red", "Apple/Red"], [1, 3]),
+    ],
+)
+def test_a_folder_is_found_from_the_root_or_by_the_end_of_its_path(folder, rows):
+    columns = Columns(name_columns(PATHS, folders=True))
+    assert np.flatnonzero(columns.matching({"folder": folder})).tolist() == rows
+    excluded = columns.matching({"folder!": folder})
+    assert np.flatnonzero(~excluded).tolist() == rows
+    accepted = {text for condition in columns.conditions({"folder": folder}) for text in condition.alternatives}
+    assert [row for row, text in enumerate(columns["folder"]) if text in accepted] == rows
+
+
+def test_absolute_folders_are_found_too():
+    columns = Columns(name_columns(["/home/u/Pictures/a.jpg", "/home/u/b.jpg"], folders=True))
+    for folder, rows in {"/home/u": [0, 1], "/home/u/pictures": [0], "Pictures": [0], "u": [0, 1], "/": []}.items():
+        assert np.flatnonzero(columns.matching({"folder": folder})).tolist() == rows, folder
+    assert columns.choices("folder") == ["/home", "/home/u", "/home/u/Pictures"]
+
+
+def test_choices_include_parent_folders_and_one_spelling_of_a_text():
+    columns = Columns(
+        {
+            **name_columns([*PATHS, "Fruit-salad/x.jpg"], folders=True),
+            "label": texts(["b", "B", "", "a", "c", "c", "b"]),
+        }
+    )
+    assert columns.choices("folder") == [
+        ".",
+        "Fruit",
+        "Fruit/Apple",
+        "Fruit/Apple/Red",
+        "Fruit-salad",
+        "Pineapple",
+        "Red",
+        "Tech",
+        "Tech/apple",
+    ]
+    assert columns.choices("label") == ["a", "B", "c"]
+
+
+@pytest.mark.parametrize("accents", [("\u00e9", "e\u0301"), ("e\u0301", "\u00e9")])
+def test_texts_are_compared_without_case_and_with_composed_accents(opened, accents):
+    collection = opened(f"name,label,Stra\u00dfe\ncats/a.jpg,Caf{accents[0]},x\ndogs/c.jpg,cafe,STRASSE\n")
+    assert matches(collection, {"label": f"CAF{accents[1].upper()}"}) == [0]
+    assert matches(collection, {"Stra\u00dfe": "stra\u00dfe"}) == [2]
+
+
+def test_a_column_whose_name_ends_in_an_exclamation_mark_is_not_a_negation(opened):
+    collection = opened("name,new!\ncats/a.jpg,yes\n")
+    assert matches(collection, {"new!": "yes"}) == [0] and matches(collection, {"new!!": "yes"}) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"folder": "Aple"}, "no image matches it; folder: expected Fruit/Apple, Tech/apple, Pineapple"),
+        ({"folder": "fruit/aple"}, "no image matches it; folder: expected Fruit/Apple, Fruit, Tech/apple"),
+        ({"folder": "pine"}, "no image matches it; folder: expected Pineapple"),
+        (
+            {"folder": "zzz"},
+            "no image matches it; folder: expected ., Fruit, Fruit/Apple, Fruit/Apple/Red, Pineapple, ...",
+        ),
+        ({"camera": "canon"}, "no image matches it; camera: expected Canon EOS"),
+        ({"camera": "phone"}, "no image matches it; camera: expected Canon EOS, Nikon"),
+        ({"camera": ["Nikn", "x"]}, "no image matches it; camera: expected Nikon"),
+        ({"folder": "Fruit", "size": 9}, "no image matches it"),
+        ({"folder": "Fruit", "camera": "Nikon"}, "no image matches it"),
+        ({"camera!": ["Nikon", "Canon EOS", None]}, "no image matches it"),
+        ({"name": "zzz"}, "no image matches it"),
+        ({"date": "2019"}, "no image here has a date"),
+        ({"date!": None}, "no image here has a date"),
+        ({"folder": "Fruit", "date": ("2019", None)}, "no image here has a date"),
+        ({"owner": "Ann"}, "no image here has a value for owner"),
+        ({"weight": (1, 2)}, "no image here has a value for weight"),
+        ({"latitude": (1, 2)}, "no image here has a location"),
+    ],
+)
+def test_a_filter_without_a_match_is_explained_in_one_line(where, message):
+    n = len(PATHS)
+    extra = {
+        "camera": texts(["Canon EOS", "", "", "Nikon", "", ""]),
+        "size": np.arange(n),
+        "date": np.full(n, "NaT", "datetime64[s]"),
+        "owner": texts([""] * n),
+        "weight": np.ma.array(np.zeros(n, int), mask=True),
+        "latitude": np.full(n, np.nan),
+    }
+    columns = Columns({**name_columns(PATHS, folders=True), **extra})
+    assert not columns.matching(where).any()
+    assert columns.explain_no_match(where, "image", "it") == message
+
+
+def test_a_filter_in_python_is_explained_by_its_mapping(opened):
+    expected = "no row matches {'label': 'dig'}; label: expected dog"
+    assert opened().columns.explain_no_match({"label": "dig"}) == expected
+
+
+def test_a_suggestion_is_short_and_fast_among_many_texts():
+    labels = [f"{number:06} {'x' * 1000}" for number in range(20_000)] + ["beach"]
+    columns = Columns({"name": texts(labels), "label": texts(labels)})
+    assert columns.explain_no_match({"label": "beech"}, "text", "it") == "no text matches it; label: expected beach"
+    assert len(columns.explain_no_match({"label": "zzz"}, "text", "it")) < 500
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import io
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from sample_images import encoded
 from similar_images import Collection
 from similar_images.collection import column_files
 from similar_images.collection.column_files import EXIF, beside
-from similar_images.collection.columns import texts
 from similar_images.inputs import exif
-from similar_images.inputs.exif import MAX_CHARS, Exif, parse_exif
+from similar_images.inputs.exif import EXIF_COLUMNS, MAX_CHARS, Photograph, as_columns, parse_exif
+from similar_images.inputs.keywords import MAX_KEYWORDS_CHARS
+from similar_images.inputs.names import names_digest
 from similar_images.widgets.filters import offer
 
 TAGS = ExifTags.Base
@@ -42,6 +44,7 @@ PHOTOGRAPHS = {
 }
 DATES = ["2019-07-31T18:30:00", "2019-08-01T00:00:00", "2020-02-03T04:05:06", "NaT", "NaT", "NaT"]
 CAMERAS = ["Canon EOS 5D", "NIKON CORPORATION D70", "", "", "", ""]
+NEW = Photograph(camera="new")
 
 
 @pytest.fixture
@@ -80,7 +83,7 @@ def test_dates_and_cameras_become_columns(opened, archive, tmp_path):
 
 def test_only_new_images_are_read(opened, monkeypatch):
     read = []
-    monkeypatch.setattr(exif, "_read_block", lambda place, names: read.extend(names) or [(None, "new")] * len(names))
+    monkeypatch.setattr(exif, "_read_block", lambda place, names: read.extend(names) or [NEW] * len(names))
     monkeypatch.setattr(exif, "BLOCK", 1)
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)
     opened(4).read_exif()
@@ -126,7 +129,7 @@ def test_pixels_are_not_decoded(monkeypatch):
     files = [content for content in PHOTOGRAPHS.values() if content != b"no image"]
     files.append(encoded(Image.new("RGB", (32, 24)), "PNG"))
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
-    assert [parse_exif(io.BytesIO(content))[1] for content in files] == [*CAMERAS[:5], ""]
+    assert [parse_exif(io.BytesIO(content)).camera for content in files] == [*CAMERAS[:5], ""]
 
 
 def test_damaged_exif_is_unknown():
@@ -134,7 +137,7 @@ def test_damaged_exif_is_unknown():
     place = content.index(b"Exif")
     for damage in range(place, place + 60):
         found = parse_exif(io.BytesIO(content[:damage] + b"\xff\xff" + content[damage + 2 :]))
-        assert isinstance(found[1], str)
+        assert isinstance(found.camera, str)
 
 
 @pytest.mark.parametrize("length", [1_000, 60_000])
@@ -149,16 +152,50 @@ def test_long_text_is_cut(opened, tmp_path, length):
 @pytest.mark.parametrize("length", [MAX_CHARS, 60_000])
 def test_memory_does_not_grow_with_the_longest_camera(tmp_path, length):
     names = [f"{row}.jpg" for row in range(20_000)]
-    cameras = texts(["x" * length, *(f"Camera {row % 7}" for row in range(19_999))])
+    written = as_columns(
+        [
+            Photograph(camera="x" * length, keywords="y" * MAX_KEYWORDS_CHARS),
+            *(Photograph(camera=f"Camera {row % 7}", keywords=f"sea; {row % 5_000}") for row in range(19_999)),
+        ]
+    )
     tracemalloc.start()
     try:
-        column_files._write_exif(tmp_path / "v.exif.npz", names, Exif(np.full(20_000, "NaT", "datetime64[s]"), cameras))
+        column_files._write_exif(tmp_path / "v.exif.npz", names, written)
         read = column_files.known_exif(tmp_path / "v.txt", names)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert read.cameras.tolist() == ["x" * MAX_CHARS, *cameras[1:]]
-    assert peak < 8e6, f"{peak / 1e6:.1f} MB"  # 16 MB if each row took 200 characters of 4 bytes
+    assert read["camera"].tolist() == ["x" * MAX_CHARS, *written["camera"][1:]]
+    assert read["keywords"].tolist() == written["keywords"].tolist()
+    assert peak < 8e6, (
+        f"{peak / 1e6:.1f} MB"
+    )  # 16 MB for cameras, or 40 for keywords, of 4 bytes a character and equal lengths
+
+
+def write_first_version(path: Path, names: list[str]) -> None:
+    """Write the file of EXIF as earlier versions did, with date and camera only."""
+    np.savez(
+        path,
+        format=np.array("similar-images-exif 1"),
+        names=np.array(names_digest(names)),
+        dates=np.array(["2001-01-01", *["NaT"] * (len(names) - 1)], "datetime64[s]"),
+        cameras=np.array(["", "old"]),
+        codes=np.arange(len(names), dtype=np.int32) % 2,
+    )
+
+
+@pytest.mark.parametrize("n", [4, 6])
+def test_a_file_of_the_first_version_is_used_until_all_columns_are_read(opened, tmp_path, n):
+    collection = opened()
+    path = beside(tmp_path / "v.txt", EXIF)
+    write_first_version(path, collection.names[:n])
+    assert collection.columns["camera"].tolist() == (["", "old"] * 3)[:n] + [""] * (6 - n)
+    assert np.flatnonzero(collection.matching({"date": "2001"})).tolist() == [0]
+    with pytest.raises(ValueError, match=r"no column rating: expected one of .*, camera; read_exif\(\) reads it from"):
+        collection.matching({"rating": 5})
+    collection.read_exif()
+    assert collection.columns["camera"].tolist() == CAMERAS
+    assert [column for column in EXIF_COLUMNS if column not in opened().columns] == []
 
 
 def test_unknown_and_missing_folders_are_reported(opened, tmp_path):

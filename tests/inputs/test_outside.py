@@ -120,7 +120,7 @@ def test_outside_files_are_neither_shown_nor_exported(photos, secret, tmp_path):
         **{name: Path("photos", name) for name in SECRETS[3:]},  # hits read no file
     }
     with_dates = read_exif(collection.source, collection.names)
-    assert with_dates.cameras.tolist() == [""] * 7
+    assert with_dates["camera"].tolist() == [""] * 7
 
 
 def test_paths_of_outside_hits_are_not_printed(photos, secret, tmp_path):

@@ -157,7 +157,7 @@ def test_colour_profile_is_applied(form, tmp_path):
 
 @pytest.mark.parametrize("form", ["heic", "jxl", "dng", "preview.dng"])
 def test_date_and_camera_are_read(form):
-    assert parse_exif(io.BytesIO(MADE[form](picture()))) == (DATE, ACME)
+    assert parse_exif(io.BytesIO(MADE[form](picture())))[:2] == (DATE, ACME)
 
 
 def test_jpeg_xl_ignores_the_orientation_of_exif(monkeypatch):

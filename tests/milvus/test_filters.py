@@ -58,6 +58,25 @@ WHERES = [
     {"name": []},
     {"name": None},
     {"name": ["IMAGE 7", None]},
+    {"folder": "B"},
+    {"folder!": "a"},
+    {"folder": "a", "folder!": "b"},
+    {"number!": (None, 5)},
+    {"number!": [3, (7, 8.25), None]},
+    {"number!": (None, None)},
+    {"id!": [(None, 2**60 + 300), None]},
+    {"taken!": ["2019", None]},
+    {"owner": "aNN"},
+    {"keywords": "SEA"},
+    {"keywords!": ["boat", None]},
+    {"owner!": "Ann"},
+    {"owner!": ["ann", None]},
+    {"owner!": "nobody"},
+    {"owner!": HOSTILE},
+    {"name!": "IMAGE 7"},
+    {"name!": ["strasse", "1"]},
+    {"name!": []},
+    {"name!": "%"},
 ]
 
 
@@ -72,13 +91,14 @@ def collection(milvus, tmp_path_factory):
     vectors = saved(folder, clustered(N, 24), names)
     with (folder / "v.columns.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "number", "id", "taken", "owner", "like"])
+        writer.writerow(["name", "number", "id", "taken", "owner", "like", "keywords"])
         for row, name in enumerate(names):
             number = "" if row % 11 == 0 else f"{random.normal() * 10:.3f}" if row % 3 else str(row % 9)
             taken = "" if row % 13 == 0 else str(np.datetime64("2019-01-01") + row % 500)
             owner = "" if row % 7 == 0 else ("Ann", "Bob", *HOSTILE)[row % 14]
+            words = ("sea; boat", "Sea", "", "boat;sky")[row % 4]
             large = "" if row % 17 == 0 else 2**60 + row
-            writer.writerow([name, number, large, taken, owner, "in" if row % 2 else "like"])
+            writer.writerow([name, number, large, taken, owner, "in" if row % 2 else "like", words])
     return opened(vectors, milvus.build(vectors, "filters", similarity="cosine"))
 
 
@@ -91,7 +111,7 @@ def test_milvus_filter_matches_exact_search(collection, where):
     assert {row for hits in found for row in rows_of(hits)} <= set(np.flatnonzero(collection.matching(where)).tolist())
 
 
-@pytest.mark.parametrize("where", [where for where in WHERES if "name" not in where], ids=str)
+@pytest.mark.parametrize("where", [where for where in WHERES if not {"name", "name!"} & {*where}], ids=str)
 def test_filter_without_names_becomes_an_expression(collection, where):
     part = collection.searcher.subset(where).index
     assert part is not None and "row in" not in part.where
@@ -144,5 +164,9 @@ def test_values_unknown_to_milvus_have_no_expression():
         "c1_size >= 1.0 and c1_size <= 2.0))"
     )
     assert match_conditions(given(name="a"), {"name": "name_folded"}, True) == '(name_folded like "%a%")'
+    negated = match_conditions(
+        columns.conditions({"name!": "a", "size": 1}), {"name": "name_folded", "size": "c"}, True
+    )
+    assert negated.startswith('not (name_folded like "%a%") and ((c > ')
     assert match_conditions(given(name="a"), {"name": "name_folded"}, False) is None
     assert match_conditions(given(name="50%"), {"name": "name_folded"}, True) is None

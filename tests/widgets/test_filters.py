@@ -1,9 +1,11 @@
 """The gallery's filters without a browser: the offer, the choice of a page, and values set in Python."""
 
 import datetime
+from pathlib import Path
 
 import pytest
 from galleries import hits, query, refusal, tell
+from labelled_files import PARIS, RIO, exif, photograph, xmp
 from PIL import Image
 from traitlets import TraitError
 
@@ -72,9 +74,37 @@ def test_impossible_filter_keeps_the_present_one(shown):
     before = hits(shown)
     tell(shown, do="where", where={"size": [99, None]})
     assert "no image matches {'size': [99, None]}" in refusal(shown)
+    with pytest.raises(TraitError, match=r"no image matches \{'part': 'aa'\}; part: expected a"):
+        shown.where = {"part": "aa"}
     with pytest.raises(TraitError, match="there is no column colour: expected one of name, folder, size, part, day"):
         shown.where = {"colour": "red"}
     assert (shown.where, hits(shown)) == ({}, before)
+
+
+def test_parent_folders_and_keywords_are_offered(collection, tmp_path):
+    lines = [
+        f"{name},Fruit/{'ab'[row % 2]},{'sea; boat' if row % 2 else 'sea'}" for row, name in enumerate(collection.names)
+    ]
+    (tmp_path / TABLE).write_text("name,folder,keywords\n" + "\n".join(lines))
+    gallery = Gallery(Collection.open(tmp_path / "sample_file_list.txt"), seed=1)
+    gallery.wait()
+    tell(gallery, do="filters")
+    offered = {field["column"]: field.get("texts") for field in gallery.filters}
+    assert offered == {"name": None, "folder": ["Fruit", "Fruit/a", "Fruit/b"], "keywords": ["boat", "sea"]}
+    tell(gallery, do="where", where={"folder": "Fruit", "keywords": "boat"})
+    assert {row % 2 for row, _, _ in hits(gallery)} == {1}
+
+
+def test_negation_set_in_python_survives_the_filters_of_the_page(shown):
+    shown.where = {"part!": "A", "size": (2, None)}
+    shown.wait()
+    own = shown.collection.names.index(query(shown))
+    assert {row for row, _, _ in hits(shown)} == {3, 5, 7, 9, 11} - {own}
+    tell(shown, do="where", where={"name": "", "size": [6, None], "part": ""})
+    assert shown.where == {"part!": "A", "size": (6, None)}
+    assert {row for row, _, _ in hits(shown)} == {7, 9, 11} - {own}
+    tell(shown, do="where", where={})
+    assert shown.where == {}
 
 
 def test_filter_set_in_python_searches_and_reaches_the_page(shown):
@@ -106,6 +136,20 @@ def test_selection_combines_with_other_filters(shown):
     shown.where, shown.among = {}, []
     shown.wait()
     assert len(hits(shown)) == 8
+
+
+def test_keywords_ratings_and_locations_are_read_on_request(shown):
+    for row, (place, words, rating) in enumerate([(PARIS, ["sea", "boat"], 5), (RIO, ["Sea"], 3)]):
+        path = shown.collection.image(row)
+        Path(path).write_bytes(photograph(exif=exif(place), xmp=xmp(words, rating)))
+    tell(shown, do="filters")
+    offered = {field["column"]: field for field in shown.filters}
+    assert offered["keywords"]["texts"] == ["boat", "Sea"] and offered["rating"]["ends"] == [3, 5]
+    assert offered["latitude"]["ends"] == [RIO[0], PARIS[0]] and "date" not in offered
+    tell(shown, do="where", where={"keywords": "boat"})
+    assert {row for row, _, _ in hits(shown)} <= {0} and "1 that match" in shown.status["text"]
+    with pytest.raises(TraitError, match=r"^no image here has a date$"):
+        shown.where = {"date": "2019"}
 
 
 def test_dates_of_photographs_are_read_on_request(shown):
