@@ -33,11 +33,11 @@ def ignore(event: Event) -> None:
     """Drop an event: the default of every `progress` parameter."""
 
 
-def report_counts(callback: Callable[[int, int], object]) -> Progress:
-    """Return a `progress` that calls `callback(done, total)`, the form of the public Python functions."""
+def report_counts(callback: Callable[[int, int], object], step: str | None = None) -> Progress:
+    """Return a `progress` that calls `callback(done, total)` for one step, or all: the form of the public functions."""
 
     def progress(event: Event) -> None:
-        if event.total is not None:
+        if event.total is not None and step in (None, event.step):
             callback(event.done, event.total)
 
     return progress

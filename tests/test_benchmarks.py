@@ -39,6 +39,7 @@ ARGUMENTS = {  # of each script; v.npy contains vectors, sample and others a fol
     "search_quality": ("v.npy",),
     "similarity": ("sample",),
     "texts": ("texts.csv", "--count", "100", "--repeats", "1"),
+    "update": ("--count", "200", "--rounds", "1"),
     "why": ("flat", "--count", "2", "--way", "cosine"),
     "words": ("sample", "others"),
 }

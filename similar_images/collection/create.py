@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from similar_images.events import Progress, ignore
+from similar_images.events import Event, Progress, ignore
 from similar_images.index.manifest import is_current
 from similar_images.inputs.sources import Location, location_title
 from similar_images.networks.catalog import DEFAULT_NETWORK, NETWORKS
@@ -31,7 +31,8 @@ def create_files(
     path = vectors_path(output / f"{location_title(images)}_file_list.txt")
     items = list_images(None, images, path, allow_outside, exclude=exclude)
     output.mkdir(parents=True, exist_ok=True)
-    update_files(items, path, choose_network(path, network), progress)
+    update = update_files(items, path, choose_network(path, network), progress)
+    progress(Event(note=str(update)))
     return items.list_file
 
 

@@ -176,11 +176,13 @@ class Collection(BaseCollection[Encoder]):
         written. Unreadable images are skipped: see `vectors.skipped`.
         """
         from similar_images.collection.create import create_files
+        from similar_images.vectors.extract import STEP
 
         images = _as_path(images, "a folder or archive of images") if not isinstance(images, str) else images
         patterns = [exclude] if isinstance(exclude, str) else exclude
         place = parse_location(images)
-        return cls.open(create_files(place, Path(output), network, report_counts(progress), allow_outside, patterns))
+        report = report_counts(progress, STEP)
+        return cls.open(create_files(place, Path(output), network, report, allow_outside, patterns))
 
     def image(self, row: int) -> Path | bytes:
         """Return the image of a row as images.open_image takes it.

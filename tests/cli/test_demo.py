@@ -48,7 +48,7 @@ def test_second_run_computes_only_new_images_and_repairs_the_index(demo, photos)
     folder = demo(photos, *HOG)[1][0][1]
     before = files(folder)
     done, _ = demo(photos, *HOG)
-    assert "already complete, 12 rows" in done.stderr and files(folder) == before
+    assert "no changes; 12 images" in done.stderr and files(folder) == before
     shutil.copy(photos / "red" / "0.jpg", photos / "red" / "9.jpg")
     (folder / "photos.ipynb").write_text("mine")
     assert demo(photos, *HOG)[0].returncode == 0

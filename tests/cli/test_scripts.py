@@ -85,13 +85,13 @@ def test_three_hundred_images_with_twelve_broken_ones(run, tmp_path):
 def test_a_grown_folder_costs_only_its_new_images(photos, run, tmp_path):
     run(*EXTRACT)
     before = np.load(tmp_path / VECTORS)
-    (photos / "red" / "0.jpg").write_text("broken since")  # its row is not made again
+    (photos / "red" / "0.jpg").write_text("broken since")
     Image.new("RGB", (20, 20), "yellow").save(photos / "a.png")
     done = run(*EXTRACT)
-    assert done.returncode == 0 and "13 of 13 images" in done.stderr
+    assert done.returncode == 0 and "13 of 14 images, 1 skipped" in done.stderr and "1 new, 1 changed" in done.stderr
     after = np.load(tmp_path / VECTORS)
-    assert np.array_equal(after[:12], before) and after[12].any()
-    assert (tmp_path / "photos_file_list.txt").read_text().splitlines()[12] == "a.png"
+    assert np.array_equal(after[:12], before) and after[12].any() and not after[13].any()
+    assert (tmp_path / "photos_file_list.txt").read_text().splitlines()[12:] == ["a.png", "red/0.jpg"]
     again = run(*EXTRACT)
     assert again.returncode == 0 and "already complete" in again.stderr
 

@@ -46,6 +46,8 @@ def test_paths_in_an_archive_lead_back_to_its_images(photos, run, tmp_path):
 def test_paths_need_the_folder_of_the_images(run, tmp_path):
     save_vectors(tmp_path / "v.npy", np.eye(2, dtype=np.float32), ["a.jpg", "b.jpg"])
     assert "folder of the images is unknown: give it" in one_line(run("search", "-i", "v.npy", "--paths", "a.jpg"))
+    assert "left out b.jpg: its file is missing" in run("search", "-i", "v.npy", "-d", ".", "--paths", "a.jpg").stderr
+    (tmp_path / "b.jpg").touch()
     assert run("search", "-i", "v.npy", "-d", ".", "--paths", "a.jpg").stdout == "b.jpg\n"
 
 

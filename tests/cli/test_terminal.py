@@ -64,7 +64,10 @@ def test_a_table_on_stdout_has_no_control_characters_but_a_file_has_exact_names(
     }
 
 
-def test_paths_are_exact_for_other_commands_but_not_in_a_terminal(run, listed, monkeypatch):
+def test_paths_are_exact_for_other_commands_but_not_in_a_terminal(run, listed, tmp_path, monkeypatch):
+    for row in range(N):
+        (tmp_path / name(row)).parent.mkdir(exist_ok=True)
+        (tmp_path / name(row)).touch()
     paths = run("search", "-i", listed, "-d", ".", "--paths", "-k", "3", name(0)).stdout.splitlines()
     assert len(paths) == 3 and all(path.startswith(HOSTILE) for path in paths)
     monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda self: True)

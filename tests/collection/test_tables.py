@@ -61,7 +61,8 @@ def test_hits_as_a_data_frame(mapped):
     pytest.importorskip("pandas")
     hits = mapped.nearest(9, 5)
     frame = mapped.hits_to_pandas(hits)
-    expected = ["row", "name", "path", "similarity", "percentile", "folder", "stars", "taken", "label", "x", "cluster"]
+    expected = ["row", "name", "path", "similarity", "percentile", "file"]
+    expected += ["folder", "stars", "taken", "label", "x", "cluster"]
     assert list(frame) == expected and len(frame) == 5
     assert frame.row.tolist() == [hit.row for hit in hits] and frame.name.tolist() == [hit.name for hit in hits]
     assert [Path(path) for path in frame.path] == [hit.path for hit in hits]

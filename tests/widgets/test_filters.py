@@ -117,7 +117,18 @@ def test_filter_set_in_python_searches_and_reaches_the_page(shown):
 def test_hits_selection_and_query_become_data_frames(shown):
     pytest.importorskip("pandas")
     frame = shown.hits.to_pandas()
-    assert list(frame.columns) == ["row", "name", "path", "similarity", "percentile", "folder", "size", "part", "day"]
+    assert list(frame.columns) == [
+        "row",
+        "name",
+        "path",
+        "similarity",
+        "percentile",
+        "file",
+        "folder",
+        "size",
+        "part",
+        "day",
+    ]
     assert frame["size"].tolist() == frame["row"].tolist() == [hit.row for hit in shown.hits]
     shown.selection = [2, 7]
     assert shown.selection.to_pandas()["name"].tolist() == [shown.collection.names[row] for row in (2, 7)]
