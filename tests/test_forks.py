@@ -1,7 +1,9 @@
 """Search in a forked child after its parent has searched with threads."""
 
+import faulthandler
 import multiprocessing
 import sys
+import tempfile
 import threading
 import warnings
 from pathlib import Path
@@ -26,11 +28,13 @@ TEXTS = [f"{one} {other}" for one in ("red", "green", "blue", "dark") for other 
 
 
 def in_child(search):
-    """Return the result of `search` in a forked child; kill it if it hangs."""
+    """Return the result of `search` in a forked child; kill it if it hangs, and show where."""
     fork = multiprocessing.get_context("fork")
     receiver, sender = fork.Pipe(duplex=False)
+    stacks = tempfile.TemporaryFile("w+")  # noqa: SIM115
 
     def work() -> None:
+        faulthandler.dump_traceback_later(0.8 * SECONDS, file=stacks)
         try:
             sender.send(search())
         except BaseException as error:
@@ -42,11 +46,13 @@ def in_child(search):
         child.start()
     try:
         if not receiver.poll(SECONDS):
-            pytest.fail("the child hangs")
+            stacks.seek(0)
+            pytest.fail(f"the child hangs: {stacks.read()}")
         return receiver.recv()
     finally:
         child.kill()
         child.join()
+        stacks.close()
 
 
 @pytest.fixture(autouse=True)
