@@ -159,6 +159,8 @@ class Command(click.Command):
             ):
                 _check_outputs(self, ctx)
                 return super().invoke(ctx)
+        except BrokenPipeError:  # the reader, such as head, has read enough: click ends quietly
+            raise
         except (OSError, ValueError) as error:
             is_output = isinstance(error, OSError) and error.filename is None and error.errno in FULL_DISK_ERRORS
             said = NoSpace(Path("the output")) if is_output else error

@@ -205,6 +205,15 @@ def test_missing_and_changed_files_are_marked(library):
     assert other in paths.stdout
 
 
+def test_closed_pipe_ends_a_command_quietly(library):
+    command = program("search", "-i", vectors_path(library.names_file), library.names()[0])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    process.wait()
+
+
 def test_query_by_a_changed_file_uses_its_new_content(library):
     one, other, *_ = library.names()
     (library.root / one).write_bytes(library.content(other))
