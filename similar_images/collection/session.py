@@ -298,13 +298,13 @@ class SearchSession:
         return f"closer than {np.floor(100 * hit.percentile) / 100:g}% of pairs"
 
     def find_names(self, text: str, limit: int) -> list[int]:
-        """Return the first rows whose names contain a text, ignoring case; a row of exactly this name comes first."""
-        exact = self.collection.row_named(text)
+        """Return the first rows, without retired ones, whose names contain a text, ignoring case; the same name comes first."""
+        exact, retired = self.collection.row_named(text), self._store.retired
         found, wanted = [] if exact is None else [exact], text.casefold()
         for row, name in enumerate(self.collection.names):
             if len(found) >= limit:
                 break
-            if row != exact and wanted in name.casefold():
+            if row != exact and wanted in name.casefold() and row not in retired:
                 found.append(row)
         return found
 

@@ -58,8 +58,12 @@ class Store:
         self._columns = None
 
     def matching(self, where: Where) -> np.ndarray:
-        """Return which rows match, bool (n,): see `Collection.matching`."""
-        return self.columns.matching(where) if isinstance(where, Mapping) else matching_rows(where, len(self))
+        """Return which rows match, bool (n,), without retired rows: see `Collection.matching`."""
+        matching = self.columns.matching(where) if isinstance(where, Mapping) else matching_rows(where, len(self))
+        if self.retired:
+            matching = matching.copy()
+            matching[list(self.retired)] = False
+        return matching
 
     @cached_property
     def retired(self) -> frozenset[int]:

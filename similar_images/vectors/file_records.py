@@ -76,12 +76,13 @@ def grow_records(vectors: Path, n: int) -> np.memmap:
     known = open_records(vectors, 0)
     if known is None:
         save_records(vectors, blank_records(0))
-    present = len(np.load(path, mmap_mode="r"))
-    with path.open("r+b") as file:
+    earlier: np.memmap = np.load(path, mmap_mode="r")
+    present, offset = len(earlier), earlier.offset
+    del earlier
+    with path.open("r+b") as file:  # space first: readers open the rows that the header states
+        reserve(file, path, offset + max(n, present) * DTYPE.itemsize)
         header = {"descr": np.lib.format.dtype_to_descr(DTYPE), "fortran_order": False, "shape": (max(n, present),)}
         np.lib.format.write_array_header_1_0(file, cast(Any, header))  # NumPy pads it: the same length for any n
-        file.flush()
-        reserve(file, path, file.tell() + max(n, present) * DTYPE.itemsize)
     records = np.lib.format.open_memmap(path, "r+")
     for start in range(present, n, CHUNK_ROWS):
         records[start : start + CHUNK_ROWS] = blank_records(min(CHUNK_ROWS, n - start))

@@ -182,10 +182,11 @@ class Writer:
             raise
         try:
             self._reserve(len(self._names))
+            if self._images is not None and not self._overwrite:
+                self._records = grow_records(self.path, len(self._names))
             self._publish(target)
-            if self._images is not None:
-                if self._overwrite:
-                    records_path(self.path).unlink(missing_ok=True)
+            if self._images is not None and self._overwrite:
+                records_path(self.path).unlink(missing_ok=True)
                 self._records = grow_records(self.path, len(self._names))
         except OSError as error:
             self._undo(target, existed)

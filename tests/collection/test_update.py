@@ -15,6 +15,7 @@ from photo_library import Library
 
 from similar_images.cli.main import main
 from similar_images.collection.images import Collection
+from similar_images.collection.session import SearchSession
 from similar_images.index import builder
 from similar_images.vectors.file_records import records_path
 from similar_images.vectors.store import index_path, open_vectors, vectors_path
@@ -258,6 +259,18 @@ def test_archive_and_address_are_followed(library, kind):
     place()
     assert changes() == "1 changed, 1 renamed; 8 images"
     assert live_rows(Collection.open(output)).keys() == set(library.names())
+
+
+def test_names_and_folders_of_earlier_files_are_not_offered(library):
+    name = library.names()[0]
+    folder = name.split("/")[0]
+    (library.root / folder).rename(library.root / "moved")
+    update(library)
+    collection, new = library.collection(), name.replace(folder, "moved", 1)
+    session = SearchSession(collection)
+    assert [collection.names[row] for row in session.find_names(name.split("/")[1], 9)] == [new]
+    done = search(library, "--where", f"folder={folder}", library.names()[3])
+    assert one_line(done).startswith("Error: no image matches --where folder=")
 
 
 def test_empty_or_missing_folder_changes_nothing(library):
