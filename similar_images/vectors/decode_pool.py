@@ -25,7 +25,7 @@ import numpy as np
 from joblib import cpu_count  # counts the cores that this process may use (affinity, cgroup)
 
 from similar_images.inputs.images import LIMITS, Limits, Preparation, UnreadableImage, read_pixels
-from similar_images.inputs.sources import FileStatus, Source
+from similar_images.inputs.sources import FileStatus, Source, file_status
 from similar_images.spawn import hide_main
 from similar_images.vectors.file_records import (
     NO_RECORD,
@@ -120,40 +120,31 @@ class DecodePool:
         """Read an image once for its record and its pixels; return the reason if there are no pixels, and the record."""
         if not name.strip():
             return EMPTY_LINE, NO_RECORD
-        record = NO_RECORD
+        record, is_in_memory = NO_RECORD, self._source.in_memory
         try:
-            status = self._status(name)
-            record = FileRecord(*status, NO_RECORD.digest)
-            with self._budget.take(min(status.size, self._limits.bytes) if self._source.in_memory else 0):
+            if is_in_memory:
+                record = FileRecord(*self._source.status(name), NO_RECORD.digest)
+            with self._budget.take(min(record.size, self._limits.bytes) if is_in_memory else 0):
                 image = self._source.image(name, self._limits)
-                record = record._replace(digest=self._digest(image, status.size))
+                record = self._read_record(image, record)
                 reason = self._decode_in_process(image, slot)
-            return reason, record if self._status(name) == status else unstable(record)
+            is_stable = isinstance(image, bytes) or _status(image) == record.status
+            return reason, record if is_stable else unstable(record)
         except UnreadableImage as error:
             return str(error), record
 
-    def _status(self, name: str) -> FileStatus:
-        """Return the status of a file; an unknown one of a file that the decoder will find unreadable."""
-        try:
-            return self._source.status(name)
-        except UnreadableImage:
-            raise
-        except (OSError, ValueError):
-            if self._source.in_memory:
-                raise
-            return NO_RECORD.status
-
-    def _digest(self, image: Path | bytes, size: int) -> bytes:
-        """Return the digest of a file that the decoder may read."""
+    def _read_record(self, image: Path | bytes, record: FileRecord) -> FileRecord:
+        """Return the record of an image with its digest; of a file also with its status, without one if it is unreadable."""
         if isinstance(image, bytes):
-            return digest_bytes(image)
+            return record._replace(digest=digest_bytes(image))
+        record = FileRecord(*_status(image), NO_RECORD.digest)
         try:
-            if 0 <= size <= self._limits.bytes and image.is_file():
+            if 0 <= record.size <= self._limits.bytes and image.is_file():
                 with image.open("rb") as file:
-                    return digest_file(file)
-        except OSError:
+                    return record._replace(digest=digest_file(file))
+        except OSError:  # the decoder finds the reason
             pass
-        return NO_RECORD.digest
+        return record
 
     def _decode_in_process(self, image: Path | bytes, slot: int) -> str | None:
         process = self._idle.get()
@@ -167,6 +158,14 @@ class DecodePool:
             return f"took longer than {self._limits.seconds:g} s to decode"
         finally:
             self._idle.put(process)
+
+
+def _status(file: Path) -> FileStatus:
+    """Return the status of a file; an unknown one of a file that the decoder will find unreadable."""
+    try:
+        return file_status(file)
+    except (OSError, ValueError):
+        return NO_RECORD.status
 
 
 def default_workers(threads: int | None = None) -> int:

@@ -22,6 +22,7 @@ from similar_images.inputs.sources import Archive, open_source
 from similar_images.networks.loader import load
 from similar_images.vectors import decode_pool as decoding
 from similar_images.vectors.decode_pool import DecodePool
+from similar_images.vectors.file_records import UNSTABLE, read_record
 
 
 def trouble(source, preparation, limits):
@@ -155,6 +156,21 @@ def test_decoding_writes_nothing_to_stderr(tmp_path, capfd):
     ((reason,),) = decode(open_source(tmp_path), ["noisy.tiff"], workers=1)
     assert isinstance(reason, images.UnreadableImage)
     assert capfd.readouterr().err == ""
+
+
+def test_record_of_a_file_that_changes_meanwhile_equals_no_other(photos, monkeypatch):
+    def change(pool, image, slot):
+        image.write_bytes(image.read_bytes() + b"more")
+
+    source = open_source(photos)
+    monkeypatch.setattr(DecodePool, "_decode_in_process", change)
+    with closing(DecodePool(source, PREPARATION, 1)) as pool:
+        ((_, (image,)),) = pool.decode([(None, ["red/0.jpg"])])
+    assert image.record.size == UNSTABLE
+    monkeypatch.setattr(DecodePool, "_decode_in_process", lambda *_: None)
+    with closing(DecodePool(source, PREPARATION, 1)) as pool:
+        ((_, (image,)),) = pool.decode([(None, ["red/0.jpg"])])
+    assert image.record == read_record(source, "red/0.jpg")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from similar_images.inputs.sources.source import (
     FileStatus,
     Location,
     Source,
+    file_status,
     location_title,
     parse_location,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Source",
     "check_source",
     "digest_image",
+    "file_status",
     "is_same_location",
     "location_title",
     "open_source",

@@ -11,7 +11,7 @@ from similar_images.inputs.formats import is_image
 from similar_images.inputs.images import LIMITS, OUTSIDE_FOLDER, Limits, UnreadableImage
 from similar_images.inputs.listing import INSIDE_LINKS, OUTSIDE_LINKS, SPECIAL, UNREADABLE, Listing, classify
 from similar_images.inputs.names import compose
-from similar_images.inputs.sources.source import FileStatus, Source
+from similar_images.inputs.sources.source import FileStatus, Source, file_status
 
 
 class Folder(Source):
@@ -58,12 +58,10 @@ class Folder(Source):
         return self.locate(name)
 
     def status(self, name: str) -> FileStatus:
-        status = self.locate(name).stat()
-        return FileStatus(status.st_size, status.st_mtime_ns)
+        return file_status(self.locate(name))
 
     def listed_status(self, name: str) -> FileStatus:
-        status = os.stat(f"{self.path}/{name}")  # `find` lists no link that leads outside  # noqa: PTH116
-        return FileStatus(status.st_size, status.st_mtime_ns)
+        return file_status(f"{self.path}/{name}")  # `find` lists no link that leads outside
 
     def latest_unchanged(self, time: int) -> int:
         return time
