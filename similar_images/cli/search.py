@@ -149,7 +149,7 @@ def _print(answers: list["Answer"], as_json: bool, paths: bool, headed: bool) ->
 
 
 def _locate(collection: "Collection", hits: list["Hit"]) -> list["Hit"]:
-    """Return hits with their paths; one that is missing or leads out of the folder is reported and has none."""
+    """Return hits with their paths. Missing files and names that lead outside are reported, and have no path."""
     from similar_images.collection.store import MISSING
 
     located = []

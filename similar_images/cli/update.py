@@ -44,7 +44,7 @@ def main(
 
     New and changed images are computed. Missing images are no longer found, and are found again when they return. Renamed
     and moved images keep their vectors. FOLDER may be an archive or an address such as s3://bucket/photos; it is only
-    read. The files of the collection are in the current folder, named after FOLDER, where the other commands find them.
+    read. The files of the collection are in the current folder, named after FOLDER; the other commands find them there.
     Rerun the same command to resume an interrupted run.
 
     \b
@@ -61,7 +61,7 @@ def main(
     items = list_images(None, folder, output, bool(allow_outside), exclude=exclude or None)
     path = output or vectors_path(items.list_file)
     if dry_run:
-        click.echo(f"{preview_update(items, path)}; nothing was written")
+        click.echo(f"{preview_update(items, path)} (dry run)")
         return
     with resumable("images") as progress:
         update = update_files(items, path, choose_network(path, network, model_file, weights_file), progress)

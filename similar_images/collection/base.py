@@ -173,7 +173,7 @@ class BaseCollection(ABC, Generic[E]):
         """The columns of the collection: a mapping of names to arrays (n,), read when first used.
 
         `name`, `folder` (of images), the columns of a table LIST.columns.csv or .parquet beside the list, and after
-        `read_exif` those of EXIF. Texts are str, "" if empty. Whole numbers are int64 or uint64, masked if empty
+        `read_exif` the columns of EXIF. Texts are str, "" if empty. Whole numbers are int64 or uint64, masked if empty
         (`numpy.ma`); other numbers are floats or NaN, dates datetime64[s] or NaT, in UTC if they had a time zone. Warns
         of skipped columns of other kinds. Raises ValueError, with the remedy, if the table does not fit the names.
         """

@@ -125,7 +125,7 @@ def is_behind(list_file: Path, names: list[str]) -> bool:
 def update_exif(list_file: Path, names: list[str], source: Source, progress: Progress) -> None:
     """Read the EXIF of new names, and keep the EXIF of all names beside their list.
 
-    A file of an earlier version is read again from all images. Waits for another thread or process that does so.
+    A file of an earlier version is read again from all images. Waits for another thread or process that reads it.
     """
     if _count(known_exif(list_file, names)) == len(names):
         return

@@ -30,7 +30,7 @@ _limits = forks.new_lock()  # Faiss' read limits belong to the whole process
 
 
 class ColumnCondition(NamedTuple):
-    """What rows must meet: a column with one of the alternatives, or if it is negated with none of them."""
+    """A condition on rows: a column has one of the alternatives, or, if it is negated, none of them."""
 
     column: str
     values: np.ndarray  # (n,)

@@ -207,7 +207,8 @@ def _resolve(
         record = read.get(name)
         same = rows.find_content(record) if record else []
         earlier = [row] if is_adopted else [each for each in same if rows.names[each] == name]
-        is_present[row if row >= 0 else []] = False
+        if row >= 0:
+            is_present[row] = False
         if earlier:
             is_present[earlier[-1]] = True
             records[earlier[-1]] = (*(record or FileRecord(*statuses[at], NO_RECORD.digest)), False)

@@ -116,7 +116,7 @@ def test_each_kind_of_change_is_counted(library):
     (library.root / second).unlink()
     (library.root / third).write_bytes(library.content("renamed.png"))
     said = "1 new, 1 changed, 1 missing, 1 renamed"
-    assert update(library, "--dry-run") == f"{said}; nothing was written"
+    assert update(library, "--dry-run") == f"{said} (dry run)"
     assert update(library) == f"{said}; 8 images"
     (library.root / second).write_bytes(content)
     assert update(library) == "1 returned; 9 images"
