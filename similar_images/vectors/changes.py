@@ -199,6 +199,8 @@ def _resolve(
     records, n = np.array(rows.records), len(rows.names)
     is_present = np.zeros(n, bool)
     is_present[own[own >= 0]] = True
+    was_retired = rows.records["retired"] if n else is_present
+    is_missing = ~is_present & ~was_retired
     appended: list[tuple[int, str, int]] = []  # present row of the name, name, row with its content; -1: none
     back: list[tuple[int, int]] = []  # returned rows, and rows with their content
     copies: list[FileRecord] = []
@@ -216,11 +218,10 @@ def _resolve(
             continue
         usable = [each for each in same if each not in rows.skipped]
         if usable and record:
-            appended.insert(len(copies), (row, name, usable[-1]))
+            appended.insert(len(copies), (row, name, max(usable, key=lambda each: (is_missing[each], each))))
             copies.append(record)
         else:
             appended.append((row, name, -1))
-    was_retired = rows.records["retired"] if n else is_present
     _keep_repeated(rows, records, is_present)
     records["retired"] = ~is_present
     gone = set(np.flatnonzero(~is_present & ~was_retired).tolist())

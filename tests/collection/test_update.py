@@ -123,6 +123,15 @@ def test_each_kind_of_change_is_counted(library):
     check_follows(library)
 
 
+def test_renamed_one_of_equal_files_is_counted_as_renamed(library):
+    name = library.names()[0]
+    for number in range(3):
+        library._write(f"copy {number}.png", library.content(name))
+    assert update(library) == "3 new; 11 images"
+    (library.root / "copy 1.png").rename(library.root / "renamed.png")
+    assert update(library) == "1 renamed; 11 images"
+
+
 def test_only_new_content_is_decoded(library):
     library.update()
     library.decoded()
